@@ -1,0 +1,155 @@
+//! Measuring a served model, in llama-benchy's definitions, and comparing saved runs.
+
+use serde::{Deserialize, Serialize};
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct BenchCase {
+    /// Prompt tokens wanted (pp).
+    pub prompt_tokens: u32,
+    /// Tokens to generate (tg).
+    pub generate_tokens: u32,
+    /// Repeats that count; one more runs before them and is thrown away.
+    pub runs: u32,
+}
+
+impl BenchCase {
+    /// The short one that validation runs: pp512, tg64, 3 runs.
+    pub fn quick() -> Self {
+        Self {
+            prompt_tokens: 512,
+            generate_tokens: 64,
+            runs: 3,
+        }
+    }
+}
+
+/// One repeat, as measured.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct BenchSample {
+    /// Prompt tokens by the server's count.
+    pub prompt_tokens: u32,
+    /// Generated tokens by the server's count.
+    pub completion_tokens: u32,
+    /// Seconds to the first chunk with choices (ttfr).
+    pub ttfr_s: f64,
+    /// Seconds to the first token of content or reasoning (e2e TTFT).
+    pub ttft_s: f64,
+    /// Seconds to the last token.
+    pub end_s: f64,
+    /// Prompt tokens per second: prompt / max(0, ttfr − latency).
+    pub pp_tps: f64,
+    /// Generated tokens per second after the first token.
+    pub tg_tps: f64,
+}
+
+/// Mean, spread and the values.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Spread {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// The population's standard deviation, as llama-benchy gives it.
+    pub std: f64,
+    /// The values, in order.
+    pub values: Vec<f64>,
+}
+
+/// Figures of speculative decoding over a measurement, from differences of counters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Acceptance {
+    /// Accepted / drafted tokens, 0 to 1.
+    pub rate: f64,
+    /// 1 + accepted / drafts.
+    pub mean_length: f64,
+    /// Accepted / drafts for each position, 0 to 1.
+    pub per_position: Vec<f64>,
+}
+
+/// A saved measurement.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct BenchResult {
+    /// Its identity.
+    pub id: String,
+    /// When it began, ms since 1970.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub at: i64,
+    /// A name people may change: "Plain", "MTP, 3 tokens".
+    pub label: String,
+    /// The served model's name.
+    pub model: String,
+    /// What was measured.
+    pub case: BenchCase,
+    /// Round trip of GET /v1/models, mean of 3, seconds.
+    pub latency_s: f64,
+    /// The repeats.
+    pub samples: Vec<BenchSample>,
+    /// Prompt tokens per second.
+    pub pp_tps: Spread,
+    /// Generated tokens per second.
+    pub tg_tps: Spread,
+    /// Seconds to the first token.
+    pub ttft_s: Spread,
+    /// With speculative decoding: how the drafts fared.
+    pub acceptance: Option<Acceptance>,
+    /// What it was measured on: image digest, revision, driver, arguments. Sorted by name.
+    pub circumstances: std::collections::BTreeMap<String, String>,
+    /// The run that made it, if a run did.
+    pub run: Option<String>,
+    /// Whether it was measured on rehearsed machines.
+    pub simulated: bool,
+}
+
+/// Two measurements side by side.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Comparison {
+    /// The first.
+    pub a: BenchResult,
+    /// The second.
+    pub b: BenchResult,
+    /// One line a figure.
+    pub figures: Vec<FigureDifference>,
+    /// Circumstances that differ: name, in a, in b.
+    pub differences: Vec<CircumstanceDifference>,
+    /// The finding in a sentence.
+    pub verdict: String,
+}
+
+/// See [`Comparison::figures`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct FigureDifference {
+    /// `pp_tps`, `tg_tps` or `ttft_s`.
+    pub figure: String,
+    /// Its plain name.
+    pub name: String,
+    /// Its unit.
+    pub unit: String,
+    /// Mean of a.
+    pub a: f64,
+    /// Mean of b.
+    pub b: f64,
+    /// b / a.
+    pub ratio: f64,
+    /// Whether the difference stands out of the spread of both (Welch, two standard errors).
+    pub clear: bool,
+    /// Whether more is better.
+    pub more_is_better: bool,
+}
+
+/// See [`Comparison::differences`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct CircumstanceDifference {
+    /// What differs.
+    pub name: String,
+    /// In a; `None` if a does not say.
+    pub a: Option<String>,
+    /// In b.
+    pub b: Option<String>,
+}

@@ -1,0 +1,22 @@
+//! What Tandem decides, apart from how it is done.
+//!
+//! A person's choices and the facts of their machines become a [`recipe`]: an ordered list of steps,
+//! each with words, a check, an act, a verification and an undo. [`run`] carries a recipe out over
+//! the [`ports`] and writes every intent to the journal before the act, so that a run survives the
+//! death of the app, of a link or of a machine.
+//!
+//! Nothing here touches the network, a disk or the clock. Those are ports, implemented for real in
+//! `tandem-adapters`, as a rehearsal in `tandem-rehearsal` and in memory for the tests here.
+
+pub mod bench;
+pub mod chat;
+pub mod deploy;
+pub mod graft;
+pub mod machine;
+pub mod network;
+pub mod node;
+pub mod ports;
+pub mod problem;
+pub mod recipe;
+pub mod run;
+pub mod secret;

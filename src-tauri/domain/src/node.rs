@@ -1,0 +1,272 @@
+//! What the app and `tandem-node`, the program on a Spark, say to each other.
+//!
+//! ```text
+//! tandem-node version                        -> one line, NodeVersion
+//! tandem-node facts                          -> one line, machine::Facts
+//! tandem-node start  KIND --job NAME         reads a NodeRequest from stdin, detaches the work, one line JobState
+//! tandem-node follow --job NAME [--after N]  -> NodeLine per line from N on, until a last one
+//! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
+//! tandem-node remove --job NAME              forgets a finished job's folder
+//! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
+//! ```
+//!
+//! A job is named after its run and step, so a repeated `start` finds the one that is under way
+//! instead of making a second. Its folder is `~/.local/share/tandem/jobs/NAME`. Lines are kept there
+//! with sequence numbers; a follower that lost its connection asks again from where it was.
+//! The token of a request never touches a disk: see [`NodeRequest::token`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::problem::Problem;
+
+/// Version of this conversation. A node program that speaks another is replaced.
+pub const PROTOCOL: u32 = 1;
+
+/// Where the node program lives on a machine, below the user's home.
+pub const PROGRAM: &str = "~/.local/share/tandem/tandem-node";
+
+/// Answer of `version`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeVersion {
+    /// The package version.
+    pub version: String,
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// As `uname -m` names it.
+    pub arch: String,
+}
+
+/// A piece of long work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeRequest {
+    /// The Hub's token, moved from stdin to the worker through memory or a tmpfs file that is removed
+    /// on reading; never part of the kept request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token: Option<String>,
+    /// What to do.
+    #[serde(flatten)]
+    pub work: NodeWork,
+}
+
+/// The kinds of long work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum NodeWork {
+    /// Bring a revision of a repository into the Hugging Face cache.
+    Fetch(FetchRequest),
+    /// Give a snapshot its MTP layers.
+    Graft(GraftRequest),
+    /// Compare a checkpoint on disk with the Hub's listing.
+    Verify(VerifyRequest),
+}
+
+/// See [`NodeWork::Fetch`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchRequest {
+    /// For example `https://huggingface.co`.
+    pub endpoint: String,
+    /// `owner/name`.
+    pub repo: String,
+    /// A branch, tag or commit.
+    pub revision: String,
+    /// The Hugging Face home; `None` means `$HF_HOME` or `~/.cache/huggingface`.
+    #[serde(default)]
+    pub hf_home: Option<String>,
+    /// Ranges fetched at once over all files.
+    #[serde(default = "default_connections")]
+    pub connections: u16,
+}
+
+fn default_connections() -> u16 {
+    8
+}
+
+/// What a fetch brought.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FetchReceipt {
+    /// The commit.
+    pub commit: String,
+    /// The snapshot's folder, absolute.
+    pub snapshot: String,
+    /// Files in it.
+    pub files: u32,
+    /// Bytes in it.
+    pub bytes: u64,
+    /// Bytes that crossed the line in this job, over all of its starts.
+    pub fetched: u64,
+    /// Paths made by this job, for undo, relative to the Hugging Face home: blobs, links, refs.
+    pub made: Vec<String>,
+}
+
+/// See [`NodeWork::Graft`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraftRequest {
+    /// For example `https://huggingface.co`.
+    pub endpoint: String,
+    /// The repository of the snapshot to be served.
+    pub repo: String,
+    /// Its commit, fetched before.
+    pub commit: String,
+    /// The repository that has the MTP layers in BF16.
+    pub source_repo: String,
+    /// Its branch, tag or commit.
+    pub source_revision: String,
+    /// As in [`FetchRequest::hf_home`].
+    #[serde(default)]
+    pub hf_home: Option<String>,
+}
+
+/// Where the MTP layers to serve with are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GraftReceipt {
+    /// How it came about.
+    pub kind: GraftKind,
+    /// The folder to serve, absolute: the snapshot itself, or the one made beside it.
+    pub path: String,
+    /// MTP tensors in it.
+    pub tensors: u32,
+    /// Bytes of those tensors.
+    pub tensor_bytes: u64,
+    /// Bytes that crossed the line in this job, headers included, over all of its starts.
+    pub fetched: u64,
+    /// What the graft wrote, with sha256 in hex; the same on every machine. Empty when built in.
+    pub written: Vec<WrittenFile>,
+}
+
+/// See [`GraftReceipt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GraftKind {
+    /// The revision already has them.
+    BuiltIn,
+    /// A checkpoint beside the snapshot.
+    Overlay,
+}
+
+/// A file with its hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFile {
+    /// Relative to [`GraftReceipt::path`].
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// Hex.
+    pub sha256: String,
+}
+
+/// See [`NodeWork::Verify`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyRequest {
+    /// For example `https://huggingface.co`.
+    pub endpoint: String,
+    /// `owner/name`.
+    pub repo: String,
+    /// The commit.
+    pub commit: String,
+    /// As in [`FetchRequest::hf_home`].
+    #[serde(default)]
+    pub hf_home: Option<String>,
+    /// Whether every byte is hashed, or only sizes, headers and the index looked at.
+    pub deep: bool,
+}
+
+/// What a verification found. An empty list of faults is a pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyReceipt {
+    /// Files looked at.
+    pub files: u32,
+    /// Bytes looked at.
+    pub bytes: u64,
+    /// What is wrong.
+    pub faults: Vec<FileFault>,
+}
+
+/// One file that is not as it should be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileFault {
+    /// Name in the repository.
+    pub name: String,
+    /// What is wrong, as a sentence.
+    pub fault: String,
+}
+
+/// One line of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NodeLine {
+    /// From 1, without gaps, over all starts of the job.
+    pub seq: u64,
+    /// Milliseconds since 1970 on that machine.
+    pub at: i64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: NodeEvent,
+}
+
+/// What a job says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum NodeEvent {
+    /// How far it is. Only the latest counts.
+    Progress {
+        /// Bytes here and good.
+        done: u64,
+        /// Bytes in all; `None` while unknown.
+        total: Option<u64>,
+        /// Bytes per second over the last seconds.
+        rate: Option<f64>,
+        /// What is being done, e.g. a file name.
+        doing: String,
+    },
+    /// Something worth a line in the log.
+    Note {
+        /// A sentence.
+        text: String,
+    },
+    /// The end: it is done. `result` is the kind's receipt.
+    Done {
+        /// [`FetchReceipt`], [`GraftReceipt`] or [`VerifyReceipt`].
+        result: serde_json::Value,
+    },
+    /// The end: it did not happen.
+    Failed {
+        /// Why and what to do.
+        problem: Problem,
+    },
+    /// The end: somebody cancelled it. What is on disk stays.
+    Cancelled,
+    /// The end as a follower sees it: the worker is gone without a word (killed, or the machine restarted).
+    /// Not kept in the job; a new `start` goes on from what is on disk.
+    Lost,
+}
+
+impl NodeEvent {
+    /// Whether nothing comes after it.
+    pub fn is_last(&self) -> bool {
+        !matches!(self, Self::Progress { .. } | Self::Note { .. })
+    }
+}
+
+/// Answer of `start` and `cancel`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobState {
+    /// The name.
+    pub job: String,
+    /// Where it stands.
+    pub state: JobStanding,
+    /// The last sequence number written so far.
+    pub last_seq: u64,
+}
+
+/// See [`JobState`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobStanding {
+    /// It was started just now.
+    Started,
+    /// It was under way already.
+    Running,
+    /// It had ended as done; `follow` gives its result.
+    Done,
+    /// It has ended otherwise, or there is none of that name.
+    Ended,
+}

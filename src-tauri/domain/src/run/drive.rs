@@ -1,0 +1,272 @@
+//! The loop that carries a plan out: look, write the intent down, act, write the outcome down.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::ports::{BenchStore, Clock, Journal, JournalError, Station};
+use crate::problem::{Code, Problem};
+use crate::run::{
+    Event, Found, RunEvent, RunId, RunOutcome, RunSignal, RunState, Status, Step, StepContext,
+    StepError, StepId, Undo,
+};
+use crate::secret::Secret;
+
+/// Hears every signal of a run, after it is on disk.
+pub type Listener = Arc<dyn Fn(RunSignal) + Send + Sync>;
+
+/// How the loop ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// It is written down as this.
+    Finished(RunOutcome),
+    /// The journal could not be written, so it stopped where it was.
+    JournalLost(String),
+}
+
+/// Carries one run out. It is the only writer of that run's journal.
+pub struct Driver {
+    /// The run.
+    pub run: RunId,
+    /// Its steps in order.
+    pub steps: Vec<Arc<dyn Step>>,
+    /// The machines, head first.
+    pub stations: Vec<Station>,
+    /// The journal.
+    pub journal: Arc<dyn Journal>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Where measurements go.
+    pub bench: Arc<dyn BenchStore>,
+    /// The Hub's token.
+    pub hub_token: Option<Secret>,
+    /// Trips when somebody cancels.
+    pub cancel: CancellationToken,
+    /// Who listens.
+    pub listener: Listener,
+}
+
+impl Driver {
+    /// Carries the plan out from wherever its journal says it is.
+    ///
+    /// Cancelling ends it at the next safe point as `Cancelled`, with everything done so far kept.
+    /// Called again, it goes on: finished steps are looked at anew and repeated only where the
+    /// machine no longer is as it should be.
+    pub async fn go(&self) -> Outcome {
+        self.ending(self.forward().await).await
+    }
+
+    /// Takes everything back that is ours, last step first. Goes on past what it cannot take back.
+    pub async fn undo(&self) -> Outcome {
+        self.ending(self.backward().await).await
+    }
+
+    async fn ending(&self, result: Result<RunOutcome, JournalError>) -> Outcome {
+        let written = match result {
+            Ok(outcome) => self
+                .write(None, Event::Finished { outcome })
+                .await
+                .map(|_| outcome),
+            Err(e) => Err(e),
+        };
+        match written {
+            Ok(outcome) => Outcome::Finished(outcome),
+            Err(e) => Outcome::JournalLost(e.0),
+        }
+    }
+
+    async fn forward(&self) -> Result<RunOutcome, JournalError> {
+        let mut state = self.state().await?;
+        if state.last_seq > 0 {
+            state = self.note(state, None, Event::Resumed).await?;
+        }
+        for step in &self.steps {
+            let id = step.plan().id;
+            let before_it = state.step(&id).status;
+            if self.cancel.is_cancelled() {
+                return self.cancelled(state, None).await;
+            }
+            let cx = self.context(&id, &state);
+            let found = match step.check(&cx).await {
+                Ok(found) => found,
+                Err(StepError::Cancelled) => return self.cancelled(state, Some(id)).await,
+                Err(StepError::Problem(problem)) => {
+                    self.note(state, Some(id), Event::Failed { problem: *problem })
+                        .await?;
+                    return Ok(RunOutcome::Failed);
+                }
+            };
+            match found {
+                // What we did ourselves and find standing is verified, not "already done": undo owns it.
+                Found::AlreadyDone { found, receipt } if before_it.is_ours() => {
+                    if before_it == Status::Verified {
+                        state = self
+                            .note(state, Some(id), Event::Verified { seen: found })
+                            .await?;
+                        continue;
+                    }
+                    // An act whose end was never written, and whose effect stands.
+                    let before = text(&state.step(&id).before.unwrap_or_default());
+                    state = self
+                        .note(state, Some(id.clone()), Event::Applying { before })
+                        .await?;
+                    let receipt = text(&receipt);
+                    state = self
+                        .note(state, Some(id.clone()), Event::Applied { receipt })
+                        .await?;
+                    state = self
+                        .note(state, Some(id), Event::Verified { seen: found })
+                        .await?;
+                    continue;
+                }
+                Found::AlreadyDone { found, receipt } => {
+                    let receipt = text(&receipt);
+                    state = self
+                        .note(state, Some(id), Event::AlreadyDone { found, receipt })
+                        .await?;
+                    continue;
+                }
+                Found::Needed { before } => {
+                    let before = text(&before);
+                    state = self
+                        .note(state, Some(id.clone()), Event::Applying { before })
+                        .await?;
+                }
+            }
+            let before = state.step(&id).before.unwrap_or_default();
+            let applied = step.apply(&cx, &before).await;
+            let result = match applied {
+                Ok(receipt) => {
+                    let event = Event::Applied {
+                        receipt: text(&receipt),
+                    };
+                    state = self.note(state, Some(id.clone()), event).await?;
+                    step.verify(&cx, &receipt).await
+                }
+                Err(e) => Err(e),
+            };
+            match result {
+                Ok(seen) => state = self.note(state, Some(id), Event::Verified { seen }).await?,
+                Err(StepError::Cancelled) => return self.cancelled(state, Some(id)).await,
+                Err(StepError::Problem(problem)) => {
+                    self.note(state, Some(id), Event::Failed { problem: *problem })
+                        .await?;
+                    return Ok(RunOutcome::Failed);
+                }
+            }
+        }
+        Ok(RunOutcome::Completed)
+    }
+
+    async fn backward(&self) -> Result<RunOutcome, JournalError> {
+        let mut state = self.state().await?;
+        state = self.note(state, None, Event::Resumed).await?;
+        let mut stuck = false;
+        for step in self.steps.iter().rev() {
+            let id = step.plan().id;
+            let of_step = state.step(&id);
+            if !of_step.status.is_ours() {
+                continue;
+            }
+            state = self.note(state, Some(id.clone()), Event::Undoing).await?;
+            let result = match step.undoes() {
+                Undo::Nothing => Ok("It changed nothing.".to_owned()),
+                Undo::Restores => {
+                    let mut cx = self.context(&id, &state);
+                    // Undo is not cancelled half-way by the cancel that led to it.
+                    cx.cancel = CancellationToken::new();
+                    let before = of_step.before.unwrap_or_default();
+                    step.undo(&cx, &before, of_step.receipt.as_ref()).await
+                }
+            };
+            let event = match result {
+                Ok(did) => Event::Undone { did },
+                Err(StepError::Problem(problem)) => {
+                    stuck = true;
+                    Event::UndoFailed { problem: *problem }
+                }
+                Err(StepError::Cancelled) => {
+                    stuck = true;
+                    Event::UndoFailed {
+                        problem: Problem::new(Code::Broken, "Undo was interrupted."),
+                    }
+                }
+            };
+            state = self.note(state, Some(id), event).await?;
+        }
+        Ok(if stuck {
+            RunOutcome::NeedsAttention
+        } else {
+            RunOutcome::Undone
+        })
+    }
+
+    async fn cancelled(
+        &self,
+        state: RunState,
+        step: Option<StepId>,
+    ) -> Result<RunOutcome, JournalError> {
+        let state = self.note(state, None, Event::CancelRequested).await?;
+        if let Some(id) = step {
+            self.note(state, Some(id), Event::Stopped).await?;
+        }
+        Ok(RunOutcome::Cancelled)
+    }
+
+    fn context(&self, id: &StepId, state: &RunState) -> StepContext {
+        let receipts: BTreeMap<_, _> = state
+            .steps
+            .iter()
+            .filter_map(|(id, step)| step.receipt.clone().map(|r| (id.clone(), r)))
+            .collect();
+        StepContext {
+            run: self.run.clone(),
+            step: id.clone(),
+            stations: self.stations.clone(),
+            cancel: self.cancel.clone(),
+            clock: self.clock.clone(),
+            hub_token: self.hub_token.clone(),
+            bench: self.bench.clone(),
+            receipts,
+            signals: self.listener.clone(),
+            parts: Arc::new(Mutex::new(Vec::new())),
+        }
+    }
+
+    async fn state(&self) -> Result<RunState, JournalError> {
+        let events = self.journal.events(&self.run).await?;
+        RunState::fold(&events).map_err(|e| JournalError(e.to_string()))
+    }
+
+    async fn note(
+        &self,
+        mut state: RunState,
+        step: Option<StepId>,
+        event: Event,
+    ) -> Result<RunState, JournalError> {
+        let written = self.write(step, event).await?;
+        state
+            .apply(&written)
+            .map_err(|e| JournalError(e.to_string()))?;
+        Ok(state)
+    }
+
+    async fn write(&self, step: Option<StepId>, event: Event) -> Result<RunEvent, JournalError> {
+        let event = RunEvent {
+            seq: 0,
+            at: self.clock.now_ms(),
+            step,
+            event,
+        };
+        let written = self.journal.append(&self.run, event).await?;
+        (self.listener)(RunSignal::Event {
+            event: written.clone(),
+        });
+        Ok(written)
+    }
+}
+
+fn text(value: &serde_json::Value) -> String {
+    value.to_string()
+}

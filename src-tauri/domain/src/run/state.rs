@@ -1,0 +1,204 @@
+//! What a run's events fold to, and which moves are legal.
+//!
+//! The window folds the same events by the same table (`ui/src/run/fold.ts`); one fixture,
+//! `tests/fixtures/run_events.json`, holds both to it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::run::{Event, RunEvent, RunOutcome, StepId};
+
+/// Where a step stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Not begun.
+    #[default]
+    Waiting,
+    /// There was nothing to do.
+    AlreadyDone,
+    /// The intent is written; the effect may have begun.
+    Applying,
+    /// The act ended, nobody looked yet.
+    Applied,
+    /// Done and seen.
+    Verified,
+    /// The act or its verification did not succeed.
+    Failed,
+    /// Undo has begun.
+    Undoing,
+    /// As before.
+    Undone,
+    /// Undo did not succeed.
+    Stuck,
+}
+
+impl Status {
+    /// Whether later steps may build on it.
+    pub fn is_done(self) -> bool {
+        matches!(self, Self::AlreadyDone | Self::Verified)
+    }
+
+    /// Whether the step may have left something of ours.
+    pub fn is_ours(self) -> bool {
+        matches!(
+            self,
+            Self::Applying
+                | Self::Applied
+                | Self::Verified
+                | Self::Failed
+                | Self::Undoing
+                | Self::Stuck
+        )
+    }
+}
+
+/// A move that no run may make.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("event {seq} ({event}) cannot follow {status:?} in step `{step}`")]
+pub struct IllegalMove {
+    /// The event's number.
+    pub seq: u64,
+    /// Its kind.
+    pub event: String,
+    /// Where the step stood.
+    pub status: Status,
+    /// The step.
+    pub step: StepId,
+}
+
+/// The one table of legal moves.
+pub fn next_status(status: Status, event: &Event) -> Option<Status> {
+    use Status::{
+        AlreadyDone, Applied, Applying, Failed, Stuck, Undoing, Undone, Verified, Waiting,
+    };
+    Some(match (status, event) {
+        // `Verified` may be looked at again: a resumed run trusts the machine over the journal.
+        (Waiting | AlreadyDone | Undone, Event::AlreadyDone { .. }) => AlreadyDone,
+        (
+            Waiting | AlreadyDone | Undone | Applying | Applied | Verified | Failed,
+            Event::Applying { .. },
+        ) => Applying,
+        (Applying, Event::Applied { .. }) => Applied,
+        (Applied | Verified, Event::Verified { .. }) => Verified,
+        (Waiting | AlreadyDone | Undone, Event::Failed { .. }) => Waiting,
+        (Applying | Applied | Verified | Failed, Event::Failed { .. }) => Failed,
+        (Applying | Applied | Verified | Failed, Event::Stopped) => status,
+        (Waiting | AlreadyDone | Undone, Event::Stopped) => status,
+        (Applying | Applied | Verified | Failed | Undoing | Stuck, Event::Undoing) => Undoing,
+        (Undoing, Event::Undone { .. }) => Undone,
+        (Undoing, Event::UndoFailed { .. }) => Stuck,
+        (_, Event::Unknown) => status,
+        _ => return None,
+    })
+}
+
+/// One step, folded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct StepState {
+    /// Where it stands.
+    pub status: Status,
+    /// What was there before the first act of ours; kept over repeats, since a second look would see our own work.
+    pub before: Option<serde_json::Value>,
+    /// What the act left.
+    pub receipt: Option<serde_json::Value>,
+    /// The last failure, until it is tried again.
+    pub problem: Option<crate::problem::Problem>,
+    /// The last sentence about it.
+    pub said: Option<String>,
+}
+
+/// A run, folded.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct RunState {
+    /// Its steps, by identity.
+    pub steps: BTreeMap<StepId, StepState>,
+    /// How it ended, if it did and was not taken up again.
+    pub outcome: Option<RunOutcome>,
+    /// Whether somebody asked to cancel and it has not ended yet.
+    pub cancelling: bool,
+    /// The last event's number.
+    pub last_seq: u64,
+}
+
+impl RunState {
+    /// Folds a history.
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a RunEvent>) -> Result<Self, IllegalMove> {
+        let mut state = Self::default();
+        for event in events {
+            state.apply(event)?;
+        }
+        Ok(state)
+    }
+
+    /// The state of one step.
+    pub fn step(&self, id: &StepId) -> StepState {
+        self.steps.get(id).cloned().unwrap_or_default()
+    }
+
+    /// Takes one event in. An illegal move changes nothing.
+    pub fn apply(&mut self, event: &RunEvent) -> Result<(), IllegalMove> {
+        if let Some(id) = &event.step {
+            let step = self.steps.entry(id.clone()).or_default();
+            let status = next_status(step.status, &event.event).ok_or_else(|| IllegalMove {
+                seq: event.seq,
+                event: kind(&event.event),
+                status: step.status,
+                step: id.clone(),
+            })?;
+            match &event.event {
+                Event::AlreadyDone { found, receipt } => {
+                    step.receipt = serde_json::from_str(receipt).ok();
+                    step.said = Some(found.clone());
+                    step.problem = None;
+                }
+                Event::Applying { before } => {
+                    // What was found before the first act counts, unless undo has restored it since.
+                    if step.before.is_none() || step.status == Status::Undone {
+                        step.before = serde_json::from_str(before).ok();
+                    }
+                    step.problem = None;
+                }
+                Event::Applied { receipt } => step.receipt = serde_json::from_str(receipt).ok(),
+                Event::Verified { seen } => {
+                    step.said = Some(seen.clone());
+                    step.problem = None;
+                }
+                Event::Failed { problem } | Event::UndoFailed { problem } => {
+                    step.problem = Some(problem.clone());
+                }
+                Event::Undone { did } => {
+                    step.said = Some(did.clone());
+                    step.problem = None;
+                    step.before = None;
+                    step.receipt = None;
+                }
+                _ => {}
+            }
+            step.status = status;
+        }
+        match &event.event {
+            Event::CancelRequested => self.cancelling = true,
+            Event::Resumed => {
+                self.outcome = None;
+                self.cancelling = false;
+            }
+            Event::Finished { outcome } => {
+                self.outcome = Some(*outcome);
+                self.cancelling = false;
+            }
+            _ => {}
+        }
+        self.last_seq = event.seq;
+        Ok(())
+    }
+}
+
+fn kind(event: &Event) -> String {
+    serde_json::to_value(event)
+        .ok()
+        .and_then(|v| v.get("kind").and_then(|k| k.as_str().map(str::to_owned)))
+        .unwrap_or_else(|| "unknown".to_owned())
+}
