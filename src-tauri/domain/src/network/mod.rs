@@ -1,1 +1,35 @@
+//! The private link: which addresses the twins get.
 
+use serde::{Deserialize, Serialize};
+
+/// Addresses for the private link of two machines: a subnet of its own for each rail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct NetworkPlan {
+    /// One entry a rail.
+    pub rails: Vec<Rail>,
+    /// Bytes; 9000 for RDMA's full size.
+    pub mtu: u16,
+}
+
+/// One rail: one of the two paths through the cable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Rail {
+    /// Bits of the network part.
+    pub prefix: u8,
+    /// Its two ends, in the order of the machines.
+    pub ends: Vec<RailEnd>,
+}
+
+/// One end of a rail.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct RailEnd {
+    /// For example `enp1s0f1np1`.
+    pub interface: String,
+    /// IPv4 address.
+    pub address: String,
+    /// The RDMA device on it, e.g. `rocep1s0f1`, where there is one.
+    pub rdma: Option<String>,
+}

@@ -107,10 +107,40 @@ pub enum Event {
         /// How.
         outcome: RunOutcome,
     },
-    /// Written by a later version of Tandem.
-    #[serde(other)]
+    /// Written by a later version of Tandem, and of no consequence to this one.
     Unknown,
 }
+
+impl Event {
+    /// Reads an event as the journal keeps it. A kind that a later version wrote reads as
+    /// [`Event::Unknown`]; text that is no event at all is an error.
+    pub fn from_json(text: &str) -> Result<Self, serde_json::Error> {
+        serde_json::from_str(text).or_else(|error| {
+            let value: serde_json::Value = serde_json::from_str(text)?;
+            let known = value["kind"]
+                .as_str()
+                .is_none_or(|kind| KINDS.contains(&kind));
+            if known { Err(error) } else { Ok(Self::Unknown) }
+        })
+    }
+}
+
+/// The kinds of [`Event`] on the wire.
+const KINDS: [&str; 13] = [
+    "already-done",
+    "applying",
+    "applied",
+    "verified",
+    "failed",
+    "stopped",
+    "undoing",
+    "undone",
+    "undo-failed",
+    "cancel-requested",
+    "resumed",
+    "finished",
+    "unknown",
+];
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +182,7 @@ pub struct ProgressPart {
     /// `bytes`, `shards`, `s`, `requests` …
     pub unit: String,
     /// Units per second over the last seconds.
+    #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
     pub rate: Option<f64>,
     /// What is being done.
     pub doing: String,

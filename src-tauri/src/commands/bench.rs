@@ -1,0 +1,58 @@
+//! Benchmarks: measure, keep, compare.
+
+use tandem_domain::bench::{BenchCase, BenchResult, Comparison};
+use tandem_domain::problem::Problem;
+use tauri::State;
+use tauri::ipc::Channel;
+
+use crate::app::App;
+use crate::wire::BenchEvent;
+
+type Answer<T> = Result<T, Problem>;
+
+/// Measures what is served now and keeps the result.
+#[tauri::command]
+#[specta::specta]
+pub async fn run_benchmark(
+    app: State<'_, App>,
+    bench_case: BenchCase,
+    label: String,
+    events: Channel<BenchEvent>,
+) -> Answer<BenchResult> {
+    app.run_benchmark(bench_case, label, events).await
+}
+
+/// Stops the measurement that is under way. Nothing is kept of it.
+#[tauri::command]
+#[specta::specta]
+pub async fn stop_benchmark(app: State<'_, App>) -> Answer<()> {
+    app.stop_benchmark().await
+}
+
+/// All kept measurements, the newest first.
+#[tauri::command]
+#[specta::specta]
+pub async fn list_benchmarks(app: State<'_, App>) -> Answer<Vec<BenchResult>> {
+    app.list_benchmarks().await
+}
+
+/// Two measurements side by side.
+#[tauri::command]
+#[specta::specta]
+pub async fn compare_benchmarks(app: State<'_, App>, a: String, b: String) -> Answer<Comparison> {
+    app.compare_benchmarks(&a, &b).await
+}
+
+/// Gives a measurement another name.
+#[tauri::command]
+#[specta::specta]
+pub async fn rename_benchmark(app: State<'_, App>, id: String, label: String) -> Answer<()> {
+    app.rename_benchmark(&id, &label).await
+}
+
+/// Removes a measurement for good.
+#[tauri::command]
+#[specta::specta]
+pub async fn delete_benchmark(app: State<'_, App>, id: String) -> Answer<()> {
+    app.delete_benchmark(&id).await
+}

@@ -1,0 +1,76 @@
+//! Machines: who could be added, who is there, how they are.
+
+use tandem_domain::problem::Problem;
+use tauri::State;
+
+use crate::app::App;
+use crate::wire::{HostProbe, KnownHost, MachineView, NewMachine, Overview};
+
+type Answer<T> = Result<T, Problem>;
+
+/// What surrounds every screen.
+#[tauri::command]
+#[specta::specta]
+pub async fn overview(app: State<'_, App>) -> Answer<Overview> {
+    app.overview().await
+}
+
+/// Hosts of `~/.ssh/config` that could be added.
+#[tauri::command]
+#[specta::specta]
+pub async fn known_hosts(app: State<'_, App>) -> Answer<Vec<KnownHost>> {
+    app.known_hosts().await
+}
+
+/// Reads the host key at an address. Nothing is sent there but the greeting.
+#[tauri::command]
+#[specta::specta]
+pub async fn probe_host(app: State<'_, App>, address: String, port: u16) -> Answer<HostProbe> {
+    app.probe_host(&address, port).await
+}
+
+/// Signs in, pins the host key, looks at the machine and keeps it. The same machine twice is refused.
+#[tauri::command]
+#[specta::specta]
+pub async fn add_machine(app: State<'_, App>, machine: NewMachine) -> Answer<MachineView> {
+    app.add_machine(machine).await
+}
+
+/// Forgets a machine. Nothing changes on the machine itself.
+#[tauri::command]
+#[specta::specta]
+pub async fn remove_machine(app: State<'_, App>, id: String) -> Answer<()> {
+    app.remove_machine(&id).await
+}
+
+/// Looks at a machine anew.
+#[tauri::command]
+#[specta::specta]
+pub async fn refresh_machine(app: State<'_, App>, id: String) -> Answer<MachineView> {
+    app.refresh_machine(&id).await
+}
+
+/// Keeps the password of a machine's user in memory for this session, after trying it.
+#[tauri::command]
+#[specta::specta]
+pub async fn give_password(
+    app: State<'_, App>,
+    id: String,
+    password: String,
+) -> Answer<MachineView> {
+    app.give_password(&id, password).await
+}
+
+/// Makes two simulated machines in a folder of the user's own and turns to them.
+#[tauri::command]
+#[specta::specta]
+pub async fn start_rehearsal(app: State<'_, App>) -> Answer<Overview> {
+    app.start_rehearsal().await
+}
+
+/// Turns back to the real machines and removes the simulated ones with everything on them.
+#[tauri::command]
+#[specta::specta]
+pub async fn leave_rehearsal(app: State<'_, App>) -> Answer<Overview> {
+    app.leave_rehearsal().await
+}

@@ -1,0 +1,94 @@
+//! Runs: plan, start, watch, cancel, resume, undo.
+
+use tandem_domain::problem::Problem;
+use tandem_domain::recipe::SetupRequest;
+use tandem_domain::run::{RunDetail, RunId, RunSignal, RunSummary};
+use tauri::State;
+use tauri::ipc::Channel;
+
+use crate::app::App;
+use crate::wire::PlanView;
+
+type Answer<T> = Result<T, Problem>;
+
+/// The set-up with sensible choices for the machines that are there.
+#[tauri::command]
+#[specta::specta]
+pub async fn propose_setup(app: State<'_, App>) -> Answer<PlanView> {
+    app.propose_setup().await
+}
+
+/// What these choices would do. Nothing changes.
+#[tauri::command]
+#[specta::specta]
+pub async fn plan_setup(app: State<'_, App>, request: SetupRequest) -> Answer<PlanView> {
+    app.plan_setup(request).await
+}
+
+/// Starts the set-up.
+#[tauri::command]
+#[specta::specta]
+pub async fn start_setup(app: State<'_, App>, request: SetupRequest) -> Answer<RunId> {
+    app.start_setup(request).await
+}
+
+/// Replays a run's events after `after_seq`, then sends what happens from then on.
+#[tauri::command]
+#[specta::specta]
+pub async fn watch_run(
+    app: State<'_, App>,
+    id: RunId,
+    after_seq: u32,
+    signals: Channel<RunSignal>,
+) -> Answer<()> {
+    app.watch_run(&id, u64::from(after_seq), signals).await
+}
+
+/// Asks a run to stop at its next safe point. What is done stays done.
+#[tauri::command]
+#[specta::specta]
+pub async fn cancel_run(app: State<'_, App>, id: RunId) -> Answer<()> {
+    app.cancel_run(&id).await
+}
+
+/// Goes on with a run that failed, was cancelled or was interrupted.
+#[tauri::command]
+#[specta::specta]
+pub async fn resume_run(app: State<'_, App>, id: RunId) -> Answer<()> {
+    app.resume_run(&id).await
+}
+
+/// Takes back everything a run did, last step first.
+#[tauri::command]
+#[specta::specta]
+pub async fn undo_run(app: State<'_, App>, id: RunId) -> Answer<()> {
+    app.undo_run(&id).await
+}
+
+/// All runs, the newest first.
+#[tauri::command]
+#[specta::specta]
+pub async fn list_runs(app: State<'_, App>) -> Answer<Vec<RunSummary>> {
+    app.list_runs().await
+}
+
+/// One run with its plan and history.
+#[tauri::command]
+#[specta::specta]
+pub async fn run_detail(app: State<'_, App>, id: RunId) -> Answer<RunDetail> {
+    app.run_detail(&id).await
+}
+
+/// The last lines of a step's log, with the machine's name before each.
+#[tauri::command]
+#[specta::specta]
+pub async fn step_log(app: State<'_, App>, id: RunId, step: String) -> Answer<Vec<String>> {
+    app.step_log(&id, &step).await
+}
+
+/// A text about a run for a forum post: plan, events, problems, versions; no secrets, addresses or serial numbers.
+#[tauri::command]
+#[specta::specta]
+pub async fn run_report(app: State<'_, App>, id: RunId) -> Answer<String> {
+    app.run_report(&id).await
+}

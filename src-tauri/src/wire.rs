@@ -1,0 +1,199 @@
+//! Shapes that only the window needs: domain types gathered for one screen.
+
+use serde::{Deserialize, Serialize};
+use specta::Type;
+use tandem_domain::machine::Facts;
+use tandem_domain::problem::Problem;
+use tandem_domain::recipe::SetupRequest;
+use tandem_domain::run::{Plan, RunSummary};
+
+/// What the window shows around every screen.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct Overview {
+    /// Tandem's version.
+    pub version: String,
+    /// Whether the machines are rehearsed ones.
+    pub rehearsal: bool,
+    /// Where Tandem keeps its files on this computer.
+    pub data_dir: String,
+    /// The machines, head first.
+    pub machines: Vec<MachineView>,
+    /// Runs that were interrupted and can be resumed or undone.
+    pub interrupted: Vec<RunSummary>,
+    /// The run that goes on right now.
+    pub live_run: Option<RunSummary>,
+    /// What is served, as far as the last run tells.
+    pub serving: Option<Serving>,
+    /// Whether this computer holds a Hub token.
+    pub hub_token: bool,
+}
+
+/// One machine.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct MachineView {
+    /// Its identity here.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Host name or IP address.
+    pub address: String,
+    /// SSH port.
+    pub port: u16,
+    /// The user there.
+    pub user: String,
+    /// The pinned host key's fingerprint.
+    pub fingerprint: String,
+    /// What was seen last.
+    pub facts: Option<Facts>,
+    /// Whether it answered the last time it was asked.
+    pub reachable: Option<bool>,
+    /// Why not, or what is not as it should be.
+    pub problems: Vec<Problem>,
+    /// Whether Tandem can become root there.
+    pub sudo: SudoAccess,
+}
+
+/// See [`MachineView::sudo`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "kebab-case")]
+pub enum SudoAccess {
+    /// Without a password.
+    Free,
+    /// With the password that was typed in this session.
+    PasswordHeld,
+    /// The password must be typed once more.
+    PasswordNeeded,
+}
+
+/// A model that is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct Serving {
+    /// The name that requests use.
+    pub model: String,
+    /// The head's id.
+    pub machine: String,
+    /// The head's name.
+    pub machine_name: String,
+    /// The port on the head's loopback.
+    pub port: u16,
+    /// Tokens drafted at a time; `None` without MTP.
+    pub speculative_tokens: Option<u32>,
+    /// The run that launched it.
+    pub run: String,
+    /// Generated tokens per second, as the run measured.
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub tg_tps: Option<f64>,
+    /// How many times as fast as plain, as the run measured.
+    #[specta(type = Option<specta_typescript::Number>)]
+    pub against_plain: Option<f64>,
+    /// Tokens of context.
+    pub max_model_len: u32,
+}
+
+/// A machine that could be added.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct KnownHost {
+    /// What to type: an alias of `~/.ssh/config` or an address.
+    pub alias: String,
+    /// Where it leads.
+    pub address: String,
+    /// SSH port.
+    pub port: u16,
+    /// The user, where known.
+    pub user: Option<String>,
+}
+
+/// What answers at an address, before anything is sent there.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct HostProbe {
+    /// As it was asked for.
+    pub address: String,
+    /// SSH port.
+    pub port: u16,
+    /// For example `ssh-ed25519`.
+    pub algorithm: String,
+    /// `SHA256:…`
+    pub fingerprint: String,
+    /// The key itself; goes back with [`NewMachine`].
+    pub host_key: String,
+    /// The user that `~/.ssh/config` names for it.
+    pub user: Option<String>,
+}
+
+/// A machine to add.
+#[derive(Debug, Clone, Deserialize, Type)]
+pub struct NewMachine {
+    /// Host name, IP address or alias.
+    pub address: String,
+    /// SSH port.
+    pub port: u16,
+    /// The user there.
+    pub user: String,
+    /// Needed unless a key is accepted. Kept in memory only.
+    pub password: Option<String>,
+    /// The host key the person accepted, as [`HostProbe::host_key`] gave it.
+    pub host_key: String,
+}
+
+/// A plan to be looked at before it runs.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct PlanView {
+    /// What was asked for.
+    pub request: SetupRequest,
+    /// What would be done; empty steps when there are problems.
+    pub plan: Plan,
+    /// Everything that stands against it.
+    pub problems: Vec<Problem>,
+}
+
+/// Choices that are remembered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+#[serde(default)]
+pub struct Settings {
+    /// `system`, `light` or `dark`.
+    pub theme: String,
+    /// The Hub or a mirror of it.
+    pub hub_endpoint: String,
+    /// The screen that was open last.
+    pub screen: String,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            theme: "system".into(),
+            hub_endpoint: String::new(),
+            screen: "setup".into(),
+        }
+    }
+}
+
+/// A picked image as it is kept.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct ImageView {
+    /// Its identity.
+    pub id: String,
+    /// `image/jpeg` or `image/png`.
+    pub mime: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// The picture as a `data:` URL.
+    pub url: String,
+}
+
+/// What the window hears while a benchmark runs.
+#[derive(Debug, Clone, Serialize, Type)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum BenchEvent {
+    /// It came further.
+    Progress {
+        /// Requests done.
+        done: u32,
+        /// Requests in all.
+        total: u32,
+        /// What is being done.
+        doing: String,
+    },
+}
