@@ -34,14 +34,19 @@ pub struct BenchSample {
     /// Generated tokens by the server's count.
     pub completion_tokens: u32,
     /// Seconds to the first chunk with choices (ttfr).
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ttfr_s: f64,
     /// Seconds to the first token of content or reasoning (e2e TTFT).
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ttft_s: f64,
     /// Seconds to the last token.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub end_s: f64,
     /// Prompt tokens per second: prompt / max(0, ttfr − latency).
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub pp_tps: f64,
     /// Generated tokens per second after the first token.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub tg_tps: f64,
 }
 
@@ -50,10 +55,13 @@ pub struct BenchSample {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Spread {
     /// Arithmetic mean.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub mean: f64,
     /// The population's standard deviation, as llama-benchy gives it.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub std: f64,
     /// The values, in order.
+    #[cfg_attr(feature = "bindings", specta(type = Vec<specta_typescript::Number>))]
     pub values: Vec<f64>,
 }
 
@@ -62,10 +70,13 @@ pub struct Spread {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Acceptance {
     /// Accepted / drafted tokens, 0 to 1.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub rate: f64,
     /// 1 + accepted / drafts.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub mean_length: f64,
     /// Accepted / drafts for each position, 0 to 1.
+    #[cfg_attr(feature = "bindings", specta(type = Vec<specta_typescript::Number>))]
     pub per_position: Vec<f64>,
 }
 
@@ -85,6 +96,7 @@ pub struct BenchResult {
     /// What was measured.
     pub case: BenchCase,
     /// Round trip of GET /v1/models, mean of 3, seconds.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub latency_s: f64,
     /// The repeats.
     pub samples: Vec<BenchSample>,
@@ -131,10 +143,13 @@ pub struct FigureDifference {
     /// Its unit.
     pub unit: String,
     /// Mean of a.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub a: f64,
     /// Mean of b.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub b: f64,
     /// b / a.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ratio: f64,
     /// Whether the difference stands out of the spread of both (Welch, two standard errors).
     pub clear: bool,

@@ -131,8 +131,10 @@ pub struct Message {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct AnswerStats {
     /// Seconds to the first token (TTFT).
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ttft_s: f64,
     /// Tokens per second after the first.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub tokens_per_s: f64,
     /// Tokens of the answer.
     pub completion_tokens: u32,
