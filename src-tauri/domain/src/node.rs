@@ -6,7 +6,7 @@
 //! tandem-node start  KIND --job NAME         reads a NodeRequest from stdin, detaches the work, one line JobState
 //! tandem-node follow --job NAME [--after N]  -> NodeLine per line from N on, until a last one
 //! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
-//! tandem-node remove --job NAME              forgets a finished job's folder
+//! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
 //! ```
 //!
@@ -161,7 +161,7 @@ pub struct VerifyRequest {
     pub endpoint: String,
     /// `owner/name`.
     pub repo: String,
-    /// The commit.
+    /// A commit, or a branch or tag to be resolved by the listing.
     pub commit: String,
     /// As in [`FetchRequest::hf_home`].
     #[serde(default)]
@@ -173,6 +173,12 @@ pub struct VerifyRequest {
 /// What a verification found. An empty list of faults is a pass.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyReceipt {
+    /// The commit looked at.
+    #[serde(default)]
+    pub commit: String,
+    /// Its snapshot's folder, absolute, whether or not it exists.
+    #[serde(default)]
+    pub snapshot: String,
     /// Files looked at.
     pub files: u32,
     /// Bytes looked at.
@@ -244,6 +250,17 @@ impl NodeEvent {
     pub fn is_last(&self) -> bool {
         !matches!(self, Self::Progress { .. } | Self::Note { .. })
     }
+}
+
+/// Answer of `undo`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undone {
+    /// Files and links removed.
+    pub removed: u32,
+    /// Bytes freed.
+    pub bytes: u64,
+    /// What could not be removed, as sentences.
+    pub left: Vec<String>,
 }
 
 /// Answer of `start` and `cancel`.

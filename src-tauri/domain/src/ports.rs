@@ -498,6 +498,12 @@ pub trait Journal: Send + Sync {
 pub trait BenchStore: Send + Sync {
     /// Saves a run of a benchmark.
     async fn save(&self, result: &crate::bench::BenchResult) -> Result<(), JournalError>;
+
+    /// The newest measurement whose circumstances say `launch` = this; see [`crate::deploy::launch`].
+    async fn of_launch(
+        &self,
+        launch: &str,
+    ) -> Result<Option<crate::bench::BenchResult>, JournalError>;
 }
 
 /// Free-form facts of a benchmark: image digest, driver, revision.

@@ -2,6 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod address;
+pub mod netplan;
+pub mod plan;
+
 /// Addresses for the private link of two machines: a subnet of its own for each rail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

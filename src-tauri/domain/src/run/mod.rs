@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::problem::Problem;
 
 mod drive;
+#[cfg(any(test, feature = "fake"))]
+pub mod memory;
+#[cfg(test)]
+mod schedules;
 mod state;
 mod step;
 
