@@ -1,1 +1,18 @@
+//! What Tandem rehearses on: everything a pair of Sparks and the Hub would bring, small and on this
+//! computer.
+//!
+//! - [`checkpoint`] writes tiny checkpoints with the true structure of Step-3.7-Flash.
+//! - [`hub`] serves them with the Hugging Face Hub's protocol, with faults on request.
+//! - [`standin`] answers in vLLM's place: its flags, log lines, API and metrics.
+//! - [`machines`] holds two simulated machines in a folder, behind the same ports as real ones.
+//!
+//! A stand-in is strict: what would fail on a real machine fails here, with the real one's words.
 
+// The configuration of a checkpoint is one long `json!`.
+#![recursion_limit = "256"]
+
+pub mod checkpoint;
+pub mod hub;
+pub mod machines;
+pub mod standin;
+mod wire;
