@@ -2,6 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
+mod compare;
+mod measure;
+pub mod metrics;
+mod summary;
+mod text;
+
+pub use compare::compare;
+pub use measure::{BenchError, BenchProgress, Measurement, measure};
+
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

@@ -2,6 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+mod fold;
+pub mod pace;
+pub mod prompt;
+
+pub use fold::Answer;
+
 /// Who says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

@@ -1,0 +1,233 @@
+//! From a kept conversation to the request that goes to the model.
+
+use crate::chat::{ChatRequest, Message, PromptMessage, Role};
+
+/// How many images go with a request at most, the latest ones.
+///
+/// Every image is sent again with every question, since the server keeps nothing. One of 1568 px
+/// takes up to about 1,500 tokens and a megabyte of the request.
+pub const MAX_IMAGES: usize = 8;
+
+/// The longest answer asked for. Reasoning counts, so it must leave room for both.
+const MAX_TOKENS: u32 = 8192;
+
+/// Seconds of silence after which an answer is given up. A long prompt is read before the first word.
+const PATIENCE_S: u64 = 180;
+
+/// The longest title, in characters.
+const TITLE: usize = 48;
+
+/// Says which kept images the next request carries, so that only those are loaded.
+pub fn wanted_images(conversation: &[Message]) -> Vec<String> {
+    let mut wanted: Vec<_> = conversation
+        .iter()
+        .rev()
+        .flat_map(|m| m.images.iter().rev())
+        .take(MAX_IMAGES)
+        .cloned()
+        .collect();
+    wanted.reverse();
+    wanted
+}
+
+/// Makes the request for the next answer.
+///
+/// `data_url` gives a kept image as a `data:` URL. Images beyond [`MAX_IMAGES`], or no longer kept,
+/// are replaced by a note, so that the model does not speak of what it cannot see. Earlier reasoning
+/// is not sent back; that is how the model was trained.
+pub fn request(
+    model: &str,
+    conversation: &[Message],
+    thinking: Option<bool>,
+    data_url: impl Fn(&str) -> Option<String>,
+) -> ChatRequest {
+    // Counted from the end, as an image may be in a conversation twice.
+    let total: usize = conversation.iter().map(|m| m.images.len()).sum();
+    let mut position = 0;
+    let messages = conversation
+        .iter()
+        .filter_map(|message| {
+            let mut text = message.text.clone();
+            let mut images = Vec::new();
+            for id in &message.images {
+                position += 1;
+                let sent = (position + MAX_IMAGES > total)
+                    .then(|| data_url(id))
+                    .flatten();
+                match sent {
+                    Some(url) => images.push(url),
+                    None => {
+                        if !text.is_empty() {
+                            text.push_str("\n\n");
+                        }
+                        text.push_str("(An image that was sent here is left out.)");
+                    }
+                }
+            }
+            let silent = text.trim().is_empty() && images.is_empty();
+            (!silent).then_some(PromptMessage {
+                role: message.role,
+                text,
+                images,
+            })
+        })
+        .collect();
+    ChatRequest {
+        model: model.to_owned(),
+        messages,
+        max_tokens: MAX_TOKENS,
+        temperature: None,
+        thinking,
+        ignore_eos: false,
+        patience_s: PATIENCE_S,
+    }
+}
+
+/// Names a conversation after the first words of its first question.
+pub fn title(conversation: &[Message]) -> String {
+    let Some(first) = conversation.iter().find(|m| m.role == Role::User) else {
+        return "New conversation".to_owned();
+    };
+    let words = first.text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if words.is_empty() {
+        let image = if first.images.is_empty() {
+            "New conversation"
+        } else {
+            "An image"
+        };
+        return image.to_owned();
+    }
+    if words.chars().count() <= TITLE {
+        return words;
+    }
+    let cut: String = words.chars().take(TITLE).collect();
+    // A word is not cut in two, unless it is a single long one.
+    let whole = cut
+        .rfind(' ')
+        .filter(|at| *at > 0)
+        .map_or(cut.as_str(), |at| &cut[..at]);
+    format!(
+        "{}…",
+        whole.trim_end_matches([',', ';', ':', '.', '-', '–'])
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(role: Role, text: &str, images: &[&str]) -> Message {
+        Message {
+            id: String::new(),
+            role,
+            text: text.to_owned(),
+            reasoning: "a thought".to_owned(),
+            images: images.iter().map(|s| (*s).to_owned()).collect(),
+            at: 0,
+            stats: None,
+            stopped: false,
+        }
+    }
+
+    fn url(id: &str) -> Option<String> {
+        Some(format!("data:image/png;base64,{id}"))
+    }
+
+    #[test]
+    fn a_question_with_an_image_goes_out_with_both() {
+        let conversation = [
+            message(Role::User, "What is this?", &["a"]),
+            message(Role::Assistant, "A cable.", &[]),
+            message(Role::User, "Which one?", &[]),
+        ];
+        let request = request("m", &conversation, Some(false), url);
+        assert_eq!(request.messages.len(), 3);
+        assert_eq!(request.messages[0].images, ["data:image/png;base64,a"]);
+        assert!(
+            request.messages.iter().all(|m| !m.text.contains("thought")),
+            "reasoning stays here"
+        );
+        assert_eq!(request.thinking, Some(false));
+    }
+
+    #[test]
+    fn an_answer_of_which_nothing_came_is_not_sent() {
+        let conversation = [
+            message(Role::User, "Hello?", &[]),
+            message(Role::Assistant, "", &[]),
+            message(Role::User, "Hello!", &[]),
+        ];
+        let texts: Vec<_> = request("m", &conversation, None, url)
+            .messages
+            .into_iter()
+            .map(|m| m.text)
+            .collect();
+        assert_eq!(texts, ["Hello?", "Hello!"]);
+    }
+
+    #[test]
+    fn the_oldest_images_give_way_and_the_model_is_told() {
+        let ids: Vec<String> = (0..MAX_IMAGES + 2).map(|n| format!("i{n}")).collect();
+        let conversation: Vec<_> = ids
+            .iter()
+            .map(|id| message(Role::User, "look", &[id]))
+            .collect();
+        let request = request("m", &conversation, None, url);
+        assert!(request.messages[0].images.is_empty());
+        assert!(request.messages[1].text.contains("left out"));
+        assert_eq!(request.messages[2].images.len(), 1);
+        assert_eq!(wanted_images(&conversation), ids[2..]);
+    }
+
+    #[test]
+    fn an_image_that_is_gone_is_noted() {
+        let conversation = [message(Role::User, "", &["gone"])];
+        let request = request("m", &conversation, None, |_| None);
+        assert_eq!(
+            request.messages[0].text,
+            "(An image that was sent here is left out.)"
+        );
+    }
+
+    #[test]
+    fn titles_are_the_first_words() {
+        let check = |text: &str, images: &[&str], expected: &str| {
+            assert_eq!(title(&[message(Role::User, text, images)]), expected);
+        };
+        check("  Hello\n there ", &[], "Hello there");
+        check("", &["a"], "An image");
+        check("", &[], "New conversation");
+        check(
+            "Why does the second Spark start later than the first one does?",
+            &[],
+            "Why does the second Spark start later than the…",
+        );
+        assert_eq!(title(&[]), "New conversation");
+    }
+
+    proptest! {
+        #[test]
+        fn a_title_is_short_one_line_and_never_empty(text in any::<String>()) {
+            let title = title(&[message(Role::User, &text, &[])]);
+            prop_assert!(!title.is_empty());
+            prop_assert!(title.chars().count() <= TITLE + 1);
+            prop_assert!(!title.contains('\n'));
+        }
+
+        #[test]
+        fn no_more_images_go_out_than_allowed(counts in prop::collection::vec(0usize..5, 0..12)) {
+            let mut n = 0;
+            let conversation: Vec<_> = counts.iter().map(|count| {
+                let mut m = message(Role::User, "x", &[]);
+                m.images = (0..*count).map(|_| { n += 1; format!("i{n}") }).collect();
+                m
+            }).collect();
+            let sent: Vec<_> = request("m", &conversation, None, |id| Some(id.to_owned()))
+                .messages.into_iter().flat_map(|m| m.images).collect();
+            prop_assert!(sent.len() <= MAX_IMAGES);
+            prop_assert_eq!(sent, wanted_images(&conversation));
+        }
+    }
+}
