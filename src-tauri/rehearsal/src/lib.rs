@@ -16,3 +16,16 @@ pub mod hub;
 pub mod machines;
 pub mod standin;
 mod wire;
+
+/// Waits until the process is asked to end. As the first process of a container there is no default
+/// for SIGTERM: without this it would be ignored.
+pub async fn stopped() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = int.recv() => {}
+    }
+    Ok(())
+}
