@@ -103,14 +103,15 @@ pub struct Interface {
 }
 
 impl Facts {
-    /// The fabric interfaces that have a carrier, in name order.
+    /// The fabric interfaces that have a carrier, the first PCIe domain first.
     pub fn cabled(&self) -> Vec<&Interface> {
         let mut list: Vec<_> = self
             .interfaces
             .iter()
             .filter(|i| i.fabric && i.carrier)
             .collect();
-        list.sort_by(|a, b| a.name.cmp(&b.name));
+        // Case aside, so that `enp1…` comes before `enP2p1…`, the order NVIDIA's guide uses.
+        list.sort_by_key(|i| i.name.to_lowercase());
         list
     }
 }

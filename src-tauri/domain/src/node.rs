@@ -7,6 +7,7 @@
 //! tandem-node follow --job NAME [--after N]  -> NodeLine per line from N on, until a last one
 //! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
+//! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
 //! ```
 //!

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod diagnose;
 pub mod launch;
 pub mod phases;
 

@@ -1,1 +1,101 @@
+//! Where a starting server is, read from the words of its log (never from file names or lines in it).
 
+/// A step of vLLM's start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// What it is doing, for people.
+    pub doing: String,
+    /// How much of it is done, where the log says.
+    pub done: Option<(u64, u64)>,
+}
+
+/// Reads one line; `None` if it says nothing about where the server is.
+pub fn read(line: &str) -> Option<Phase> {
+    let whole = |doing: &str| {
+        Some(Phase {
+            doing: doing.to_owned(),
+            done: None,
+        })
+    };
+    if let Some(rest) = after(line, "Loading safetensors checkpoint shards:") {
+        let (_, counts) = rest.split_once('|')?;
+        return Some(Phase {
+            doing: "loading shards".into(),
+            done: counts_of(counts),
+        });
+    }
+    if line.contains("Capturing CUDA graphs") {
+        // A progress bar writes many states into one line; the last one counts.
+        let last = line.rsplit("Capturing CUDA graphs").next()?;
+        let counts = last.rsplit('|').next().unwrap_or_default();
+        return Some(Phase {
+            doing: "capturing CUDA graphs".into(),
+            done: counts_of(counts),
+        });
+    }
+    const TEXTS: [(&str, &str); 14] = [
+        ("Application startup complete", "ready"),
+        ("Starting vLLM server on", "opening the API"),
+        ("init engine (profile, create kv cache", "engine is warm"),
+        ("Graph capturing finished", "CUDA graphs are captured"),
+        ("GPU KV cache size", "KV cache is laid out"),
+        (
+            "Available KV cache memory",
+            "measuring memory for the KV cache",
+        ),
+        ("torch.compile took", "compiled"),
+        ("Dynamo bytecode transform", "compiling"),
+        ("Loading drafter model", "loading the MTP layers"),
+        ("Starting to load model", "loading the model"),
+        ("is assigned as DP rank", "both ranks have met"),
+        ("distributed_init_method=tcp", "waiting for the other rank"),
+        ("headless multiproc executor", "starting the second rank"),
+        ("Initializing a V1 LLM engine", "starting the engine"),
+    ];
+    TEXTS
+        .iter()
+        .find(|(text, _)| line.contains(text))
+        .and_then(|(_, doing)| whole(doing))
+}
+
+fn after<'a>(line: &'a str, text: &str) -> Option<&'a str> {
+    line.find(text).map(|at| &line[at + text.len()..])
+}
+
+/// Reads `7/14 [` from the text after a bar.
+fn counts_of(text: &str) -> Option<(u64, u64)> {
+    let (done, rest) = text.trim_start().split_once('/')?;
+    let total: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    Some((done.trim().parse().ok()?, total.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_bar_gives_counts() {
+        let line = "(Worker_TP0 pid=66) Loading safetensors checkpoint shards:  50% Completed | 7/14 [01:31<01:31, 13.02s/it]";
+        assert_eq!(
+            read(line),
+            Some(Phase {
+                doing: "loading shards".into(),
+                done: Some((7, 14))
+            })
+        );
+    }
+
+    #[test]
+    fn the_last_state_of_a_merged_bar_counts() {
+        let line = "Capturing CUDA graphs (decode, FULL):   0%|          | 0/5 [00:00<?, ?it/s]Capturing CUDA graphs (decode, FULL): 100%|██████████| 5/5 [00:06<00:00,  1.22s/it]";
+        assert_eq!(read(line).unwrap().done, Some((5, 5)));
+    }
+
+    #[test]
+    fn lines_without_a_phase_say_nothing() {
+        assert_eq!(
+            read("(APIServer pid=1) INFO: 127.0.0.1 - \"GET /health\" 200"),
+            None
+        );
+    }
+}

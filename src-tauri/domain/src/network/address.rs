@@ -15,7 +15,10 @@ impl Network {
         if prefix > 32 {
             return None;
         }
-        Some(Self { first: u32::from(address) & mask(prefix), prefix })
+        Some(Self {
+            first: u32::from(address) & mask(prefix),
+            prefix,
+        })
     }
 
     /// Reads `a.b.c.d/n`.
@@ -45,7 +48,11 @@ impl std::fmt::Display for Network {
 }
 
 fn mask(prefix: u8) -> u32 {
-    if prefix == 0 { 0 } else { u32::MAX << (32 - u32::from(prefix)) }
+    if prefix == 0 {
+        0
+    } else {
+        u32::MAX << (32 - u32::from(prefix))
+    }
 }
 
 /// Whether a machine at home may use it: RFC 1918.
@@ -62,9 +69,18 @@ mod tests {
         let (_, a) = Network::parse("192.168.100.10/24").unwrap();
         let (_, b) = Network::parse("192.168.0.1/16").unwrap();
         let (_, c) = Network::parse("192.168.101.10/24").unwrap();
-        assert!(a.overlaps(b) && b.overlaps(a), "a /24 inside a /16 collides");
+        assert!(
+            a.overlaps(b) && b.overlaps(a),
+            "a /24 inside a /16 collides"
+        );
         assert!(!a.overlaps(c), "neighbouring /24s do not");
-        assert!(Network::parse("::1/64").is_none(), "IPv6 text is no IPv4 network");
-        assert!(Network::parse("10.0.0.1/33").is_none(), "33 bits do not exist");
+        assert!(
+            Network::parse("::1/64").is_none(),
+            "IPv6 text is no IPv4 network"
+        );
+        assert!(
+            Network::parse("10.0.0.1/33").is_none(),
+            "33 bits do not exist"
+        );
     }
 }

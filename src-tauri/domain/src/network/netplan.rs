@@ -13,7 +13,9 @@ pub fn render(plan: &NetworkPlan, position: usize) -> String {
          network:\n  version: 2\n  ethernets:\n",
     );
     for rail in &plan.rails {
-        let Some(end) = rail.ends.get(position) else { continue };
+        let Some(end) = rail.ends.get(position) else {
+            continue;
+        };
         text.push_str(&format!(
             "    {}:\n      addresses:\n        - {}/{}\n      mtu: {}\n      dhcp4: false\n      \
              dhcp6: false\n      link-local: []\n      optional: true\n",
@@ -30,11 +32,18 @@ mod tests {
 
     #[test]
     fn the_file_names_only_our_ports() {
-        let end = |i: &str, a: &str| RailEnd { interface: i.into(), address: a.into(), rdma: None };
+        let end = |i: &str, a: &str| RailEnd {
+            interface: i.into(),
+            address: a.into(),
+            rdma: None,
+        };
         let plan = NetworkPlan {
             rails: vec![Rail {
                 prefix: 24,
-                ends: vec![end("enp1s0f1np1", "192.168.100.10"), end("enp1s0f0np0", "192.168.100.11")],
+                ends: vec![
+                    end("enp1s0f1np1", "192.168.100.10"),
+                    end("enp1s0f0np0", "192.168.100.11"),
+                ],
             }],
             mtu: 9000,
         };

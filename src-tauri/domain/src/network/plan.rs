@@ -22,20 +22,26 @@ pub fn propose(a: &Facts, b: &Facts) -> Result<NetworkPlan, Problem> {
     let twins_a = twins(a)?;
     let twins_b = twins(b)?;
     if twins_a.len() != twins_b.len() {
-        return Err(Problem::new(Code::NetworkPlan, "The two machines do not see the same cable.")
-            .cause(format!(
-                "`{}` has {} connected, `{}` has {}.",
-                a.hostname,
-                names(&twins_a),
-                b.hostname,
-                names(&twins_b)
-            ))
-            .fix("Use one cable, in the same port of both machines, then look again."));
+        return Err(Problem::new(
+            Code::NetworkPlan,
+            "The two machines do not see the same cable.",
+        )
+        .cause(format!(
+            "`{}` has {} connected, `{}` has {}.",
+            a.hostname,
+            names(&twins_a),
+            b.hostname,
+            names(&twins_b)
+        ))
+        .fix("Use one cable, in the same port of both machines, then look again."));
     }
     if let Some(plan) = adopt(&twins_a, &twins_b) {
         return Ok(plan);
     }
-    let taken = taken(a, &twins_a).into_iter().chain(taken(b, &twins_b)).collect::<Vec<_>>();
+    let taken = taken(a, &twins_a)
+        .into_iter()
+        .chain(taken(b, &twins_b))
+        .collect::<Vec<_>>();
     let free = CANDIDATES.iter().find(|pair| {
         pair.iter().all(|s| {
             let network = Network::of(Ipv4Addr::new(s[0], s[1], s[2], 0), 24);
@@ -47,29 +53,49 @@ pub fn propose(a: &Facts, b: &Facts) -> Result<NetworkPlan, Problem> {
             .cause("Every range that Tandem knows collides with an address of one of the machines.")
             .fix("Choose two private subnets yourself under Choices."));
     };
-    let rails = twins_a.iter().zip(&twins_b).zip(pair).map(|((on_a, on_b), s)| Rail {
-        prefix: 24,
-        ends: vec![end(on_a, s, 10), end(on_b, s, 11)],
-    });
-    Ok(NetworkPlan { rails: rails.collect(), mtu: 9000 })
+    let rails = twins_a
+        .iter()
+        .zip(&twins_b)
+        .zip(pair)
+        .map(|((on_a, on_b), s)| Rail {
+            prefix: 24,
+            ends: vec![end(on_a, s, 10), end(on_b, s, 11)],
+        });
+    Ok(NetworkPlan {
+        rails: rails.collect(),
+        mtu: 9000,
+    })
 }
 
 /// Everything that stands against a plan on these machines; empty if nothing does.
 pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
     let mut all = Vec::new();
     let mut fault = |cause: String, fix: &str| {
-        all.push(Problem::new(Code::NetworkPlan, "The addresses cannot be used.").cause(cause).fix(fix));
+        all.push(
+            Problem::new(Code::NetworkPlan, "The addresses cannot be used.")
+                .cause(cause)
+                .fix(fix),
+        );
     };
     if plan.rails.is_empty() {
-        fault("The plan has no rail.".into(), "Plug the cable in on both machines, then plan again.");
+        fault(
+            "The plan has no rail.".into(),
+            "Plug the cable in on both machines, then plan again.",
+        );
     }
     if !(1280..=9216).contains(&plan.mtu) {
-        fault(format!("The MTU {} is outside 1280 to 9216.", plan.mtu), "Use 9000.");
+        fault(
+            format!("The MTU {} is outside 1280 to 9216.", plan.mtu),
+            "Use 9000.",
+        );
     }
     let mut networks: Vec<Network> = Vec::new();
     for rail in &plan.rails {
         if rail.ends.len() != machines.len() {
-            fault("A rail does not have one end on each machine.".into(), "Plan again.");
+            fault(
+                "A rail does not have one end on each machine.".into(),
+                "Plan again.",
+            );
             continue;
         }
         let mut of_rail: Option<Network> = None;
@@ -81,8 +107,12 @@ pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
                 );
                 continue;
             };
-            let Some(network) = Network::of(address, rail.prefix).filter(|_| rail.prefix >= 8) else {
-                fault(format!("/{} is not a usable prefix.", rail.prefix), "Use /24.");
+            let Some(network) = Network::of(address, rail.prefix).filter(|_| rail.prefix >= 8)
+            else {
+                fault(
+                    format!("/{} is not a usable prefix.", rail.prefix),
+                    "Use /24.",
+                );
                 continue;
             };
             if !is_private(address) && !address.is_link_local() {
@@ -92,18 +122,27 @@ pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
                 );
             }
             if network.is_edge(address) {
-                fault(format!("{address} is not a host's address in {network}."), "Use another last number.");
+                fault(
+                    format!("{address} is not a host's address in {network}."),
+                    "Use another last number.",
+                );
             }
             if of_rail.is_some_and(|other| other != network) {
                 fault(
-                    format!("The two ends on `{}` lie in different subnets.", end.interface),
+                    format!(
+                        "The two ends on `{}` lie in different subnets.",
+                        end.interface
+                    ),
                     "Give both ends of a rail addresses of one subnet.",
                 );
             }
             of_rail = Some(network);
             if facts.default_interface.as_deref() == Some(&end.interface) {
                 fault(
-                    format!("`{}` on `{}` is how you reach the machine.", end.interface, facts.hostname),
+                    format!(
+                        "`{}` on `{}` is how you reach the machine.",
+                        end.interface, facts.hostname
+                    ),
                     "Use the ports of the private cable; Tandem never touches the management link.",
                 );
             }
@@ -137,7 +176,10 @@ pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
             }
         }
         if rail.ends.len() == 2 && rail.ends[0].address == rail.ends[1].address {
-            fault(format!("Both ends have {}.", rail.ends[0].address), "Give each end its own address.");
+            fault(
+                format!("Both ends have {}.", rail.ends[0].address),
+                "Give each end its own address.",
+            );
         }
         if let Some(network) = of_rail {
             if let Some(other) = networks.iter().find(|n| n.overlaps(network)) {
@@ -182,9 +224,16 @@ fn adopt(a: &[&Interface], b: &[&Interface]) -> Option<NetworkPlan> {
     let mut networks: Vec<Network> = Vec::new();
     for on_a in a {
         let (address_a, network) = on_a.ipv4.iter().find_map(|t| Network::parse(t))?;
-        let prefix = on_a.ipv4.iter().find_map(|t| t.split_once('/')?.1.parse().ok())?;
+        let prefix = on_a
+            .ipv4
+            .iter()
+            .find_map(|t| t.split_once('/')?.1.parse().ok())?;
         let (on_b, address_b) = b.iter().find_map(|i| {
-            let (address, _) = i.ipv4.iter().filter_map(|t| Network::parse(t)).find(|(_, n)| *n == network)?;
+            let (address, _) = i
+                .ipv4
+                .iter()
+                .filter_map(|t| Network::parse(t))
+                .find(|(_, n)| *n == network)?;
             Some((i, address))
         })?;
         if networks.iter().any(|n| n.overlaps(network)) {
@@ -196,10 +245,16 @@ fn adopt(a: &[&Interface], b: &[&Interface]) -> Option<NetworkPlan> {
             address: address.to_string(),
             rdma: i.rdma.clone(),
         };
-        rails.push(Rail { prefix, ends: vec![end(on_a, address_a), end(on_b, address_b)] });
+        rails.push(Rail {
+            prefix,
+            ends: vec![end(on_a, address_a), end(on_b, address_b)],
+        });
     }
     let mtu = a.iter().chain(b).map(|i| i.mtu).min()?;
-    Some(NetworkPlan { rails, mtu: u16::try_from(mtu.clamp(1500, 9000)).unwrap_or(9000) })
+    Some(NetworkPlan {
+        rails,
+        mtu: u16::try_from(mtu.clamp(1500, 9000)).unwrap_or(9000),
+    })
 }
 
 fn end(interface: &Interface, subnet: &[u8; 3], host: u8) -> RailEnd {
@@ -212,7 +267,10 @@ fn end(interface: &Interface, subnet: &[u8; 3], host: u8) -> RailEnd {
 
 fn taken(facts: &Facts, ours: &[&Interface]) -> Vec<Network> {
     // Docker's default bridge exists on every machine with Docker, even while it has no address.
-    let mut taken: Vec<Network> = Network::parse("172.17.0.1/16").map(|(_, n)| n).into_iter().collect();
+    let mut taken: Vec<Network> = Network::parse("172.17.0.1/16")
+        .map(|(_, n)| n)
+        .into_iter()
+        .collect();
     taken.extend(
         facts
             .interfaces
@@ -225,7 +283,11 @@ fn taken(facts: &Facts, ours: &[&Interface]) -> Vec<Network> {
 }
 
 fn names(interfaces: &[&Interface]) -> String {
-    interfaces.iter().map(|i| format!("`{}`", i.name)).collect::<Vec<_>>().join(" and ")
+    interfaces
+        .iter()
+        .map(|i| format!("`{}`", i.name))
+        .collect::<Vec<_>>()
+        .join(" and ")
 }
 
 #[cfg(test)]
@@ -275,15 +337,33 @@ mod tests {
         let a = machine("a", &[("enP7s7", "192.168.100.23/24")]);
         let b = machine("b", &[("wlP9s9", "10.20.0.7/16")]);
         let plan = propose(&a, &b).unwrap();
-        assert_eq!(plan.rails[0].ends[0].address, "192.168.177.10", "the first free pair");
+        assert_eq!(
+            plan.rails[0].ends[0].address, "192.168.177.10",
+            "the first free pair"
+        );
     }
 
     #[test]
     fn good_addresses_are_adopted() {
-        let a = machine("a", &[("enp1s0f1np1", "10.1.2.1/30"), ("enP2p1s0f1np1", "10.1.3.1/30")]);
-        let b = machine("b", &[("enp1s0f1np1", "10.1.2.2/30"), ("enP2p1s0f1np1", "10.1.3.2/30")]);
+        let a = machine(
+            "a",
+            &[
+                ("enp1s0f1np1", "10.1.2.1/30"),
+                ("enP2p1s0f1np1", "10.1.3.1/30"),
+            ],
+        );
+        let b = machine(
+            "b",
+            &[
+                ("enp1s0f1np1", "10.1.2.2/30"),
+                ("enP2p1s0f1np1", "10.1.3.2/30"),
+            ],
+        );
         let plan = propose(&a, &b).unwrap();
-        assert_eq!(plan.rails[1].ends[1].address, "10.1.3.2", "what is there stays");
+        assert_eq!(
+            plan.rails[1].ends[1].address, "10.1.3.2",
+            "what is there stays"
+        );
         assert_eq!(plan.rails[0].prefix, 30);
     }
 
@@ -292,7 +372,10 @@ mod tests {
         let mut off = machine("a", &[]);
         off.interfaces.clear();
         let problem = propose(&off, &machine("b", &[])).unwrap_err();
-        assert!(problem.cause.unwrap().contains("switched off"), "no device at all is no fault");
+        assert!(
+            problem.cause.unwrap().contains("switched off"),
+            "no device at all is no fault"
+        );
     }
 
     #[test]
@@ -301,8 +384,14 @@ mod tests {
         let b = machine("b", &[]);
         let plan = propose(&a, &b).unwrap();
         a.default_interface = Some("enp1s0f1np1".into());
-        let causes: Vec<_> = faults(&plan, &[&a, &b]).into_iter().filter_map(|p| p.cause).collect();
-        assert_eq!(causes, vec!["`enp1s0f1np1` on `a` is how you reach the machine."]);
+        let causes: Vec<_> = faults(&plan, &[&a, &b])
+            .into_iter()
+            .filter_map(|p| p.cause)
+            .collect();
+        assert_eq!(
+            causes,
+            vec!["`enp1s0f1np1` on `a` is how you reach the machine."]
+        );
     }
 
     #[test]
@@ -312,7 +401,11 @@ mod tests {
         plan.mtu = 100;
         plan.rails[0].ends[0].address = "fe80::1".into();
         plan.rails[1].ends[1].address = "8.8.8.8".into();
-        assert_eq!(faults(&plan, &[&a, &b]).len(), 4, "MTU, IPv6, public, two subnets");
+        assert_eq!(
+            faults(&plan, &[&a, &b]).len(),
+            4,
+            "MTU, IPv6, public, two subnets"
+        );
     }
 
     proptest::proptest! {

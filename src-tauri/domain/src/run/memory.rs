@@ -18,14 +18,21 @@ pub struct MemoryJournal {
 impl MemoryJournal {
     /// Takes this many writes more and then none, as a killed process would. `None` takes all.
     pub fn writes_left(&self, n: Option<usize>) {
-        *self.writes_left.lock().expect("nothing panics while holding it") = n;
+        *self
+            .writes_left
+            .lock()
+            .expect("nothing panics while holding it") = n;
     }
 }
 
 #[async_trait]
 impl Journal for MemoryJournal {
     async fn append(&self, run: &RunId, mut event: RunEvent) -> Result<RunEvent, JournalError> {
-        if let Some(left) = self.writes_left.lock().expect("nothing panics while holding it").as_mut()
+        if let Some(left) = self
+            .writes_left
+            .lock()
+            .expect("nothing panics while holding it")
+            .as_mut()
         {
             if *left == 0 {
                 return Err(JournalError("the process is dead".into()));

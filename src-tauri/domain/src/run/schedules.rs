@@ -74,7 +74,10 @@ impl Step for Switch {
     async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
         let on = self.world.lock().unwrap().switches[self.index];
         Ok(if on {
-            Found::AlreadyDone { found: "on".into(), receipt: json!({}) }
+            Found::AlreadyDone {
+                found: "on".into(),
+                receipt: json!({}),
+            }
         } else {
             Found::Needed { before: json!(on) }
         })
@@ -95,7 +98,12 @@ impl Step for Switch {
         Ok("on".into())
     }
 
-    async fn undo(&self, _: &StepContext, before: &Value, _: Option<&Value>) -> Result<String, StepError> {
+    async fn undo(
+        &self,
+        _: &StepContext,
+        before: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
         self.effect(before.as_bool().unwrap_or(false))?;
         Ok("restored".into())
     }
@@ -176,10 +184,19 @@ fn deaths(steps: usize) -> Vec<(Option<usize>, Option<usize>)> {
     all
 }
 
-fn schedule(start: &[bool], faults: &[Fault], first: (Option<usize>, Option<usize>), second: (Option<usize>, Option<usize>), resume: bool) {
+fn schedule(
+    start: &[bool],
+    faults: &[Fault],
+    first: (Option<usize>, Option<usize>),
+    second: (Option<usize>, Option<usize>),
+    resume: bool,
+) {
     let about = format!("{start:?} {faults:?} {first:?} {second:?} resume={resume}");
     let bed = Bed {
-        world: Arc::new(Mutex::new(World { switches: start.to_vec(), effects_left: None })),
+        world: Arc::new(Mutex::new(World {
+            switches: start.to_vec(),
+            effects_left: None,
+        })),
         journal: Arc::new(MemoryJournal::default()),
     };
     bed.live(first.0, first.1);
@@ -188,14 +205,25 @@ fn schedule(start: &[bool], faults: &[Fault], first: (Option<usize>, Option<usiz
     if resume {
         bed.live(None, None);
         let outcome = now(bed.driver(&healthy).go());
-        assert_eq!(outcome, Outcome::Finished(RunOutcome::Completed), "resumed to the end: {about}");
-        assert!(bed.switches().iter().all(|on| *on), "everything is done: {about}");
+        assert_eq!(
+            outcome,
+            Outcome::Finished(RunOutcome::Completed),
+            "resumed to the end: {about}"
+        );
+        assert!(
+            bed.switches().iter().all(|on| *on),
+            "everything is done: {about}"
+        );
     }
     bed.live(second.0, second.1);
     now(bed.driver(&healthy).undo());
     bed.live(None, None);
     let outcome = now(bed.driver(&healthy).undo());
-    assert_eq!(outcome, Outcome::Finished(RunOutcome::Undone), "undone: {about}");
+    assert_eq!(
+        outcome,
+        Outcome::Finished(RunOutcome::Undone),
+        "undone: {about}"
+    );
     assert_eq!(bed.switches(), start, "exactly as found: {about}");
     let events = now(bed.journal.events(&RunId("r".into()))).unwrap();
     for end in 0..=events.len() {
@@ -229,21 +257,38 @@ fn every_schedule_ends_as_it_began() {
             }
         }
     }
-    assert!(count > 20_000, "the enumeration reaches every combination, {count} of them");
+    assert!(
+        count > 20_000,
+        "the enumeration reaches every combination, {count} of them"
+    );
 }
 
 #[test]
 fn a_cancelled_run_keeps_what_it_did_and_goes_on_later() {
     let bed = Bed {
-        world: Arc::new(Mutex::new(World { switches: vec![false; 2], effects_left: None })),
+        world: Arc::new(Mutex::new(World {
+            switches: vec![false; 2],
+            effects_left: None,
+        })),
         journal: Arc::new(MemoryJournal::default()),
     };
     let driver = bed.driver(&[Fault::None; 2]);
     driver.cancel.cancel();
-    assert_eq!(now(driver.go()), Outcome::Finished(RunOutcome::Cancelled), "cancel is heard first");
+    assert_eq!(
+        now(driver.go()),
+        Outcome::Finished(RunOutcome::Cancelled),
+        "cancel is heard first"
+    );
     assert_eq!(bed.switches(), vec![false, false], "nothing was begun");
-    assert_eq!(now(bed.driver(&[Fault::None; 2]).go()), Outcome::Finished(RunOutcome::Completed));
-    assert_eq!(bed.switches(), vec![true, true], "a resumed run reaches its end");
+    assert_eq!(
+        now(bed.driver(&[Fault::None; 2]).go()),
+        Outcome::Finished(RunOutcome::Completed)
+    );
+    assert_eq!(
+        bed.switches(),
+        vec![true, true],
+        "a resumed run reaches its end"
+    );
 }
 
 proptest::proptest! {

@@ -1,0 +1,322 @@
+//! Long work on a machine: started detached under a name, followed, and found again after a lost
+//! connection instead of being started twice.
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::node::{
+    JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM, Undone,
+};
+use crate::ports::{Command, MachineError, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::recipe::both::must;
+use crate::run::{ProgressPart, StepContext, StepError};
+
+/// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
+const ATTEMPTS: u32 = 3;
+
+/// The name of a step's job: found again by a repeat of the same step of the same run.
+pub(crate) fn name(cx: &StepContext) -> String {
+    format!("{}-{}", cx.run, cx.step)
+}
+
+/// Carries one job through on one machine.
+///
+/// On cancel the worker is told to stop and what is on disk stays. On a lost connection it is
+/// followed again from the last line; a worker that is gone (restart of the machine, `kill -9`) is
+/// started again and goes on from what is on disk.
+pub(crate) async fn run<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+) -> Result<T, StepError> {
+    let job = name(cx);
+    let request = NodeRequest {
+        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        work,
+    };
+    let kind = kind(&request.work);
+    let request = serde_json::to_vec(&request).expect("a request is plain data");
+    let mut after = 0;
+    let mut lost = 0;
+    loop {
+        let state = patiently(cx, station, || async {
+            let command =
+                Command::new(PROGRAM, ["start", kind, "--job", &job]).stdin(request.clone());
+            station.machine.exec(&command).await
+        })
+        .await?;
+        let state: JobState = answer(station, &state)?;
+        if state.state == JobStanding::Started {
+            after = after.max(state.last_seq);
+        }
+        match follow(cx, station, &job, &mut after).await? {
+            NodeEvent::Done { result } => {
+                return serde_json::from_value(result).map_err(|e| {
+                    Problem::new(
+                        Code::NodeProgram,
+                        "The node program's result was not understood.",
+                    )
+                    .cause(format!("{e}."))
+                    .on(station.name.clone())
+                    .into()
+                });
+            }
+            NodeEvent::Failed { problem } => return Err(problem.on(station.name.clone()).into()),
+            NodeEvent::Cancelled => return Err(StepError::Cancelled),
+            NodeEvent::Lost if lost < ATTEMPTS => {
+                lost += 1;
+                cx.log(Some(&station.name), "The work on the machine had ended without a word; it goes on from what is on disk.");
+            }
+            _ => {
+                return Err(Problem::new(
+                    Code::JobLost,
+                    "The work on the machine ended without a word.",
+                )
+                .cause("It was started again several times and disappeared each time.")
+                .fix("Look whether the machine restarts or runs out of memory, then resume.")
+                .retry(Retry::Now)
+                .on(station.name.clone())
+                .into());
+            }
+        }
+    }
+}
+
+/// Follows a job to its last line.
+async fn follow(
+    cx: &StepContext,
+    station: &Station,
+    job: &str,
+    after: &mut u64,
+) -> Result<NodeEvent, StepError> {
+    let mut failures = 0;
+    loop {
+        let from = (*after + 1).to_string();
+        let command = Command::new(
+            PROGRAM,
+            ["follow", "--job", job, "--after", &after.to_string()],
+        )
+        .timeout(None);
+        let mut last = None;
+        let mut seen = *after;
+        let mut on_line = |line: &str| {
+            let Ok(line) = serde_json::from_str::<NodeLine>(line) else {
+                return;
+            };
+            seen = seen.max(line.seq);
+            match line.event {
+                NodeEvent::Progress {
+                    done,
+                    total,
+                    rate,
+                    doing,
+                } => cx.progress(ProgressPart {
+                    machine: station.name.clone(),
+                    done,
+                    total,
+                    unit: "bytes".into(),
+                    rate,
+                    doing,
+                }),
+                NodeEvent::Note { text } => cx.log(Some(&station.name), text),
+                end => last = Some(end),
+            }
+        };
+        let result = {
+            let following = station.machine.lines(&command, &mut on_line);
+            let cancelled = cx.cancel.cancelled();
+            futures::pin_mut!(following, cancelled);
+            match futures::future::select(following, cancelled).await {
+                futures::future::Either::Left((result, _)) => Some(result),
+                futures::future::Either::Right(_) => None,
+            }
+        };
+        *after = seen;
+        let Some(result) = result else {
+            cancel(cx, station, job).await;
+            return Err(StepError::Cancelled);
+        };
+        if let Some(end) = last {
+            return Ok(end);
+        }
+        match result {
+            Ok(output) if output.ok() => return Ok(NodeEvent::Lost),
+            Ok(output) => {
+                return Err(Problem::new(
+                    Code::NodeProgram,
+                    "The work on the machine could not be followed.",
+                )
+                .cause(format!("From line {from} on: {}.", output.error_text()))
+                .on(station.name.clone())
+                .into());
+            }
+            Err(e) if is_passing(&e) && failures < ATTEMPTS => {
+                failures += 1;
+                cx.log(Some(&station.name), format!("{e}; trying again."));
+                wait(cx, failures).await?;
+            }
+            Err(e) => return Err(e.problem(&station.name).into()),
+        }
+    }
+}
+
+/// Tells the worker to stop. What it wrote stays for a resume.
+async fn cancel(cx: &StepContext, station: &Station, job: &str) {
+    let result = station
+        .machine
+        .exec(&Command::new(PROGRAM, ["cancel", "--job", job]))
+        .await;
+    if let Err(e) = result {
+        cx.log(
+            Some(&station.name),
+            format!("The work may still go on there: {e}."),
+        );
+    }
+}
+
+/// Removes exactly what the step's job made on this machine.
+pub(crate) async fn undo(cx: &StepContext, station: &Station) -> Result<Undone, StepError> {
+    let job = name(cx);
+    let command =
+        Command::new(PROGRAM, ["undo", "--job", &job]).timeout(Some(Duration::from_secs(600)));
+    let what = "What the step wrote on the machine was not removed.";
+    let output = must(station, &command, Code::NodeProgram, what).await?;
+    let undone: Undone = answer(station, &output)?;
+    if undone.left.is_empty() {
+        return Ok(undone);
+    }
+    Err(Problem::new(
+        Code::NodeProgram,
+        "Some of what the step wrote could not be removed.",
+    )
+    .cause(undone.left.join(" "))
+    .fix("Remove it by hand, then undo again.")
+    .on(station.name.clone())
+    .into())
+}
+
+/// Runs a short piece of the node program's work in the foreground.
+pub(crate) async fn foreground<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+) -> Result<T, StepError> {
+    let request = NodeRequest {
+        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        work,
+    };
+    let kind = kind(&request.work);
+    let request = serde_json::to_vec(&request).expect("a request is plain data");
+    let command = Command::new(PROGRAM, ["run", kind])
+        .stdin(request)
+        .timeout(Some(Duration::from_secs(300)));
+    let mut last = None;
+    let mut on_line = |line: &str| {
+        if let Ok(line) = serde_json::from_str::<NodeLine>(line)
+            && line.event.is_last()
+        {
+            last = Some(line.event);
+        }
+    };
+    let output = station
+        .machine
+        .lines(&command, &mut on_line)
+        .await
+        .map_err(|e| e.problem(&station.name))?;
+    match last {
+        Some(NodeEvent::Done { result }) => serde_json::from_value(result).map_err(|e| {
+            Problem::new(
+                Code::NodeProgram,
+                "The node program's result was not understood.",
+            )
+            .cause(format!("{e}."))
+            .on(station.name.clone())
+            .into()
+        }),
+        Some(NodeEvent::Failed { problem }) => Err(problem.on(station.name.clone()).into()),
+        Some(NodeEvent::Cancelled) => Err(StepError::Cancelled),
+        _ => Err(Problem::new(
+            Code::NodeProgram,
+            "The node program ended without a result.",
+        )
+        .cause(format!(
+            "It ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .on(station.name.clone())
+        .into()),
+    }
+}
+
+fn kind(work: &NodeWork) -> &'static str {
+    match work {
+        NodeWork::Fetch(_) => "fetch",
+        NodeWork::Graft(_) => "graft",
+        NodeWork::Verify(_) => "verify",
+    }
+}
+
+fn answer<T: DeserializeOwned>(
+    station: &Station,
+    output: &crate::ports::Output,
+) -> Result<T, StepError> {
+    let read = |line: &str| serde_json::from_str(line).ok();
+    output.text().lines().rev().find_map(read).ok_or_else(|| {
+        Problem::new(
+            Code::NodeProgram,
+            "The node program did not answer as it should.",
+        )
+        .cause(format!(
+            "It ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .fix("Resume; the node program is copied again if it is not the right one.")
+        .on(station.name.clone())
+        .into()
+    })
+}
+
+/// Whether the same act may well succeed in a moment.
+fn is_passing(error: &MachineError) -> bool {
+    matches!(
+        error,
+        MachineError::Lost { .. }
+            | MachineError::Unreachable { .. }
+            | MachineError::TimedOut { .. }
+    )
+}
+
+/// Repeats an act whose failure is likely to pass: a machine that restarts is gone for a minute or two.
+async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
+    cx: &StepContext,
+    station: &Station,
+    act: impl Fn() -> F,
+) -> Result<T, StepError> {
+    let mut failures = 0;
+    loop {
+        match act().await {
+            Ok(done) => return Ok(done),
+            Err(e) if is_passing(&e) && failures < 12 => {
+                failures += 1;
+                cx.log(Some(&station.name), format!("{e}; trying again."));
+                wait(cx, failures).await?;
+            }
+            Err(e) => return Err(e.problem(&station.name).into()),
+        }
+    }
+}
+
+/// Waits 1, 2, 4, … up to 15 s, or until cancelled.
+async fn wait(cx: &StepContext, failures: u32) -> Result<(), StepError> {
+    let seconds = (1u64 << failures.min(4).saturating_sub(1)).min(15);
+    let pause = cx.clock.wait(Duration::from_secs(seconds));
+    cx.unless_cancelled(async {
+        pause.await;
+        Ok(())
+    })
+    .await
+}

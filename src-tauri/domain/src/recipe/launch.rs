@@ -1,0 +1,504 @@
+//! Steps `launch-plain` and `launch-mtp`: the server over all machines, without MTP and with it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::deploy::launch::{CONTAINER, Launch, as_command};
+use crate::deploy::{ContainerSpec, ContainerState, LABEL, diagnose, phases};
+use crate::machine::Facts;
+use crate::node::{FetchReceipt, GraftReceipt};
+use crate::ports::{Command, Image, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::recipe::SetupRequest;
+use crate::recipe::both::{on_all, value};
+use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
+
+/// See the module.
+pub(super) struct LaunchServer {
+    /// What was chosen.
+    pub request: SetupRequest,
+    /// Whether it drafts with the MTP layers.
+    pub mtp: bool,
+}
+
+/// What a launch leaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LaunchReceipt {
+    /// Identity of the launch: the same choices on the same image have the same.
+    pub identity: String,
+    /// The image's id.
+    pub image_id: String,
+    /// The API's port on the head's loopback.
+    pub api_port: u16,
+    /// The name that requests use.
+    pub model: String,
+    /// Tokens drafted at a time.
+    pub speculative_tokens: Option<u32>,
+    /// A later launch stands in this one's place.
+    #[serde(default)]
+    pub superseded: bool,
+}
+
+impl LaunchServer {
+    pub(crate) fn id(mtp: bool) -> StepId {
+        StepId(if mtp { "launch-mtp" } else { "launch-plain" }.into())
+    }
+
+    fn containers(
+        &self,
+        cx: &StepContext,
+        mtp: bool,
+    ) -> Result<(Vec<ContainerSpec>, LaunchReceipt), StepError> {
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        let image: Image = cx.receipt("image")?;
+        let paths: Vec<String> = if mtp {
+            cx.receipt::<Vec<GraftReceipt>>("graft")?
+                .into_iter()
+                .map(|r| r.path)
+                .collect()
+        } else {
+            cx.receipt::<Vec<FetchReceipt>>("weights")?
+                .into_iter()
+                .map(|r| r.snapshot)
+                .collect()
+        };
+        let speculative_tokens = mtp.then_some(self.request.speculative_tokens);
+        let launch = Launch {
+            request: &self.request,
+            machines: &facts,
+            paths: &paths,
+            image_id: &image.id,
+            speculative_tokens,
+        };
+        let (specs, identity) = launch.containers()?;
+        let receipt = LaunchReceipt {
+            identity,
+            image_id: image.id,
+            api_port: self.request.api_port,
+            model: self.request.served_model_name.clone(),
+            speculative_tokens,
+            superseded: false,
+        };
+        Ok((specs, receipt))
+    }
+
+    async fn standing(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
+        on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let state = station.containers.inspect(CONTAINER).await;
+                Ok(state.map_err(|e| e.problem(&station.name, &station.user))?)
+            })
+        })
+        .await
+    }
+
+    /// Whether all machines run this launch and the API lists the model.
+    async fn serves(
+        &self,
+        cx: &StepContext,
+        standing: &[Option<ContainerState>],
+        identity: &str,
+    ) -> bool {
+        let all_run = standing.iter().all(|state| {
+            state
+                .as_ref()
+                .is_some_and(|s| s.running && label(s) == Some(identity))
+        });
+        all_run && self.lists_model(cx).await
+    }
+
+    async fn lists_model(&self, cx: &StepContext) -> bool {
+        let models = cx.stations[0]
+            .tunnels
+            .api(self.request.api_port)
+            .models()
+            .await;
+        models.is_ok_and(|m| m.iter().any(|m| m.id == self.request.served_model_name))
+    }
+
+    /// Removes our own container on every machine; another's is a problem and stays.
+    async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
+        on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let on = |e: crate::ports::ContainerError| e.problem(&station.name, &station.user);
+                match station.containers.inspect(CONTAINER).await.map_err(on)? {
+                    Some(state) if label(&state).is_none() => Err(foreign(station).into()),
+                    Some(_) => {
+                        station.containers.remove(CONTAINER).await.map_err(on)?;
+                        Ok(())
+                    }
+                    None => Ok(()),
+                }
+            })
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Waits until the memory of an earlier server has come back: its container's end is not yet that.
+    async fn memory_back(&self, cx: &StepContext, station: &Station) -> Result<(), StepError> {
+        let mut before = 0;
+        let mut still = 0;
+        loop {
+            let output = station
+                .machine
+                .exec(&Command::new("cat", ["/proc/meminfo"]))
+                .await;
+            let text = output.map_err(|e| e.problem(&station.name))?.text();
+            let kb = |name: &str| {
+                let line = text.lines().find(|l| l.starts_with(name))?;
+                line.split_whitespace().nth(1)?.parse::<u64>().ok()
+            };
+            let (Some(total), Some(free)) = (kb("MemTotal:"), kb("MemAvailable:")) else {
+                return Ok(());
+            };
+            if free as f64 >= total as f64 * self.request.gpu_memory_utilization {
+                return Ok(());
+            }
+            // It no longer grows: what is missing is held by something else, and vLLM says whether it matters.
+            still = if free > before + 100_000 {
+                0
+            } else {
+                still + 1
+            };
+            before = before.max(free);
+            if still > 3 {
+                return Ok(());
+            }
+            cx.clock.wait(Duration::from_millis(700)).await;
+        }
+    }
+
+    async fn ports_free(&self, station: &Station) -> Result<(), StepError> {
+        let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
+        let output = output.map_err(|e| e.problem(&station.name))?;
+        for port in [self.request.api_port, self.request.master_port] {
+            let suffix = format!(":{port}");
+            let text = output.text();
+            let held = text.lines().find(|l| {
+                l.split_whitespace()
+                    .nth(3)
+                    .is_some_and(|address| address.ends_with(&suffix))
+            });
+            if let Some(line) = held {
+                let holder = line
+                    .split("users:((\"")
+                    .nth(1)
+                    .and_then(|u| u.split('"').next());
+                return Err(
+                    Problem::new(Code::PortTaken, "The model server was not started.")
+                        .cause(match holder {
+                            Some(holder) => format!("Port {port} is held by `{holder}`."),
+                            None => format!("Port {port} is held by another program."),
+                        })
+                        .fix_with(
+                            "Stop that program, or choose another port under Choices.",
+                            format!("sudo ss -ltnp 'sport = :{port}'"),
+                        )
+                        .retry(Retry::Now)
+                        .on(station.name.clone())
+                        .into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn start(&self, cx: &StepContext, specs: &[ContainerSpec]) -> Result<(), StepError> {
+        // The second rank first: it waits for the head, and a head that is up early serves nothing.
+        for (station, spec) in cx.stations.iter().zip(specs).rev() {
+            cx.safe_point()?;
+            cx.log(Some(&station.name), as_command(spec));
+            let started = station.containers.start(spec).await;
+            started.map_err(|e| e.problem(&station.name, &station.user))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the API lists the model, or a container has ended, or time is up.
+    async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
+        let follows = cx.stations.iter().map(|station| async move {
+            let mut on_line = |line: &str| {
+                cx.log(Some(&station.name), line);
+                if let Some(phase) = phases::read(line) {
+                    let (done, total) = phase.done.unwrap_or((0, 0));
+                    cx.progress(ProgressPart {
+                        machine: station.name.clone(),
+                        done,
+                        total: Some(total).filter(|t| *t > 0),
+                        unit: "shards".into(),
+                        rate: None,
+                        doing: phase.doing,
+                    });
+                }
+            };
+            // A log that cannot be followed costs the progress and nothing else.
+            if let Err(e) = station.containers.follow(CONTAINER, &mut on_line).await {
+                cx.log(
+                    Some(&station.name),
+                    format!("The log is not followed any more: {e}."),
+                );
+            }
+            futures::future::pending::<()>().await;
+        });
+        let follows = futures::future::join_all(follows);
+        let polls = self.poll(cx);
+        futures::pin_mut!(follows, polls);
+        match futures::future::select(polls, follows).await {
+            futures::future::Either::Left((result, _)) => result,
+            futures::future::Either::Right(_) => unreachable!("following never ends by itself"),
+        }
+    }
+
+    async fn poll(&self, cx: &StepContext) -> Result<(), StepError> {
+        let began = cx.clock.monotonic();
+        loop {
+            if self.lists_model(cx).await {
+                return Ok(());
+            }
+            let standing = self.standing(cx).await?;
+            let ended =
+                standing
+                    .iter()
+                    .zip(&cx.stations)
+                    .find_map(|(state, station)| match state {
+                        Some(state) if state.running => None,
+                        Some(state) if state.oom_killed => Some(format!(
+                            "The kernel ended it on {} for want of memory",
+                            station.name
+                        )),
+                        Some(state) => Some(format!(
+                            "It ended on {} with {}",
+                            station.name,
+                            state.exit_code.unwrap_or(-1)
+                        )),
+                        None => Some(format!("Its container on {} is gone", station.name)),
+                    });
+            if let Some(ended) = ended {
+                return Err(self.explain(cx, &ended).await.into());
+            }
+            let waited = cx.clock.monotonic().saturating_sub(began);
+            if waited.as_secs() >= u64::from(self.request.ready_timeout_s) {
+                let problem = self.explain(cx, "It still runs").await;
+                let found = problem.code != Code::ServerDied;
+                return Err(if found {
+                    problem
+                } else {
+                    self.too_slow(&problem)
+                }
+                .into());
+            }
+            cx.clock.wait(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn too_slow(&self, of: &Problem) -> Problem {
+        let mut problem = Problem::new(Code::ServerNotReady, "The model server is not ready yet.")
+            .cause(format!(
+                "It did not answer within {} s.",
+                self.request.ready_timeout_s
+            ))
+            .fix("Allow more time under Choices, then resume.")
+            .retry(Retry::Now);
+        problem.details.clone_from(&of.details);
+        problem
+    }
+
+    async fn explain(&self, cx: &StepContext, ended: &str) -> Problem {
+        let mut logs = Vec::new();
+        for station in &cx.stations {
+            let lines = station
+                .containers
+                .logs(CONTAINER, 400)
+                .await
+                .unwrap_or_default();
+            logs.push((station.name.clone(), lines));
+        }
+        diagnose::explain(&logs, ended)
+    }
+}
+
+fn label(state: &ContainerState) -> Option<&str> {
+    state
+        .labels
+        .iter()
+        .find(|(name, _)| name == LABEL)
+        .map(|(_, value)| value.as_str())
+}
+
+fn foreign(station: &Station) -> Problem {
+    Problem::new(Code::ContainerForeign, "The model server was not started.")
+        .cause(format!(
+            "A container named `{CONTAINER}` exists that Tandem did not make."
+        ))
+        .fix_with(
+            "Rename or remove it if you do not need it.",
+            format!("docker rm -f {CONTAINER}"),
+        )
+        .on(station.name.clone())
+}
+
+#[async_trait]
+impl Step for LaunchServer {
+    fn plan(&self) -> StepPlan {
+        let tokens = self.request.speculative_tokens;
+        let mut exactly = vec![format!(
+            "vllm serve --tensor-parallel-size {} --max-model-len {} --gpu-memory-utilization {} --host 127.0.0.1 --port {}{}",
+            self.request.machines.len(),
+            self.request.max_model_len,
+            self.request.gpu_memory_utilization,
+            self.request.api_port,
+            if self.mtp {
+                format!(
+                    r#" --speculative-config '{{"method":"mtp","num_speculative_tokens":{tokens}}}'"#
+                )
+            } else {
+                String::new()
+            }
+        )];
+        if !self.request.engine_args.is_empty() {
+            exactly.push(self.request.engine_args.join(" "));
+        }
+        let over = if self.request.machines.len() > 1 {
+            "over both machines"
+        } else {
+            "on the machine"
+        };
+        StepPlan {
+            id: Self::id(self.mtp),
+            title: if self.mtp {
+                "Serve with MTP"
+            } else {
+                "Serve plain"
+            }
+            .into(),
+            will: if self.mtp {
+                format!(
+                    "Stops the plain server and starts it again {over} with MTP: {tokens} tokens drafted at a time."
+                )
+            } else {
+                format!(
+                    "Starts the model server {over}, first without MTP, so that a fault shows where it belongs. It is reached through SSH only."
+                )
+            },
+            exactly,
+            undo: "Stops and removes the container.".into(),
+            privileged: false,
+        }
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        let (_, receipt) = self.containers(cx, self.mtp)?;
+        let standing = self.standing(cx).await?;
+        for (station, state) in cx.stations.iter().zip(&standing) {
+            if state.as_ref().is_some_and(|s| label(s).is_none()) {
+                return Err(foreign(station).into());
+            }
+        }
+        if self.serves(cx, &standing, &receipt.identity).await {
+            return Ok(Found::AlreadyDone {
+                found: "It serves already.".into(),
+                receipt: value(&receipt),
+            });
+        }
+        if !self.mtp && self.request.mtp {
+            // The plain server makes way for the one with MTP; finding that one is finding this one done.
+            let validated = cx
+                .receipts
+                .contains_key(&super::validate::Validate::id(false));
+            let (_, later) = self.containers(cx, true)?;
+            let past = self.serves(cx, &standing, &later.identity).await;
+            if validated || past {
+                let receipt = LaunchReceipt {
+                    superseded: true,
+                    ..receipt
+                };
+                return Ok(Found::AlreadyDone {
+                    found: "It was served before, and made way for the server with MTP.".into(),
+                    receipt: value(&receipt),
+                });
+            }
+        }
+        Ok(Found::Needed { before: json!({}) })
+    }
+
+    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+        let (specs, receipt) = self.containers(cx, self.mtp)?;
+        self.clear(cx).await?;
+        on_all(&cx.stations, |_, s| Box::pin(self.memory_back(cx, s))).await?;
+        self.ports_free(&cx.stations[0]).await?;
+        let result = match self.start(cx, &specs).await {
+            Ok(()) => cx.unless_cancelled(self.ready(cx)).await,
+            Err(e) => Err(e),
+        };
+        if let Err(error) = result {
+            // Half a server holds memory and answers nobody. Its log has been read.
+            if let Err(StepError::Problem(problem)) = self.clear(cx).await {
+                cx.log(
+                    problem.machine.as_deref(),
+                    format!("Not removed yet: {problem}"),
+                );
+            }
+            return Err(error);
+        }
+        Ok(value(&receipt))
+    }
+
+    async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
+        if !self.lists_model(cx).await {
+            return Err(
+                Problem::new(Code::ServerAnswer, "The server does not offer the model.")
+                    .cause(format!(
+                        "Its list of models lacks `{}`.",
+                        self.request.served_model_name
+                    ))
+                    .retry(Retry::Now)
+                    .on(cx.stations[0].name.clone())
+                    .into(),
+            );
+        }
+        if self.mtp {
+            // Arguments have been lost between shells before; the server's own words tell what it took.
+            let head = &cx.stations[0];
+            let log = head
+                .containers
+                .logs(CONTAINER, 4000)
+                .await
+                .unwrap_or_default();
+            let args = log.iter().find(|l| l.contains("non-default args"));
+            if args.is_some_and(|l| !l.contains("speculative_config")) {
+                return Err(Problem::new(Code::MtpMissing, "The server runs without MTP.")
+                    .cause("It started without a speculative configuration although one was given.")
+                    .on(head.name.clone())
+                    .into());
+            }
+        }
+        Ok(format!(
+            "The server answers as `{}`.",
+            self.request.served_model_name
+        ))
+    }
+
+    async fn undo(
+        &self,
+        cx: &StepContext,
+        _: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
+        on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let on = |e: crate::ports::ContainerError| e.problem(&station.name, &station.user);
+                let state = station.containers.inspect(CONTAINER).await.map_err(on)?;
+                if state.is_some_and(|s| label(&s).is_some()) {
+                    station.containers.remove(CONTAINER).await.map_err(on)?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        Ok("The server is stopped and its container removed.".into())
+    }
+}
