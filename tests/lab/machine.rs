@@ -1,0 +1,428 @@
+//! One machine: its disk, its boot, its end, and running something in it as root.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+
+use crate::base::Base;
+use crate::error::{Context as _, LabError};
+use crate::hardware;
+use crate::host::{Output, ask, cache, run, state, text, until};
+
+/// The user of both machines, in group sudo, as a fresh Spark has one.
+pub const USER: &str = "nvidia";
+/// Its password, which sudo asks for.
+pub const PASSWORD: &str = "spark-lab";
+
+/// How long a machine may take to boot on a busy box.
+const BOOT: Duration = Duration::from_secs(120);
+
+/// One of the two machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Spark {
+    /// `spark-a`.
+    A,
+    /// `spark-b`.
+    B,
+}
+
+impl Spark {
+    /// Both of them.
+    pub const BOTH: [Self; 2] = [Self::A, Self::B];
+
+    /// Its host name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "spark-a",
+            Self::B => "spark-b",
+        }
+    }
+
+    /// Its address on the management network.
+    pub fn address(self) -> &'static str {
+        match self {
+            Self::A => "10.77.0.11",
+            Self::B => "10.77.0.12",
+        }
+    }
+
+    pub(crate) fn letter(self) -> char {
+        match self {
+            Self::A => 'a',
+            Self::B => 'b',
+        }
+    }
+
+    pub(crate) fn namespace(self) -> &'static str {
+        match self {
+            Self::A => "tandem-spark-a",
+            Self::B => "tandem-spark-b",
+        }
+    }
+
+    /// A Spark's addresses count up from the one of its management interface.
+    pub(crate) fn mac(self, number: u8) -> String {
+        match self {
+            Self::A => format!("4c:bb:47:2f:fb:{:02x}", 0x97 + number),
+            Self::B => format!("4c:bb:47:30:08:{:02x}", 0x40 + number),
+        }
+    }
+
+    /// Its disk: layers, Docker's folder, the image of /home, and its identity.
+    pub(crate) fn disk(self) -> PathBuf {
+        cache().join("run").join(self.name())
+    }
+
+    fn files(self) -> PathBuf {
+        state().join(self.name())
+    }
+
+    /// What it printed while it booted, for a person to read when it did not.
+    pub(crate) fn log(self) -> PathBuf {
+        self.files().join("console.log")
+    }
+}
+
+/// Makes its disk as on the first day. Its host keys and its id stay the same as long as the lab is up.
+pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
+    let disk = spark.disk();
+    for folder in ["upper", "work", "root", "docker", "home", "identity"] {
+        make_folder(&disk.join(folder))?;
+    }
+    let lower = format!(
+        "lowerdir={}:{},upperdir={},workdir={}",
+        text(&base.layer),
+        text(&base.tree),
+        text(&disk.join("upper")),
+        text(&disk.join("work"))
+    );
+    let root = disk.join("root");
+    run(&[
+        "mount",
+        "-t",
+        "overlay",
+        "overlay",
+        "-o",
+        &lower,
+        text(&root),
+    ])
+    .await?;
+    // A disk of its own for /home, so that it can be full without the box being full.
+    let image = disk.join("home.img");
+    run(&["cp", "--sparse=always", text(&base.home), text(&image)]).await?;
+    run(&[
+        "mount",
+        "-o",
+        "loop",
+        text(&image),
+        text(&disk.join("home")),
+    ])
+    .await?;
+
+    identify(spark).await?;
+    let write = |path: &str, content: String| {
+        std::fs::write(root.join(path), content)
+            .context(|| format!("`/{path}` of {} could not be written", spark.name()))
+    };
+    let name = spark.name();
+    write("etc/hostname", format!("{name}\n"))?;
+    write(
+        "etc/hosts",
+        format!("127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n"),
+    )?;
+    write("etc/resolv.conf", String::new())?;
+    write(
+        "etc/netplan/01-management.yaml",
+        format!(
+            "network:\n  version: 2\n  ethernets:\n    enP7s7:\n      dhcp4: no\n      dhcp6: no\n      accept-ra: no\n      \
+             addresses: [{}/24]\n      routes:\n        - to: default\n          via: {}\n",
+            spark.address(),
+            crate::network::BOX_ADDRESS
+        ),
+    )?;
+    run(&[
+        "chmod",
+        "600",
+        text(&root.join("etc/netplan/01-management.yaml")),
+    ])
+    .await?;
+    make_folder(&spark.files())?;
+    hardware::lay(spark)
+}
+
+/// Gives it its host keys and its id, made once for this lab.
+async fn identify(spark: Spark) -> Result<(), LabError> {
+    let identity = spark.disk().join("identity");
+    if !identity.join("machine-id").exists() {
+        for kind in ["ed25519", "ecdsa"] {
+            let file = identity.join(format!("ssh_host_{kind}_key"));
+            let comment = format!("root@{}", spark.name());
+            run(&[
+                "ssh-keygen",
+                "-q",
+                "-t",
+                kind,
+                "-N",
+                "",
+                "-C",
+                &comment,
+                "-f",
+                text(&file),
+            ])
+            .await?;
+        }
+        let id = run(&["cat", "/proc/sys/kernel/random/uuid"])
+            .await?
+            .replace('-', "");
+        std::fs::write(identity.join("machine-id"), id)
+            .context(|| "the machine's id could not be written".to_owned())?;
+    }
+    let etc = spark.disk().join("root/etc");
+    run(&[
+        "sh",
+        "-c",
+        "cp -p \"$1\"/ssh_host_* \"$2\"/ssh/ && cp \"$1\"/machine-id \"$2\"/machine-id",
+        "sh",
+        text(&identity),
+        text(&etc),
+    ])
+    .await?;
+    Ok(())
+}
+
+/// Switches it on. It is up when [`booted`] says so.
+pub(crate) async fn switch_on(spark: Spark) -> Result<(), LabError> {
+    let script = spark.files().join("run.sh");
+    let (name, namespace, disk) = (spark.name(), spark.namespace(), spark.disk());
+    let content = format!(
+        include_str!("machine/run.sh"),
+        name = name,
+        namespace = namespace,
+        disk = text(&disk),
+        hardware = text(&hardware::folder(spark)),
+    );
+    std::fs::write(&script, content)
+        .context(|| format!("`{}` could not be written", script.display()))?;
+    let log = std::fs::File::create(spark.log())
+        .context(|| "the console's log could not be made".to_owned())?;
+    let errors = log
+        .try_clone()
+        .context(|| "the console's log could not be made".to_owned())?;
+    // In a session of its own: it outlives `lab up`, and an interrupt from the terminal does not reach it.
+    let child = tokio::process::Command::new("setsid")
+        .args(["sh", text(&script)])
+        .current_dir("/")
+        .stdin(std::process::Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .spawn()
+        .context(|| format!("{name} could not be switched on"))?;
+    let pid = child.id().map(|p| p.to_string()).unwrap_or_default();
+    std::fs::write(spark.files().join("pid"), pid)
+        .context(|| "the machine's process could not be noted".to_owned())
+}
+
+/// Waits until it has booted: all units up, SSH answering.
+pub(crate) async fn booted(spark: Spark) -> Result<(), LabError> {
+    let name = spark.name();
+    let standing = until(
+        &format!("{name} to boot (see {})", spark.log().display()),
+        BOOT,
+        || async {
+            let said = exec(spark, &["systemctl", "is-system-running", "--wait"], b"")
+                .await
+                .ok()?
+                .stdout;
+            matches!(said.trim(), "running" | "degraded").then(|| said.trim().to_owned())
+        },
+    )
+    .await?;
+    if standing != "running" {
+        let failed = exec(
+            spark,
+            &["systemctl", "--failed", "--no-legend", "--plain"],
+            b"",
+        )
+        .await?;
+        return Err(LabError::new(
+            format!("{name} did not boot as it should"),
+            failed.stdout,
+        ));
+    }
+    until(&format!("{name}'s links"), BOOT, || async {
+        let said = exec(spark, &["networkctl", "--no-legend", "--no-pager"], b"")
+            .await
+            .ok()?
+            .stdout;
+        let mut rails = said
+            .lines()
+            .filter(|l| crate::network::RAILS.iter().any(|r| l.contains(r)));
+        (rails.clone().count() == 2 && rails.all(|l| l.contains("configured"))).then_some(())
+    })
+    .await?;
+    until(&format!("{name} to answer on port 22"), BOOT, || async {
+        let mut stream = tokio::net::TcpStream::connect((spark.address(), 22))
+            .await
+            .ok()?;
+        let mut banner = [0; 4];
+        stream.read_exact(&mut banner).await.ok()?;
+        (&banner == b"SSH-").then_some(())
+    })
+    .await
+}
+
+/// The process on the box that is the machine's first one.
+pub(crate) async fn leader(spark: Spark) -> Result<u32, LabError> {
+    for pid in pids(spark).await? {
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+            continue;
+        };
+        // Its id in its own namespace is 1; a container's first process has a third id.
+        let ids: Vec<_> = status
+            .lines()
+            .find_map(|l| l.strip_prefix("NSpid:"))
+            .unwrap_or_default()
+            .split_whitespace()
+            .collect();
+        if ids.len() == 2 && ids[1] == "1" {
+            return pid.parse().context(|| format!("`{pid}` is no process id"));
+        }
+    }
+    Err(LabError::new(
+        format!("{} is not running", spark.name()),
+        "no process of it was found",
+    ))
+}
+
+/// All processes that are in its network.
+async fn pids(spark: Spark) -> Result<Vec<String>, LabError> {
+    let said = ask(&["ip", "netns", "pids", spark.namespace()], b"").await?;
+    Ok(said.stdout.split_whitespace().map(str::to_owned).collect())
+}
+
+/// Runs a program in it as root, with `input` on stdin; any status is an answer.
+pub(crate) async fn exec(spark: Spark, argv: &[&str], input: &[u8]) -> Result<Output, LabError> {
+    let leader = leader(spark).await?.to_string();
+    let mut line = vec![
+        "nsenter",
+        "-t",
+        &leader,
+        "-m",
+        "-u",
+        "-i",
+        "-n",
+        "-p",
+        "-C",
+        "--",
+        "env",
+        "-i",
+        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        "HOME=/root",
+        "LANG=C.UTF-8",
+    ];
+    line.extend(argv);
+    ask(&line, input).await
+}
+
+/// Switches it off at once, as if the plug were pulled, and removes its disk.
+pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabError> {
+    let files = spark.files();
+    // The supervisor first, or it would boot the machine again.
+    let supervisor = std::fs::read_to_string(files.join("pid")).unwrap_or_default();
+    let children = children(&supervisor);
+    end_process(&supervisor, text(&files.join("run.sh")));
+    for child in children {
+        end_process(&child, "systemd-nspawn");
+    }
+    until(
+        &format!("the processes of {} to end", spark.name()),
+        Duration::from_secs(30),
+        || async {
+            let left = pids(spark).await.ok()?;
+            for pid in &left {
+                end_process(pid, "");
+            }
+            left.is_empty().then_some(())
+        },
+    )
+    .await?;
+    for folder in ["root", "home"] {
+        let path = spark.disk().join(folder);
+        until(
+            &format!("`{}` to be let go", path.display()),
+            Duration::from_secs(30),
+            || async {
+                if !mounted(&path) {
+                    return Some(());
+                }
+                let _ = ask(&["umount", text(&path)], b"").await;
+                (!mounted(&path)).then_some(())
+            },
+        )
+        .await?;
+    }
+    for what in ["upper", "work", "root", "docker", "home", "home.img"] {
+        run(&[
+            "rm",
+            "-rf",
+            "--one-file-system",
+            text(&spark.disk().join(what)),
+        ])
+        .await?;
+    }
+    if identity_too {
+        run(&["rm", "-rf", "--one-file-system", text(&spark.disk())]).await?;
+    }
+    run(&["rm", "-rf", text(&files)]).await?;
+    remove_groups(spark).await
+}
+
+/// The control groups it lived in, one tree per hierarchy of the box.
+async fn remove_groups(spark: Spark) -> Result<(), LabError> {
+    let name = spark.namespace();
+    run(&[
+        "sh", "-c",
+        "for tree in /sys/fs/cgroup/\"$1\" /sys/fs/cgroup/*/\"$1\"; do [ ! -d \"$tree\" ] || find \"$tree\" -depth -type d -exec rmdir {} \\;; done",
+        "sh", name,
+    ])
+    .await?;
+    let _ = std::fs::remove_dir(format!("/run/systemd/nspawn/propagate/{}", spark.name()));
+    Ok(())
+}
+
+fn mounted(path: &std::path::Path) -> bool {
+    let table = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    table
+        .lines()
+        .any(|l| l.split(' ').nth(1) == Some(text(path)))
+}
+
+fn children(pid: &str) -> Vec<String> {
+    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
+        .unwrap_or_default()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Ends a process by its id if its command line still names what it was started for.
+pub(crate) fn end_process(pid: &str, mark: &str) {
+    let Some(id) = pid
+        .trim()
+        .parse()
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    else {
+        return;
+    };
+    let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
+    if String::from_utf8_lossy(&line).contains(mark) {
+        // It may have ended by itself in between, which is what is wanted.
+        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
+    }
+}
+
+fn make_folder(path: &std::path::Path) -> Result<(), LabError> {
+    std::fs::create_dir_all(path).context(|| format!("`{}` could not be made", path.display()))
+}

@@ -1,0 +1,171 @@
+//! The registry on the box, Debian's docker-registry, which both engines use as the mirror of Docker's own.
+//!
+//! There is no engine on the box to push with, so an image is laid into the registry's storage in the
+//! form it keeps: blobs by their hash, and links that name them. Pulling is then the real thing.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
+use crate::error::{Context as _, LabError};
+use crate::host::{cache, state, text, until};
+use crate::image::ImageSpec;
+use crate::machine::end_process;
+
+/// Where it listens. Not on 5000, which is where Debian's package starts its own.
+pub const REGISTRY: &str = "10.77.0.1:5077";
+
+const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+
+fn storage() -> PathBuf {
+    cache().join("registry")
+}
+
+/// Makes an image pullable as `reference`, e.g. `vllm/vllm-openai:stepfun37`, and gives back its id, which
+/// the engines will show. An image of that name is replaced.
+pub async fn push(reference: &str, spec: &ImageSpec) -> Result<String, LabError> {
+    let (name, tag) = reference
+        .rsplit_once(':')
+        .ok_or_else(|| LabError::new(format!("`{reference}` was not pushed"), "it has no tag"))?;
+    let (mut layers, mut plain) = (Vec::new(), Vec::new());
+    for layer in &spec.layers {
+        let packed = crate::image::pack(layer).await?;
+        let digest = put_blob(&packed.file).await?;
+        link(name, &format!("_layers/sha256/{digest}"), &digest)?;
+        layers.push(json!({ "mediaType": LAYER, "size": packed.size, "digest": format!("sha256:{digest}") }));
+        plain.push(format!("sha256:{}", packed.plain));
+    }
+    let config = json!({
+        "architecture": "amd64",
+        "os": "linux",
+        "created": "2026-06-01T00:00:00Z",
+        "config": {
+            "Entrypoint": spec.entrypoint,
+            "Env": spec.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
+            "WorkingDir": "/",
+        },
+        "rootfs": { "type": "layers", "diff_ids": plain },
+        "history": spec.layers.iter().map(|l| json!({ "created_by": l.name })).collect::<Vec<_>>(),
+    });
+    let config = config.to_string().into_bytes();
+    let id = put_bytes(&config)?;
+    link(name, &format!("_layers/sha256/{id}"), &id)?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": { "mediaType": CONFIG, "size": config.len(), "digest": format!("sha256:{id}") },
+        "layers": layers,
+    });
+    let digest = put_bytes(manifest.to_string().as_bytes())?;
+    link(
+        name,
+        &format!("_manifests/revisions/sha256/{digest}"),
+        &digest,
+    )?;
+    link(
+        name,
+        &format!("_manifests/tags/{tag}/index/sha256/{digest}"),
+        &digest,
+    )?;
+    link(name, &format!("_manifests/tags/{tag}/current"), &digest)?;
+    Ok(format!("sha256:{id}"))
+}
+
+fn blob(digest: &str) -> PathBuf {
+    storage()
+        .join("docker/registry/v2/blobs/sha256")
+        .join(&digest[..2])
+        .join(digest)
+        .join("data")
+}
+
+fn put_bytes(bytes: &[u8]) -> Result<String, LabError> {
+    let digest = hex::encode(Sha256::digest(bytes));
+    write(&blob(&digest), bytes)?;
+    Ok(digest)
+}
+
+/// Moves a file in; its name is its hash already.
+async fn put_blob(file: &Path) -> Result<String, LabError> {
+    let digest = file
+        .file_name()
+        .and_then(|n| n.to_str())
+        .ok_or_else(|| LabError::new("a layer was not stored", "it has no name"))?
+        .to_owned();
+    let target = blob(&digest);
+    if let Some(parent) = target.parent() {
+        std::fs::create_dir_all(parent)
+            .context(|| format!("`{}` could not be made", parent.display()))?;
+    }
+    std::fs::rename(file, &target)
+        .context(|| format!("`{}` could not be stored", target.display()))?;
+    Ok(digest)
+}
+
+fn link(name: &str, place: &str, digest: &str) -> Result<(), LabError> {
+    let folder = storage()
+        .join("docker/registry/v2/repositories")
+        .join(name)
+        .join(place);
+    write(&folder.join("link"), format!("sha256:{digest}").as_bytes())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
+    let what = || format!("`{}` could not be written", path.display());
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).context(what)?;
+    }
+    std::fs::write(path, bytes).context(what)
+}
+
+/// Starts it. It has to be started after the network, whose address it listens on.
+pub(crate) async fn start() -> Result<(), LabError> {
+    let config = json!({
+        "version": "0.1",
+        "log": { "level": "warn", "accesslog": { "disabled": true } },
+        "storage": { "filesystem": { "rootdirectory": storage() } },
+        "http": { "addr": REGISTRY },
+    });
+    let file = state().join("registry.json");
+    write(&file, config.to_string().as_bytes())?;
+    let log = std::fs::File::create(state().join("registry.log"))
+        .context(|| "the registry's log could not be made".to_owned())?;
+    let errors = log
+        .try_clone()
+        .context(|| "the registry's log could not be made".to_owned())?;
+    let child = tokio::process::Command::new("setsid")
+        .args(["docker-registry", "serve", text(&file)])
+        .current_dir("/")
+        .stdin(std::process::Stdio::null())
+        .stdout(log)
+        .stderr(errors)
+        .spawn()
+        .context(|| "the registry did not start".to_owned())?;
+    write(
+        &state().join("registry.pid"),
+        child.id().unwrap_or_default().to_string().as_bytes(),
+    )?;
+    until(
+        "the registry to listen",
+        Duration::from_secs(30),
+        || async {
+            tokio::net::TcpStream::connect(REGISTRY)
+                .await
+                .ok()
+                .map(|_| ())
+        },
+    )
+    .await
+}
+
+/// Ends it, if it runs.
+pub(crate) fn stop() {
+    let file = state().join("registry.pid");
+    if let Ok(pid) = std::fs::read_to_string(file) {
+        end_process(&pid, "docker-registry");
+    }
+}

@@ -1,0 +1,194 @@
+//! The lab as a whole: up, down, fresh again.
+
+use std::path::PathBuf;
+
+use crate::base::{self, Base};
+use crate::error::{Context as _, LabError};
+use crate::host::{ask, cache, missing, state};
+use crate::lock::Lock;
+use crate::machine::{self, Spark};
+use crate::{IMAGE, image, network, registry};
+
+/// Where the lab's Hub listens on the box.
+pub const HUB_PORT: u16 = 8077;
+
+/// The running lab, for one user at a time. Dropping it takes it down, unless `TANDEM_LAB_KEEP=1` asks to
+/// keep it for the next test binary.
+#[derive(Debug)]
+pub struct Lab {
+    base: Base,
+    keep: bool,
+    _lock: Lock,
+}
+
+/// What `lab status` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing of a lab is there.
+    Down,
+    /// Both machines have booted and the registry answers.
+    Up,
+    /// Something is there, but not all of it. `lab up` and `lab down` both clear it away.
+    Broken,
+}
+
+impl Lab {
+    /// Waits for whoever uses the lab, then gives two machines as on their first day.
+    pub async fn start() -> Result<Self, LabError> {
+        let lab = Self::begin(&|line| eprintln!("lab: {line}")).await?;
+        // Two machines that an earlier test kept are made fresh, which is quicker than all anew.
+        if standing().await == Standing::Up {
+            lab.reset().await?;
+        } else {
+            clear(true).await?;
+            lab.boot_all().await?;
+        }
+        Ok(lab)
+    }
+
+    /// Brings the lab up for a person and leaves it so.
+    pub async fn up(note: &dyn Fn(&str)) -> Result<(), LabError> {
+        let mut lab = Self::begin(note).await?;
+        clear(true).await?;
+        lab.boot_all().await?;
+        lab.keep = true;
+        Ok(())
+    }
+
+    /// Takes down whatever is there of a lab.
+    pub async fn down() -> Result<(), LabError> {
+        let _lock = Lock::wait().await?;
+        clear(true).await
+    }
+
+    /// Says what is there.
+    pub async fn status() -> Standing {
+        standing().await
+    }
+
+    async fn begin(note: &dyn Fn(&str)) -> Result<Self, LabError> {
+        let lacking = missing();
+        if !lacking.is_empty() {
+            return Err(LabError::new(
+                "the lab cannot start here",
+                lacking.join("\n"),
+            ));
+        }
+        let lock = Lock::wait().await?;
+        let keep = std::env::var_os("TANDEM_LAB_KEEP").is_some_and(|v| v == "1");
+        let base = base::ensure(note).await?;
+        registry::push(IMAGE, &image::standin().await?).await?;
+        Ok(Self {
+            base,
+            keep,
+            _lock: lock,
+        })
+    }
+
+    /// Makes both machines as on their first day: disks, links, processes, groups, images. Their host keys
+    /// and ids stay as they were when the lab was brought up.
+    pub async fn reset(&self) -> Result<(), LabError> {
+        clear(false).await?;
+        self.boot_all().await
+    }
+
+    async fn boot_all(&self) -> Result<(), LabError> {
+        std::fs::create_dir_all(state())
+            .context(|| format!("`{}` could not be made", state().display()))?;
+        network::lay().await?;
+        registry::start().await?;
+        for spark in Spark::BOTH {
+            machine::prepare(spark, &self.base).await?;
+            machine::switch_on(spark).await?;
+        }
+        for spark in Spark::BOTH {
+            machine::booted(spark).await?;
+        }
+        Ok(())
+    }
+
+    /// The Hub of the lab, as the machines reach it.
+    pub fn hub_endpoint(&self) -> String {
+        format!("http://{}:{HUB_PORT}", network::BOX_ADDRESS)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
+        // Here may be no runtime, or one that must not be blocked, so the work has a thread of its own.
+        let work = std::thread::spawn(|| {
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context(|| "no runtime".to_owned())?
+                .block_on(clear(true))
+        });
+        match work.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => eprintln!("lab: not all of it could be taken down: {e}"),
+            Err(_) => eprintln!("lab: taking it down broke off"),
+        }
+    }
+}
+
+/// Removes both machines, the cables and the registry's process, from whatever state they are in.
+async fn clear(identity_too: bool) -> Result<(), LabError> {
+    for spark in Spark::BOTH {
+        machine::remove(spark, identity_too).await?;
+    }
+    registry::stop();
+    network::remove().await?;
+    let _ = std::fs::remove_dir_all(state());
+    Ok(())
+}
+
+async fn standing() -> Standing {
+    let there = [network::CABLES, Spark::A.namespace(), Spark::B.namespace()]
+        .iter()
+        .any(|n| std::path::Path::new("/run/netns").join(n).exists())
+        || cache().join("run/spark-a/root/etc").exists();
+    if !there {
+        return Standing::Down;
+    }
+    for spark in Spark::BOTH {
+        let said = machine::exec(spark, &["systemctl", "is-system-running"], b"").await;
+        if said.map_or(String::new(), |o| o.stdout).trim() != "running" {
+            return Standing::Broken;
+        }
+    }
+    match tokio::net::TcpStream::connect(registry::REGISTRY).await {
+        Ok(_) => Standing::Up,
+        Err(_) => Standing::Broken,
+    }
+}
+
+/// Builds a program of the workspace and finds it.
+pub(crate) async fn built(program: &str) -> Result<PathBuf, LabError> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
+    let said = ask(
+        &[
+            &cargo,
+            "build",
+            "--quiet",
+            "--manifest-path",
+            manifest,
+            "--package",
+            "tandem-rehearsal",
+            "--bin",
+            program,
+            "--message-format=json-render-diagnostics",
+        ],
+        b"",
+    )
+    .await?;
+    said.stdout
+        .lines()
+        .filter_map(|l| serde_json::from_str::<serde_json::Value>(l).ok())
+        .filter(|m| m["target"]["name"] == program)
+        .find_map(|m| m["executable"].as_str().map(PathBuf::from))
+        .ok_or_else(|| LabError::new(format!("`{program}` was not built"), said.stderr))
+}
