@@ -1,0 +1,65 @@
+// How the figures of a measurement are written: always with a unit, never with more digits than they hold.
+
+import type { BenchCase, BenchResult, Spread } from '../bindings';
+
+/** The figures of a measurement, in the order they are shown. */
+export const FIGURES = ['tg_tps', 'pp_tps', 'ttft_s'] as const;
+export type FigureName = (typeof FIGURES)[number];
+
+/** Plain name first, the forum's short name after it. */
+export const NAMES: Record<FigureName, { plain: string; short: string; unit: string }> = {
+  tg_tps: { plain: 'Writing', short: 'tg', unit: 'tokens/s' },
+  pp_tps: { plain: 'Reading the prompt', short: 'pp', unit: 'tokens/s' },
+  ttft_s: { plain: 'Time to the first token', short: 'TTFT', unit: 's' },
+};
+
+export function isFigure(name: string): name is FigureName {
+  return (FIGURES as readonly string[]).includes(name);
+}
+
+/** A rate or a time, rounded to what is worth reading. */
+export function number(value: number, figure: FigureName): string {
+  if (!Number.isFinite(value)) return '–';
+  if (figure === 'ttft_s') return value.toFixed(value < 10 ? 2 : 1);
+  if (value >= 1000) return grouped(Math.round(value));
+  return value.toFixed(value < 100 ? 1 : 0);
+}
+
+/** `31.2 ± 0.4`, or only the mean where a single repeat leaves nothing to spread; `–` without any. */
+export function withSpread(spread: Spread, figure: FigureName): string {
+  if (spread.values.length === 0) return '–';
+  if (spread.values.length === 1) return number(spread.mean, figure);
+  return `${number(spread.mean, figure)} ± ${spreadNumber(spread.std, spread.mean, figure)}`;
+}
+
+// The spread gets the digits of its mean, so that both end at the same place.
+function spreadNumber(std: number, mean: number, figure: FigureName): string {
+  if (figure === 'ttft_s') return std.toFixed(mean < 10 ? 2 : 1);
+  return mean < 100 ? std.toFixed(1) : grouped(Math.round(std));
+}
+
+/** `1.41 ×`; a ratio of 0 stands for "cannot be told". */
+export function ratio(value: number): string {
+  return value > 0 && Number.isFinite(value) ? `${value.toFixed(2)} ×` : '–';
+}
+
+/** `62 %`. */
+export function percent(share: number): string {
+  return `${Math.round(share * 100)} %`;
+}
+
+/** `pp512 · tg64 · 3 repeats`. */
+export function caseName(measured: BenchCase): string {
+  const repeats = measured.runs === 1 ? '1 repeat' : `${measured.runs} repeats`;
+  return `pp${measured.prompt_tokens} · tg${measured.generate_tokens} · ${repeats}`;
+}
+
+/** Whether drafts were checked while it was measured. */
+export function isMtp(result: BenchResult): boolean {
+  return result.acceptance !== null;
+}
+
+/** Thousands are kept apart by a narrow space that does not break. */
+function grouped(value: number): string {
+  return String(value).replace(/\B(?=(\d{3})+$)/g, '\u202f');
+}

@@ -1,0 +1,12 @@
+// What may be said about a difference, in the fewest words.
+
+import type { FigureDifference } from '../bindings';
+
+/** Whether a difference is one, and which way. */
+export function clearness(line: FigureDifference): string {
+  if (line.ratio <= 0) return 'cannot be told';
+  if (!line.clear) return 'within the spread';
+  const more = line.ratio > 1;
+  if (line.figure === 'ttft_s') return more ? 'clearly later' : 'clearly sooner';
+  return more ? 'clearly faster' : 'clearly slower';
+}

@@ -1,0 +1,102 @@
+// What is being written: text and pictures that are not sent yet. Survives a change of screen.
+
+import type { ImageView, Problem } from '../bindings';
+import { asProblem, type Host } from '../host/host';
+
+/** Pictures that one question may carry. */
+export const MOST_PICTURES = 4;
+
+/** A larger file is refused before it is read; the host would only make it smaller again. */
+export const MOST_BYTES = 40 * 1024 * 1024;
+
+/** A picture on its way into the question. */
+export interface Attachment {
+  key: number;
+  name: string;
+  /** What the host keeps; `null` while it looks at the file. */
+  view: ImageView | null;
+  problem: Problem | null;
+}
+
+let nextKey = 1;
+
+/** A question that is being written. */
+export class Draft {
+  text = $state('');
+  attachments = $state.raw<Attachment[]>([]);
+
+  readonly #host: Host;
+
+  constructor(host: Host) {
+    this.#host = host;
+  }
+
+  /** Why it cannot be sent yet, or `null`. */
+  readonly blocked = $derived.by(() => {
+    if (this.attachments.some((picture) => picture.view === null && picture.problem === null))
+      return 'The picture is still being read.';
+    if (this.attachments.some((picture) => picture.problem !== null))
+      return 'Remove the picture that could not be used.';
+    if (this.text.trim() === '' && this.attachments.length === 0) return 'Write something first.';
+    return null;
+  });
+
+  /** The ids of the pictures that are ready. */
+  get images(): string[] {
+    return this.attachments.flatMap((picture) => (picture.view ? [picture.view.id] : []));
+  }
+
+  /** Takes files in. What is no picture is left out without a word: a paste may bring anything along. */
+  async attach(files: Iterable<File>): Promise<void> {
+    const pictures = [...files].filter(
+      (file) => file.type === '' || file.type.startsWith('image/'),
+    );
+    const room = MOST_PICTURES - this.attachments.length;
+    await Promise.all(pictures.slice(0, Math.max(0, room)).map((file) => this.#take(file)));
+  }
+
+  /** Whether another picture has room. */
+  readonly full = $derived(this.attachments.length >= MOST_PICTURES);
+
+  remove(key: number): void {
+    this.attachments = this.attachments.filter((picture) => picture.key !== key);
+  }
+
+  clear(): void {
+    this.text = '';
+    this.attachments = [];
+  }
+
+  async #take(file: File): Promise<void> {
+    const key = nextKey++;
+    const name = file.name || 'picture';
+    this.attachments = [...this.attachments, { key, name, view: null, problem: null }];
+    try {
+      if (file.size > MOST_BYTES) throw tooLarge(file);
+      const bytes = new Uint8Array(await file.arrayBuffer());
+      this.#settle(key, { view: await this.#host.addImage(Array.from(bytes)) });
+    } catch (thrown) {
+      this.#settle(key, { problem: asProblem(thrown) });
+    }
+  }
+
+  #settle(key: number, over: Partial<Attachment>): void {
+    this.attachments = this.attachments.map((picture) =>
+      picture.key === key ? { ...picture, ...over } : picture,
+    );
+  }
+}
+
+function tooLarge(file: File): Problem {
+  const mib = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`;
+  return {
+    code: 'bad-image',
+    severity: 'error',
+    message: `\`${file.name}\` was not attached.`,
+    cause: `It has ${mib(file.size)}; a picture may have ${mib(MOST_BYTES)}.`,
+    fix: { sentence: 'Attach a smaller copy of it.', command: null },
+    retry: 'no',
+    machine: null,
+    details: [],
+  };
+}
