@@ -1,0 +1,55 @@
+// The sentences over a run.
+
+import { duration } from '../kit/format';
+import type { RunSummary } from '../bindings';
+import type { RunWatch } from './run.svelte';
+
+/** Where a run stands, in one sentence. */
+export function headline(watch: RunWatch): string {
+  const count = watch.steps.length;
+  const at = watch.steps.findIndex((s) => s === watch.current) + 1;
+  const name = watch.current?.plan.title.toLowerCase() ?? '';
+  if (watch.live && watch.undoing) return `Taking it back: ${name}`;
+  if (watch.cancelling) return 'Finishing this step first, then it stops';
+  if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}` : 'Beginning';
+  switch (watch.state.outcome) {
+    case 'completed':
+      return 'Done. The model is served.';
+    case 'failed':
+      return at > 0 ? `It stopped at step ${at} of ${count}: ${name}` : 'It stopped.';
+    case 'cancelled':
+      return at > 0 ? `You stopped it at step ${at} of ${count}` : 'You stopped it.';
+    case 'undone':
+      return 'Everything is as it was before.';
+    case 'needs-attention':
+      return 'Some of it could not be taken back.';
+    case null:
+      return at > 0
+        ? `It was interrupted at step ${at} of ${count}: ${name}`
+        : 'It was interrupted.';
+  }
+}
+
+/** How a run ended, in the list. */
+export function ending(run: RunSummary): string {
+  if (run.live) return 'Going on';
+  switch (run.outcome) {
+    case 'completed':
+      return 'Done';
+    case 'failed':
+      return 'Stopped by a problem';
+    case 'cancelled':
+      return 'Stopped by you';
+    case 'undone':
+      return 'Taken back';
+    case 'needs-attention':
+      return 'Needs a look';
+    case null:
+      return 'Interrupted';
+  }
+}
+
+/** How long a run took. */
+export function took(run: RunSummary): string | null {
+  return run.finished_at === null ? null : duration((run.finished_at - run.started_at) / 1000);
+}
