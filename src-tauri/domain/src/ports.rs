@@ -223,7 +223,7 @@ pub trait Machine: Send + Sync {
     async fn lines(
         &self,
         command: &Command,
-        on_line: &mut (dyn FnMut(&str) + Send),
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<Output, MachineError>;
 
     /// Reads a whole file; `None` where there is none. `sudo` reads as root.
@@ -366,7 +366,7 @@ pub trait Containers: Send + Sync {
     async fn follow(
         &self,
         name: &str,
-        on_line: &mut (dyn FnMut(&str) + Send),
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<(), ContainerError>;
 
     /// Stops and removes a container with its anonymous volumes; `false` if there was none.

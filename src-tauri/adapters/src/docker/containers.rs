@@ -1,0 +1,369 @@
+//! The containers of a machine: the port `Containers`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bollard::Docker;
+use bollard::container::LogOutput;
+use bollard::errors::Error;
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, CreateImageOptionsBuilder, InspectContainerOptions, LogsOptions,
+    RemoveContainerOptionsBuilder, RemoveImageOptions, StartContainerOptions,
+    StopContainerOptionsBuilder,
+};
+use futures::StreamExt;
+use tandem_domain::deploy::{ContainerSpec, ContainerState};
+use tandem_domain::ports::{
+    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress,
+};
+use tokio::sync::OnceCell;
+
+use super::error::{Failure, closed, sort};
+use super::log::LineCutter;
+use super::pull::Layers;
+use super::spec;
+use super::transport::{self, RoadError, SOCKET};
+use crate::ssh::SshMachine;
+
+/// How long a container may take to end by itself before it is killed.
+const STOP_SECONDS: i32 = 10;
+/// Looks at `$1` and says in one word why it cannot be reached.
+const LOOK: &str = r#"if [ -S "$1" ]; then if [ -w "$1" ] && [ -r "$1" ]; then echo silent; else echo denied; fi
+elif command -v dockerd >/dev/null || command -v docker >/dev/null || [ -x /usr/sbin/dockerd ]; then echo stopped
+else echo missing; fi"#;
+/// Prints those of its arguments that exist.
+const EXISTING: &str = r#"for d; do if [ -e "$d" ]; then printf '%s\n' "$d"; fi; done"#;
+
+/// The containers of a machine, through its SSH connection.
+pub struct SshContainers {
+    machine: Arc<SshMachine>,
+    docker: OnceCell<Docker>,
+}
+
+impl SshContainers {
+    /// The containers of this machine. Nothing is asked until the first call.
+    pub fn new(machine: Arc<SshMachine>) -> Self {
+        Self {
+            machine,
+            docker: OnceCell::new(),
+        }
+    }
+
+    /// The client, once it has agreed with the engine on a version.
+    async fn docker(&self) -> Result<&Docker, ContainerError> {
+        let agree = || async {
+            transport::client(Arc::clone(&self.machine))?
+                .negotiate_version()
+                .await
+        };
+        match self.docker.get_or_try_init(agree).await {
+            Ok(docker) => Ok(docker),
+            Err(e) => Err(self.refused("agree on a version", e).await),
+        }
+    }
+
+    /// The domain's error for a request that failed.
+    async fn refused(&self, act: &'static str, error: Error) -> ContainerError {
+        match sort(&error) {
+            Failure::Answer { message, .. } => ContainerError::Refused {
+                act,
+                detail: message,
+            },
+            Failure::Road(road) => self.road(road).await,
+        }
+    }
+
+    /// Looks at the socket to tell why the road to the engine is closed.
+    async fn road(&self, road: RoadError) -> ContainerError {
+        let forbidden = match road {
+            RoadError::Machine(e) => return e.into(),
+            RoadError::Closed { forbidden } => forbidden,
+            RoadError::Silent(_) => false,
+        };
+        let look = Command::new("sh", ["-c", LOOK, "sh", SOCKET]);
+        match self.machine.exec(&look).await {
+            Err(e) => e.into(),
+            Ok(output) if forbidden && output.text().trim() == "silent" => {
+                ContainerError::NotRunning {
+                    detail: "the SSH server does not open sockets (`AllowStreamLocalForwarding`)"
+                        .into(),
+                }
+            }
+            Ok(output) => closed(output.text().trim()),
+        }
+    }
+
+    /// Which of these devices the machine has.
+    async fn existing(&self, devices: &[String]) -> Result<Vec<String>, ContainerError> {
+        if devices.is_empty() {
+            return Ok(Vec::new());
+        }
+        let fixed = ["-c", EXISTING, "sh"].map(String::from);
+        let look = Command::new("sh", fixed.into_iter().chain(devices.iter().cloned()));
+        let output = self.machine.exec(&look).await?;
+        Ok(output.text().lines().map(str::to_owned).collect())
+    }
+
+    async fn read_log(
+        &self,
+        name: &str,
+        options: LogsOptions,
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<(), ContainerError> {
+        let mut log = self.docker().await?.logs(name, Some(options));
+        // Apart, because a line of one may be interrupted by the other.
+        let (mut out, mut err) = (LineCutter::default(), LineCutter::default());
+        while let Some(part) = log.next().await {
+            match part {
+                Ok(LogOutput::StdErr { message }) => err.feed(&message, on_line),
+                Ok(part) => out.feed(&part.into_bytes(), on_line),
+                Err(e) => return Err(self.refused("read the log", e).await),
+            }
+        }
+        out.end(on_line);
+        err.end(on_line);
+        Ok(())
+    }
+
+    /// Waits for a removal that is under way already.
+    async fn gone(&self, name: &str) -> Result<bool, ContainerError> {
+        for _ in 0..100 {
+            if self.inspect(name).await?.is_none() {
+                return Ok(true);
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+        }
+        Err(ContainerError::Refused {
+            act: "remove the container",
+            detail: "its removal goes on and does not end".into(),
+        })
+    }
+}
+
+/// The reference with a tag: without one the engine would fetch every tag there is.
+fn tagged(reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    if name.contains([':', '@']) {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    }
+}
+
+#[async_trait]
+impl Containers for SshContainers {
+    async fn engine(&self) -> Result<Engine, ContainerError> {
+        let info = match self.docker().await?.info().await {
+            Ok(info) => info,
+            Err(e) => return Err(self.refused("say what it is", e).await),
+        };
+        let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
+        runtimes.sort();
+        Ok(Engine {
+            version: info.server_version.unwrap_or_default(),
+            runtimes,
+            root: info.docker_root_dir.unwrap_or_default(),
+        })
+    }
+
+    async fn image(&self, reference: &str) -> Result<Option<Image>, ContainerError> {
+        match self.docker().await?.inspect_image(reference).await {
+            Ok(image) => Ok(Some(Image {
+                id: image.id.unwrap_or_default(),
+                size: image.size.and_then(|n| u64::try_from(n).ok()).unwrap_or(0),
+            })),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(None),
+            Err(e) => Err(self.refused("look for the image", e).await),
+        }
+    }
+
+    async fn pull(
+        &self,
+        reference: &str,
+        on_progress: &mut (dyn FnMut(PullProgress) + Send),
+    ) -> Result<(), ContainerError> {
+        let options = CreateImageOptionsBuilder::new()
+            .from_image(&tagged(reference))
+            .build();
+        let mut messages = self.docker().await?.create_image(Some(options), None, None);
+        let mut layers = Layers::default();
+        while let Some(message) = messages.next().await {
+            match message {
+                Ok(info) => {
+                    if let Some(sum) = layers.take(&info) {
+                        on_progress(sum);
+                    }
+                }
+                Err(e) => {
+                    return Err(match sort(&e) {
+                        Failure::Answer { message, .. } => ContainerError::NoSuchImage {
+                            image: reference.to_owned(),
+                            detail: message,
+                        },
+                        Failure::Road(road) => self.road(road).await,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn remove_image(&self, reference: &str) -> Result<bool, ContainerError> {
+        let docker = self.docker().await?;
+        match docker
+            .remove_image(reference, None::<RemoveImageOptions>, None)
+            .await
+        {
+            Ok(_) => Ok(true),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(false),
+            Err(e) => Err(self.refused("remove the image", e).await),
+        }
+    }
+
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
+        let devices = self.existing(&spec.devices).await?;
+        let docker = self.docker().await?;
+        let options = CreateContainerOptionsBuilder::new()
+            .name(&spec.name)
+            .build();
+        let id = match docker
+            .create_container(Some(options), spec::body(spec, &devices))
+            .await
+        {
+            Ok(created) => created.id,
+            Err(e) => {
+                return Err(match sort(&e) {
+                    Failure::Answer { status: 409, .. } => ContainerError::NameTaken {
+                        name: spec.name.clone(),
+                    },
+                    Failure::Answer {
+                        status: 404,
+                        message,
+                    } => ContainerError::NoSuchImage {
+                        image: spec.image.clone(),
+                        detail: message,
+                    },
+                    _ => self.refused("create the container", e).await,
+                });
+            }
+        };
+        if let Err(e) = docker
+            .start_container(&id, None::<StartContainerOptions>)
+            .await
+        {
+            let error = self.refused("start the container", e).await;
+            // One that never ran is of no use, and would take the name from the next attempt.
+            if let Err(e) = self.remove(&id).await {
+                tracing::warn!(container = %spec.name, error = %e, "left behind");
+            }
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, ContainerError> {
+        let docker = self.docker().await?;
+        let found = match docker
+            .inspect_container(name, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(found) => found,
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(None),
+            Err(e) => return Err(self.refused("look at the container", e).await),
+        };
+        let state = found.state.unwrap_or_default();
+        let running = state.running.unwrap_or(false);
+        let labels = found.config.and_then(|c| c.labels).unwrap_or_default();
+        let mut labels: Vec<(String, String)> = labels.into_iter().collect();
+        labels.sort();
+        // Before its first start a container has the exit code 0, which is none.
+        let ended = !running && state.finished_at.is_some_and(|at| !at.starts_with("0001-"));
+        Ok(Some(ContainerState {
+            id: found.id.unwrap_or_default(),
+            image_id: found.image.unwrap_or_default(),
+            running,
+            exit_code: state.exit_code.filter(|_| ended),
+            oom_killed: state.oom_killed.unwrap_or(false),
+            labels,
+        }))
+    }
+
+    async fn logs(&self, name: &str, tail: usize) -> Result<Vec<String>, ContainerError> {
+        let options = LogsOptions {
+            stdout: true,
+            stderr: true,
+            tail: tail.to_string(),
+            ..LogsOptions::default()
+        };
+        let mut lines = Vec::new();
+        self.read_log(name, options, &mut |line| lines.push(line.to_owned()))
+            .await?;
+        // A line of the engine's may be several of ours.
+        let surplus = lines.len().saturating_sub(tail);
+        lines.drain(..surplus);
+        Ok(lines)
+    }
+
+    async fn follow(
+        &self,
+        name: &str,
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<(), ContainerError> {
+        let options = LogsOptions {
+            follow: true,
+            stdout: true,
+            stderr: true,
+            tail: "all".into(),
+            ..LogsOptions::default()
+        };
+        self.read_log(name, options, on_line).await
+    }
+
+    async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
+        let docker = self.docker().await?;
+        let stop = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
+        match docker.stop_container(name, Some(stop)).await {
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(false),
+            // 304 says that it has ended already; whatever else it says, removing by force decides.
+            _ => {}
+        }
+        let force = RemoveContainerOptionsBuilder::new()
+            .v(true)
+            .force(true)
+            .build();
+        match docker.remove_container(name, Some(force)).await {
+            Ok(()) => Ok(true),
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => Ok(true),
+            Err(Error::DockerResponseServerError {
+                status_code: 409, ..
+            }) => self.gone(name).await,
+            Err(e) => Err(self.refused("remove the container", e).await),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tagged;
+
+    #[test]
+    fn a_reference_without_a_tag_means_latest() {
+        assert_eq!(tagged("alpine"), "alpine:latest");
+        assert_eq!(tagged("lab:5000/a/b"), "lab:5000/a/b:latest");
+        assert_eq!(
+            tagged("vllm/vllm-openai:stepfun37"),
+            "vllm/vllm-openai:stepfun37"
+        );
+        assert_eq!(tagged("a@sha256:00"), "a@sha256:00");
+    }
+}

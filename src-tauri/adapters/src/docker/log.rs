@@ -1,0 +1,97 @@
+//! Log lines out of a container's raw output.
+
+/// Cuts a stream at `\n` and `\r` and takes the colours out. Progress bars redraw their line with a
+/// lone `\r`: each drawing is a line of its own.
+#[derive(Debug, Default)]
+pub(super) struct LineCutter {
+    line: Vec<u8>,
+    after_return: bool,
+}
+
+impl LineCutter {
+    /// Takes the next bytes and calls back with each line they complete.
+    pub(super) fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+        for &byte in bytes {
+            let was_return = std::mem::replace(&mut self.after_return, byte == b'\r');
+            match byte {
+                b'\n' if was_return => {}
+                b'\n' => self.end_line(on_line),
+                b'\r' if self.line.is_empty() => {}
+                b'\r' => self.end_line(on_line),
+                _ => self.line.push(byte),
+            }
+        }
+    }
+
+    /// Hands over what is left without a line end.
+    pub(super) fn end(mut self, on_line: &mut dyn FnMut(&str)) {
+        if !self.line.is_empty() {
+            self.end_line(on_line);
+        }
+    }
+
+    fn end_line(&mut self, on_line: &mut dyn FnMut(&str)) {
+        let line = std::mem::take(&mut self.line);
+        on_line(&plain(&String::from_utf8_lossy(&line)));
+    }
+}
+
+/// The text without terminal sequences: CSI (`ESC [ … letter`), OSC (`ESC ] … BEL or ESC \`) and
+/// the two-character ones.
+fn plain(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        if c != '\u{1b}' {
+            out.push(c);
+            continue;
+        }
+        match rest.next() {
+            Some('[') => {
+                while rest
+                    .next()
+                    .is_some_and(|c| !('\u{40}'..='\u{7e}').contains(&c))
+                {}
+            }
+            Some(']') => {
+                while let Some(c) = rest.next() {
+                    if c == '\u{7}' || (c == '\u{1b}' && rest.next_if_eq(&'\\').is_some()) {
+                        break;
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LineCutter;
+
+    fn lines(text: &str, piece: usize) -> Vec<String> {
+        let mut cutter = LineCutter::default();
+        let mut out = Vec::new();
+        for part in text.as_bytes().chunks(piece) {
+            cutter.feed(part, &mut |line| out.push(line.to_owned()));
+        }
+        cutter.end(&mut |line| out.push(line.to_owned()));
+        out
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_arrive() {
+        let text = "\u{1b}[0;36m(EngineCore pid=7)\u{1b}[0;0m INFO é\r\n\nLoading:   0%|  | 0/3\rLoading:  33%|# | 1/3\r\n\u{1b}]0;title\u{7}last";
+        let wanted = [
+            "(EngineCore pid=7) INFO é",
+            "",
+            "Loading:   0%|  | 0/3",
+            "Loading:  33%|# | 1/3",
+            "last",
+        ];
+        for piece in [1, 2, 7, text.len()] {
+            assert_eq!(lines(text, piece), wanted, "in pieces of {piece}");
+        }
+    }
+}

@@ -1,0 +1,236 @@
+//! The client against a server that says exactly what a test wants.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tandem_domain::chat::ChatRequest;
+use tandem_domain::ports::{ApiError, ModelApi};
+use tandem_domain::secret::Secret;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::super::tcp;
+use super::HttpModelApi;
+
+/// What the server does with its one connection.
+enum Script {
+    /// Answers with these pieces and closes.
+    Say(Vec<Vec<u8>>),
+    /// Answers with this and then says nothing until the client has gone.
+    Stall(Vec<u8>),
+}
+
+/// Starts a server for one request; gives the API for it and, later, what the server was sent.
+async fn server(script: Script) -> (HttpModelApi, tokio::task::JoinHandle<(String, bool)>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let served = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let request = request(&mut stream).await;
+        let mut left = false;
+        match script {
+            Script::Say(pieces) => {
+                for piece in pieces {
+                    stream.write_all(&piece).await.expect("sent");
+                    stream.flush().await.expect("sent");
+                }
+            }
+            Script::Stall(piece) => {
+                stream.write_all(&piece).await.expect("sent");
+                left = matches!(stream.read(&mut [0; 1]).await, Ok(0) | Err(_));
+            }
+        }
+        (request, left)
+    });
+    (HttpModelApi::new(Arc::new(tcp("127.0.0.1", port))), served)
+}
+
+/// Reads the head and as many bytes of body as it announces.
+async fn request(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    loop {
+        let mut piece = [0; 4096];
+        let n = stream.read(&mut piece).await.expect("a request");
+        bytes.extend_from_slice(&piece[..n]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|l| {
+                    l.to_lowercase()
+                        .strip_prefix("content-length:")
+                        .map(|n| n.trim().parse::<usize>())
+                })
+                .map_or(0, |n| n.expect("a number"));
+            if body.len() >= length {
+                return text;
+            }
+        }
+    }
+}
+
+fn answer(status: &str, body: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+fn ask() -> ChatRequest {
+    let mut ask = ChatRequest::ask("step-3.7-flash", "What is this?");
+    ask.messages[0]
+        .images
+        .push("data:image/png;base64,AAAA".into());
+    ask.temperature = Some(0.0);
+    ask.thinking = Some(false);
+    ask.ignore_eos = true;
+    ask.patience_s = 1;
+    ask
+}
+
+#[tokio::test]
+async fn a_streamed_answer_comes_with_its_request_key_and_counts() {
+    let sample = include_bytes!("../../tests/fixtures/mtp_chat_stream_continuous_usage.sse");
+    let mut pieces = vec![b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec()];
+    for part in sample.chunks(101) {
+        let mut piece = format!("{:x}\r\n", part.len()).into_bytes();
+        piece.extend_from_slice(part);
+        piece.extend_from_slice(b"\r\n");
+        pieces.push(piece);
+    }
+    pieces.push(b"0\r\n\r\n".to_vec());
+    let (api, served) = server(Script::Say(pieces)).await;
+    let api = api.with_key(Some(Secret::new("sesame")));
+    let mut deltas = Vec::new();
+    let end = api
+        .chat(&ask(), &mut |d| deltas.push(d))
+        .await
+        .expect("an answer");
+    assert_eq!((end.prompt_tokens, end.completion_tokens), (17, 40));
+    assert!(deltas.windows(2).all(|w| w[0].at <= w[1].at) && end.at >= deltas[0].at);
+
+    let (request, _) = served.await.expect("served");
+    assert!(
+        request.starts_with("POST /v1/chat/completions HTTP/1.1\r\n"),
+        "{request}"
+    );
+    assert!(
+        request.contains("authorization: Bearer sesame\r\n"),
+        "{request}"
+    );
+    let body: Value =
+        serde_json::from_str(request.split_once("\r\n\r\n").expect("a body").1).expect("JSON");
+    assert_eq!(body["stream_options"]["continuous_usage_stats"], true);
+    assert_eq!(body["chat_template_kwargs"]["enable_thinking"], false);
+    assert_eq!(
+        (&body["ignore_eos"], &body["temperature"]),
+        (&true.into(), &0.0.into())
+    );
+    let content = &body["messages"][0]["content"];
+    assert_eq!(content[0]["image_url"]["url"], "data:image/png;base64,AAAA");
+    assert_eq!(content[1]["text"], "What is this?");
+}
+
+#[tokio::test]
+async fn plain_questions_are_answered() {
+    let models =
+        r#"{"object":"list","data":[{"id":"step","max_model_len":262144},{"id":"other"}]}"#;
+    let (api, _) = server(Script::Say(vec![answer("200 OK", models)])).await;
+    let list = api.models().await.expect("models");
+    assert_eq!(
+        (
+            list[0].id.as_str(),
+            list[0].max_model_len,
+            list[1].max_model_len
+        ),
+        ("step", Some(262_144), None)
+    );
+    let (api, served) = server(Script::Say(vec![answer("200 OK", "")])).await;
+    api.health().await.expect("healthy");
+    assert!(
+        served
+            .await
+            .expect("served")
+            .0
+            .starts_with("GET /health HTTP/1.1")
+    );
+    let (api, _) = server(Script::Say(vec![answer("200 OK", "vllm:x 1\n")])).await;
+    assert_eq!(api.metrics().await.expect("metrics"), "vllm:x 1\n");
+}
+
+#[tokio::test]
+async fn a_refusal_has_the_servers_words() {
+    let body = r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#;
+    let (api, _) = server(Script::Say(vec![answer("404 Not Found", body)])).await;
+    let error = api
+        .chat(&ask(), &mut |_| {})
+        .await
+        .expect_err("no such model");
+    assert_eq!(
+        error,
+        ApiError::Status {
+            status: 404,
+            message: "The model `x` does not exist.".into()
+        }
+    );
+}
+
+#[tokio::test]
+async fn silence_ends_after_the_patience_and_the_server_sees_it() {
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for said in [Vec::new(), head] {
+        let (api, served) = server(Script::Stall(said)).await;
+        let error = api.chat(&ask(), &mut |_| {}).await.expect_err("silent");
+        assert_eq!(error, ApiError::TimedOut { seconds: 1 });
+        let left = tokio::time::timeout(Duration::from_secs(5), served).await;
+        assert!(
+            left.expect("in time").expect("served").1,
+            "the connection was closed"
+        );
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_dropped_ends_the_connection() {
+    let head = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n31\r\ndata: {\"choices\":[{\"delta\":{\"content\":\"abc\"}}]}\n\n\r\n".to_vec();
+    let (api, served) = server(Script::Stall(head)).await;
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let mut tell = Some(tell);
+    let stopped = tokio::spawn(async move {
+        let mut patient = ask();
+        patient.patience_s = 60;
+        let mut on_delta = |d: tandem_domain::chat::ChatDelta| {
+            if let Some(tell) = tell.take() {
+                let _ = tell.send(d.content);
+            }
+        };
+        api.chat(&patient, &mut on_delta).await
+    });
+    assert_eq!(told.await.expect("words came"), "abc");
+    stopped.abort();
+    let left = tokio::time::timeout(Duration::from_secs(5), served).await;
+    assert!(
+        left.expect("in time").expect("served").1,
+        "the server saw it"
+    );
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_in_the_middle_and_one_that_never_began_differ() {
+    let cut = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\ndata:".to_vec();
+    let (api, _) = server(Script::Say(vec![cut])).await;
+    assert!(matches!(
+        api.chat(&ask(), &mut |_| {}).await,
+        Err(ApiError::Lost { .. })
+    ));
+    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = free.local_addr().expect("bound").port();
+    drop(free);
+    let api = HttpModelApi::new(Arc::new(tcp("127.0.0.1", port)));
+    assert!(matches!(
+        api.health().await,
+        Err(ApiError::NotListening { .. })
+    ));
+}

@@ -1,0 +1,22 @@
+//! Machines over SSH: commands, files, tunnels and the keys that open them.
+//!
+//! One connection a machine, made at the first call and again at the first call after a loss. The
+//! host key is compared before anything of the person's is sent. Every remote command lives as long
+//! as the call that waits for it: `command` says how.
+
+mod agent;
+mod command;
+pub mod config;
+mod error;
+mod exec;
+pub mod keys;
+mod machine;
+mod session;
+mod sftp;
+mod target;
+mod tunnel;
+
+pub use machine::SshMachine;
+pub use session::{SshStream, probe};
+pub use target::{Auth, HostKey, HostPin, SshTarget};
+pub use tunnel::SshTunnels;

@@ -1,0 +1,294 @@
+//! Files on a machine, by SFTP: whole reads, and writes that a reader sees all or nothing of.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use russh::Channel;
+use russh::client::Msg;
+use russh_sftp::client::error::Error as SftpError;
+use russh_sftp::client::{Config, RawSftpSession};
+use russh_sftp::extensions::FSYNC;
+use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
+use tandem_domain::ports::MachineError;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::error;
+
+/// Replaces the target, which SFTP's own rename refuses to do.
+const POSIX_RENAME: &str = "posix-rename@openssh.com";
+/// Bytes in one request: what every server takes.
+const CHUNK: usize = 32 * 1024;
+/// Requests under way at once; with the chunk, enough for a gigabit at 4 ms.
+const DEPTH: usize = 16;
+/// A disk that flushes gigabytes takes its time to answer.
+const ANSWER_SECONDS: u64 = 120;
+
+/// The file transfer of one connection.
+pub(super) struct Sftp {
+    raw: RawSftpSession,
+    home: String,
+    posix_rename: bool,
+    fsync: bool,
+}
+
+impl Sftp {
+    pub(super) async fn open(channel: Channel<Msg>) -> Result<Self, MachineError> {
+        let during = || error::lost("opening the file transfer");
+        channel
+            .request_subsystem(true, "sftp")
+            .await
+            .map_err(|_| during())?;
+        let config = Config {
+            request_timeout_secs: ANSWER_SECONDS,
+            ..Config::default()
+        };
+        let raw = RawSftpSession::new_with_config(channel.into_stream(), config);
+        let version = raw.init().await.map_err(|_| MachineError::File {
+            act: "open",
+            path: "sftp".to_owned(),
+            detail: "the SSH server offers no file transfer".to_owned(),
+        })?;
+        let has = |name: &str| version.extensions.contains_key(name);
+        let (posix_rename, fsync) = (has(POSIX_RENAME), has(FSYNC));
+        let names = raw.realpath(".").await.map_err(|_| during())?;
+        let home = names
+            .files
+            .into_iter()
+            .next()
+            .map(|f| f.filename)
+            .ok_or_else(during)?;
+        Ok(Self {
+            raw,
+            home,
+            posix_rename,
+            fsync,
+        })
+    }
+
+    /// The path with `~/` replaced by the user's home folder.
+    pub(super) fn absolute(&self, path: &str) -> String {
+        match path.strip_prefix("~/") {
+            Some(rest) => format!("{}/{rest}", self.home.trim_end_matches('/')),
+            None => path.to_owned(),
+        }
+    }
+
+    /// Reads a whole file; `None` where there is none.
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, MachineError> {
+        let path = self.absolute(path);
+        let failed = |e: &SftpError| error::file(e, "read", &path);
+        let handle = match self
+            .raw
+            .open(&path, OpenFlags::READ, FileAttributes::empty())
+            .await
+        {
+            Ok(handle) => handle.handle,
+            Err(e) if error::is_missing(&e) => return Ok(None),
+            Err(e) => return Err(failed(&e)),
+        };
+        let mut content = Vec::new();
+        let outcome = loop {
+            // In order, because the size that files under /proc and /sys state is made up.
+            match self
+                .raw
+                .read(&handle, content.len() as u64, 4 * CHUNK as u32)
+                .await
+            {
+                Ok(data) => content.extend_from_slice(&data.data),
+                Err(e) if error::is_eof(&e) => break Ok(Some(content)),
+                Err(e) => break Err(failed(&e)),
+            }
+        };
+        // The content is here; a handle that does not close ends with the connection.
+        let _ = self.raw.close(handle).await;
+        outcome
+    }
+
+    /// Writes a file beside its target, flushes it and renames it.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        path: &str,
+        mode: u32,
+        source: &mut (dyn AsyncRead + Unpin + Send),
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError> {
+        let path = self.absolute(path);
+        let (folder, name) = path.rsplit_once('/').unwrap_or((".", &path));
+        let mut temp = Temp {
+            sftp: Some(Arc::clone(self)),
+            path: format!("{folder}/.{name}.{:016x}", rand::random::<u64>()),
+        };
+        let outcome = self
+            .fill(&temp.path, folder, mode, source, on_progress)
+            .await;
+        let outcome = match outcome {
+            Ok(()) => self.rename(&temp.path, &path).await.map_err(Failure::Sftp),
+            Err(e) => Err(e),
+        };
+        match outcome {
+            Ok(()) => {
+                temp.sftp = None;
+                Ok(())
+            }
+            Err(Failure::Local(e)) => Err(MachineError::File {
+                act: "read",
+                path: "the local file".to_owned(),
+                detail: e.to_string(),
+            }),
+            Err(Failure::Sftp(e)) => {
+                if error::is_plain_failure(&e) && self.is_full(folder).await {
+                    return Err(MachineError::DiskFull { path });
+                }
+                Err(error::file(&e, "write", &path))
+            }
+        }
+    }
+
+    async fn fill(
+        &self,
+        temp: &str,
+        folder: &str,
+        mode: u32,
+        source: &mut (dyn AsyncRead + Unpin + Send),
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), Failure> {
+        let handle = match self.create(temp).await {
+            Err(e) if error::is_missing(&e) => {
+                self.make_folders(folder).await?;
+                self.create(temp).await?
+            }
+            other => other?,
+        };
+        let mut in_flight = FuturesUnordered::new();
+        let (mut offset, mut done, mut ended) = (0u64, 0u64, false);
+        loop {
+            while !ended && in_flight.len() < DEPTH {
+                let mut chunk = Vec::with_capacity(CHUNK);
+                let mut part = (&mut *source).take(CHUNK as u64);
+                let n = part.read_to_end(&mut chunk).await.map_err(Failure::Local)?;
+                ended = n < CHUNK;
+                if n > 0 {
+                    let write = self.raw.write(&handle, offset, chunk);
+                    in_flight.push(async move { write.await.map(|_| n as u64) });
+                    offset += n as u64;
+                }
+            }
+            match in_flight.next().await {
+                None => break,
+                Some(written) => {
+                    done += written?;
+                    on_progress(done);
+                }
+            }
+        }
+        drop(in_flight);
+        let attributes = FileAttributes {
+            permissions: Some(mode),
+            ..FileAttributes::empty()
+        };
+        self.raw.fsetstat(&handle, attributes).await?;
+        if self.fsync {
+            self.raw.fsync(&handle).await?;
+        }
+        self.raw.close(handle).await?;
+        Ok(())
+    }
+
+    /// A new file that only the user may read until it is complete.
+    async fn create(&self, path: &str) -> Result<String, SftpError> {
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUDE;
+        let attributes = FileAttributes {
+            permissions: Some(0o600),
+            ..FileAttributes::empty()
+        };
+        Ok(self.raw.open(path, flags, attributes).await?.handle)
+    }
+
+    async fn make_folders(&self, folder: &str) -> Result<(), SftpError> {
+        for (at, _) in folder
+            .match_indices('/')
+            .skip(1)
+            .chain([(folder.len(), "")])
+        {
+            let part = &folder[..at];
+            // sshd ignores keys in a folder that others may write to.
+            let mode = if part.ends_with("/.ssh") {
+                0o700
+            } else {
+                0o755
+            };
+            let attributes = FileAttributes {
+                permissions: Some(mode),
+                ..FileAttributes::empty()
+            };
+            if let Err(e) = self.raw.mkdir(part, attributes).await {
+                // OpenSSH says only "failure" where the folder exists.
+                if self.raw.stat(part).await.is_err() {
+                    return Err(e);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn rename(&self, from: &str, to: &str) -> Result<(), SftpError> {
+        if !self.posix_rename {
+            // The target goes first; a reader may then see neither for a moment.
+            let _ = self.raw.remove(to).await;
+            return self.raw.rename(from, to).await.map(|_| ());
+        }
+        let mut data = Vec::with_capacity(from.len() + to.len() + 8);
+        for text in [from, to] {
+            data.extend_from_slice(&u32::try_from(text.len()).unwrap_or(u32::MAX).to_be_bytes());
+            data.extend_from_slice(text.as_bytes());
+        }
+        match self.raw.extended(POSIX_RENAME, data).await? {
+            Packet::Status(status) if status.status_code == StatusCode::Ok => Ok(()),
+            Packet::Status(status) => Err(SftpError::Status(status)),
+            _ => Err(SftpError::UnexpectedPacket),
+        }
+    }
+
+    /// Whether the disk of this folder has no room for one more chunk.
+    async fn is_full(&self, folder: &str) -> bool {
+        match self.raw.statvfs(folder).await {
+            Ok(disk) => {
+                disk.blocks_avail.saturating_mul(disk.fragment_size) < (DEPTH * CHUNK) as u64
+                    || (disk.inodes > 0 && disk.inodes_avail == 0)
+            }
+            Err(_) => false,
+        }
+    }
+}
+
+/// Why a write stopped.
+enum Failure {
+    Local(std::io::Error),
+    Sftp(SftpError),
+}
+
+impl From<SftpError> for Failure {
+    fn from(error: SftpError) -> Self {
+        Self::Sftp(error)
+    }
+}
+
+/// A file that is removed unless it got its name, also when the write was given up.
+struct Temp {
+    sftp: Option<Arc<Sftp>>,
+    path: String,
+}
+
+impl Drop for Temp {
+    fn drop(&mut self) {
+        let Some(sftp) = self.sftp.take() else {
+            return;
+        };
+        let path = std::mem::take(&mut self.path);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            // Nobody waits for it any more, so there is nobody to tell.
+            runtime.spawn(async move { sftp.raw.remove(path).await.map(|_| ()).ok() });
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The servers on a machine's loopback, reached through its connection. Nothing listens here.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tandem_domain::ports::{ApiError, ModelApi, Tunnels};
+use tandem_domain::secret::Secret;
+
+use super::SshMachine;
+use crate::inference::{Connect, HttpModelApi, Stream};
+
+/// The port `Tunnels` of a machine.
+pub struct SshTunnels {
+    machine: Arc<SshMachine>,
+    key: Option<Secret>,
+}
+
+impl SshTunnels {
+    /// The servers of this machine.
+    pub fn new(machine: Arc<SshMachine>) -> Self {
+        Self { machine, key: None }
+    }
+
+    /// The same with the API key that they ask for.
+    #[must_use]
+    pub fn with_key(mut self, key: Option<Secret>) -> Self {
+        self.key = key;
+        self
+    }
+}
+
+impl Tunnels for SshTunnels {
+    fn api(&self, port: u16) -> Arc<dyn ModelApi> {
+        let road = Road {
+            machine: Arc::clone(&self.machine),
+            port,
+        };
+        Arc::new(HttpModelApi::new(Arc::new(road)).with_key(self.key.clone()))
+    }
+}
+
+/// One port of the machine.
+struct Road {
+    machine: Arc<SshMachine>,
+    port: u16,
+}
+
+#[async_trait]
+impl Connect for Road {
+    async fn connect(&self) -> Result<Box<dyn Stream>, ApiError> {
+        match self.machine.port(self.port).await {
+            Ok(Ok(stream)) => Ok(Box::new(stream)),
+            Ok(Err(russh::ChannelOpenFailure::AdministrativelyProhibited)) => {
+                Err(ApiError::NotListening {
+                    detail: "the SSH server does not allow tunnels (`AllowTcpForwarding`)".into(),
+                })
+            }
+            Ok(Err(_)) => Err(ApiError::NotListening {
+                detail: format!("nothing answers on port {} of the machine", self.port),
+            }),
+            Err(e) => Err(ApiError::Lost {
+                detail: e.to_string(),
+            }),
+        }
+    }
+}
