@@ -1,0 +1,409 @@
+//! A picture from a file, made fit to be kept and sent to the model.
+//!
+//! What comes in is whatever a person dropped on the window. What goes out is a JPEG or a PNG of a
+//! bounded size, upright, without the place and time that cameras write into their files.
+
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use image::codecs::jpeg::JpegEncoder;
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader};
+use tandem_domain::problem::{Code, Problem, bytes as bytes_text};
+
+/// The longer side after the bounding, in pixels.
+///
+/// The model's encoder sees a picture as one view of 728 px and crops of up to 728 px beside it, so
+/// about two crops a side carry all that it can read (2 × 728 = 1456, and 1568 keeps whole patches of
+/// 14 px). More would cost bytes on the way and tokens in the prompt, and show it nothing.
+pub const LONGER_SIDE: u32 = 1568;
+
+/// The largest file that is read.
+pub const MAX_BYTES: u64 = 25_000_000;
+
+/// The most pixels that are decoded: 160 MB of memory.
+pub const MAX_PIXELS: u64 = 40_000_000;
+
+/// Where JPEG's loss is not seen and text stays readable.
+const JPEG_QUALITY: u8 = 88;
+
+/// A picture that is fit to be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PreparedImage {
+    /// `image/jpeg`, or `image/png` where something is transparent.
+    pub mime: &'static str,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// The file.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a picture cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    /// The file could not be read.
+    #[error("could not read `{}`: {detail}", path.display())]
+    Unread {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
+    /// The file is too large.
+    #[error("the file has {size} bytes")]
+    TooLarge {
+        /// Its bytes.
+        size: u64,
+    },
+    /// The picture has too many pixels.
+    #[error("the picture has {width} × {height} pixels")]
+    TooManyPixels {
+        /// Across.
+        width: u32,
+        /// Down.
+        height: u32,
+    },
+    /// It is no picture, or of a kind we do not read.
+    #[error("the file is not a PNG, JPEG, WebP or GIF picture{}", if *heic { " but an HEIC one" } else { "" })]
+    UnknownKind {
+        /// Whether it is what telephones make.
+        heic: bool,
+    },
+    /// It is a picture, and broken.
+    #[error("the picture is damaged: {detail}")]
+    Damaged {
+        /// In the decoder's words.
+        detail: String,
+    },
+}
+
+impl ImageError {
+    /// The error in words.
+    pub fn problem(&self) -> Problem {
+        let problem = Problem::new(Code::BadImage, "The picture was not added.");
+        match self {
+            Self::Unread { path, detail } => problem
+                .cause(format!("`{}` could not be read: {detail}.", path.display()))
+                .fix("Check that the file is still there and that you may read it."),
+            Self::TooLarge { size } => problem
+                .cause(format!(
+                    "The file has {}; {} is the most.",
+                    bytes_text(*size),
+                    bytes_text(MAX_BYTES)
+                ))
+                .fix("Save it smaller, then add that."),
+            Self::TooManyPixels { width, height } => problem
+                .cause(format!(
+                    "It has {width} × {height} pixels; {} million in all are the most.",
+                    MAX_PIXELS / 1_000_000
+                ))
+                .fix("Save it smaller, or cut out the part that matters, then add that."),
+            Self::UnknownKind { heic: true } => problem
+                .cause("It is an HEIC picture, as telephones make them.")
+                .fix("Export it as JPEG, then add that."),
+            Self::UnknownKind { heic: false } => problem
+                .cause("The file is not a PNG, JPEG, WebP or GIF picture.")
+                .fix("Save it as one of these, then add that."),
+            Self::Damaged { detail } => problem
+                .cause(format!("The file is damaged: {detail}."))
+                .fix("Open it in an image viewer; if it shows there, save it again and add that."),
+        }
+    }
+}
+
+impl PreparedImage {
+    /// The picture as a `data:` URL, as requests carry it.
+    pub fn data_url(&self) -> String {
+        data_url(self.mime, &self.bytes)
+    }
+}
+
+/// A file as a `data:` URL.
+pub fn data_url(mime: &str, bytes: &[u8]) -> String {
+    let text = base64::engine::general_purpose::STANDARD.encode(bytes);
+    format!("data:{mime};base64,{text}")
+}
+
+/// Reads a file and prepares it, away from the threads that keep the window going.
+pub async fn prepare_file(path: impl AsRef<Path>) -> Result<PreparedImage, ImageError> {
+    let path = path.as_ref().to_owned();
+    let unread = |detail: String| ImageError::Unread {
+        path: path.clone(),
+        detail,
+    };
+    let size = tokio::fs::metadata(&path)
+        .await
+        .map_err(|e| unread(e.to_string()))?
+        .len();
+    // Looked at before reading, so that a film is not taken into memory to be refused.
+    if size > MAX_BYTES {
+        return Err(ImageError::TooLarge { size });
+    }
+    let bytes = tokio::fs::read(&path)
+        .await
+        .map_err(|e| unread(e.to_string()))?;
+    tokio::task::spawn_blocking(move || prepare(&bytes))
+        .await
+        .unwrap_or_else(|e| {
+            Err(ImageError::Damaged {
+                detail: format!("reading it ended in a panic ({e})"),
+            })
+        })
+}
+
+/// Checks a picture, turns it upright, bounds it and encodes it anew. Of an animation, the first frame.
+pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
+    let size = bytes.len() as u64;
+    if size > MAX_BYTES {
+        return Err(ImageError::TooLarge { size });
+    }
+    let damaged = |e: image::ImageError| ImageError::Damaged {
+        detail: e.to_string(),
+    };
+    // By its content: names lie, and pasted pictures have none.
+    let reader = ImageReader::new(Cursor::new(bytes))
+        .with_guessed_format()
+        .map_err(|e| ImageError::Damaged {
+            detail: e.to_string(),
+        })?;
+    let readable = [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::WebP,
+        ImageFormat::Gif,
+    ];
+    if !reader.format().is_some_and(|f| readable.contains(&f)) {
+        return Err(ImageError::UnknownKind {
+            heic: is_heic(bytes),
+        });
+    }
+    let mut decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = decoder.dimensions();
+    // Before decoding: a few kilobytes can unfold to gigabytes.
+    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+        return Err(ImageError::TooManyPixels { width, height });
+    }
+    let orientation = decoder.orientation().map_err(damaged)?;
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    picture.apply_orientation(orientation);
+    if picture.width().max(picture.height()) > LONGER_SIDE {
+        // Keeps the proportions. A side of a very thin picture stays at 1 px.
+        picture = picture.resize(
+            LONGER_SIDE,
+            LONGER_SIDE,
+            image::imageops::FilterType::Lanczos3,
+        );
+    }
+    encode(&picture)
+}
+
+fn encode(picture: &DynamicImage) -> Result<PreparedImage, ImageError> {
+    let mut bytes = Vec::new();
+    let mime = if is_transparent(picture) {
+        picture
+            .to_rgba8()
+            .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
+            .map(|()| "image/png")
+    } else {
+        JpegEncoder::new_with_quality(&mut bytes, JPEG_QUALITY)
+            .encode_image(&picture.to_rgb8())
+            .map(|()| "image/jpeg")
+    }
+    .map_err(|e| ImageError::Damaged {
+        detail: e.to_string(),
+    })?;
+    Ok(PreparedImage {
+        mime,
+        width: picture.width(),
+        height: picture.height(),
+        bytes,
+    })
+}
+
+/// Whether any pixel lets the ground shine through. Many files have the channel and do not use it.
+fn is_transparent(picture: &DynamicImage) -> bool {
+    picture.color().has_alpha() && picture.to_rgba8().pixels().any(|p| p.0[3] < u8::MAX)
+}
+
+/// By the brand in the file's first box.
+fn is_heic(bytes: &[u8]) -> bool {
+    bytes.get(4..8) == Some(b"ftyp")
+        && [b"heic", b"heix", b"heim", b"hevc", b"mif1"]
+            .iter()
+            .any(|brand| bytes.get(8..12) == Some(&brand[..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use image::{Rgb, RgbImage, Rgba, RgbaImage};
+
+    use super::*;
+
+    fn file(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        picture
+            .write_to(&mut Cursor::new(&mut bytes), format)
+            .expect("the picture can be written");
+        bytes
+    }
+
+    /// Red on the left, blue on the right.
+    fn two_halves(width: u32, height: u32) -> DynamicImage {
+        RgbImage::from_fn(width, height, |x, _| {
+            if x < width / 2 {
+                Rgb([250, 0, 0])
+            } else {
+                Rgb([0, 0, 250])
+            }
+        })
+        .into()
+    }
+
+    fn decoded(prepared: &PreparedImage) -> RgbImage {
+        image::load_from_memory(&prepared.bytes)
+            .expect("it can be read again")
+            .to_rgb8()
+    }
+
+    #[test]
+    fn every_kind_is_read_and_small_ones_keep_their_size() {
+        for format in [
+            ImageFormat::Png,
+            ImageFormat::Jpeg,
+            ImageFormat::WebP,
+            ImageFormat::Gif,
+        ] {
+            let prepared = prepare(&file(&two_halves(60, 40), format))
+                .unwrap_or_else(|e| panic!("{format:?}: {e}"));
+            assert_eq!((prepared.width, prepared.height), (60, 40), "{format:?}");
+            assert_eq!(
+                prepared.mime, "image/jpeg",
+                "{format:?} without transparency"
+            );
+            let seen = decoded(&prepared);
+            assert!(
+                seen.get_pixel(5, 20).0[0] > 200,
+                "{format:?}: red on the left"
+            );
+            assert!(
+                seen.get_pixel(55, 20).0[2] > 200,
+                "{format:?}: blue on the right"
+            );
+        }
+    }
+
+    #[test]
+    fn large_ones_are_bounded_in_proportion() {
+        let prepared =
+            prepare(&file(&two_halves(3136, 1000), ImageFormat::Jpeg)).expect("it is read");
+        assert_eq!((prepared.width, prepared.height), (LONGER_SIDE, 500));
+        assert_eq!(decoded(&prepared).dimensions(), (LONGER_SIDE, 500));
+        let thin = prepare(&file(&two_halves(5000, 1), ImageFormat::Png)).expect("it is read");
+        assert_eq!((thin.width, thin.height), (LONGER_SIDE, 1));
+    }
+
+    #[test]
+    fn transparency_is_kept_only_where_it_is_used() {
+        let see_through: DynamicImage = RgbaImage::from_pixel(8, 8, Rgba([1, 2, 3, 100])).into();
+        assert_eq!(
+            prepare(&file(&see_through, ImageFormat::Png))
+                .expect("it is read")
+                .mime,
+            "image/png"
+        );
+        let solid: DynamicImage = RgbaImage::from_pixel(8, 8, Rgba([1, 2, 3, 255])).into();
+        assert_eq!(
+            prepare(&file(&solid, ImageFormat::Png))
+                .expect("it is read")
+                .mime,
+            "image/jpeg",
+            "a channel that hides nothing"
+        );
+    }
+
+    /// Puts an EXIF block with this orientation behind the start of a JPEG file.
+    fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+        let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
+        exif.extend([orientation, 0, 0, 0, 0, 0, 0, 0]);
+        let length = (exif.len() as u16 + 2).to_be_bytes();
+        [&jpeg[..2], b"\xff\xe1", &length, &exif, &jpeg[2..]].concat()
+    }
+
+    #[test]
+    fn pictures_stand_upright_and_forget_their_camera() {
+        let jpeg = file(&two_halves(60, 40), ImageFormat::Jpeg);
+        // 6: the camera was held so that the picture must be turned to the right.
+        let prepared = prepare(&turned(&jpeg, 6)).expect("it is read");
+        assert_eq!((prepared.width, prepared.height), (40, 60));
+        let seen = decoded(&prepared);
+        assert!(seen.get_pixel(20, 5).0[0] > 200, "what was left is above");
+        assert!(seen.get_pixel(20, 55).0[2] > 200, "what was right is below");
+        assert!(
+            !prepared.bytes.windows(4).any(|w| w == b"Exif"),
+            "what the camera wrote does not go on"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_in_words() {
+        let causes = |bytes: &[u8]| {
+            let problem = prepare(bytes).expect_err("it is refused").problem();
+            assert_eq!(problem.code, Code::BadImage);
+            assert!(problem.fix.is_some(), "there is something to do");
+            problem.cause.expect("there is a cause")
+        };
+        assert!(causes(b"%PDF-1.7 and so on").contains("not a PNG, JPEG, WebP or GIF"));
+        assert!(causes(b"").contains("not a PNG"));
+        assert!(causes(b"\0\0\0\x18ftypheic\0\0\0\0").contains("HEIC"));
+        let png = file(&two_halves(60, 40), ImageFormat::Png);
+        assert!(causes(&png[..png.len() / 2]).contains("damaged"));
+        assert!(causes(&vec![0; MAX_BYTES as usize + 1]).contains("25.0 MB is the most"));
+    }
+
+    #[test]
+    fn a_small_file_of_many_pixels_is_refused_before_it_unfolds() {
+        let mut png = file(&two_halves(10, 10), ImageFormat::Png);
+        // Width and height stand at a fixed place of a PNG, under a checksum of their block.
+        png[16..20].copy_from_slice(&100_000u32.to_be_bytes());
+        png[20..24].copy_from_slice(&100_000u32.to_be_bytes());
+        let checksum = crc32(&png[12..29]).to_be_bytes();
+        png[29..33].copy_from_slice(&checksum);
+        assert_eq!(
+            prepare(&png),
+            Err(ImageError::TooManyPixels {
+                width: 100_000,
+                height: 100_000
+            })
+        );
+    }
+
+    fn crc32(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(!0u32, |crc, byte| {
+            (0..8).fold(crc ^ u32::from(*byte), |c, _| {
+                if c & 1 == 1 {
+                    (c >> 1) ^ 0xedb8_8320
+                } else {
+                    c >> 1
+                }
+            })
+        })
+    }
+
+    #[tokio::test]
+    async fn files_are_read_and_missing_ones_named() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("cable.png");
+        std::fs::write(&path, file(&two_halves(6, 4), ImageFormat::Png)).expect("it is written");
+        let prepared = prepare_file(&path).await.expect("it is read");
+        assert!(
+            prepared
+                .data_url()
+                .starts_with("data:image/jpeg;base64,/9j/")
+        );
+        let missing = prepare_file(folder.path().join("gone.png")).await;
+        let cause = missing.expect_err("there is none").problem().cause;
+        assert!(cause.is_some_and(|c| c.contains("gone.png")));
+    }
+}

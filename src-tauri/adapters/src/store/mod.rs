@@ -1,0 +1,145 @@
+//! Tandem's own database: runs and their journal, machines, measurements, conversations, settings.
+//!
+//! SQLite in one file. One connection writes, so that writers queue here and not in SQLite's busy
+//! handler; readers come from a pool and cannot write. What has been written has reached the disk
+//! (WAL with `synchronous = FULL`), since the journal is read after a crash to learn what we did.
+//!
+//! Every time is an argument. Absent is `Ok(None)` or `Ok(false)`, never an error.
+
+mod bench;
+mod chat;
+mod error;
+mod images;
+mod journal;
+mod machines;
+mod runs;
+mod settings;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+pub use error::StoreError;
+pub use images::StoredImage;
+pub use machines::{MachineChange, SavedMachine};
+pub use runs::{LOG_LINES, LogLine, NewRun};
+
+use error::{doing, says};
+
+/// Compiled in. Never change one that was released; add another.
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
+
+/// The open database. Clones share its connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    writer: SqlitePool,
+    readers: SqlitePool,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the database, makes it where there is none, and brings it to this version's tables.
+    ///
+    /// A damaged one, or one that a newer Tandem wrote, is left as it is.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref().to_owned();
+        if let Some(folder) = path.parent() {
+            private_folder(folder).map_err(|source| StoreError::Folder {
+                path: folder.to_owned(),
+                source,
+            })?;
+        }
+        let options = SqliteConnectOptions::new()
+            .filename(&path)
+            .foreign_keys(true)
+            // Another copy of Tandem, or a backup, may hold the file for a moment.
+            .busy_timeout(Duration::from_secs(10))
+            .synchronous(SqliteSynchronous::Full);
+        let failed = |source| StoreError::opening(&path, source);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(
+                options
+                    .clone()
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .optimize_on_close(true, None),
+            )
+            .await
+            .map_err(failed)?;
+
+        let found: String = sqlx::query_scalar("pragma quick_check(1)")
+            .fetch_one(&writer)
+            .await
+            .map_err(failed)?;
+        if found != "ok" {
+            return Err(StoreError::Damaged {
+                path,
+                detail: found,
+            });
+        }
+        MIGRATIONS
+            .run(&writer)
+            .await
+            .map_err(|source| match source {
+                MigrateError::VersionMissing(version) => StoreError::Newer {
+                    path: path.clone(),
+                    version,
+                },
+                MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
+                    StoreError::opening(&path, source)
+                }
+                source => StoreError::Migrate {
+                    path: path.clone(),
+                    source,
+                },
+            })?;
+
+        let readers = SqlitePoolOptions::new()
+            .max_connections(4)
+            .connect_lazy_with(options.read_only(true));
+        Ok(Self {
+            writer,
+            readers,
+            path,
+        })
+    }
+
+    /// The database's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Ends all connections and folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+
+    /// A transaction that holds the write lock from its start, so that what it reads stays true.
+    async fn write(
+        &self,
+        what: &'static str,
+    ) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+        self.writer
+            .begin_with("begin immediate")
+            .await
+            .map_err(doing(what))
+    }
+}
+
+/// Makes a folder that only its owner may look into: conversations are in it.
+fn private_folder(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}

@@ -1,0 +1,689 @@
+//! The store on real files. The journal's own contract is in tests/contract.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::json;
+use tandem_domain::bench::{Acceptance, BenchCase, BenchResult, BenchSample, Spread};
+use tandem_domain::chat::{AnswerStats, Message, Role};
+use tandem_domain::machine::Facts;
+use tandem_domain::ports::{BenchStore, Journal};
+use tandem_domain::problem::Code;
+use tandem_domain::run::{
+    Event, Plan, ProgressPart, RunEvent, RunId, RunOutcome, StepId, StepProgress,
+};
+
+use super::error::Taken;
+use super::*;
+
+async fn store() -> (tempfile::TempDir, Store) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = Store::open(folder.path().join("data/tandem.db"))
+        .await
+        .expect("an empty database opens");
+    (folder, store)
+}
+
+fn new_run(id: &str, started_at: i64) -> NewRun {
+    NewRun {
+        id: RunId(id.to_owned()),
+        title: "Serve Step-3.7-Flash on spark-a and spark-b".to_owned(),
+        params: json!({ "mtp": true }),
+        plan: Plan {
+            recipe: "pair-setup".to_owned(),
+            recipe_version: 1,
+            summary: "Everything".to_owned(),
+            cautions: vec!["It takes an hour.".to_owned()],
+            steps: Vec::new(),
+        },
+        started_at,
+        simulated: true,
+    }
+}
+
+fn event(at: i64, event: Event) -> RunEvent {
+    RunEvent {
+        seq: 0,
+        at,
+        step: None,
+        event,
+    }
+}
+
+fn machine(id: &str, name: &str, machine_id: &str) -> SavedMachine {
+    SavedMachine {
+        id: id.to_owned(),
+        name: name.to_owned(),
+        address: "192.0.2.1".to_owned(),
+        port: 22,
+        user: "nvidia".to_owned(),
+        host_key: Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5".to_owned()),
+        facts: Some(Facts {
+            machine_id: machine_id.to_owned(),
+            memory_total: 128_000_000_000,
+            ..Facts::default()
+        }),
+        simulated: false,
+        added_at: 7,
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_kept_with_its_plan_and_its_outcome_follows_its_events() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 100);
+    store.create_run(&run).await.expect("it is written");
+    store
+        .create_run(&new_run("r0", 50))
+        .await
+        .expect("it is written");
+
+    let unfinished = |list: Vec<tandem_domain::run::RunSummary>| -> Vec<String> {
+        list.into_iter().map(|r| r.id.0).collect()
+    };
+    assert_eq!(
+        unfinished(store.unfinished_runs().await.unwrap()),
+        ["r1", "r0"]
+    );
+
+    let finish = Event::Finished {
+        outcome: RunOutcome::NeedsAttention,
+    };
+    store
+        .append(&run.id, event(200, finish))
+        .await
+        .expect("it is written");
+    let detail = store.run(&run.id).await.unwrap().expect("it is there");
+    assert_eq!(detail.plan, run.plan);
+    assert_eq!(detail.summary.outcome, Some(RunOutcome::NeedsAttention));
+    assert_eq!(detail.summary.finished_at, Some(200));
+    assert_eq!(store.run_params(&run.id).await.unwrap(), Some(run.params));
+    assert_eq!(unfinished(store.unfinished_runs().await.unwrap()), ["r0"]);
+
+    store
+        .append(&run.id, event(300, Event::Resumed))
+        .await
+        .expect("it is written");
+    let summary = &store.runs().await.unwrap()[0];
+    assert_eq!(
+        (summary.outcome, summary.finished_at),
+        (None, None),
+        "it goes on"
+    );
+    assert_eq!(store.run(&RunId("none".into())).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn every_outcome_has_the_name_it_has_on_the_wire() {
+    let (_folder, store) = store().await;
+    let outcomes = [
+        RunOutcome::Completed,
+        RunOutcome::Failed,
+        RunOutcome::Cancelled,
+        RunOutcome::Undone,
+        RunOutcome::NeedsAttention,
+    ];
+    for (n, outcome) in outcomes.into_iter().enumerate() {
+        let run = new_run(&n.to_string(), n as i64);
+        store.create_run(&run).await.unwrap();
+        store
+            .append(&run.id, event(9, Event::Finished { outcome }))
+            .await
+            .unwrap();
+        assert_eq!(
+            serde_json::to_value(outcome).unwrap(),
+            super::runs::outcome_name(outcome)
+        );
+        let summary = store.run(&run.id).await.unwrap().unwrap().summary;
+        assert_eq!(summary.outcome, Some(outcome), "it reads back");
+    }
+}
+
+#[tokio::test]
+async fn only_the_latest_progress_is_kept() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    let step = StepId("fetch".into());
+    let progress = |done| StepProgress {
+        parts: vec![ProgressPart {
+            machine: "spark-a".into(),
+            done,
+            total: Some(129_000_000_000),
+            unit: "bytes".into(),
+            rate: Some(1.5e8),
+            doing: "model-00001.safetensors".into(),
+        }],
+    };
+    for done in [1, 2, 3] {
+        store
+            .progress(&run.id, &step, &progress(done))
+            .await
+            .unwrap();
+    }
+    let kept = store.run(&run.id).await.unwrap().unwrap().progress;
+    assert_eq!(kept.len(), 1);
+    assert_eq!(kept[0].progress, progress(3));
+}
+
+#[tokio::test]
+async fn logs_are_bounded_step_by_step() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    let line = |step: &str, n: i64| LogLine {
+        step: StepId(step.into()),
+        machine: Some("spark-a".into()),
+        line: format!("line {n}"),
+        at: n,
+    };
+    let many: Vec<_> = (1..=LOG_LINES + 50).map(|n| line("image", n)).collect();
+    store.append_log(&run.id, &many[..1500]).await.unwrap();
+    store.append_log(&run.id, &many[1500..]).await.unwrap();
+    store
+        .append_log(&run.id, &[line("weights", 1)])
+        .await
+        .unwrap();
+    let kept = store
+        .step_log(&run.id, &StepId("image".into()))
+        .await
+        .unwrap();
+    assert_eq!(kept, many[50..], "the last ones, in order");
+    let other = store
+        .step_log(&run.id, &StepId("weights".into()))
+        .await
+        .unwrap();
+    assert_eq!(other.len(), 1, "each step has its own");
+}
+
+#[tokio::test]
+async fn machines_keep_their_order_and_their_key() {
+    let (_folder, store) = store().await;
+    store
+        .add_machine(&machine("a", "spark-a", "m-a"))
+        .await
+        .unwrap();
+    store
+        .add_machine(&machine("b", "spark-b", "m-b"))
+        .await
+        .unwrap();
+    assert_eq!(
+        store.machine("a").await.unwrap(),
+        Some(machine("a", "spark-a", "m-a"))
+    );
+
+    store.order_machines(&["b".into()]).await.unwrap();
+    let names: Vec<_> = store
+        .machines()
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|m| m.name)
+        .collect();
+    assert_eq!(names, ["spark-b", "spark-a"]);
+
+    let same = store.add_machine(&machine("c", "spark-c", "m-a")).await;
+    assert!(
+        matches!(
+            same,
+            Err(StoreError::Taken {
+                what: Taken::Machine
+            })
+        ),
+        "one machine is not two, whatever it is called"
+    );
+    assert_eq!(same.unwrap_err().problem().code, Code::SameMachineTwice);
+    let change = MachineChange {
+        name: "spark-b".into(),
+        address: "198.51.100.2".into(),
+        port: 2222,
+        user: "me".into(),
+    };
+    let named = store.change_machine("a", &change).await;
+    assert!(matches!(
+        named,
+        Err(StoreError::Taken { what: Taken::Name })
+    ));
+    let change = MachineChange {
+        name: "head".into(),
+        ..change
+    };
+    assert!(store.change_machine("a", &change).await.unwrap());
+    assert!(!store.change_machine("none", &change).await.unwrap());
+    assert_eq!(store.machine("a").await.unwrap().unwrap().port, 2222);
+
+    let key = sqlx::query("update machine set host_key = 'ssh-ed25519 other' where id = 'a'")
+        .execute(&store.writer)
+        .await;
+    assert!(
+        key.unwrap_err().to_string().contains("pinned"),
+        "not even by hand"
+    );
+
+    // A look that could not read the machine-id does not make room for a twin.
+    assert!(store.keep_facts("a", &Facts::default()).await.unwrap());
+    let twin = store.add_machine(&machine("c", "spark-c", "m-a")).await;
+    assert!(matches!(
+        twin,
+        Err(StoreError::Taken {
+            what: Taken::Machine
+        })
+    ));
+
+    assert!(store.remove_machine("a").await.unwrap());
+    assert!(!store.remove_machine("a").await.unwrap());
+    store
+        .add_machine(&machine("c", "spark-c", "m-a"))
+        .await
+        .expect("it may be added again");
+}
+
+fn bench(id: &str, at: i64) -> BenchResult {
+    BenchResult {
+        id: id.to_owned(),
+        at,
+        label: "MTP, 3 tokens".to_owned(),
+        model: "step".to_owned(),
+        case: BenchCase::quick(),
+        latency_s: 0.0064,
+        samples: vec![BenchSample {
+            prompt_tokens: 512,
+            completion_tokens: 64,
+            ttfr_s: 0.5,
+            ttft_s: 0.51,
+            end_s: 3.1,
+            pp_tps: 1024.25,
+            tg_tps: 24.5,
+        }],
+        pp_tps: Spread::of(vec![1024.25]),
+        tg_tps: Spread::of(vec![24.5, 25.5]),
+        ttft_s: Spread::of(vec![0.51]),
+        acceptance: Some(Acceptance {
+            rate: 0.65,
+            mean_length: 2.96,
+            per_position: vec![0.87, 0.65, 0.43],
+        }),
+        circumstances: BTreeMap::from([("launch".to_owned(), "abc".to_owned())]),
+        run: Some("r1".to_owned()),
+        simulated: false,
+    }
+}
+
+#[tokio::test]
+async fn measurements_read_back_as_they_were() {
+    let (_folder, store) = store().await;
+    store.save(&bench("b1", 10)).await.unwrap();
+    store.save(&bench("b2", 20)).await.unwrap();
+    store
+        .save(&bench("b1", 99))
+        .await
+        .expect("a repeat changes nothing");
+    assert_eq!(
+        store.bench_results().await.unwrap(),
+        [bench("b2", 20), bench("b1", 10)]
+    );
+    assert_eq!(
+        store.of_launch("abc").await.unwrap(),
+        Some(bench("b2", 20)),
+        "the newest"
+    );
+    assert_eq!(store.of_launch("xyz").await.unwrap(), None);
+    assert!(store.rename_bench("b1", "Plain").await.unwrap());
+    assert_eq!(
+        store.bench_result("b1").await.unwrap().unwrap().label,
+        "Plain"
+    );
+    assert!(store.delete_bench("b1").await.unwrap());
+    assert!(!store.delete_bench("b1").await.unwrap());
+    assert_eq!(store.bench_result("b1").await.unwrap(), None);
+}
+
+fn message(id: &str, role: Role, images: &[&str]) -> Message {
+    Message {
+        id: id.to_owned(),
+        role,
+        text: format!("text of {id}"),
+        reasoning: String::new(),
+        images: images.iter().map(|s| (*s).to_owned()).collect(),
+        at: 30,
+        stats: None,
+        stopped: false,
+    }
+}
+
+fn picture(id: &str) -> StoredImage {
+    StoredImage {
+        id: id.to_owned(),
+        mime: "image/png".to_owned(),
+        width: 3,
+        height: 2,
+        bytes: vec![0, 1, 255, 0],
+    }
+}
+
+#[tokio::test]
+async fn conversations_keep_their_messages_and_images() {
+    let (_folder, store) = store().await;
+    store
+        .create_conversation("c1", "100 % of it", 10)
+        .await
+        .unwrap();
+    store.create_conversation("c2", "Cables", 20).await.unwrap();
+    for id in ["i1", "i2", "picked"] {
+        store.put_image(&picture(id)).await.unwrap();
+    }
+    let question = message("m1", Role::User, &["i2", "i1"]);
+    store.append_message("c1", &question).await.unwrap();
+    let mut answer = message("m2", Role::Assistant, &[]);
+    store.append_message("c1", &answer).await.unwrap();
+    answer.text = "A cable.".to_owned();
+    answer.reasoning = "It is long and thin.".to_owned();
+    answer.stats = Some(AnswerStats {
+        ttft_s: 0.2,
+        tokens_per_s: 27.5,
+        completion_tokens: 12,
+        prompt_tokens: 300,
+        finish: "stop".to_owned(),
+    });
+    assert!(store.update_message(&answer).await.unwrap());
+    assert!(
+        !store
+            .update_message(&message("none", Role::User, &[]))
+            .await
+            .unwrap()
+    );
+    assert_eq!(store.messages("c1").await.unwrap(), [question, answer]);
+    assert_eq!(store.messages("none").await.unwrap(), []);
+
+    let titles = |list: Vec<tandem_domain::chat::ConversationSummary>| -> Vec<String> {
+        list.into_iter().map(|c| c.title).collect()
+    };
+    assert_eq!(
+        titles(store.conversations(None).await.unwrap()),
+        ["100 % of it", "Cables"],
+        "the last message moved it to the top"
+    );
+    assert_eq!(
+        titles(store.conversations(Some("cab")).await.unwrap()),
+        ["Cables"]
+    );
+    assert_eq!(
+        titles(store.conversations(Some("%")).await.unwrap()),
+        ["100 % of it"]
+    );
+    assert!(titles(store.conversations(Some("_")).await.unwrap()).is_empty());
+
+    // The other conversation shows one of the images too.
+    store
+        .append_message("c2", &message("m3", Role::User, &["i1"]))
+        .await
+        .unwrap();
+    assert!(store.rename_conversation("c2", "Wires").await.unwrap());
+    assert!(store.delete_conversation("c1").await.unwrap());
+    assert!(!store.delete_conversation("c1").await.unwrap());
+    assert_eq!(store.messages("c1").await.unwrap(), []);
+    assert_eq!(
+        store.image("i2").await.unwrap(),
+        None,
+        "nobody shows it any more"
+    );
+    assert_eq!(store.image("i1").await.unwrap(), Some(picture("i1")));
+    assert!(
+        store.image("picked").await.unwrap().is_some(),
+        "picked and not sent yet"
+    );
+}
+
+#[tokio::test]
+async fn settings_and_drafts_are_replaced_by_name() {
+    let (_folder, store) = store().await;
+    assert_eq!(store.setting::<String>("theme").await.unwrap(), None);
+    store.put_setting("theme", &"dark").await.unwrap();
+    store.put_setting("theme", &"light").await.unwrap();
+    assert_eq!(
+        store.setting::<String>("theme").await.unwrap().as_deref(),
+        Some("light")
+    );
+    let wrong = store
+        .setting::<u32>("theme")
+        .await
+        .expect_err("it is no number");
+    assert!(
+        matches!(
+            wrong,
+            StoreError::Row {
+                table: "setting",
+                ..
+            }
+        ),
+        "{wrong}"
+    );
+
+    store
+        .put_draft("setup", &json!({ "step": 2 }), 5)
+        .await
+        .unwrap();
+    assert_eq!(
+        store.draft("setup").await.unwrap(),
+        Some(json!({ "step": 2 }))
+    );
+    assert!(store.delete_draft("setup").await.unwrap());
+    assert!(!store.delete_draft("setup").await.unwrap());
+}
+
+#[tokio::test]
+async fn a_closed_database_opens_again_with_everything_in_it() {
+    let (folder, store) = store().await;
+    store.create_run(&new_run("r1", 1)).await.unwrap();
+    let path = store.path().to_owned();
+    store.close().await;
+    let again = Store::open(&path).await.expect("its tables are up to date");
+    assert_eq!(again.runs().await.unwrap().len(), 1);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(folder.path().join("data"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o700, "conversations are nobody else's");
+    }
+    #[cfg(not(unix))]
+    drop(folder);
+}
+
+#[tokio::test]
+async fn a_database_of_a_newer_tandem_is_left_alone() {
+    let (_folder, store) = store().await;
+    sqlx::query(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (29990101000000, 'later', 1, x'00', 0)",
+    )
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    let path = store.path().to_owned();
+    store.close().await;
+    let before = std::fs::read(&path).unwrap();
+    let error = Store::open(&path).await.expect_err("it is refused");
+    assert!(
+        matches!(
+            error,
+            StoreError::Newer {
+                version: 29990101000000,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let problem = error.problem();
+    assert!(problem.fix.unwrap().sentence.contains("newer version"));
+    assert!(
+        std::fs::read(&path).unwrap() == before,
+        "not a byte was changed"
+    );
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_named_and_left_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("tandem.db");
+    let junk = b"this is a letter and no database, however long it gets ".repeat(200);
+    std::fs::write(&path, &junk).unwrap();
+    let error = Store::open(&path).await.expect_err("it is refused");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+    assert!(error.problem().cause.unwrap().contains("tandem.db"));
+    assert_eq!(std::fs::read(&path).unwrap(), junk);
+}
+
+#[tokio::test]
+async fn a_page_gone_bad_is_found_on_opening() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    for n in 0..400 {
+        store
+            .append(&run.id, event(n, Event::CancelRequested))
+            .await
+            .unwrap();
+    }
+    let path = store.path().to_owned();
+    store.close().await;
+    let mut bytes = std::fs::read(&path).unwrap();
+    // Not the first page, which says what the file is, but every other.
+    bytes[4096..].fill(0xa5);
+    std::fs::write(&path, &bytes).unwrap();
+    let error = Store::open(&path).await.expect_err("it is refused");
+    assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_written_can_be_neither_changed_nor_renumbered() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    for at in 1..=3 {
+        store
+            .append(&run.id, event(at, Event::Resumed))
+            .await
+            .unwrap();
+    }
+    let before = store.events(&run.id).await.unwrap();
+    for (act, why) in [
+        ("update run_event set at = 0", "append-only"),
+        ("delete from run_event", "append-only"),
+        (
+            "insert or replace into run_event values ('r1', 2, 0, null, 'undoing', '{}')",
+            "without gaps",
+        ),
+        (
+            "insert into run_event values ('r1', 9, 0, null, 'undoing', '{}')",
+            "without gaps",
+        ),
+        (
+            "insert into run_event values ('r2', 1, 0, null, 'undoing', '{}')",
+            "FOREIGN KEY",
+        ),
+        (
+            "insert into run_event values ('r1', 4, 0, null, 'undoing', 'no json')",
+            "CHECK",
+        ),
+        ("update run set plan = '{}'", "never rewritten"),
+        ("update run set outcome = 'completed'", "CHECK"),
+        ("delete from run", "FOREIGN KEY"),
+    ] {
+        let refused = sqlx::query(act).execute(&store.writer).await;
+        let error = refused.expect_err(act).to_string();
+        assert!(error.contains(why), "{act}: {error}");
+    }
+    assert_eq!(store.events(&run.id).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn an_event_of_a_later_version_reads_as_unknown_and_stays_as_it_is() {
+    let (_folder, store) = store().await;
+    store.create_run(&new_run("r1", 1)).await.unwrap();
+    let body = r#"{"kind":"attempt-failed","attempt":2}"#;
+    sqlx::query("insert into run_event values ('r1', 1, 5, 'fetch', 'attempt-failed', ?1)")
+        .bind(body)
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let events = store.events(&RunId("r1".into())).await.unwrap();
+    assert_eq!(events[0].event, Event::Unknown);
+    assert_eq!(events[0].step, Some(StepId("fetch".into())));
+
+    sqlx::query(
+        "insert into run_event values ('r1', 2, 5, null, 'finished', '{\"kind\":\"finished\"}')",
+    )
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    let error = store
+        .events(&RunId("r1".into()))
+        .await
+        .expect_err("a known kind must be whole");
+    assert!(
+        error.0.contains("`body` of row `2` in `run_event`"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn readers_cannot_write() {
+    let (_folder, store) = store().await;
+    let refused = sqlx::query("delete from setting")
+        .execute(&store.readers)
+        .await;
+    assert!(refused.unwrap_err().to_string().contains("readonly"));
+}
+
+#[tokio::test]
+async fn a_full_database_says_so_and_keeps_what_it_has() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    sqlx::query("pragma max_page_count = 60")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let long = "x".repeat(10_000);
+    let mut written = 0;
+    let error = loop {
+        let verified = Event::Verified { seen: long.clone() };
+        match store.append_event(&run.id, event(written, verified)).await {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+        assert!(written < 100, "60 pages hold no megabyte");
+    };
+    assert_eq!(error.problem().code, Code::DiskFull, "{error}");
+    assert_eq!(store.events(&run.id).await.unwrap().len(), written as usize);
+    sqlx::query("pragma max_page_count = 100000")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let next = store
+        .append(&run.id, event(0, Event::Resumed))
+        .await
+        .expect("there is room again");
+    assert_eq!(next.seq, written as u64 + 1, "the failed write left no gap");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn any_message_reads_back(text in any::<String>(), reasoning in any::<String>(), stopped: bool) {
+        // SQLite's text ends at a NUL for some of its functions; it is stored whole all the same.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (_folder, store) = store().await;
+            store.create_conversation("c", &text, 1).await.unwrap();
+            let kept = Message { text, reasoning, stopped, ..message("m", Role::User, &[]) };
+            store.append_message("c", &kept).await.unwrap();
+            assert_eq!(store.messages("c").await.unwrap(), [kept.clone()]);
+            assert_eq!(store.conversations(None).await.unwrap()[0].title, kept.text);
+        });
+    }
+}
