@@ -19,7 +19,11 @@ pub async fn run_benchmark(
     label: String,
     events: Channel<BenchEvent>,
 ) -> Answer<BenchResult> {
-    app.run_benchmark(bench_case, label, events).await
+    let hear = |event| {
+        // A closed window hears nothing, and the measurement is kept all the same.
+        let _ = events.send(event);
+    };
+    app.run_benchmark(bench_case, label, hear).await
 }
 
 /// Stops the measurement that is under way. Nothing is kept of it.

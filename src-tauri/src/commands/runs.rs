@@ -41,7 +41,10 @@ pub async fn watch_run(
     after_seq: u32,
     signals: Channel<RunSignal>,
 ) -> Answer<()> {
-    app.watch_run(&id, u64::from(after_seq), signals).await
+    app.watch_run(&id, u64::from(after_seq), move |signal| {
+        signals.send(signal).is_ok()
+    })
+    .await
 }
 
 /// Asks a run to stop at its next safe point. What is done stays done.

@@ -7,6 +7,7 @@ use crate::problem::Problem;
 mod drive;
 #[cfg(any(test, feature = "fake"))]
 pub mod memory;
+pub mod report;
 #[cfg(test)]
 mod schedules;
 mod state;

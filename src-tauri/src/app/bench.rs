@@ -1,0 +1,127 @@
+//! Measuring what is served, and what was measured.
+
+use tandem_domain::bench::{
+    BenchCase, BenchError, BenchResult, Comparison, Measurement, compare, measure,
+};
+use tandem_domain::ports::{BenchStore, Circumstances};
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::recipe::LaunchReceipt;
+use tandem_domain::run::{RunId, StepId};
+use tokio_util::sync::CancellationToken;
+
+use super::{App, lock, stored};
+use crate::wire::BenchEvent;
+
+impl App {
+    /// Measures and keeps the result.
+    pub async fn run_benchmark(
+        &self,
+        case: BenchCase,
+        label: String,
+        mut hear: impl FnMut(BenchEvent) + Send,
+    ) -> Result<BenchResult, Problem> {
+        let (world, serving, _, api) = self.served().await?;
+        let cancel = CancellationToken::new();
+        {
+            let mut measuring = lock(&self.inner.measuring);
+            if measuring.is_some() {
+                return Err(
+                    Problem::new(Code::Locked, "The measurement was not started.")
+                        .cause(
+                            "Another one is under way, and two at once would disturb each other.",
+                        )
+                        .fix("Stop it or wait for its end."),
+                );
+            }
+            *measuring = Some(cancel.clone());
+        }
+        let _done = Clear(self);
+        let kind = if serving.speculative_tokens.is_some() {
+            "launch-mtp"
+        } else {
+            "launch-plain"
+        };
+        let state = self.run_state(&world, &RunId(serving.run.clone())).await?;
+        let launch: Option<LaunchReceipt> = state
+            .step(&StepId(kind.into()))
+            .receipt
+            .and_then(|r| serde_json::from_value(r).ok());
+        let mut circumstances = Circumstances::new();
+        if let Some(launch) = launch {
+            let earlier = world.store.of_launch(&launch.identity).await.ok().flatten();
+            circumstances = earlier.map(|e| e.circumstances).unwrap_or_default();
+        }
+        let label = label.trim();
+        let wanted = Measurement {
+            id: super::new_id(),
+            label: match serving.speculative_tokens {
+                _ if !label.is_empty() => label.to_owned(),
+                None => "Plain".into(),
+                Some(n) => format!("MTP, {n} tokens"),
+            },
+            model: serving.model,
+            case,
+            circumstances,
+            run: None,
+            simulated: world.simulated(),
+            patience_s: 120,
+        };
+        let mut report = |p: tandem_domain::bench::BenchProgress| {
+            hear(BenchEvent::Progress {
+                done: p.done,
+                total: p.total,
+                doing: p.doing,
+            });
+        };
+        let result = measure(&*api, &*self.inner.clock, &wanted, &cancel, &mut report).await;
+        let result = result.map_err(|e: BenchError| e.problem())?;
+        stored(world.store.save_bench(&result).await)?;
+        Ok(result)
+    }
+
+    /// Stops the measurement.
+    pub async fn stop_benchmark(&self) -> Result<(), Problem> {
+        if let Some(cancel) = lock(&self.inner.measuring).as_ref() {
+            cancel.cancel();
+        }
+        Ok(())
+    }
+
+    /// All kept measurements.
+    pub async fn list_benchmarks(&self) -> Result<Vec<BenchResult>, Problem> {
+        stored(self.world().await.store.bench_results().await)
+    }
+
+    /// Two side by side.
+    pub async fn compare_benchmarks(&self, a: &str, b: &str) -> Result<Comparison, Problem> {
+        let store = self.world().await.store.clone();
+        let gone = || Problem::new(Code::BadInput, "This measurement is not here any more.");
+        let a = stored(store.bench_result(a).await)?.ok_or_else(gone)?;
+        let b = stored(store.bench_result(b).await)?.ok_or_else(gone)?;
+        Ok(compare(a, b))
+    }
+
+    /// Another name.
+    pub async fn rename_benchmark(&self, id: &str, label: &str) -> Result<(), Problem> {
+        let label = label.trim();
+        if label.is_empty() || label.chars().count() > 80 {
+            return Err(Problem::new(Code::BadInput, "The name was not changed.")
+                .cause("A name has 1 to 80 characters."));
+        }
+        stored(self.world().await.store.rename_bench(id, label).await).map(|_| ())
+    }
+
+    /// Removes one.
+    pub async fn delete_benchmark(&self, id: &str) -> Result<(), Problem> {
+        stored(self.world().await.store.delete_bench(id).await).map(|_| ())
+    }
+}
+
+/// Frees the place of the measurement under way, however it ends.
+struct Clear<'a>(&'a App);
+
+impl Drop for Clear<'_> {
+    fn drop(&mut self) {
+        *lock(&self.0.inner.measuring) = None;
+    }
+}

@@ -1,0 +1,312 @@
+//! Machines: adding, looking, forgetting; and the turn to a rehearsal and back.
+
+use tandem_adapters::ssh::{self, HostPin};
+use tandem_adapters::store::SavedMachine;
+use tandem_domain::machine::same_machine;
+use tandem_domain::ports::Command;
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::recipe::look::unfit;
+use tandem_domain::secret::Secret;
+
+use super::world::{Seen, World, resolve, ssh_config};
+use super::{App, lock, stored};
+use crate::wire::{HostProbe, KnownHost, MachineView, NewMachine, Overview, SudoAccess};
+
+impl App {
+    /// What surrounds every screen.
+    pub async fn overview(&self) -> Result<Overview, Problem> {
+        let world = self.world().await;
+        let machines = world.machines().await?;
+        let live = self.live_id();
+        let runs = stored(world.store.runs().await)?;
+        let mut interrupted = Vec::new();
+        let mut live_run = None;
+        for mut run in runs {
+            if Some(&run.id) == live.as_ref() {
+                run.live = true;
+                live_run = Some(run);
+            } else if run.outcome.is_none() {
+                interrupted.push(run);
+            }
+        }
+        Ok(Overview {
+            version: env!("CARGO_PKG_VERSION").into(),
+            rehearsal: world.simulated(),
+            data_dir: self.inner.data_dir.display().to_string(),
+            machines: machines.iter().map(|m| view(&world, m)).collect(),
+            interrupted,
+            live_run,
+            serving: self.serving(&world).await?,
+            hub_token: self.inner.hub_token.load().await.is_some(),
+        })
+    }
+
+    /// Hosts of `~/.ssh/config`.
+    pub async fn known_hosts(&self) -> Result<Vec<KnownHost>, Problem> {
+        let Some(path) = ssh_config() else {
+            return Ok(Vec::new());
+        };
+        let hosts = ssh::config::hosts(&path).map_err(|e| {
+            Problem::new(Code::BadInput, "Your SSH configuration could not be read.")
+                .cause(format!("{e}."))
+        })?;
+        let hosts = hosts
+            .into_iter()
+            .filter(|h| h.reachable().is_ok())
+            .map(|h| KnownHost {
+                alias: h.alias,
+                address: h.host_name,
+                port: h.port.unwrap_or(22),
+                user: h.user,
+            });
+        Ok(hosts.collect())
+    }
+
+    /// Reads the host key at an address.
+    pub async fn probe_host(&self, address: &str, port: u16) -> Result<HostProbe, Problem> {
+        let address = address.trim();
+        if address.is_empty() || address.contains(char::is_whitespace) {
+            return Err(Problem::new(Code::BadInput, "The address cannot be used.")
+                .cause(if address.is_empty() {
+                    "It is empty."
+                } else {
+                    "It contains a space."
+                })
+                .fix("Type a host name such as spark-1a2b.local, or an IP address."));
+        }
+        let host = resolve(address)?;
+        let port = host.port.unwrap_or(port);
+        let key = ssh::probe(&host.host_name, port)
+            .await
+            .map_err(|e| e.problem(address))?;
+        Ok(HostProbe {
+            address: address.to_owned(),
+            port,
+            algorithm: key.algorithm,
+            fingerprint: key.fingerprint,
+            host_key: key.openssh_line,
+            user: host.user,
+        })
+    }
+
+    /// Signs in, looks and keeps the machine.
+    pub async fn add_machine(&self, machine: NewMachine) -> Result<MachineView, Problem> {
+        let world = self.world().await;
+        if world.simulated() {
+            return Err(
+                Problem::new(Code::BadInput, "A rehearsal has its own two machines.")
+                    .fix("Leave the rehearsal to add real ones."),
+            );
+        }
+        let known = world.machines().await?;
+        if known.len() >= 2 {
+            return Err(
+                Problem::new(Code::BadInput, "Tandem works with one machine or two.")
+                    .cause("Two are here already.")
+                    .fix("Remove one first."),
+            );
+        }
+        let user = machine.user.trim();
+        if user.is_empty() || user.contains(char::is_whitespace) {
+            return Err(
+                Problem::new(Code::BadInput, "The user name cannot be used.")
+                    .fix("Type the name you sign in with on that machine."),
+            );
+        }
+        let mut saved = SavedMachine {
+            id: super::new_id(),
+            name: machine.address.trim().to_owned(),
+            address: machine.address.trim().to_owned(),
+            port: machine.port,
+            user: user.to_owned(),
+            host_key: Some(machine.host_key),
+            facts: None,
+            simulated: false,
+            added_at: self.now(),
+        };
+        let password = machine.password.filter(|p| !p.is_empty()).map(Secret::new);
+        let facts = world.meet(&saved, password).await?;
+        let twin = known
+            .iter()
+            .find(|k| k.facts.as_ref().is_some_and(|f| same_machine(f, &facts)));
+        if let Some(twin) = twin {
+            world.forget(&saved.id);
+            return Err(Problem::new(
+                Code::SameMachineTwice,
+                "This is a machine you have added already.",
+            )
+            .cause(format!(
+                "`{}` leads to `{}`, which was added as `{}`.",
+                saved.address, facts.hostname, twin.address
+            ))
+            .fix("Type the address of your other Spark."));
+        }
+        saved.name = unique(&facts.hostname, &saved.address, &known);
+        saved.facts = Some(facts);
+        let kept = stored(world.store.add_machine(&saved).await);
+        if kept.is_err() {
+            world.forget(&saved.id);
+        }
+        kept?;
+        self.note(&world, &saved);
+        Ok(view(&world, &saved))
+    }
+
+    /// Forgets a machine.
+    pub async fn remove_machine(&self, id: &str) -> Result<(), Problem> {
+        let world = self.world().await;
+        if self.live_id().is_some() {
+            return Err(Problem::new(Code::Locked, "The machine was not removed.")
+                .cause("A run is working on it.")
+                .fix("Cancel the run or wait for its end."));
+        }
+        stored(world.store.remove_machine(id).await)?;
+        world.forget(id);
+        Ok(())
+    }
+
+    /// Looks at a machine anew.
+    pub async fn refresh_machine(&self, id: &str) -> Result<MachineView, Problem> {
+        let world = self.world().await;
+        let mut saved = world.machine(id).await?;
+        let station = world.station(&saved)?;
+        match world.look(&station).await {
+            Ok(facts) => {
+                stored(world.store.keep_facts(id, &facts).await)?;
+                saved.facts = Some(facts);
+                self.note(&world, &saved);
+                Ok(view(&world, &saved))
+            }
+            Err(problem) => {
+                lock(&world.seen).insert(
+                    id.to_owned(),
+                    Seen {
+                        problems: vec![problem],
+                    },
+                );
+                Ok(MachineView {
+                    reachable: Some(false),
+                    ..view(&world, &saved)
+                })
+            }
+        }
+    }
+
+    /// Keeps a password in memory after trying it with sudo.
+    pub async fn give_password(&self, id: &str, password: String) -> Result<MachineView, Problem> {
+        let world = self.world().await;
+        let saved = world.machine(id).await?;
+        if world.simulated() {
+            return Ok(view(&world, &saved));
+        }
+        world.keep_password(&saved, Secret::new(password))?;
+        let station = world.station(&saved)?;
+        let tried = station
+            .machine
+            .exec(&Command::new("true", [""; 0]).sudo())
+            .await;
+        if let Err(e) = tried {
+            world.drop_password(&saved)?;
+            return Err(e.problem(&saved.name));
+        }
+        Ok(view(&world, &saved))
+    }
+
+    /// Makes the rehearsal, if there is none, and turns to it.
+    pub async fn start_rehearsal(&self) -> Result<Overview, Problem> {
+        if self.live_id().is_some() {
+            return Err(busy());
+        }
+        if self.inner.rehearsal.read().await.is_none() {
+            self.open_rehearsal().await?;
+        }
+        self.overview().await
+    }
+
+    /// Removes the rehearsal and turns back to the real machines.
+    pub async fn leave_rehearsal(&self) -> Result<Overview, Problem> {
+        if self.live_id().is_some() {
+            return Err(busy());
+        }
+        let world = self.inner.rehearsal.write().await.take();
+        if let Some(world) = world {
+            if let Some(rehearsal) = &world.rehearsal {
+                rehearsal.stop().await;
+            }
+            world.store.close().await;
+            let folder = self.rehearsal_folder();
+            if let Err(e) = std::fs::remove_dir_all(&folder) {
+                return Err(
+                    Problem::new(Code::Broken, "The rehearsal's folder was not removed.")
+                        .cause(format!("`{}`: {e}.", folder.display()))
+                        .fix("Remove it by hand.")
+                        .severity(tandem_domain::problem::Severity::Warning),
+                );
+            }
+        }
+        self.overview().await
+    }
+
+    fn note(&self, world: &World, saved: &SavedMachine) {
+        let problems = saved
+            .facts
+            .iter()
+            .flat_map(|f| unfit(&[&saved.name], std::slice::from_ref(f)));
+        lock(&world.seen).insert(
+            saved.id.clone(),
+            Seen {
+                problems: problems.collect(),
+            },
+        );
+    }
+}
+
+fn busy() -> Problem {
+    Problem::new(Code::Locked, "Tandem did not turn to other machines.")
+        .cause("A run is going on.")
+        .fix("Cancel it or wait for its end.")
+}
+
+fn unique(hostname: &str, address: &str, known: &[SavedMachine]) -> String {
+    let name = if hostname.is_empty() {
+        address
+    } else {
+        hostname
+    };
+    if known.iter().all(|k| k.name != name) {
+        return name.to_owned();
+    }
+    (2..)
+        .map(|n| format!("{name}-{n}"))
+        .find(|n| known.iter().all(|k| k.name != *n))
+        .unwrap_or_default()
+}
+
+fn view(world: &World, saved: &SavedMachine) -> MachineView {
+    let seen = lock(&world.seen).get(&saved.id).cloned();
+    let free = world.simulated() || saved.facts.as_ref().is_some_and(|f| f.sudo_free);
+    let fingerprint = saved
+        .host_key
+        .as_deref()
+        .and_then(|k| HostPin::parse(k).ok());
+    MachineView {
+        id: saved.id.clone(),
+        name: saved.name.clone(),
+        address: saved.address.clone(),
+        port: saved.port,
+        user: saved.user.clone(),
+        fingerprint: fingerprint
+            .map(|p| p.fingerprint().to_owned())
+            .unwrap_or_default(),
+        facts: saved.facts.clone(),
+        reachable: seen.as_ref().map(|_| true),
+        problems: seen.map(|s| s.problems).unwrap_or_default(),
+        sudo: if free {
+            SudoAccess::Free
+        } else if world.holds_password(&saved.id) {
+            SudoAccess::PasswordHeld
+        } else {
+            SudoAccess::PasswordNeeded
+        },
+    }
+}

@@ -1,0 +1,144 @@
+//! Everything the window and the headless story can ask for, without knowing either of them.
+
+mod bench;
+mod chat;
+mod machines;
+mod programs;
+mod runs;
+mod serving;
+mod settings;
+mod world;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tandem_adapters::secrets::HubToken;
+use tandem_adapters::store::{Store, StoreError};
+use tandem_domain::ports::Clock;
+use tandem_domain::problem::{Code, Problem};
+use tokio_util::sync::CancellationToken;
+
+pub use programs::Programs;
+use runs::LiveRun;
+use world::World;
+
+/// The app. Clones are the same app.
+#[derive(Clone)]
+pub struct App {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    data_dir: PathBuf,
+    programs: Arc<Programs>,
+    clock: Arc<SystemClock>,
+    hub_token: HubToken,
+    /// The real machines' world; settings live in its store.
+    real: Arc<World>,
+    /// The rehearsed machines' world while one is rehearsing.
+    rehearsal: tokio::sync::RwLock<Option<Arc<World>>>,
+    live: Mutex<Option<LiveRun>>,
+    answers: Mutex<HashMap<String, CancellationToken>>,
+    measuring: Mutex<Option<CancellationToken>>,
+}
+
+impl App {
+    /// Opens the app on its folder. A rehearsal that was open is open again.
+    pub async fn open(data_dir: &Path, programs: Programs) -> Result<Self, Problem> {
+        let store = Store::open(data_dir.join("tandem.db"))
+            .await
+            .map_err(|e| e.problem())?;
+        let programs = Arc::new(programs);
+        let real = World::real(store, data_dir, programs.clone())?;
+        let app = Self {
+            inner: Arc::new(Inner {
+                data_dir: data_dir.to_owned(),
+                programs,
+                clock: Arc::new(SystemClock::new()),
+                hub_token: HubToken::new(),
+                real: Arc::new(real),
+                rehearsal: tokio::sync::RwLock::new(None),
+                live: Mutex::new(None),
+                answers: Mutex::default(),
+                measuring: Mutex::default(),
+            }),
+        };
+        if app.rehearsal_folder().exists() {
+            app.open_rehearsal().await?;
+        }
+        Ok(app)
+    }
+
+    fn rehearsal_folder(&self) -> PathBuf {
+        self.inner.data_dir.join("rehearsal")
+    }
+
+    async fn open_rehearsal(&self) -> Result<(), Problem> {
+        let folder = self.rehearsal_folder();
+        let world =
+            World::rehearsed(&folder, self.inner.programs.clone(), &*self.inner.clock).await?;
+        *self.inner.rehearsal.write().await = Some(Arc::new(world));
+        Ok(())
+    }
+
+    /// The world the window looks at now.
+    async fn world(&self) -> Arc<World> {
+        let rehearsal = self.inner.rehearsal.read().await;
+        rehearsal.clone().unwrap_or_else(|| self.inner.real.clone())
+    }
+
+    fn now(&self) -> i64 {
+        self.inner.clock.now_ms()
+    }
+}
+
+/// Locks what no code panics while holding.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn stored<T>(result: Result<T, StoreError>) -> Result<T, Problem> {
+    result.map_err(|e| e.problem())
+}
+
+fn new_id() -> String {
+    uuid::Uuid::new_v4().simple().to_string()
+}
+
+fn nothing_served() -> Problem {
+    Problem::new(Code::NothingServed, "No model is served.")
+        .cause("No run has left a server that answers.")
+        .fix("Run the set-up; it ends with a server.")
+}
+
+/// This computer's time.
+pub struct SystemClock {
+    start: Instant,
+}
+
+impl SystemClock {
+    fn new() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+}
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn wait(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()> {
+        Box::pin(tokio::time::sleep(duration))
+    }
+}

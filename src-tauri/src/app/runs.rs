@@ -1,0 +1,389 @@
+//! Runs: planned, started, watched, cancelled, resumed, undone. One at a time.
+
+use std::sync::Arc;
+
+use tandem_adapters::store::{LogLine, NewRun};
+use tandem_domain::ports::Journal;
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::recipe::{SETUP, SetupRequest, setup_plan, setup_steps};
+use tandem_domain::run::{
+    Driver, Event, Outcome, RunDetail, RunId, RunSignal, RunState, RunSummary, StepId, report,
+};
+use tokio::sync::{broadcast, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::world::World;
+use super::{App, lock, stored};
+use crate::wire::PlanView;
+
+/// Signals a slow watcher may lag behind before it reads from the database again.
+const SIGNALS: usize = 4096;
+
+/// The run that goes on.
+pub(super) struct LiveRun {
+    id: RunId,
+    cancel: CancellationToken,
+    signals: broadcast::Sender<RunSignal>,
+}
+
+/// What a run is started to do.
+enum Direction {
+    Forward,
+    Backward,
+}
+
+impl App {
+    pub(super) fn live_id(&self) -> Option<RunId> {
+        lock(&self.inner.live).as_ref().map(|run| run.id.clone())
+    }
+
+    /// The set-up with sensible choices.
+    pub async fn propose_setup(&self) -> Result<PlanView, Problem> {
+        let world = self.world().await;
+        let ids: Vec<String> = world.machines().await?.into_iter().map(|m| m.id).collect();
+        if ids.is_empty() {
+            return Err(Problem::new(Code::BadInput, "There is no machine yet.")
+                .fix("Add your Spark first."));
+        }
+        let machines = world.setup_machines(&ids).await?;
+        let endpoint = self.endpoint(&world).await?;
+        let request = SetupRequest::proposed(ids, &machines, endpoint)?;
+        self.plan_setup(request).await
+    }
+
+    /// What these choices would do.
+    pub async fn plan_setup(&self, request: SetupRequest) -> Result<PlanView, Problem> {
+        let world = self.world().await;
+        let machines = world.setup_machines(&request.machines).await?;
+        let plan = setup_plan(&request, &machines, &world.public_key);
+        let problems = request.faults(&machines);
+        Ok(PlanView {
+            request,
+            plan,
+            problems,
+        })
+    }
+
+    /// Writes the run down and starts it.
+    pub async fn start_setup(&self, request: SetupRequest) -> Result<RunId, Problem> {
+        let world = self.world().await;
+        let view = self.plan_setup(request).await?;
+        if let Some(problem) = view.problems.into_iter().next() {
+            return Err(problem);
+        }
+        let run = NewRun {
+            id: RunId(super::new_id()[..12].to_owned()),
+            title: view.plan.summary.trim_end_matches('.').to_owned(),
+            params: serde_json::to_value(&view.request).expect("choices are plain data"),
+            plan: view.plan,
+            started_at: self.now(),
+            simulated: world.simulated(),
+        };
+        let live = self.claim(&run.id)?;
+        if let Err(e) = world.store.create_run(&run).await {
+            *lock(&self.inner.live) = None;
+            return Err(e.problem());
+        }
+        self.launch(world, view.request, live, Direction::Forward)
+            .await?;
+        Ok(run.id)
+    }
+
+    /// Goes on with a run.
+    pub async fn resume_run(&self, id: &RunId) -> Result<(), Problem> {
+        self.again(id, Direction::Forward).await
+    }
+
+    /// Takes a run back.
+    pub async fn undo_run(&self, id: &RunId) -> Result<(), Problem> {
+        self.again(id, Direction::Backward).await
+    }
+
+    async fn again(&self, id: &RunId, direction: Direction) -> Result<(), Problem> {
+        let world = self.world().await;
+        let detail = self.run_detail(id).await?;
+        let stale = |why: &str| {
+            Problem::new(Code::PlanStale, "This run cannot be gone on with.")
+                .cause(why)
+                .fix("Undo it, or start a new run; what is done is found again.")
+        };
+        let versions = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
+        if versions != SETUP && matches!(direction, Direction::Forward) {
+            return Err(stale("It was planned by another version of Tandem."));
+        }
+        let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
+        let request: SetupRequest = serde_json::from_value(params)
+            .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?;
+        let live = self.claim(id)?;
+        self.launch(world, request, live, direction).await
+    }
+
+    /// Makes this the live run, or says which one is.
+    fn claim(&self, id: &RunId) -> Result<LiveRun, Problem> {
+        let mut live = lock(&self.inner.live);
+        if live.is_some() {
+            return Err(Problem::new(Code::Locked, "The run was not started.")
+                .cause("Another run is going on.")
+                .fix("Cancel it or wait for its end."));
+        }
+        let cancel = CancellationToken::new();
+        let (signals, _) = broadcast::channel(SIGNALS);
+        let run = || LiveRun {
+            id: id.clone(),
+            cancel: cancel.clone(),
+            signals: signals.clone(),
+        };
+        *live = Some(run());
+        Ok(run())
+    }
+
+    async fn launch(
+        &self,
+        world: Arc<World>,
+        request: SetupRequest,
+        live: LiveRun,
+        direction: Direction,
+    ) -> Result<(), Problem> {
+        let prepared = async {
+            let machines = world.setup_machines(&request.machines).await?;
+            let stations = world.stations(&request.machines).await?;
+            Ok::<_, Problem>((machines, stations))
+        }
+        .await;
+        let (machines, stations) = match prepared {
+            Ok(prepared) => prepared,
+            Err(problem) => {
+                *lock(&self.inner.live) = None;
+                return Err(problem);
+            }
+        };
+        let id = live.id.clone();
+        let (to_disk, from_run) = mpsc::unbounded_channel();
+        let writer = tokio::spawn(keep(world.clone(), id.clone(), from_run, self.clone()));
+        let signals = live.signals.clone();
+        let listener = move |signal: RunSignal| {
+            // Nobody watching is no error.
+            let _ = signals.send(signal.clone());
+            let _ = to_disk.send(signal);
+        };
+        let driver = Driver {
+            run: id.clone(),
+            steps: setup_steps(&request, &machines, &world.public_key),
+            stations,
+            journal: Arc::new(world.store.clone()),
+            clock: self.inner.clock.clone(),
+            bench: Arc::new(world.store.clone()),
+            hub_token: self.inner.hub_token.load().await,
+            cancel: live.cancel.clone(),
+            listener: Arc::new(listener),
+        };
+        let app = self.clone();
+        tokio::spawn(async move {
+            let guarded = tokio::spawn(async move {
+                match direction {
+                    Direction::Forward => driver.go().await,
+                    Direction::Backward => driver.undo().await,
+                }
+            });
+            match guarded.await {
+                Ok(Outcome::Finished(outcome)) => tracing::info!(run = %id, ?outcome, "run ended"),
+                // It shows as interrupted, with its last written step, and can be resumed or undone.
+                Ok(Outcome::JournalLost(why)) => tracing::error!(run = %id, why, "journal lost"),
+                Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
+            }
+            let _ = writer.await;
+            if let Err(problem) = app.note_serving(&world, &id, &request).await {
+                tracing::error!(run = %id, %problem, "what is served was not noted");
+            }
+            *lock(&app.inner.live) = None;
+            drop(live);
+        });
+        Ok(())
+    }
+
+    /// Replays a run and goes on with what happens; ends with the run.
+    pub async fn watch_run(
+        &self,
+        id: &RunId,
+        after_seq: u64,
+        mut hear: impl FnMut(RunSignal) -> bool + Send + 'static,
+    ) -> Result<(), Problem> {
+        let world = self.world().await;
+        // Subscribed first, so that nothing falls between the replay and what follows.
+        let live = lock(&self.inner.live)
+            .as_ref()
+            .filter(|r| r.id == *id)
+            .map(|r| r.signals.subscribe());
+        let mut seq = after_seq;
+        let replay = |events: Vec<tandem_domain::run::RunEvent>,
+                      seq: &mut u64,
+                      hear: &mut dyn FnMut(RunSignal) -> bool| {
+            events
+                .into_iter()
+                .filter(|e| e.seq > after_seq)
+                .all(|event| {
+                    if event.seq <= *seq {
+                        return true;
+                    }
+                    *seq = event.seq;
+                    hear(RunSignal::Event { event })
+                })
+        };
+        let events = self.events(&world, id).await?;
+        if !replay(events, &mut seq, &mut hear) {
+            return Ok(());
+        }
+        let Some(mut signals) = live else {
+            return Ok(());
+        };
+        let (app, id) = (self.clone(), id.clone());
+        tokio::spawn(async move {
+            loop {
+                let signal = match signals.recv().await {
+                    Ok(signal) => signal,
+                    Err(broadcast::error::RecvError::Closed) => break,
+                    Err(broadcast::error::RecvError::Lagged(_)) => {
+                        let Ok(events) = app.events(&world, &id).await else {
+                            break;
+                        };
+                        if replay(events, &mut seq, &mut hear) {
+                            continue;
+                        }
+                        break;
+                    }
+                };
+                if let RunSignal::Event { event } = &signal {
+                    if event.seq <= seq {
+                        continue;
+                    }
+                    seq = event.seq;
+                }
+                if !hear(signal) {
+                    break;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    async fn events(
+        &self,
+        world: &World,
+        id: &RunId,
+    ) -> Result<Vec<tandem_domain::run::RunEvent>, Problem> {
+        world.store.events(id).await.map_err(|e| {
+            Problem::new(Code::JournalWrite, "The run's history could not be read.")
+                .cause(format!("{e}."))
+        })
+    }
+
+    /// Asks the run to stop.
+    pub async fn cancel_run(&self, id: &RunId) -> Result<(), Problem> {
+        if let Some(run) = lock(&self.inner.live).as_ref().filter(|r| r.id == *id) {
+            run.cancel.cancel();
+        }
+        Ok(())
+    }
+
+    /// All runs of this world.
+    pub async fn list_runs(&self) -> Result<Vec<RunSummary>, Problem> {
+        let live = self.live_id();
+        let mut runs = stored(self.world().await.store.runs().await)?;
+        for run in &mut runs {
+            run.live = Some(&run.id) == live.as_ref();
+        }
+        Ok(runs)
+    }
+
+    /// One run.
+    pub async fn run_detail(&self, id: &RunId) -> Result<RunDetail, Problem> {
+        let detail = stored(self.world().await.store.run(id).await)?;
+        let mut detail = detail.ok_or_else(|| {
+            Problem::new(Code::BadInput, "This run is not here.")
+                .cause(format!("No run is named {id}."))
+        })?;
+        detail.summary.live = self.live_id().as_ref() == Some(id);
+        Ok(detail)
+    }
+
+    /// A step's log.
+    pub async fn step_log(&self, id: &RunId, step: &str) -> Result<Vec<String>, Problem> {
+        let lines = self
+            .world()
+            .await
+            .store
+            .step_log(id, &StepId(step.to_owned()))
+            .await;
+        let lines = stored(lines)?.into_iter().map(|l| match l.machine {
+            Some(machine) => format!("{machine}  {}", l.line),
+            None => l.line,
+        });
+        Ok(lines.collect())
+    }
+
+    /// A text for a forum post.
+    pub async fn run_report(&self, id: &RunId) -> Result<String, Problem> {
+        let detail = self.run_detail(id).await?;
+        let world = self.world().await;
+        let machines = world.machines().await?;
+        let facts: Vec<_> = machines.into_iter().filter_map(|m| m.facts).collect();
+        Ok(report::text(&detail, &facts, env!("CARGO_PKG_VERSION")))
+    }
+
+    /// A run's folded state.
+    pub(super) async fn run_state(&self, world: &World, id: &RunId) -> Result<RunState, Problem> {
+        let events = self.events(world, id).await?;
+        RunState::fold(&events).map_err(|e| {
+            Problem::new(Code::Broken, "The run's history contradicts itself.")
+                .cause(format!("{e}."))
+        })
+    }
+}
+
+/// Keeps what may be lost, the log and the latest progress, away from the run's own pace.
+async fn keep(
+    world: Arc<World>,
+    id: RunId,
+    mut signals: mpsc::UnboundedReceiver<RunSignal>,
+    app: App,
+) {
+    let mut batch = Vec::new();
+    while signals.recv_many(&mut batch, 512).await > 0 {
+        let mut lines = Vec::new();
+        let mut progress = std::collections::BTreeMap::new();
+        let mut ended = false;
+        for signal in batch.drain(..) {
+            match signal {
+                RunSignal::Log {
+                    step,
+                    machine,
+                    line,
+                } => {
+                    lines.push(LogLine {
+                        step,
+                        machine,
+                        line,
+                        at: app.now(),
+                    });
+                }
+                RunSignal::Progress { step, progress: p } => {
+                    progress.insert(step, p);
+                }
+                RunSignal::Event { event } => {
+                    ended |= matches!(event.event, Event::Finished { .. })
+                }
+            }
+        }
+        if let Err(e) = world.store.append_log(&id, &lines).await {
+            tracing::warn!(error = %e, "log lines were not kept");
+        }
+        for (step, p) in &progress {
+            if let Err(e) = world.store.progress(&id, step, p).await {
+                tracing::warn!(error = %e, "progress was not kept");
+            }
+        }
+        if ended {
+            break;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! Remembered choices, and the Hub.
+
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::secret::Secret;
+
+use super::world::World;
+use super::{App, stored};
+use crate::wire::Settings;
+
+const SETTING: &str = "settings";
+const HUB: &str = "https://huggingface.co";
+
+impl App {
+    /// The remembered choices.
+    pub async fn settings(&self) -> Result<Settings, Problem> {
+        Ok(stored(self.inner.real.store.setting(SETTING).await)?.unwrap_or_default())
+    }
+
+    /// Remembers choices.
+    pub async fn save_settings(&self, settings: Settings) -> Result<(), Problem> {
+        let endpoint = settings.hub_endpoint.trim();
+        if !(endpoint.is_empty()
+            || endpoint.starts_with("https://")
+            || endpoint.starts_with("http://"))
+        {
+            return Err(
+                Problem::new(Code::BadInput, "The Hub's address was not kept.")
+                    .cause(format!("`{endpoint}` is no web address."))
+                    .fix("Use https://huggingface.co or a mirror, or leave it empty."),
+            );
+        }
+        stored(self.inner.real.store.put_setting(SETTING, &settings).await)
+    }
+
+    /// Keeps or forgets the Hub's token.
+    pub async fn set_hub_token(&self, token: Option<String>) -> Result<Option<Problem>, Problem> {
+        let token = token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
+        let Some(token) = token else {
+            return Ok(self.inner.hub_token.forget().await);
+        };
+        if token.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(Problem::new(Code::BadInput, "The token was not kept.")
+                .cause("It contains a space or a line break.")
+                .fix("Copy it again from the Hub's settings; it begins with hf_."));
+        }
+        Ok(self.inner.hub_token.save(Secret::new(token)).await)
+    }
+
+    /// The Hub's address: the rehearsal's own, the remembered one, `HF_ENDPOINT`, or the Hub itself.
+    pub(super) async fn endpoint(&self, world: &World) -> Result<String, Problem> {
+        if let Some(endpoint) = world.hub_endpoint() {
+            return Ok(endpoint);
+        }
+        let chosen = self.settings().await?.hub_endpoint.trim().to_owned();
+        let from_env = || std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
+        let endpoint = Some(chosen).filter(|e| !e.is_empty()).or_else(from_env);
+        Ok(endpoint
+            .unwrap_or_else(|| HUB.to_owned())
+            .trim_end_matches('/')
+            .to_owned())
+    }
+}

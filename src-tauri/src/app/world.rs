@@ -1,0 +1,383 @@
+//! A set of machines with their own database: the real ones, or a rehearsal's.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use tandem_adapters::docker::SshContainers;
+use tandem_adapters::ssh::config::{self, ConfigHost};
+use tandem_adapters::ssh::keys::OwnKey;
+use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
+use tandem_adapters::store::{SavedMachine, Store};
+use tandem_domain::machine::Facts;
+use tandem_domain::node::PROGRAM;
+use tandem_domain::ports::{Clock, Command, NodePrograms, Station};
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::recipe::SetupMachine;
+use tandem_domain::secret::Secret;
+use tandem_rehearsal::machines::Rehearsal;
+
+use super::{Programs, lock, stored};
+
+/// See the module.
+pub(super) struct World {
+    pub(super) store: Store,
+    /// Tandem's own public key, or a word for it on rehearsed machines.
+    pub(super) public_key: String,
+    own_key: Option<Arc<OwnKey>>,
+    pub(super) rehearsal: Option<Rehearsal>,
+    programs: Arc<Programs>,
+    connected: Mutex<HashMap<String, Arc<SshMachine>>>,
+    passwords: Mutex<HashMap<String, Secret>>,
+    pub(super) seen: Mutex<HashMap<String, Seen>>,
+}
+
+/// What the last look at a machine told.
+#[derive(Clone)]
+pub(super) struct Seen {
+    pub(super) problems: Vec<Problem>,
+}
+
+impl World {
+    pub(super) fn real(
+        store: Store,
+        data_dir: &Path,
+        programs: Arc<Programs>,
+    ) -> Result<Self, Problem> {
+        let own_key = OwnKey::load_or_make(data_dir, "tandem").map_err(|e| {
+            Problem::new(Code::Broken, "Tandem's own key could not be read or made.")
+                .cause(format!("{e}."))
+                .fix("Check that the folder can be written.")
+        })?;
+        Ok(Self {
+            store,
+            public_key: own_key.public_line(),
+            own_key: Some(Arc::new(own_key)),
+            rehearsal: None,
+            programs,
+            connected: Mutex::default(),
+            passwords: Mutex::default(),
+            seen: Mutex::default(),
+        })
+    }
+
+    pub(super) async fn rehearsed(
+        folder: &Path,
+        programs: Arc<Programs>,
+        clock: &dyn Clock,
+    ) -> Result<Self, Problem> {
+        let missing = |what: &str| {
+            Problem::new(Code::NodeProgram, "The rehearsal could not begin.")
+                .cause(format!("{what} did not come with this build of Tandem."))
+                .fix_with("Build everything.", "make build")
+        };
+        let node = programs
+            .build(std::env::consts::ARCH)
+            .ok_or_else(|| missing("The node program for this computer"))?;
+        let standin = programs
+            .standin()
+            .ok_or_else(|| missing("The stand-in server"))?;
+        let store = stored(Store::open(folder.join("tandem.db")).await)?;
+        let rehearsal = Rehearsal::open(folder, &node.path, &standin)
+            .await
+            .map_err(|e| {
+                Problem::new(Code::Broken, "The rehearsal could not begin.")
+                    .cause(format!("{e}."))
+                    .fix("Leave the rehearsal and begin it again.")
+            })?;
+        let world = Self {
+            store,
+            public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFJlaGVhcnNhbHMgbmVlZCBubyBrZXkgYXQgYWxsLg rehearsal".into(),
+            own_key: None,
+            rehearsal: Some(rehearsal),
+            programs,
+            connected: Mutex::default(),
+            passwords: Mutex::default(),
+            seen: Mutex::default(),
+        };
+        world.keep_rehearsed(clock).await?;
+        Ok(world)
+    }
+
+    /// Writes the rehearsed machines down, as adding would have.
+    async fn keep_rehearsed(&self, clock: &dyn Clock) -> Result<(), Problem> {
+        let known = stored(self.store.machines().await)?;
+        for station in self.rehearsal.iter().flat_map(Rehearsal::stations) {
+            if known.iter().all(|m| m.id != station.id) {
+                let saved = SavedMachine {
+                    id: station.id.clone(),
+                    name: station.name.clone(),
+                    address: format!("{}.rehearsal", station.name),
+                    port: 22,
+                    user: station.user.clone(),
+                    host_key: None,
+                    facts: None,
+                    simulated: true,
+                    added_at: clock.now_ms(),
+                };
+                stored(self.store.add_machine(&saved).await)?;
+            }
+            let facts = self.look(&station).await?;
+            stored(self.store.keep_facts(&station.id, &facts).await)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn simulated(&self) -> bool {
+        self.rehearsal.is_some()
+    }
+
+    /// Where the weights come from in a rehearsal: a small Hub of its own.
+    pub(super) fn hub_endpoint(&self) -> Option<String> {
+        self.rehearsal.as_ref().map(|r| r.hub_endpoint())
+    }
+
+    /// The machines, head first.
+    pub(super) async fn machines(&self) -> Result<Vec<SavedMachine>, Problem> {
+        stored(self.store.machines().await)
+    }
+
+    pub(super) async fn machine(&self, id: &str) -> Result<SavedMachine, Problem> {
+        stored(self.store.machine(id).await)?.ok_or_else(|| {
+            Problem::new(Code::BadInput, "This machine is not here any more.")
+                .cause("It was removed.")
+                .fix("Add it again.")
+        })
+    }
+
+    /// The machines with these ids as the steps see them, in this order.
+    pub(super) async fn stations(&self, ids: &[String]) -> Result<Vec<Station>, Problem> {
+        let mut stations = Vec::new();
+        for id in ids {
+            let saved = self.machine(id).await?;
+            stations.push(self.station(&saved)?);
+        }
+        Ok(stations)
+    }
+
+    pub(super) fn station(&self, saved: &SavedMachine) -> Result<Station, Problem> {
+        if let Some(rehearsal) = &self.rehearsal {
+            let station = rehearsal.stations().into_iter().find(|s| s.id == saved.id);
+            return station
+                .ok_or_else(|| Problem::new(Code::Broken, "The rehearsed machine is gone."));
+        }
+        let machine = self.connection(saved)?;
+        Ok(self.station_over(saved, machine))
+    }
+
+    fn station_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> Station {
+        Station {
+            id: saved.id.clone(),
+            name: saved.name.clone(),
+            user: saved.user.clone(),
+            containers: Arc::new(SshContainers::new(machine.clone())),
+            tunnels: Arc::new(SshTunnels::new(machine.clone())),
+            node_program: self.programs.clone(),
+            machine,
+        }
+    }
+
+    /// The one connection to a machine, made when first used.
+    fn connection(&self, saved: &SavedMachine) -> Result<Arc<SshMachine>, Problem> {
+        if let Some(machine) = lock(&self.connected).get(&saved.id) {
+            return Ok(machine.clone());
+        }
+        let machine = Arc::new(SshMachine::new(self.target(saved)?));
+        lock(&self.connected).insert(saved.id.clone(), machine.clone());
+        Ok(machine)
+    }
+
+    fn target(&self, saved: &SavedMachine) -> Result<SshTarget, Problem> {
+        let unpinned = || {
+            Problem::new(Code::HostKeyUnknown, "Tandem did not connect.")
+                .cause("No host key is pinned for this machine.")
+                .fix("Remove the machine here and add it again.")
+                .on(saved.name.clone())
+        };
+        let line = saved.host_key.as_deref().ok_or_else(unpinned)?;
+        let host_key = HostPin::parse(line).map_err(|_| unpinned())?;
+        let host = resolve(&saved.address)?;
+        let password = lock(&self.passwords).get(&saved.id).cloned();
+        let mut auth: Vec<Auth> = self.own_key.iter().cloned().map(Auth::OwnKey).collect();
+        // Before the agent: one with many keys uses up the server's patience.
+        auth.extend(password.clone().map(Auth::Password));
+        auth.push(Auth::Agent(None));
+        auth.extend(host.identity_files.iter().cloned().map(Auth::KeyFile));
+        Ok(SshTarget {
+            name: saved.name.clone(),
+            address: host.host_name,
+            port: saved.port,
+            user: saved.user.clone(),
+            host_key,
+            auth,
+            sudo_password: password,
+        })
+    }
+
+    /// Connects to a machine that is not kept yet and looks at it. The name is known only then.
+    pub(super) async fn meet(
+        &self,
+        saved: &SavedMachine,
+        password: Option<Secret>,
+    ) -> Result<Facts, Problem> {
+        if let Some(password) = password {
+            lock(&self.passwords).insert(saved.id.clone(), password);
+        }
+        let result = async {
+            let machine = Arc::new(SshMachine::new(self.target(saved)?));
+            machine
+                .connect()
+                .await
+                .map_err(|e| e.problem(&saved.address))?;
+            let facts = self
+                .look(&self.station_over(saved, machine.clone()))
+                .await?;
+            lock(&self.connected).insert(saved.id.clone(), machine);
+            Ok(facts)
+        }
+        .await;
+        if result.is_err() {
+            self.forget(&saved.id);
+        }
+        result
+    }
+
+    pub(super) fn forget(&self, id: &str) {
+        lock(&self.connected).remove(id);
+        lock(&self.passwords).remove(id);
+        lock(&self.seen).remove(id);
+    }
+
+    pub(super) fn holds_password(&self, id: &str) -> bool {
+        lock(&self.passwords).contains_key(id)
+    }
+
+    /// Keeps a password in memory, for logging in and for sudo.
+    pub(super) fn keep_password(
+        &self,
+        saved: &SavedMachine,
+        password: Secret,
+    ) -> Result<(), Problem> {
+        lock(&self.passwords).insert(saved.id.clone(), password.clone());
+        let machine = self.connection(saved)?;
+        machine.set_auth(self.target(saved)?.auth);
+        machine.set_sudo_password(Some(password));
+        Ok(())
+    }
+
+    pub(super) fn drop_password(&self, saved: &SavedMachine) -> Result<(), Problem> {
+        lock(&self.passwords).remove(&saved.id);
+        self.connection(saved)?.set_sudo_password(None);
+        Ok(())
+    }
+
+    /// Reads a machine's facts. Where the node program is not installed, a copy in `/tmp` is run once
+    /// and removed, so that looking leaves nothing behind.
+    pub(super) async fn look(&self, station: &Station) -> Result<Facts, Problem> {
+        let on = |e: tandem_domain::ports::MachineError| e.problem(&station.name);
+        let installed = station
+            .machine
+            .exec(&Command::new(PROGRAM, ["facts"]))
+            .await
+            .map_err(on)?;
+        if installed.ok()
+            && let Ok(facts) = serde_json::from_slice(&installed.stdout)
+        {
+            return Ok(facts);
+        }
+        let arch = station
+            .machine
+            .exec(&Command::new("uname", ["-m"]))
+            .await
+            .map_err(on)?;
+        let arch = arch.text().trim().to_owned();
+        let build = self.programs.build(&arch).ok_or_else(|| {
+            Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
+                .cause(format!("It is `{arch}`, and this build of Tandem has no helper for that; a Spark is `aarch64`."))
+                .fix("Check that the address is that of a Spark.")
+                .on(station.name.clone())
+        })?;
+        let path = format!("/tmp/tandem-look-{}", super::new_id());
+        station
+            .machine
+            .upload(&build.path, &path, 0o700, &mut |_| {})
+            .await
+            .map_err(on)?;
+        let output = station.machine.exec(&Command::new(&path, ["facts"])).await;
+        let removed = station
+            .machine
+            .exec(&Command::new("rm", ["-f", &path]))
+            .await;
+        let output = output.map_err(on)?;
+        removed.map_err(on)?;
+        serde_json::from_slice(&output.stdout).map_err(|e| {
+            Problem::new(
+                Code::NodeProgram,
+                "The machine's facts were not understood.",
+            )
+            .cause(format!(
+                "The helper ended with {}: {}",
+                output.status,
+                output.error_text()
+            ))
+            .detail(e.to_string())
+            .on(station.name.clone())
+        })
+    }
+
+    /// The machines with their facts, as a plan needs them.
+    pub(super) async fn setup_machines(
+        &self,
+        ids: &[String],
+    ) -> Result<Vec<SetupMachine>, Problem> {
+        let mut all = Vec::new();
+        for id in ids {
+            let saved = self.machine(id).await?;
+            let facts = saved.facts.ok_or_else(|| {
+                Problem::new(Code::BadInput, "This machine was not looked at yet.")
+                    .fix("Look at it again on the Machines screen.")
+                    .on(saved.name.clone())
+            })?;
+            all.push(SetupMachine {
+                name: saved.name,
+                user: saved.user,
+                facts,
+            });
+        }
+        Ok(all)
+    }
+}
+
+/// `~/.ssh/config`.
+pub(super) fn ssh_config() -> Option<PathBuf> {
+    std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ssh/config"))
+}
+
+/// What `~/.ssh/config` makes of a name; the name itself where it says nothing.
+pub(super) fn resolve(address: &str) -> Result<ConfigHost, Problem> {
+    let plain = || ConfigHost {
+        alias: address.to_owned(),
+        host_name: address.to_owned(),
+        ..ConfigHost::default()
+    };
+    let Some(path) = ssh_config() else {
+        return Ok(plain());
+    };
+    let unusable = |e: config::ConfigError| {
+        Problem::new(Code::BadInput, format!("`{address}` cannot be used."))
+            .cause(format!("{e}."))
+            .fix("Give the machine's own address instead.")
+    };
+    let mut host = config::host(&path, address).map_err(unusable)?;
+    host.reachable().map_err(unusable)?;
+    if host.identity_files.is_empty() {
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
+        host.identity_files = names
+            .iter()
+            .map(|n| folder.join(n))
+            .filter(|p| p.is_file())
+            .collect();
+    }
+    Ok(host)
+}
