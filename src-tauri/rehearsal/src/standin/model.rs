@@ -219,8 +219,8 @@ impl Model {
         header[..8].copy_from_slice(&prefix);
         file.read_exact(&mut header[8..])
             .map_err(|_| broken("incomplete metadata, file not fully covered"))?;
-        let (_, metadata) = safetensors::SafeTensors::read_metadata(&header)
-            .map_err(|error| broken(&error.to_string()))?;
+        let metadata: safetensors::tensor::Metadata =
+            serde_json::from_slice(&header[8..]).map_err(|error| broken(&error.to_string()))?;
         if metadata.data_len() as u64 + 8 + length != size {
             return Err(broken("incomplete metadata, file not fully covered"));
         }
