@@ -1,1 +1,6 @@
-
+pub mod docker;
+pub mod images;
+pub mod inference;
+pub mod secrets;
+pub mod ssh;
+pub mod store;
