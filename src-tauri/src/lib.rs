@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod commands;
+pub mod story;
 pub mod wire;
 
 /// Every question the window may ask, in one list: the router and the TypeScript both come from it.
@@ -50,4 +51,56 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::settings::check_serving,
             commands::settings::stop_serving,
         ])
+}
+
+/// Where the generated TypeScript lives, from this package's folder.
+pub const BINDINGS: &str = "../ui/src/bindings.ts";
+
+/// The folder for Tandem's files: `TANDEM_DATA`, or the platform's own.
+pub fn data_dir(of_platform: Option<std::path::PathBuf>) -> std::path::PathBuf {
+    let chosen = std::env::var_os("TANDEM_DATA").map(Into::into);
+    chosen
+        .or(of_platform)
+        .unwrap_or_else(|| std::path::PathBuf::from("tandem-data"))
+}
+
+/// Opens the window and stays until it is closed.
+pub fn run() {
+    use tauri::Manager;
+    let builder = builder();
+    let handler = builder.invoke_handler();
+    tauri::Builder::default()
+        .plugin(tauri_plugin_dialog::init())
+        .invoke_handler(handler)
+        .setup(|tauri_app| {
+            let paths = tauri_app.path();
+            let folder = data_dir(paths.app_data_dir().ok());
+            let programs = app::Programs::found(paths.resource_dir().ok());
+            let opened = tauri::async_runtime::block_on(app::App::open(&folder, programs));
+            // Without its database there is nothing to show; the words go where they can be read.
+            let opened = opened.map_err(|problem| problem.to_string())?;
+            tauri_app.manage(opened);
+            Ok(())
+        })
+        .run(tauri::generate_context!())
+        .expect("the window could not be opened");
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_bindings_are_the_generated_ones() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let fresh = folder.path().join("bindings.ts");
+        super::builder()
+            .export(specta_typescript::Typescript::default(), &fresh)
+            .expect("the bindings can be written");
+        let fresh = std::fs::read_to_string(fresh).expect("they were written");
+        let committed =
+            std::fs::read_to_string(super::BINDINGS).expect("ui/src/bindings.ts is there");
+        assert!(
+            fresh == committed,
+            "ui/src/bindings.ts is stale: run `make bindings`"
+        );
+    }
 }

@@ -1,13 +1,25 @@
-fn main() {
-    let builder = tandem::builder();
-    if let Some(path) = std::env::args().nth(1).filter(|a| a.ends_with(".ts")) {
-        builder
-            .export(specta_typescript::Typescript::default(), path)
-            .expect("export");
-        return;
+//! `tandem` opens the window; `tandem --story` runs the rehearsal without one and prints it;
+//! `tandem --bindings` writes the TypeScript that the window is compiled against.
+
+// No console beside the window on Windows.
+#![cfg_attr(not(debug_assertions), windows_subsystem = "windows")]
+
+fn main() -> std::process::ExitCode {
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_writer(std::io::stderr)
+        .init();
+    match std::env::args().nth(1).as_deref() {
+        Some("--story") => tauri::async_runtime::block_on(tandem::story::tell()),
+        Some("--bindings") => {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ui/src/bindings.ts");
+            let export = tandem::builder().export(specta_typescript::Typescript::default(), path);
+            export.expect("the bindings could not be written");
+            std::process::ExitCode::SUCCESS
+        }
+        _ => {
+            tandem::run();
+            std::process::ExitCode::SUCCESS
+        }
     }
-    tauri::Builder::default()
-        .invoke_handler(builder.invoke_handler())
-        .run(tauri::generate_context!())
-        .expect("the window could not be opened");
 }

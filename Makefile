@@ -1,0 +1,72 @@
+# make start   everything from a fresh machine to the open window (or, without a display, the story)
+# make test    every test there is; the lab too where it can start (Linux and root)
+# make bench   the figures, one a line
+# make lab-up, make lab-down   two machines to play with
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN := $(CARGO_TARGET_DIR)/debug
+NODE := $(CARGO_TARGET_DIR)/node
+
+ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
+LAB := 1
+endif
+
+.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image tools
+
+tools:
+	@for tool in cargo node npm; do
+	  command -v $$tool >/dev/null || { echo "$$tool is missing. Rust: https://rustup.rs, Node 20 or newer: https://nodejs.org" >&2; exit 1; }
+	done
+	case $$(node --version) in v1[0-9].*|v[0-9].*) echo "Node 20 or newer is needed, this is $$(node --version)." >&2; exit 1;; esac
+
+# The window's pages; the app embeds them.
+ui: tools
+	@cd ui
+	if [ ! -f node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then npm ci --no-audit --no-fund; fi
+	npm run --silent build
+
+$(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node: $(shell find src-tauri/node src-tauri/domain -name '*.rs' -o -name Cargo.toml | grep -v /tests/) Cargo.lock
+	@src-tauri/node/build.sh $(notdir $(@D))
+
+HOST_NODE := $(NODE)/$(shell uname -m)/tandem-node
+
+build: ui $(HOST_NODE)
+	@cargo build --workspace --locked --bins
+
+start: tools
+	@tests/packages.sh src-tauri/packages.txt
+	$(MAKE) --no-print-directory build
+	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ] || [ "$$(uname -s)" != Linux ]; then
+	  exec $(BIN)/tandem
+	else
+	  echo "There is no display, so the story is told here."
+	  exec $(BIN)/tandem --story
+	fi
+
+check: ui
+	@cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	cd ui && npm run --silent lint && npm run --silent check
+
+test: tools
+	@tests/packages.sh --arm64 src-tauri/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
+	$(MAKE) --no-print-directory check
+	(cd ui && npm test --silent)
+	$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
+	cargo build --workspace --all-targets --locked
+	TANDEM_LAB=$(LAB) cargo test --workspace --locked --quiet
+
+lab-up: tools
+	@tests/packages.sh src-tauri/packages.txt tests/lab/packages.txt
+	$(MAKE) --no-print-directory build
+	$(BIN)/lab up
+
+lab-down:
+	@$(BIN)/lab down
+
+bindings:
+	@mkdir -p ui/dist && touch ui/dist/index.html
+	cargo run --quiet --bin tandem -- --bindings

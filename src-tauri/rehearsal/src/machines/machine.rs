@@ -1,0 +1,361 @@
+//! A simulated machine: commands run here as processes in its folder; root's acts stay in the folder.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use async_trait::async_trait;
+use tandem_domain::machine::{DockerAccess, Facts};
+use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use super::links::{Links, Said};
+
+/// See the module.
+pub(crate) struct SimulatedMachine {
+    pub(crate) name: String,
+    pub(crate) folder: PathBuf,
+    pub(crate) links: Links,
+    /// The other machine's links, for ping.
+    pub(crate) peer: Links,
+    pub(crate) user: String,
+}
+
+fn file_error(act: &'static str, path: &str, error: &std::io::Error) -> MachineError {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull => MachineError::DiskFull {
+            path: path.to_owned(),
+        },
+        _ => MachineError::File {
+            act,
+            path: path.to_owned(),
+            detail: error.to_string(),
+        },
+    }
+}
+
+impl SimulatedMachine {
+    pub(crate) fn home(&self) -> PathBuf {
+        self.folder.join("home")
+    }
+
+    /// Where a path of the machine lies: its home, or below the folder that stands for its root.
+    fn place(&self, path: &str) -> PathBuf {
+        if let Some(rest) = path.strip_prefix("~/") {
+            return self.home().join(rest);
+        }
+        if Path::new(path).starts_with(&self.folder) {
+            return PathBuf::from(path);
+        }
+        match path.strip_prefix("/etc/") {
+            Some(rest) => self.folder.join("root/etc").join(rest),
+            None => PathBuf::from(path),
+        }
+    }
+
+    /// What `tandem-node facts` would say on a healthy Spark, with `facts.json` of the folder over it.
+    fn facts(&self) -> Facts {
+        let home = self.home();
+        let disk = rustix::fs::statvfs(&home).ok();
+        let bytes = |blocks: fn(&rustix::fs::StatVfs) -> u64| {
+            disk.as_ref().map_or(0, |d| blocks(d) * d.f_frsize)
+        };
+        let facts = Facts {
+            hostname: self.name.clone(),
+            machine_id: format!(
+                "{:0>32}",
+                self.name.replace(|c: char| !c.is_ascii_hexdigit(), "0")
+            ),
+            arch: std::env::consts::ARCH.to_owned(),
+            kernel: "6.17.0-1021-nvidia".into(),
+            os: "Ubuntu 24.04.4 LTS".into(),
+            product: Some("NVIDIA DGX Spark".into()),
+            dgx_os: Some("7.6.0".into()),
+            gpu: Some("NVIDIA GB10".into()),
+            driver: Some("580.142".into()),
+            memory_total: 127_600_748 * 1024,
+            memory_available: 122_000_000 * 1024,
+            cma_total: Some(131_072 * 1024),
+            disk_free: bytes(|d| d.f_bavail),
+            disk_total: bytes(|d| d.f_blocks),
+            hf_home: home
+                .join(".cache/huggingface")
+                .to_string_lossy()
+                .into_owned(),
+            user: self.user.clone(),
+            groups: vec![self.user.clone(), "sudo".into(), "docker".into()],
+            sudo_free: true,
+            docker: DockerAccess::Open,
+            interfaces: self.links.interfaces(),
+            default_interface: Some("enP7s7".into()),
+            clock_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |d| d.as_millis() as i64),
+            simulated: true,
+        };
+        let over: Option<serde_json::Value> = std::fs::read(self.folder.join("facts.json"))
+            .ok()
+            .and_then(|t| serde_json::from_slice(&t).ok());
+        let (Some(serde_json::Value::Object(over)), Ok(mut value)) =
+            (over, serde_json::to_value(&facts))
+        else {
+            return facts;
+        };
+        for (key, changed) in over {
+            value[key] = changed;
+        }
+        serde_json::from_value(value).unwrap_or(facts)
+    }
+
+    /// Commands that would touch this computer, or that it lacks, answered from the folder.
+    fn simulated(&self, command: &Command) -> Option<Said> {
+        let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
+        let program = command.program.rsplit('/').next().unwrap_or_default();
+        let ok = |text: String| Some((0, text, String::new()));
+        match (program, args.as_slice()) {
+            ("tandem-node", ["facts", ..]) => {
+                if !self.place(&command.program).is_file() {
+                    return Some((
+                        127,
+                        String::new(),
+                        format!("{}: No such file or directory\n", command.program),
+                    ));
+                }
+                ok(serde_json::to_string(&self.facts()).ok()? + "\n")
+            }
+            ("ip", _) => Some(self.links.ip(&args)),
+            ("netplan", [act, ..]) => Some(self.links.netplan(act)),
+            ("ping", _) => {
+                let after = |flag: &str| {
+                    args.iter()
+                        .position(|a| *a == flag)
+                        .and_then(|i| args.get(i + 1))
+                        .copied()
+                };
+                let size = after("-s").and_then(|s| s.parse().ok()).unwrap_or(56);
+                let target = args.last().copied().unwrap_or_default();
+                if self.links.reaches(&self.peer, after("-I"), target, size) {
+                    ok(format!(
+                        "3 packets transmitted, 3 received, 0% packet loss, time 2003ms\nrtt min/avg/max/mdev = 0.9/1.0/1.1/0.1 ms (simulated, to {target})\n"
+                    ))
+                } else {
+                    Some((
+                        1,
+                        "3 packets transmitted, 0 received, 100% packet loss, time 2050ms\n".into(),
+                        String::new(),
+                    ))
+                }
+            }
+            ("hostname", _) => ok(format!("{}\n", self.name)),
+            ("whoami", _) => ok(format!("{}\n", self.user)),
+            ("id", ["-nG" | "-Gn", ..]) => ok(format!("{} sudo docker\n", self.user)),
+            ("usermod" | "gpasswd" | "systemctl" | "true", _) => ok(String::new()),
+            ("systemd-run" | "loginctl", _) => Some((
+                127,
+                String::new(),
+                format!("{program}: command not found\n"),
+            )),
+            _ => None,
+        }
+    }
+
+    fn process(&self, command: &Command) -> tokio::process::Command {
+        let program = self.place(&command.program);
+        let mut process = tokio::process::Command::new(program);
+        // As root or not, an absolute path below /etc means the folder's.
+        process.args(command.args.iter().map(|arg| {
+            if arg.starts_with("/etc/") {
+                self.place(arg).into_os_string()
+            } else {
+                arg.into()
+            }
+        }));
+        process
+            .env_clear()
+            .env("HOME", self.home())
+            .env("USER", &self.user)
+            .env("LANG", "C.UTF-8")
+            .env(
+                "PATH",
+                format!(
+                    "{}:/usr/local/bin:/usr/bin:/bin",
+                    self.folder.join("bin").display()
+                ),
+            )
+            .current_dir(self.home())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        process
+    }
+
+    async fn run(
+        &self,
+        command: &Command,
+        on_line: Option<&mut (dyn FnMut(&str) + Send)>,
+    ) -> Result<Output, MachineError> {
+        if let Some((status, stdout, stderr)) = self.simulated(command) {
+            let mut stdout = stdout.into_bytes();
+            if let Some(on_line) = on_line {
+                String::from_utf8_lossy(&stdout).lines().for_each(on_line);
+                stdout.clear();
+            }
+            return Ok(Output {
+                status,
+                stdout,
+                stderr: stderr.into_bytes(),
+            });
+        }
+        let mut child = match self.process(command).spawn() {
+            Ok(child) => child,
+            // What a shell says, since over SSH it is one that looks for the program.
+            Err(error) => {
+                let status = if error.kind() == std::io::ErrorKind::NotFound {
+                    127
+                } else {
+                    126
+                };
+                let stderr = format!("{}: {error}\n", command.program).into_bytes();
+                return Ok(Output {
+                    status,
+                    stdout: Vec::new(),
+                    stderr,
+                });
+            }
+        };
+        let lost = |_| MachineError::Lost {
+            during: format!("running `{}`", command.program),
+        };
+        let (mut stdin, stdout, mut stderr) =
+            match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
+                (Some(i), Some(o), Some(e)) => (i, o, e),
+                _ => unreachable!("all three were asked for"),
+            };
+        let feed = async move {
+            // A program that does not read its input is no fault.
+            let _ = stdin.write_all(&command.stdin).await;
+        };
+        let listen = async {
+            let mut all = Vec::new();
+            let mut reader = BufReader::new(stdout);
+            match on_line {
+                None => {
+                    reader.read_to_end(&mut all).await?;
+                }
+                Some(on_line) => {
+                    let mut lines = reader.lines();
+                    while let Some(line) = lines.next_line().await? {
+                        on_line(&line);
+                    }
+                }
+            }
+            Ok::<_, std::io::Error>(all)
+        };
+        let complain = async {
+            let mut all = Vec::new();
+            stderr.read_to_end(&mut all).await?;
+            Ok::<_, std::io::Error>(all)
+        };
+        let work = async {
+            let ((), stdout, stderr) = tokio::join!(feed, listen, complain);
+            let status = child.wait().await.map_err(lost)?;
+            use std::os::unix::process::ExitStatusExt;
+            let status = status
+                .code()
+                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+            Ok(Output {
+                status,
+                stdout: stdout.map_err(lost)?,
+                stderr: stderr.map_err(lost)?,
+            })
+        };
+        match command.timeout {
+            None => work.await,
+            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+                Err(MachineError::TimedOut {
+                    program: command.program.clone(),
+                    seconds: limit.as_secs(),
+                })
+            }),
+        }
+    }
+}
+
+/// Writes beside the target and renames.
+async fn replace(place: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    if let Some(folder) = place.parent() {
+        tokio::fs::create_dir_all(folder).await?;
+    }
+    let mut draft = place.as_os_str().to_owned();
+    draft.push(".draft");
+    tokio::fs::write(&draft, content).await?;
+    tokio::fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode)).await?;
+    tokio::fs::rename(&draft, place).await
+}
+
+#[async_trait]
+impl Machine for SimulatedMachine {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+        self.run(command, None).await
+    }
+
+    async fn lines(
+        &self,
+        command: &Command,
+        on_line: &mut (dyn FnMut(&str) + Send),
+    ) -> Result<Output, MachineError> {
+        self.run(command, Some(on_line)).await
+    }
+
+    async fn read(&self, path: &str, _sudo: bool) -> Result<Option<Vec<u8>>, MachineError> {
+        match tokio::fs::read(self.place(path)).await {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(file_error("read", path, &error)),
+        }
+    }
+
+    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
+        replace(&self.place(&file.path), file.mode, &file.content)
+            .await
+            .map_err(|e| file_error("write", &file.path, &e))
+    }
+
+    async fn upload(
+        &self,
+        local: &Path,
+        path: &str,
+        mode: u32,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError> {
+        let content = tokio::fs::read(local)
+            .await
+            .map_err(|e| file_error("read", &local.to_string_lossy(), &e))?;
+        replace(&self.place(path), mode, &content)
+            .await
+            .map_err(|e| file_error("write", path, &e))?;
+        on_progress(content.len() as u64);
+        Ok(())
+    }
+
+    async fn reconnect(&self) {}
+}
+
+/// Any architecture's build of the node program is the one of this computer.
+pub(crate) struct OneBuild(pub(crate) tandem_domain::ports::NodeBuild);
+
+impl tandem_domain::ports::NodePrograms for OneBuild {
+    fn build(&self, _arch: &str) -> Option<tandem_domain::ports::NodeBuild> {
+        Some(self.0.clone())
+    }
+}
+
+/// A shared machine.
+pub(crate) type Shared = Arc<SimulatedMachine>;
