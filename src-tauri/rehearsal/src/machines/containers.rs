@@ -363,7 +363,7 @@ impl Containers for SimulatedContainers {
     async fn follow(
         &self,
         name: &str,
-        on_line: &mut (dyn FnMut(&str) + Send),
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<(), ContainerError> {
         let mut at = 0;
         loop {

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -194,7 +193,7 @@ impl SimulatedMachine {
     async fn run(
         &self,
         command: &Command,
-        on_line: Option<&mut (dyn FnMut(&str) + Send)>,
+        on_line: Option<&mut (dyn for<'l> FnMut(&'l str) + Send)>,
     ) -> Result<Output, MachineError> {
         if let Some((status, stdout, stderr)) = self.simulated(command) {
             let mut stdout = stdout.into_bytes();
@@ -309,7 +308,7 @@ impl Machine for SimulatedMachine {
     async fn lines(
         &self,
         command: &Command,
-        on_line: &mut (dyn FnMut(&str) + Send),
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<Output, MachineError> {
         self.run(command, Some(on_line)).await
     }
@@ -356,6 +355,3 @@ impl tandem_domain::ports::NodePrograms for OneBuild {
         Some(self.0.clone())
     }
 }
-
-/// A shared machine.
-pub(crate) type Shared = Arc<SimulatedMachine>;
