@@ -1,9 +1,10 @@
 // What every screen shares: what is there (the overview), where one is, and how to get elsewhere.
 
-import { getContext, setContext } from 'svelte';
+import { getContext, setContext, untrack } from 'svelte';
 
 import type { Overview, Problem, RunSummary, Serving, Settings } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { RunWatch } from '../run/run.svelte';
 import { asTheme, setTheme, type Theme } from '../theme/theme';
 
 export const SCREENS = ['setup', 'pair', 'bench', 'chat', 'runs', 'settings'] as const;
@@ -24,7 +25,24 @@ export class App {
   readonly liveRun: RunSummary | null = $derived(this.overview?.live_run ?? null);
   readonly rehearsal = $derived(this.overview?.rehearsal ?? false);
 
+  /** Runs that were looked at, by id: one watch each, however often screens come and go. */
+  // Nothing is drawn from the map itself, so it need not be reactive.
+  // eslint-disable-next-line svelte/prefer-svelte-reactivity
+  readonly #watches = new Map<string, RunWatch>();
+  /** The run that goes on, watched. */
+  live: RunWatch | null = $state.raw(null);
+
   constructor(readonly host: Host) {}
+
+  /** A run, watched. Opened anew where the first reading did not succeed. */
+  watch(id: string): RunWatch {
+    const kept = this.#watches.get(id);
+    if (kept && untrack(() => kept.problem === null || kept.plan !== null)) return kept;
+    const watch = kept ?? new RunWatch(this.host, id, () => void this.refresh());
+    this.#watches.set(id, watch);
+    void watch.open();
+    return watch;
+  }
 
   /** Reads what is remembered and what is there. */
   async start(): Promise<void> {
@@ -44,7 +62,7 @@ export class App {
   /** Asks anew what is there. */
   async refresh(): Promise<void> {
     try {
-      this.overview = await this.host.overview();
+      this.take(await this.host.overview());
       this.problem = null;
     } catch (thrown) {
       this.problem = asProblem(thrown);
@@ -54,6 +72,10 @@ export class App {
   /** Takes in an overview that another question answered with. */
   take(overview: Overview): void {
     this.overview = overview;
+    const id = overview.live_run?.id ?? null;
+    if (id !== (this.live?.id ?? null)) this.live = id === null ? null : this.watch(id);
+    // A watch from before the run was taken up again elsewhere (the banner) must begin to listen.
+    if (this.live && !this.live.live && this.live.plan !== null) void this.live.open();
   }
 
   /** Shows a screen, and remembers it. */

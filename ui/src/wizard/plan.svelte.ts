@@ -1,0 +1,94 @@
+// The plan before it runs: the choices as they are typed, and what the engine says to them.
+
+import type { PlanView, Problem, SetupRequest } from '../bindings';
+import { asProblem, type Host } from '../host/host';
+
+/** How long typing must rest before the engine is asked, in milliseconds. */
+const REST = 250;
+
+export class PlanReview {
+  /** The choices as they stand in the form. */
+  request: SetupRequest | null = $state(null);
+  /** What the engine said last. */
+  view: PlanView | null = $state.raw(null);
+  /** Why the engine could not be asked, or the start did not happen. */
+  problem: Problem | null = $state.raw(null);
+  /** Whether the answer belongs to the choices in view. */
+  fresh = $state(false);
+  starting = $state(false);
+
+  readonly problems: Problem[] = $derived([
+    ...(this.problem ? [this.problem] : []),
+    ...(this.view?.problems ?? []),
+  ]);
+
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #asked = 0;
+
+  constructor(readonly host: Host) {}
+
+  /** Asks for the sensible choices. */
+  async propose(): Promise<void> {
+    this.#take(await this.#ask(() => this.host.proposeSetup()), true);
+  }
+
+  /** To be called after each change of `request`. */
+  changed(): void {
+    this.fresh = false;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.check(), REST);
+  }
+
+  /** Asks what the choices in view would do. */
+  async check(): Promise<void> {
+    clearTimeout(this.#timer);
+    if (!this.request) return;
+    const request = $state.snapshot(this.request);
+    this.#take(await this.#ask(() => this.host.planSetup(request)), false);
+  }
+
+  /** Why it cannot be started; `null` if it can. */
+  readonly held: string | null = $derived.by(() => {
+    if (!this.view) return 'The plan is still being made.';
+    if (!this.fresh) return 'The choices are being checked.';
+    if (this.problems.some((p) => p.severity === 'error' || p.severity === 'broken'))
+      return 'Something stands against it. Look above.';
+    if (this.view.plan.steps.length === 0) return 'There is nothing to do.';
+    return null;
+  });
+
+  /** Starts it; gives back the run, or `null` where that did not happen. */
+  async start(): Promise<string | null> {
+    if (this.held !== null || !this.request || this.starting) return null;
+    this.starting = true;
+    try {
+      return await this.host.startSetup($state.snapshot(this.request));
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+      return null;
+    } finally {
+      this.starting = false;
+    }
+  }
+
+  async #ask(question: () => Promise<PlanView>): Promise<PlanView | null> {
+    this.#asked += 1;
+    const mine = this.#asked;
+    try {
+      const view = await question();
+      if (mine !== this.#asked) return null;
+      this.problem = null;
+      return view;
+    } catch (thrown) {
+      if (mine === this.#asked) this.problem = asProblem(thrown);
+      return null;
+    }
+  }
+
+  #take(view: PlanView | null, choices: boolean): void {
+    if (!view) return;
+    this.view = view;
+    this.fresh = true;
+    if (choices) this.request = structuredClone(view.request);
+  }
+}
