@@ -42,6 +42,9 @@ export class Benchmarks {
   /** What was measured last here, to be read out and found in the list. */
   fresh = $state<string | null>(null);
 
+  /** Whether somebody chose what is marked. */
+  touched = false;
+
   readonly #host: Host;
   #compared = 0;
 
@@ -58,7 +61,8 @@ export class Benchmarks {
       return;
     }
     const still = this.chosen.filter((id) => this.results.some((result) => result.id === id));
-    const chosen = this.ready && still.length > 0 ? still : proposedPair(this.results);
+    // A mark somebody set stays; otherwise the telling pair is proposed, also after a run brought it.
+    const chosen = this.touched && still.length > 0 ? still : proposedPair(this.results);
     this.ready = true;
     await this.choose(chosen);
   }
@@ -69,6 +73,7 @@ export class Benchmarks {
   );
 
   async toggle(id: string): Promise<void> {
+    this.touched = true;
     await this.choose(toggled(this.chosen, id));
   }
 
@@ -100,6 +105,7 @@ export class Benchmarks {
       const result = await this.#host.runBenchmark(measured, label, (event) => this.#hear(event));
       this.fresh = result.id;
       // The new one is compared with what was marked last.
+      this.touched = true;
       this.chosen = toggled(this.chosen, result.id);
       await this.load();
     } catch (thrown) {

@@ -20,7 +20,7 @@ export function isFigure(name: string): name is FigureName {
 /** A rate or a time, rounded to what is worth reading. */
 export function number(value: number, figure: FigureName): string {
   if (!Number.isFinite(value)) return '–';
-  if (figure === 'ttft_s') return value.toFixed(value < 10 ? 2 : 1);
+  if (figure === 'ttft_s') return value.toFixed(digitsOfSeconds(value));
   if (value >= 1000) return grouped(Math.round(value));
   return value.toFixed(value < 100 ? 1 : 0);
 }
@@ -34,7 +34,7 @@ export function withSpread(spread: Spread, figure: FigureName): string {
 
 // The spread gets the digits of its mean, so that both end at the same place.
 function spreadNumber(std: number, mean: number, figure: FigureName): string {
-  if (figure === 'ttft_s') return std.toFixed(mean < 10 ? 2 : 1);
+  if (figure === 'ttft_s') return std.toFixed(digitsOfSeconds(mean));
   return mean < 100 ? std.toFixed(1) : grouped(Math.round(std));
 }
 
@@ -57,6 +57,12 @@ export function caseName(measured: BenchCase): string {
 /** Whether drafts were checked while it was measured. */
 export function isMtp(result: BenchResult): boolean {
   return result.acceptance !== null;
+}
+
+// Below a second the milliseconds are what repeats differ by.
+function digitsOfSeconds(seconds: number): number {
+  if (seconds < 1) return 3;
+  return seconds < 10 ? 2 : 1;
 }
 
 /** Thousands are kept apart by a narrow space that does not break. */

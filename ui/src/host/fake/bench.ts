@@ -106,6 +106,6 @@ export function compare(a: BenchResult, b: BenchResult): Comparison {
       .sort()
       .map((name) => ({ name, a: a.circumstances[name] ?? null, b: b.circumstances[name] ?? null }))
       .filter((d) => d.a !== d.b),
-    verdict: `${b.label} writes ${ratio.toFixed(2)} times as fast as ${a.label}.`,
+    verdict: `“${b.label}” writes ${ratio.toFixed(2)} × as fast as “${a.label}” (${b.tg_tps.mean.toFixed(1)} against ${a.tg_tps.mean.toFixed(1)} tokens/s); the difference is ${figures[0]?.clear ? 'clear' : 'within the spread of the repeats'}.`,
   };
 }

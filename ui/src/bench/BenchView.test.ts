@@ -1,0 +1,101 @@
+// What a person meets: found by role and name, as a screen reader would.
+
+import { render, screen, waitFor, within } from '@testing-library/svelte';
+import userEvent from '@testing-library/user-event';
+import axe from 'axe-core';
+import { expect, test } from 'vitest';
+
+import { fakeHost } from '../host/fake';
+import { afterSetup, compare } from '../host/fake/bench';
+import { Benchmarks } from './benchmarks.svelte';
+import ComparisonView from './ComparisonView.svelte';
+import Measure from './Measure.svelte';
+import ResultList from './ResultList.svelte';
+
+async function serving(): Promise<Benchmarks> {
+  const host = fakeHost('serving', { tickMs: 1 });
+  await waitFor(async () => expect(await host.checkServing()).not.toBeNull());
+  const bench = new Benchmarks(host);
+  await bench.load();
+  return bench;
+}
+
+const clean = async (container: Element) => {
+  const { violations } = await axe.run(container, {
+    rules: { 'color-contrast': { enabled: false }, region: { enabled: false } },
+  });
+  return violations.map((violation) => violation.id);
+};
+
+test('a comparison shows each figure with both sides, the ratio and whether it is clear', async () => {
+  const [mtp, plain] = afterSetup(Date.now());
+  if (!mtp || !plain) throw new Error('the set-up leaves two');
+  const { container } = render(ComparisonView, { comparison: compare(plain, mtp) });
+  const writing = screen.getByText('Writing').closest('div');
+  expect(writing).toHaveTextContent('Plain: 16.9 ± 0.1');
+  expect(writing).toHaveTextContent('MTP, 3 tokens: 27.6 ± 0.2');
+  expect(writing).toHaveTextContent('1.63 ×');
+  expect(writing).toHaveTextContent('clearly faster');
+  expect(
+    container.querySelectorAll('.strip circle'),
+    'a dot for each repeat of plain',
+  ).toHaveLength(9);
+  expect(screen.getByText(/66 % of the drafted tokens/)).toBeVisible();
+  expect(screen.getByRole('row', { name: /speculative tokens/ })).toHaveTextContent('none');
+  await userEvent.click(screen.getByRole('switch', { name: 'Show as table' }));
+  const table = within(screen.getByRole('region', { name: 'Figures as a table' }));
+  expect(table.getAllByRole('row')).toHaveLength(7);
+  expect(table.getByText('16.8, 17.0, 17.0')).toBeVisible();
+  expect(await clean(container)).toEqual([]);
+});
+
+test('two of the list are marked; another mark moves the comparison', async () => {
+  const bench = await serving();
+  const { container } = render(ResultList, { bench });
+  const box = (name: string) => screen.getByRole('checkbox', { name });
+  expect(box('Compare Plain')).toBeChecked();
+  expect(box('Compare MTP, 3 tokens')).toBeChecked();
+  await userEvent.click(box('Compare Before the driver update'));
+  await waitFor(() => expect(bench.comparison?.a.label).toBe('Before the driver update'));
+  expect(box('Compare Plain')).not.toBeChecked();
+  expect(await clean(container)).toEqual([]);
+});
+
+test('a measurement is renamed, and deleted only after a question', async () => {
+  const bench = await serving();
+  render(ResultList, { bench });
+  const user = userEvent.setup();
+  await user.click(screen.getByRole('button', { name: 'Rename Plain' }));
+  const field = await screen.findByRole('textbox', { name: 'Name' });
+  await user.clear(field);
+  await user.type(field, 'Bare{Enter}');
+  expect(await screen.findByRole('rowheader', { name: /^Bare/ })).toBeVisible();
+  await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
+  await user.click(screen.getByRole('button', { name: 'Delete Bare' }));
+  await user.click(await screen.findByRole('button', { name: 'Delete it' }));
+  await waitFor(() => expect(screen.queryByRole('rowheader', { name: /^Bare/ })).toBeNull());
+});
+
+test('a measurement shows how far it is and ends in the list', async () => {
+  const bench = await serving();
+  render(Measure, { bench, suggested: 'MTP, 3 tokens', silent: null });
+  const before = bench.results.length;
+  await userEvent.click(screen.getByRole('button', { name: 'Measure now' }));
+  expect(await screen.findByRole('progressbar', { name: 'Measurement' })).toBeVisible();
+  expect(screen.getByRole('button', { name: 'Stop' })).toBeVisible();
+  await waitFor(() => expect(bench.results).toHaveLength(before + 1));
+  expect(await screen.findByRole('button', { name: 'Measure now' })).toBeVisible();
+});
+
+test('a case out of bounds is not measured, and says so', async () => {
+  const bench = await serving();
+  render(Measure, { bench, suggested: 'Plain', silent: null });
+  const user = userEvent.setup();
+  await user.click(screen.getByText('Change what is measured'));
+  const repeats = screen.getByRole('spinbutton', { name: 'Repeats' });
+  await user.clear(repeats);
+  await user.type(repeats, '99');
+  expect(screen.getByText('From 1 to 20.')).toBeVisible();
+  await user.click(screen.getByRole('button', { name: 'Measure now' }));
+  expect(bench.measuring).toBeNull();
+});

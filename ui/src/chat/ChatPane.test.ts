@@ -1,0 +1,121 @@
+// What a person meets: found by role and name, as a screen reader would.
+
+import { render, screen, waitFor, within } from '@testing-library/svelte';
+import userEvent from '@testing-library/user-event';
+import axe from 'axe-core';
+import { expect, test } from 'vitest';
+
+import { fakeHost } from '../host/fake';
+import { Chat } from './chat.svelte';
+import ChatPane from './ChatPane.svelte';
+import Conversations from './Conversations.svelte';
+import Markdown from './Markdown.svelte';
+
+async function serving() {
+  const host = fakeHost('serving', { tickMs: 0 });
+  await waitFor(async () => expect(await host.checkServing()).not.toBeNull());
+  const chat = new Chat(host);
+  await chat.refresh();
+  return { host, chat };
+}
+
+test('a question is answered, with its reasoning apart and its figures below', async () => {
+  const { chat } = await serving();
+  render(ChatPane, { chat, silent: null });
+  const user = userEvent.setup();
+  const field = screen.getByRole('textbox', { name: 'Message' });
+  await user.type(field, 'What is it?{Shift>}{Enter}{/Shift}Say more.{Enter}');
+  const log = await screen.findByRole('log', { name: 'Conversation' });
+  expect(log).toHaveAttribute('aria-busy', 'true');
+  expect(log).toHaveTextContent('What is it? Say more.');
+  expect(field).toHaveValue('');
+  expect(field).toHaveFocus();
+  expect(await screen.findByText('Thinking')).toBeVisible();
+  await user.click(screen.getByRole('button', { name: 'Stop' }));
+  expect(await screen.findByText('Stopped by you.')).toBeVisible();
+  expect(log).toHaveAttribute('aria-busy', 'false');
+  expect(field, 'the keyboard did not go with the Stop button').toHaveFocus();
+});
+
+test('an answer that breaks off says why and can be asked for again', async () => {
+  const { chat } = await serving();
+  chat.thinking = false;
+  render(ChatPane, { chat, silent: null });
+  const user = userEvent.setup();
+  await user.type(screen.getByRole('textbox', { name: 'Message' }), 'fail{Enter}');
+  const card = await screen.findByRole('alert', {}, { timeout: 4000 });
+  expect(card).toHaveTextContent('The answer broke off.');
+  const log = screen.getByRole('log');
+  expect(within(log).getAllByText('fail')).toHaveLength(1);
+  await user.click(within(card).getByRole('button', { name: 'Try again' }));
+  expect(log).toHaveAttribute('aria-busy', 'true');
+});
+
+test('an image is picked, shown, and can be taken out again', async () => {
+  const { chat } = await serving();
+  render(ChatPane, { chat, silent: null });
+  const user = userEvent.setup();
+  const picture = Object.assign(new File(['x'], 'boat.png', { type: 'image/png' }), {
+    arrayBuffer: async () => new ArrayBuffer(64),
+  });
+  await user.upload(screen.getByLabelText('Attach an image'), picture);
+  expect(await screen.findByRole('img', { name: 'boat.png' })).toBeVisible();
+  await user.click(screen.getByRole('button', { name: 'Remove boat.png' }));
+  expect(screen.queryByRole('img', { name: 'boat.png' })).toBeNull();
+});
+
+test('nothing served: writing is possible, sending is not and says why', async () => {
+  const chat = new Chat(fakeHost('pair', { tickMs: 0 }));
+  render(ChatPane, { chat, silent: 'Nothing is served that could answer.' });
+  expect(screen.getByRole('button', { name: 'Send' })).toHaveAccessibleDescription(
+    'Nothing is served that could answer.',
+  );
+  await userEvent.type(screen.getByRole('textbox', { name: 'Message' }), 'Hello{Enter}');
+  expect(chat.current.draft.text).toBe('Hello');
+});
+
+test('conversations are opened by arrows and Enter, and deleted after a question', async () => {
+  const { chat } = await serving();
+  render(Conversations, { chat, opened: () => {} });
+  const user = userEvent.setup();
+  const rows = screen.getAllByRole('button').filter((button) => button.classList.contains('open'));
+  expect(rows).toHaveLength(2);
+  rows[0]?.focus();
+  await user.keyboard('{ArrowDown}{Enter}');
+  await waitFor(() => expect(rows[1]).toHaveAttribute('aria-current', 'true'));
+  await user.keyboard('{Delete}');
+  const dialog = await screen.findByRole('dialog', { name: 'Delete this conversation?' });
+  await user.click(within(dialog).getByRole('button', { name: 'Keep it' }));
+  expect(chat.list).toHaveLength(2);
+  await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
+  rows[1]?.focus();
+  await user.keyboard('{Delete}');
+  await user.click(await screen.findByRole('button', { name: 'Delete it' }));
+  await waitFor(() => expect(chat.list).toHaveLength(1));
+});
+
+test('what the model writes loads nothing and leads nowhere', () => {
+  const { container } = render(Markdown, {
+    source:
+      '<img src="https://example.org/a.png"> ![x](https://example.org/b.png) [bank](https://evil.example/x)\n\n[run](javascript:alert(1))\n\n```html\n<script>alert(1)</script>\n```',
+  });
+  expect(container.querySelector('img, a, script, iframe, [src], [href]')).toBeNull();
+  expect(container).toHaveTextContent('evil.example');
+  expect(
+    screen.getByRole('button', { name: 'Copy link https://evil.example/x' }),
+  ).toBeInTheDocument();
+  expect(screen.queryByRole('button', { name: /javascript/ })).toBeNull();
+  expect(screen.getByRole('button', { name: 'Copy code' })).toBeInTheDocument();
+});
+
+test('a conversation with everything in it has no fault that axe knows', async () => {
+  const { chat } = await serving();
+  await chat.open('conversation-1');
+  const { container } = render(ChatPane, { chat, silent: null });
+  await screen.findByRole('button', { name: 'Show the picture large' });
+  const { violations } = await axe.run(container, {
+    // jsdom knows no colours, and the page around it is not here.
+    rules: { 'color-contrast': { enabled: false }, region: { enabled: false } },
+  });
+  expect(violations.map((violation) => violation.id)).toEqual([]);
+});
