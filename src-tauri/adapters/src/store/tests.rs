@@ -682,7 +682,7 @@ proptest! {
             store.create_conversation("c", &text, 1).await.unwrap();
             let kept = Message { text, reasoning, stopped, ..message("m", Role::User, &[]) };
             store.append_message("c", &kept).await.unwrap();
-            assert_eq!(store.messages("c").await.unwrap(), [kept.clone()]);
+            assert_eq!(store.messages("c").await.unwrap(), std::slice::from_ref(&kept));
             assert_eq!(store.conversations(None).await.unwrap()[0].title, kept.text);
         });
     }
