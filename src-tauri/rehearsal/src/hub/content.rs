@@ -79,17 +79,14 @@ pub(crate) fn give<B>(
     } else {
         None
     };
-    let part = match range(wanted, entry.size) {
-        Ok(part) => part,
-        Err(()) => {
-            let mut response = empty(StatusCode::RANGE_NOT_SATISFIABLE);
-            set(
-                &mut response,
-                "content-range",
-                format!("bytes */{}", entry.size),
-            );
-            return response;
-        }
+    let Ok(part) = range(wanted, entry.size) else {
+        let mut response = empty(StatusCode::RANGE_NOT_SATISFIABLE);
+        set(
+            &mut response,
+            "content-range",
+            format!("bytes */{}", entry.size),
+        );
+        return response;
     };
     let (start, end) = part.unwrap_or((0, entry.size));
     let missing = strike(|k| match k {

@@ -136,7 +136,7 @@ impl Links {
                     Some(["up"]) => links[at].up = true,
                     Some(["down"]) => links[at].up = false,
                     Some(["mtu", mtu]) if mtu.parse::<u32>().is_ok() => {
-                        links[at].mtu = mtu.parse().unwrap_or(1500)
+                        links[at].mtu = mtu.parse().unwrap_or(1500);
                     }
                     _ => return refused("Error: either \"dev\" is duplicate, or not understood."),
                 }

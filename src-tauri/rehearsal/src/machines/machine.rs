@@ -227,11 +227,11 @@ impl SimulatedMachine {
         let lost = |_| MachineError::Lost {
             during: format!("running `{}`", command.program),
         };
-        let (mut stdin, stdout, mut stderr) =
-            match (child.stdin.take(), child.stdout.take(), child.stderr.take()) {
-                (Some(i), Some(o), Some(e)) => (i, o, e),
-                _ => unreachable!("all three were asked for"),
-            };
+        let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        else {
+            unreachable!("all three were asked for");
+        };
         let feed = async move {
             // A program that does not read its input is no fault.
             let _ = stdin.write_all(&command.stdin).await;

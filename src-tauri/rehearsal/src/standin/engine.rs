@@ -193,9 +193,9 @@ impl Engine {
                     c.draft(k, got - 1);
                 }
                 if first {
-                    c.first(whole)
+                    c.first(whole);
                 } else {
-                    c.between(gap)
+                    c.between(gap);
                 }
             });
             let finish = piece.finish;

@@ -55,12 +55,11 @@ fn cut_by_code(python: &str) -> bool {
     python
         .lines()
         .map(|line| line.split('#').next().unwrap_or_default().trim())
-        .filter(|line| {
+        .rfind(|line| {
             line.starts_with("self.layer_types =")
                 || line.starts_with("setattr(self, name, entries")
                 || line.starts_with("layer_types=")
         })
-        .next_back()
         .is_some_and(|line| line.contains("[:"))
 }
 

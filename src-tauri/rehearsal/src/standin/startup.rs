@@ -120,7 +120,7 @@ fn ranks(args: &Args) -> Result<(u64, u64), Failure> {
     let tensor = args.number("--tensor-parallel-size", 1);
     let world = tensor * args.number("--pipeline-parallel-size", 1);
     let (nodes, rank) = (args.number("--nnodes", 1), args.number("--node-rank", 0));
-    if nodes == 0 || world % nodes != 0 {
+    if nodes == 0 || !world.is_multiple_of(nodes) {
         return Err(Failure::Config(format!(
             "AssertionError: world_size={world} must be divisible by nnodes={nodes}."
         )));
