@@ -75,7 +75,7 @@ pub(crate) async fn run(argv: &[&str]) -> Result<String, LabError> {
 }
 
 /// Looks at a condition until it holds; `what` names it when it never did.
-pub(crate) async fn until<T, F>(
+pub async fn until<T, F>(
     what: &str,
     limit: Duration,
     mut look: impl FnMut() -> F,

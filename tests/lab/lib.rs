@@ -15,6 +15,7 @@
 //! A test starts with [`enabled`] and [`Lab::start`]; the `lab` binary does the same for a person.
 
 mod base;
+mod daemon;
 mod error;
 mod faults;
 mod hardware;
@@ -28,8 +29,8 @@ mod running;
 mod snapshot;
 
 pub use error::LabError;
-pub use host::{Output, missing};
-pub use image::ImageSpec;
+pub use host::{Output, missing, until};
+pub use image::{ImageSpec, LayerSpec};
 pub use machine::{PASSWORD, Spark, USER};
 pub use network::{BOX_ADDRESS, Link};
 pub use registry::{REGISTRY, push};

@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
-use tandem_tests::{BOX_ADDRESS, Lab, LabError, PASSWORD, REGISTRY, Spark, Standing, USER};
+use tandem_tests::{
+    BOX_ADDRESS, HUB_PORT, Lab, LabError, PASSWORD, REGISTRY, Spark, Standing, USER,
+};
 
 const USAGE: &str = "lab up | down | status
 
@@ -50,7 +52,8 @@ async fn up() -> Result<(), LabError> {
             spark.address()
         );
     }
-    println!("  The machines reach this box as {BOX_ADDRESS}; images come from {REGISTRY}.");
+    println!("  The machines reach this box as {BOX_ADDRESS}; images come from {REGISTRY},");
+    println!("  and the Hub is http://{BOX_ADDRESS}:{HUB_PORT}.");
     Ok(())
 }
 

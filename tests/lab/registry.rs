@@ -4,15 +4,14 @@
 //! form it keeps: blobs by their hash, and links that name them. Pulling is then the real thing.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
+use crate::daemon;
 use crate::error::{Context as _, LabError};
-use crate::host::{cache, state, text, until};
+use crate::host::{cache, state, text};
 use crate::image::ImageSpec;
-use crate::machine::end_process;
 
 /// Where it listens. Not on 5000, which is where Debian's package starts its own.
 pub const REGISTRY: &str = "10.77.0.1:5077";
@@ -132,40 +131,10 @@ pub(crate) async fn start() -> Result<(), LabError> {
     });
     let file = state().join("registry.json");
     write(&file, config.to_string().as_bytes())?;
-    let log = std::fs::File::create(state().join("registry.log"))
-        .context(|| "the registry's log could not be made".to_owned())?;
-    let errors = log
-        .try_clone()
-        .context(|| "the registry's log could not be made".to_owned())?;
-    let child = tokio::process::Command::new("setsid")
-        .args(["docker-registry", "serve", text(&file)])
-        .current_dir("/")
-        .stdin(std::process::Stdio::null())
-        .stdout(log)
-        .stderr(errors)
-        .spawn()
-        .context(|| "the registry did not start".to_owned())?;
-    write(
-        &state().join("registry.pid"),
-        child.id().unwrap_or_default().to_string().as_bytes(),
-    )?;
-    until(
-        "the registry to listen",
-        Duration::from_secs(30),
-        || async {
-            tokio::net::TcpStream::connect(REGISTRY)
-                .await
-                .ok()
-                .map(|_| ())
-        },
+    daemon::start(
+        "registry",
+        &["docker-registry", "serve", text(&file)],
+        REGISTRY,
     )
     .await
-}
-
-/// Ends it, if it runs.
-pub(crate) fn stop() {
-    let file = state().join("registry.pid");
-    if let Ok(pid) = std::fs::read_to_string(file) {
-        end_process(&pid, "docker-registry");
-    }
 }

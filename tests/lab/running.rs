@@ -1,13 +1,17 @@
 //! The lab as a whole: up, down, fresh again.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+
+use tandem_rehearsal::checkpoint;
+use tandem_rehearsal::hub::{Hub, HubConfig};
 
 use crate::base::{self, Base};
 use crate::error::{Context as _, LabError};
-use crate::host::{ask, cache, missing, state};
+use crate::host::{ask, cache, missing, state, text};
 use crate::lock::Lock;
 use crate::machine::{self, Spark};
-use crate::{IMAGE, image, network, registry};
+use crate::{IMAGE, daemon, image, network, registry};
 
 /// Where the lab's Hub listens on the box.
 pub const HUB_PORT: u16 = 8077;
@@ -46,11 +50,20 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Brings the lab up for a person and leaves it so.
+    /// Brings the lab up for a person, with a Hub, and leaves it so.
     pub async fn up(note: &dyn Fn(&str)) -> Result<(), LabError> {
         let mut lab = Self::begin(note).await?;
+        let hub = built("tandem-hub").await?;
         clear(true).await?;
         lab.boot_all().await?;
+        let repos = cache().join("repos");
+        let at = format!("{}:{HUB_PORT}", network::BOX_ADDRESS);
+        daemon::start(
+            "hub",
+            &[text(&hub), "--bind", &at, "--repos", text(&repos)],
+            &at,
+        )
+        .await?;
         lab.keep = true;
         Ok(())
     }
@@ -107,9 +120,29 @@ impl Lab {
         Ok(())
     }
 
-    /// The Hub of the lab, as the machines reach it.
+    /// The Hub of the lab, as the machines reach it: [`Lab::hub`] starts it.
     pub fn hub_endpoint(&self) -> String {
         format!("http://{}:{HUB_PORT}", network::BOX_ADDRESS)
+    }
+
+    /// Starts the Hub in this process, over the repositories below `repos`, with the tiny checkpoints among
+    /// them. Its faults and counters are its own methods. It ends when it is dropped, and outlives a reset.
+    pub async fn hub(&self, repos: &std::path::Path) -> Result<Hub, LabError> {
+        let what = || "the Hub did not start".to_owned();
+        checkpoint::write_all(repos).context(what)?;
+        let at = |port: u16| {
+            let ip = network::BOX_ADDRESS
+                .parse()
+                .expect("the box's address is one");
+            SocketAddr::new(ip, port)
+        };
+        Hub::start(HubConfig {
+            bind: at(HUB_PORT),
+            cdn: Some(at(HUB_PORT + 1)),
+            repos: repos.to_owned(),
+        })
+        .await
+        .context(what)
     }
 }
 
@@ -139,7 +172,9 @@ async fn clear(identity_too: bool) -> Result<(), LabError> {
     for spark in Spark::BOTH {
         machine::remove(spark, identity_too).await?;
     }
-    registry::stop();
+    for name in ["hub", "registry"] {
+        daemon::stop(name);
+    }
     network::remove().await?;
     let _ = std::fs::remove_dir_all(state());
     Ok(())
