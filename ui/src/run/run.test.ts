@@ -1,0 +1,87 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+
+import { fakeHost, type FakeState } from '../host/fake';
+import { LOG_LINES, RunWatch } from './run.svelte';
+import { headline } from './words';
+
+beforeEach(() => {
+  vi.useFakeTimers();
+});
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+async function watched(state: FakeState, frozen = true) {
+  const host = fakeHost(state, { tickMs: 10, frozen });
+  await vi.advanceTimersByTimeAsync(1000);
+  const runs = await host.listRuns();
+  const watch = new RunWatch(host, runs[0]?.id ?? '');
+  await watch.open();
+  return watch;
+}
+
+describe('a run that is watched', () => {
+  it('shows the step that goes on, and how far each machine is', async () => {
+    const watch = await watched('running');
+    expect(watch.live).toBe(true);
+    expect(watch.current?.plan.id).toBe('weights');
+    expect(watch.progress.get('weights')?.map((p) => p.machine)).toEqual([
+      'spark-5c2d',
+      'spark-bd26',
+    ]);
+    expect(headline(watch)).toBe('Step 5 of 10: model weights');
+  });
+
+  it('hears it to its end', async () => {
+    const watch = await watched('running', false);
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(watch.live).toBe(false);
+    expect(watch.state.outcome).toBe('completed');
+    expect(watch.steps.every((s) => s.place === 'done')).toBe(true);
+  });
+
+  it('stops where it failed, and goes on when told to', async () => {
+    const watch = await watched('failed');
+    expect(watch.current).toMatchObject({ plan: { id: 'weights' }, place: 'stopped' });
+    expect(watch.current?.state.problem?.code).toBe('disk-too-small');
+    await watch.resume();
+    await vi.advanceTimersByTimeAsync(20_000);
+    expect(watch.state.outcome).toBe('completed');
+  });
+
+  it('says at once that it was asked to cancel, and ends so', async () => {
+    const watch = await watched('running', false);
+    await watch.cancel();
+    expect(watch.cancelling).toBe(true);
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(watch.state.outcome).toBe('cancelled');
+    expect(watch.cancelling).toBe(false);
+  });
+
+  it('takes everything back, last step first', async () => {
+    const watch = await watched('cancelled');
+    expect(watch.undoable[0]?.plan.id).toBe('weights');
+    await watch.undo();
+    await vi.advanceTimersByTimeAsync(5000);
+    expect(watch.state.outcome).toBe('undone');
+    expect(watch.undoable).toEqual([]);
+    expect(headline(watch)).toBe('Everything is as it was before.');
+  });
+
+  it('tells an interrupted run from one that goes on', async () => {
+    const watch = await watched('interrupted');
+    expect(watch.live).toBe(false);
+    expect(headline(watch)).toBe('It was interrupted at step 5 of 10: model weights');
+  });
+
+  it('keeps a bounded log', async () => {
+    const host = fakeHost('running', { frozen: true, tickMs: 10 });
+    await vi.advanceTimersByTimeAsync(100);
+    host.stepLog = async () => Array.from({ length: LOG_LINES + 50 }, (_, i) => `line ${i}`);
+    const watch = new RunWatch(host, 'run-1');
+    await watch.open();
+    await watch.readLog('weights');
+    expect(watch.logs.get('weights')).toHaveLength(LOG_LINES);
+    expect(watch.logs.get('weights')?.at(-1)).toBe(`line ${LOG_LINES + 49}`);
+  });
+});

@@ -1,0 +1,131 @@
+// Takes a picture of every screen in every state of the fake host, light and dark, large and small, and runs axe
+// on each. Usage: node tools/shots.mjs <folder> [name filter]; needs Chromium (CHROMIUM=/usr/bin/chromium).
+import { mkdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+
+import { chromium } from 'playwright-core';
+import { createServer } from 'vite';
+
+const [folder = 'shots', only = ''] = process.argv.slice(2);
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+const press = (name) => async (page) => page.getByRole('button', { name }).click();
+
+const SCENES = [
+  { name: 'first-start', fake: 'empty' },
+  {
+    name: 'host-keys',
+    fake: 'empty',
+    act: async (page) => {
+      await page.getByLabel('Address of the first Spark').fill('spark-5c2d');
+      await page.getByLabel('Address of the second Spark').fill('spark-bd26');
+      await page.getByLabel('Password', { exact: true }).fill('secret');
+      await page.getByRole('button', { name: 'Read both host keys' }).click();
+      await page.getByRole('button', { name: 'Accept and add both' }).waitFor();
+    },
+  },
+  {
+    name: 'add-problem',
+    fake: 'empty',
+    act: async (page) => {
+      await page.getByLabel('Address of the first Spark').fill('spark-5c2d');
+      await page.getByLabel('Address of the second Spark').fill('nowhere');
+      await page.getByRole('button', { name: 'Read both host keys' }).click();
+      await page.getByRole('alert').first().waitFor();
+    },
+  },
+  { name: 'plan-one', fake: 'one' },
+  { name: 'plan', fake: 'pair' },
+  {
+    name: 'plan-choices',
+    fake: 'pair',
+    act: async (page) => {
+      await page.getByText('Choices', { exact: true }).click();
+      await page.getByLabel('Port where both meet').fill('8000');
+      await page.getByRole('alert').first().waitFor();
+    },
+  },
+  {
+    name: 'run',
+    fake: 'running',
+    act: async (page) =>
+      page.getByRole('button', { name: 'Log and commands of Model weights' }).click(),
+  },
+  { name: 'run-loading', fake: 'loading' },
+  { name: 'run-failed', fake: 'failed' },
+  { name: 'run-password', fake: 'password' },
+  { name: 'run-cancelled', fake: 'cancelled' },
+  { name: 'run-interrupted', fake: 'interrupted' },
+  { name: 'undo', fake: 'failed', act: press('Undo') },
+  { name: 'finished', fake: 'serving' },
+  { name: 'machines', fake: 'pair', screen: 'pair' },
+  { name: 'machines-unreachable', fake: 'unreachable', screen: 'pair' },
+  { name: 'machines-password', fake: 'password', screen: 'pair' },
+  { name: 'bench', fake: 'serving', screen: 'bench' },
+  { name: 'chat', fake: 'serving', screen: 'chat' },
+  { name: 'runs', fake: 'serving', screen: 'runs' },
+  { name: 'settings', fake: 'rehearsal', screen: 'settings' },
+  { name: 'rehearsal', fake: 'rehearsal-running' },
+  { name: 'palette', fake: 'serving', act: async (page) => page.keyboard.press('Control+k') },
+];
+
+const LOOKS = [
+  { theme: 'light', width: 1280, height: 800 },
+  { theme: 'dark', width: 1280, height: 800 },
+  { theme: 'light', width: 1024, height: 700 },
+];
+
+mkdirSync(folder, { recursive: true });
+const server = await createServer({ server: { port: 0, strictPort: false }, logLevel: 'error' });
+await server.listen();
+const base = server.resolvedUrls.local[0];
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+});
+let faults = 0;
+for (const look of LOOKS) {
+  const page = await browser.newPage({ viewport: { width: look.width, height: look.height } });
+  page.on('pageerror', (error) => {
+    faults += 1;
+    console.log(`  error on the page: ${error.message}`);
+  });
+  for (const scene of SCENES.filter((s) => s.name.includes(only))) {
+    const query = new URLSearchParams({
+      fake: scene.fake,
+      theme: look.theme,
+      screen: scene.screen ?? 'setup',
+      tick: '5',
+      frozen: '',
+    });
+    await page.goto(`${base}?${query}`);
+    await page.locator('h1').waitFor();
+    await page.evaluate(() => document.fonts.ready);
+    await page.waitForTimeout(350);
+    if (scene.act) await scene.act(page);
+    await page.waitForTimeout(150);
+    const name = `${scene.name}-${look.theme}-${look.width}`;
+    await page.screenshot({ path: join(folder, `${name}.png`) });
+    const wide = await page.evaluate(
+      () =>
+        [...document.querySelectorAll('main, main *')].filter(
+          (e) => e.getBoundingClientRect().right > innerWidth + 1,
+        ).length,
+    );
+    await page.evaluate(axe);
+    const found = await page.evaluate(() => window.axe.run());
+    for (const violation of found.violations) {
+      faults += 1;
+      console.log(`  ${violation.id}: ${violation.help}`);
+      for (const node of violation.nodes.slice(0, 4))
+        console.log(`    ${node.target.join(' ')}  ${node.any[0]?.message ?? ''}`);
+    }
+    if (wide > 0) faults += 1;
+    console.log(`${name}${wide > 0 ? `  ${wide} elements are cut at the right` : ''}`);
+  }
+  await page.close();
+}
+await browser.close();
+await server.close();
+console.log(faults === 0 ? 'clean' : `${faults} faults`);
+process.exitCode = faults === 0 ? 0 : 1;
