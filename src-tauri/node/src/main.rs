@@ -1,1 +1,95 @@
-fn main() {}
+//! The command line of the program on a Spark; see [`tandem_domain::node`] for the conversation.
+
+use std::io::{Read, Write};
+use std::process::ExitCode;
+
+use serde::Serialize;
+use tandem_domain::node::{NodeRequest, NodeWork};
+use tandem_domain::problem::{Code, Problem};
+use tandem_node::{facts, graft, job, version};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match answer(&arguments) {
+        Ok(code) => code,
+        Err(problem) => {
+            // One line that the app can read, and words for a person at a terminal.
+            print(&serde_json::json!({"event": "failed", "problem": problem}));
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["version"] => print(&version()),
+        ["facts"] => print(&facts::gather()),
+        ["start", kind, "--job", name] => {
+            let request = request(Some(kind))?;
+            print(&job::start(name, &request, job::Launcher::Any)?);
+        }
+        ["follow", "--job", name] => job::follow(name, 0, &mut std::io::stdout())?,
+        ["follow", "--job", name, "--after", after] => {
+            job::follow(name, number(after)?, &mut std::io::stdout())?;
+        }
+        ["cancel", "--job", name] => print(&job::cancel(name)?),
+        ["undo", "--job", name] => print(&job::undo(name)?),
+        ["grafted"] => match request(Some("graft"))?.work {
+            NodeWork::Graft(request) => print(&graft::look(&request)?),
+            _ => return Err(usage()),
+        },
+        ["run", kind] => {
+            if !job::foreground(request(Some(kind))?)? {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+        // Started by `start`, not by a person.
+        ["work", "--job", name] => job::work(name, None)?,
+        ["work", "--job", name, "--token-file", path] => {
+            job::work(name, Some(std::path::Path::new(path)))?;
+        }
+        _ => return Err(usage()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn usage() -> Problem {
+    Problem::new(Code::BadInput, "The node program was not understood.").cause(
+        "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
+         cancel --job NAME, undo --job NAME, grafted, run KIND. Kinds are fetch, graft, verify.",
+    )
+}
+
+fn number(text: &str) -> Result<u64, Problem> {
+    text.parse().map_err(|_| usage())
+}
+
+/// Reads a request from stdin; its kind may be left to the command line.
+fn request(kind: Option<&str>) -> Result<NodeRequest, Problem> {
+    let bad = |why: String| Problem::new(Code::BadInput, "The request cannot be read.").cause(why);
+    let mut text = String::new();
+    std::io::stdin()
+        .take(1 << 20)
+        .read_to_string(&mut text)
+        .map_err(|e| bad(e.to_string()))?;
+    let mut value: serde_json::Value =
+        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    if let (Some(kind), Some(map)) = (kind, value.as_object_mut()) {
+        let given = map.entry("kind").or_insert_with(|| kind.into());
+        if given != kind {
+            return Err(bad(format!(
+                "It is of kind {given}, and {kind} was asked for."
+            )));
+        }
+    }
+    serde_json::from_value(value).map_err(|e| bad(e.to_string()))
+}
+
+fn print(value: &impl Serialize) {
+    let mut text = serde_json::to_vec(value).unwrap_or_default();
+    text.push(b'\n');
+    // Nobody listening is no failure of what was done.
+    let _ = std::io::stdout().write_all(&text);
+}

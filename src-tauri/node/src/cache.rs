@@ -1,0 +1,188 @@
+//! The layout of the Hugging Face cache.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use tandem_domain::problem::{Code, Problem};
+
+/// A Hugging Face home.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    home: PathBuf,
+}
+
+impl Cache {
+    /// The home that a request names, else `$HF_HOME`, else `~/.cache/huggingface`.
+    pub fn find(asked: Option<&str>) -> Result<Self, Problem> {
+        let home = user_home();
+        let from_env = std::env::var("HF_HOME").ok().filter(|v| !v.is_empty());
+        let path = match asked.map(str::to_owned).or(from_env) {
+            Some(text) => match (text.strip_prefix('~'), &home) {
+                (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
+                    home.join(rest.trim_start_matches('/'))
+                }
+                _ => PathBuf::from(text),
+            },
+            None => home
+                .as_ref()
+                .map(|h| h.join(".cache/huggingface"))
+                .unwrap_or_default(),
+        };
+        if path.is_absolute() {
+            Ok(Self { home: path })
+        } else {
+            Err(Problem::new(
+                Code::BadInput,
+                "The Hugging Face home is not an absolute path.",
+            )
+            .cause(format!("It is given as “{}”.", path.display()))
+            .fix("Give a path that begins with / or ~."))
+        }
+    }
+
+    /// The home itself.
+    pub fn home(&self) -> &Path {
+        &self.home
+    }
+
+    /// Where repositories are.
+    pub fn hub(&self) -> PathBuf {
+        self.home.join("hub")
+    }
+
+    /// One repository.
+    pub fn repo(&self, repo: &str) -> PathBuf {
+        self.hub()
+            .join(format!("models--{}", repo.replace('/', "--")))
+    }
+
+    /// A blob.
+    pub fn blob(&self, repo: &str, etag: &str) -> PathBuf {
+        self.repo(repo).join("blobs").join(etag)
+    }
+
+    /// A snapshot.
+    pub fn snapshot(&self, repo: &str, commit: &str) -> PathBuf {
+        self.repo(repo).join("snapshots").join(commit)
+    }
+
+    /// A branch's or tag's reference.
+    pub fn reference(&self, repo: &str, name: &str) -> PathBuf {
+        self.repo(repo).join("refs").join(name)
+    }
+
+    /// The folder of the checkpoint that a graft makes beside a snapshot.
+    pub fn overlay(&self, repo: &str, commit: &str) -> PathBuf {
+        self.home
+            .join("tandem")
+            .join(repo.replace('/', "--"))
+            .join(format!("{commit}-mtp"))
+    }
+
+    /// Holds a repository for one job at a time. Given up when the value is dropped or the process
+    /// dies.
+    pub fn hold(&self, repo: &str) -> Result<std::fs::File, Problem> {
+        let folder = self
+            .hub()
+            .join(".locks")
+            .join(format!("models--{}", repo.replace('/', "--")));
+        let path = folder.join("tandem.lock");
+        let open = || -> io::Result<std::fs::File> {
+            std::fs::create_dir_all(&folder)?;
+            std::fs::OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+        };
+        let file =
+            open().map_err(|e| crate::disk::problem("opening the cache's lock", &path, &e))?;
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
+            |_| {
+                Problem::new(
+                    Code::Locked,
+                    format!("Another job works on {repo} on this machine."),
+                )
+                .cause("Two downloads of one repository would write the same files.")
+                .fix("Wait for the other job to end, or cancel it.")
+            },
+        )?;
+        Ok(file)
+    }
+}
+
+/// The user's home folder.
+pub fn user_home() -> Option<PathBuf> {
+    std::env::home_dir().filter(|p| p.is_absolute())
+}
+
+/// Whether a name of a repository is `owner/name`, or `name` alone as a few old ones are.
+pub fn check_repo(repo: &str) -> Result<(), Problem> {
+    let good = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with('.')
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+    };
+    let parts: Vec<&str> = repo.split('/').collect();
+    if parts.len() == 2 && parts.iter().all(|p| good(p)) && !repo.contains("--") {
+        return Ok(());
+    }
+    Err(
+        Problem::new(Code::BadInput, "The name of the repository cannot be used.")
+            .cause(format!("It is given as “{repo}”."))
+            .fix("Give it as owner/name."),
+    )
+}
+
+/// Whether a file of a listing stays inside the folder it is put in.
+pub fn is_inside(name: &str) -> bool {
+    !name.is_empty()
+        && !name.contains('\0')
+        && name
+            .split('/')
+            .all(|part| !part.is_empty() && part != "." && part != "..")
+}
+
+/// The relative target of a snapshot's link to a blob.
+pub fn link_target(name: &str, etag: &str) -> PathBuf {
+    let up = 2 + name.matches('/').count();
+    let mut path = PathBuf::new();
+    for _ in 0..up {
+        path.push("..");
+    }
+    path.push("blobs");
+    path.push(etag);
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_those_of_the_standard_cache() {
+        let cache = Cache::find(Some("/h")).unwrap();
+        assert_eq!(
+            cache.snapshot("o/n", "c"),
+            Path::new("/h/hub/models--o--n/snapshots/c")
+        );
+        assert_eq!(cache.overlay("o/n", "c"), Path::new("/h/tandem/o--n/c-mtp"));
+        assert_eq!(link_target("a", "e"), Path::new("../../blobs/e"));
+        assert_eq!(link_target("d/a", "e"), Path::new("../../../blobs/e"));
+        assert!(Cache::find(Some("relative")).is_err());
+    }
+
+    #[test]
+    fn names_that_would_leave_the_cache_are_refused() {
+        assert!(check_repo("stepfun-ai/Step-3.7-Flash").is_ok());
+        for bad in ["x", "../x/y", "a/..", "a/b/c", "/a", "a/", "a b/c"] {
+            assert!(check_repo(bad).is_err(), "{bad}");
+        }
+        assert!(is_inside("sub/config.json"));
+        for bad in ["../x", "/etc/passwd", "a//b", "a/../b", ""] {
+            assert!(!is_inside(bad), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Disks: free space, and failures of a file as a person reads them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use tandem_domain::problem::{Code, Problem, Retry, bytes};
+
+/// Free and all bytes of the disk that holds, or would hold, a path.
+pub fn space(path: &Path) -> Option<(u64, u64)> {
+    let there = nearest(path)?;
+    let stat = rustix::fs::statvfs(&there).ok()?;
+    Some((
+        stat.f_bavail.saturating_mul(stat.f_frsize),
+        stat.f_blocks.saturating_mul(stat.f_frsize),
+    ))
+}
+
+/// The path itself, or the closest folder above it that exists.
+fn nearest(path: &Path) -> Option<PathBuf> {
+    path.ancestors().find(|p| p.exists()).map(Path::to_path_buf)
+}
+
+/// A failure of a file or folder, in words.
+pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
+    let shown = path.display();
+    match Errno::from_io_error(error) {
+        Some(Errno::NOSPC | Errno::DQUOT) => Problem::new(
+            Code::DiskFull,
+            format!("The disk became full while {doing}."),
+        )
+        .cause(format!(
+            "There was no room left for {shown}{}.",
+            space(path).map_or(String::new(), |(free, all)| format!(
+                " ({} free of {})",
+                bytes(free),
+                bytes(all)
+            ))
+        ))
+        .fix("Make room on that disk, then go on: what has arrived is kept.")
+        .retry(Retry::Now),
+        Some(Errno::ACCESS | Errno::PERM) => Problem::new(
+            Code::MachineUnfit,
+            format!("The machine did not allow {doing}."),
+        )
+        .cause(format!("{shown} is closed to this user."))
+        .fix_with(
+            "Make the folder your own; files that a container wrote as root belong to root.",
+            format!("sudo chown -R \"$USER\" '{shown}'"),
+        ),
+        Some(Errno::ROFS) => Problem::new(
+            Code::MachineUnfit,
+            format!("The machine did not allow {doing}."),
+        )
+        .cause(format!("{shown} is on a disk that is read-only."))
+        .fix("Choose a Hugging Face home on a disk that can be written."),
+        _ => Problem::new(Code::Broken, format!("Something failed while {doing}."))
+            .cause(format!("{shown}: {error}")),
+    }
+}
+
+/// Refuses work for which the disk has no room.
+pub fn ask_for(need: u64, path: &Path) -> Result<(), Problem> {
+    let Some((free, _)) = space(path) else {
+        return Ok(());
+    };
+    if need <= free {
+        return Ok(());
+    }
+    Err(Problem::new(
+        Code::DiskTooSmall,
+        format!("The disk has no room for another {}.", bytes(need)),
+    )
+    .cause(format!(
+        "{} are needed and {} are free on the disk of {}.",
+        bytes(need),
+        bytes(free),
+        path.display()
+    ))
+    .fix(format!(
+        "Free {} there, or choose a Hugging Face home on another disk.",
+        bytes(need - free)
+    )))
+}

@@ -1,0 +1,121 @@
+//! Network interfaces by sysfs, with their addresses and RDMA devices.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tandem_domain::machine::Interface;
+
+use super::{parse, run};
+
+/// The vendor of ConnectX cards.
+const MELLANOX: &str = "0x15b3";
+
+/// All interfaces but loopback, in name order.
+pub(super) fn interfaces(class: &Path) -> Vec<Interface> {
+    let net = class.join("net");
+    let addresses = parse::ip_addresses(&run("ip", &["-j", "addr", "show"]).unwrap_or_default());
+    let rdma = rdma_devices(class);
+    let mut list: Vec<Interface> = names(&net)
+        .into_iter()
+        .filter(|name| name != "lo")
+        // Files such as `bonding_masters` lie among the interfaces.
+        .filter(|name| net.join(name).is_dir())
+        .map(|name| {
+            let here = net.join(&name);
+            // Reading a carrier or a speed fails while the interface is down; that means no.
+            let read = |file: &str| {
+                std::fs::read_to_string(here.join(file))
+                    .ok()
+                    .map(|t| t.trim().to_owned())
+                    .filter(|t| !t.is_empty())
+            };
+            let by_name = parse::fabric_port(&name);
+            Interface {
+                port: read("phys_port_name").or_else(|| by_name.clone()),
+                fabric: by_name.is_some() || read("device/vendor").as_deref() == Some(MELLANOX),
+                carrier: read("carrier").as_deref() == Some("1"),
+                speed: read("speed")
+                    .and_then(|s| s.parse::<i64>().ok())
+                    .and_then(|s| u32::try_from(s).ok())
+                    .filter(|s| *s > 0 && *s != u32::MAX),
+                mtu: read("mtu").and_then(|m| m.parse().ok()).unwrap_or(0),
+                mac: read("address").unwrap_or_default(),
+                ipv4: addresses
+                    .iter()
+                    .find(|a| a.name == name)
+                    .map(|a| a.ipv4.clone())
+                    .unwrap_or_default(),
+                rdma: rdma.get(&name).cloned(),
+                name,
+            }
+        })
+        .collect();
+    list.sort_by(|a, b| a.name.cmp(&b.name));
+    list
+}
+
+/// Interface to RDMA device, by sysfs or, where the kernel shows none there, by the vendor's tool.
+fn rdma_devices(class: &Path) -> BTreeMap<String, String> {
+    let devices = class.join("infiniband");
+    let mut map = BTreeMap::new();
+    for device in names(&devices) {
+        for interface in names(&devices.join(&device).join("device/net")) {
+            map.insert(interface, device.clone());
+        }
+    }
+    if map.is_empty() {
+        let said = run("ibdev2netdev", &[]).unwrap_or_default();
+        for (device, interface) in parse::ibdev2netdev(&said) {
+            map.insert(interface, device);
+        }
+    }
+    map
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    std::fs::read_dir(folder)
+        .map(|list| {
+            list.flatten()
+                .map(|e| e.file_name().to_string_lossy().into_owned())
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cabled_port_in_sysfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        // As the samples of a cabled port show the tree.
+        put("net/enp1s0f1np1/phys_port_name", "p1\n");
+        put("net/enp1s0f1np1/carrier", "1\n");
+        put("net/enp1s0f1np1/speed", "200000\n");
+        put("net/enp1s0f1np1/mtu", "9000\n");
+        put("net/enp1s0f1np1/address", "4c:bb:47:2f:fb:99\n");
+        put("net/enp1s0f0np0/speed", "-1\n");
+        put("net/enp1s0f0np0/mtu", "1500\n");
+        put("net/lo/mtu", "65536\n");
+        put("net/bonding_masters", "");
+        put("infiniband/rocep1s0f1/device/net/enp1s0f1np1/mtu", "9000\n");
+        let list = interfaces(dir.path());
+        let names: Vec<&str> = list.iter().map(|i| i.name.as_str()).collect();
+        assert_eq!(names, ["enp1s0f0np0", "enp1s0f1np1"]);
+        let cabled = &list[1];
+        assert!(cabled.fabric && cabled.carrier);
+        assert_eq!(cabled.speed, Some(200_000));
+        assert_eq!(cabled.rdma.as_deref(), Some("rocep1s0f1"));
+        assert_eq!(cabled.port.as_deref(), Some("p1"));
+        let down = &list[0];
+        assert!(down.fabric && !down.carrier);
+        assert_eq!(down.speed, None, "-1 is no speed");
+        assert_eq!(down.port.as_deref(), Some("p0"), "by its name");
+    }
+}

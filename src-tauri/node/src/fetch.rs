@@ -1,0 +1,389 @@
+//! Brings a revision into the Hugging Face cache, as `huggingface_hub` would leave it.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tandem_domain::node::{FetchReceipt, FetchRequest};
+use tandem_domain::problem::{Problem, bytes};
+use tandem_domain::secret::Secret;
+use tokio_util::sync::CancellationToken;
+
+use crate::cache::{Cache, check_repo, link_target};
+use crate::digest::{Hasher, read_through};
+use crate::disk;
+use crate::hub::{Hub, Remote, Source};
+use crate::made::{Made, relative};
+use crate::transfer::{self, Meter, Piece, Reporter, Target, Transfer, Verdict};
+use crate::work::{Context, Stop};
+
+/// Ending of an unfinished blob, which no other program looks at.
+pub const PARTIAL: &str = "tandem-partial";
+/// Ending of the notes beside it.
+pub const NOTES: &str = "tandem-notes";
+
+/// Carries a fetch out.
+pub async fn fetch(
+    request: &FetchRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<FetchReceipt, Stop> {
+    check_repo(&request.repo)?;
+    let cache = Cache::find(request.hf_home.as_deref())?;
+    let meter = Meter::new("Asking the Hub what the revision holds");
+    let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
+    let hub = Arc::new(Hub::new(
+        &request.endpoint,
+        token,
+        context.settings.patience,
+        context.cancel.clone(),
+    )?);
+    let listing = hub.revision(&request.repo, &request.revision).await?;
+    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
+    let total: u64 = files.values().map(|f| f.size).sum();
+
+    let repo = cache.repo(&request.repo);
+    let folder = |path: &Path| {
+        context
+            .made
+            .folder(cache.home(), path)
+            .map_err(|e| disk::problem("making a folder of the cache", path, &e))
+    };
+    folder(&repo.join("blobs"))?;
+    folder(&repo.join("refs"))?;
+    folder(&cache.snapshot(&request.repo, &listing.commit))?;
+    folder(&cache.hub().join(".locks"))?;
+    folder(
+        &cache
+            .hub()
+            .join(".locks")
+            .join(repo.file_name().unwrap_or_default()),
+    )?;
+    note(context, "hub/.locks", &repo, "tandem.lock")?;
+    let _held = cache.hold(&request.repo)?;
+
+    let mut plan = Plan::look(&cache, &request.repo, &files, context)?;
+    disk::ask_for(plan.missing, &repo)?;
+    meter.set(total.saturating_sub(plan.missing), total);
+    if plan.missing > 0 {
+        context.lines.note(format!(
+            "{} of {} are to be fetched for {} files.",
+            bytes(plan.missing),
+            bytes(total),
+            plan.wanted.len()
+        ));
+    }
+    let wanted = std::mem::take(&mut plan.wanted);
+    let pieces = pieces(&request.repo, &listing.commit, &wanted, &files);
+    let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
+    let mut tries = vec![0_u8; wanted.len()];
+    meter.doing("Fetching");
+    transfer::run(
+        Transfer {
+            hub,
+            pieces,
+            targets,
+            connections: request.connections,
+            meter: Arc::clone(&meter),
+            fetched: Arc::clone(&context.fetched),
+            patience: context.settings.transfer_patience,
+            cancel: context.cancel.clone(),
+        },
+        async |index| {
+            let one = &wanted[index];
+            meter.doing(format!("Checking {}", one.name));
+            let verdict = finish(one, &request.repo, &mut tries[index], context).await;
+            meter.doing("Fetching");
+            verdict
+        },
+    )
+    .await?;
+
+    meter.doing("Linking the snapshot");
+    for (name, remote) in &files {
+        link(
+            &cache,
+            &request.repo,
+            &listing.commit,
+            name,
+            remote,
+            context,
+        )?;
+    }
+    if request.revision != listing.commit {
+        refer(
+            &cache,
+            &request.repo,
+            &request.revision,
+            &listing.commit,
+            &context.made,
+        )?;
+    }
+    Ok(FetchReceipt {
+        snapshot: cache
+            .snapshot(&request.repo, &listing.commit)
+            .to_string_lossy()
+            .into_owned(),
+        commit: listing.commit,
+        files: files.len() as u32,
+        bytes: total,
+        fetched: context.fetched.total(),
+        made: context.made.entries(),
+    })
+}
+
+fn note(context: &Context, folder: &str, repo: &Path, file: &str) -> Result<(), Problem> {
+    let name = repo.file_name().unwrap_or_default().to_string_lossy();
+    let entry = format!("{folder}/{name}/{file}");
+    context
+        .made
+        .note(entry)
+        .map_err(|e| disk::problem("noting what is made", repo, &e))
+}
+
+/// Asks for size and hash of every file.
+pub async fn heads(
+    hub: &Hub,
+    repo: &str,
+    commit: &str,
+    files: &[String],
+) -> Result<BTreeMap<String, Remote>, Stop> {
+    stream::iter(files)
+        .map(|name| async move { Ok((name.clone(), hub.head(repo, commit, name).await?)) })
+        .buffer_unordered(6)
+        .try_collect()
+        .await
+}
+
+/// A blob that is not in the cache yet.
+struct Wanted {
+    /// One of the files that it is.
+    name: String,
+    etag: String,
+    size: u64,
+    blob: PathBuf,
+    notes: PathBuf,
+    target: Arc<Target>,
+}
+
+struct Plan {
+    wanted: Vec<Wanted>,
+    missing: u64,
+}
+
+impl Plan {
+    fn look(
+        cache: &Cache,
+        repo: &str,
+        files: &BTreeMap<String, Remote>,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let mut plan = Self {
+            wanted: Vec::new(),
+            missing: 0,
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, remote) in files {
+            if !seen.insert(remote.etag.clone()) {
+                continue;
+            }
+            let blob = cache.blob(repo, &remote.etag);
+            // Follows a link into the store that newer versions of huggingface_hub share.
+            if std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == remote.size) {
+                continue;
+            }
+            let partial = with_ending(&blob, PARTIAL);
+            let notes = with_ending(&blob, NOTES);
+            let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
+            for path in [&blob, &partial, &notes] {
+                context
+                    .made
+                    .note(relative(cache.home(), path))
+                    .map_err(failed)?;
+            }
+            let target = Target::open(&partial, &notes, remote.size, false).map_err(failed)?;
+            plan.missing += remote.size - target.within(0, remote.size);
+            plan.wanted.push(Wanted {
+                name: name.clone(),
+                etag: remote.etag.clone(),
+                size: remote.size,
+                blob,
+                notes,
+                target: Arc::new(target),
+            });
+        }
+        // Small files first: what can be refused is refused before hours of shards.
+        plan.wanted.sort_by_key(|w| w.size > (64 << 20));
+        Ok(plan)
+    }
+}
+
+fn pieces(
+    repo: &str,
+    commit: &str,
+    wanted: &[Wanted],
+    files: &BTreeMap<String, Remote>,
+) -> Vec<Piece> {
+    wanted
+        .iter()
+        .enumerate()
+        .filter_map(|(index, one)| {
+            let remote = files.get(&one.name)?.clone();
+            Some(Piece {
+                source: Source::new(repo, commit, &one.name, remote),
+                at: 0,
+                target: index,
+                to: 0,
+                len: one.size,
+            })
+        })
+        .collect()
+}
+
+/// Checks a whole blob against its name and puts it in its place.
+async fn finish(
+    one: &Wanted,
+    repo: &str,
+    tries: &mut u8,
+    context: &Context,
+) -> Result<Verdict, Stop> {
+    let target = Arc::clone(&one.target);
+    let (etag, size, cancel) = (one.etag.clone(), one.size, context.cancel.clone());
+    let found = tokio::task::spawn_blocking(move || hash(target.file(), &etag, size, &cancel))
+        .await
+        .unwrap_or_else(|e| Err(io::Error::other(e)))
+        .map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?;
+    if context.cancel.is_cancelled() {
+        return Err(Stop::Cancelled);
+    }
+    if let Some(found) = found.filter(|f| *f != one.etag) {
+        *tries += 1;
+        if *tries < 2 {
+            context.lines.note(format!(
+                "{} arrived with another hash than the Hub announced; it is fetched once more.",
+                one.name
+            ));
+            return Ok(Verdict::Again);
+        }
+        // Bytes that are known to be wrong are not kept for a resume.
+        one.target
+            .forget()
+            .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
+        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found).into());
+    }
+    let place = || -> io::Result<()> {
+        one.target.file().set_len(one.size)?;
+        one.target.file().sync_all()?;
+        std::fs::rename(&one.target.path, &one.blob)?;
+        std::fs::remove_file(&one.notes)?;
+        sync_folder(&one.blob)
+    };
+    place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
+    Ok(Verdict::Good)
+}
+
+/// The hash of a file in the kind that its etag is of, `None` where that is unknown.
+pub fn hash(
+    file: &File,
+    etag: &str,
+    size: u64,
+    cancel: &CancellationToken,
+) -> io::Result<Option<String>> {
+    let Some(mut hasher) = Hasher::of_etag(etag, size) else {
+        return Ok(None);
+    };
+    read_through(file, |_, bytes| {
+        hasher.update(bytes);
+        !cancel.is_cancelled()
+    })?;
+    Ok(Some(hasher.hex()))
+}
+
+/// Makes a rename in a folder survive a loss of power.
+pub fn sync_folder(file: &Path) -> io::Result<()> {
+    match file.parent() {
+        Some(folder) => File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn with_ending(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.file_name().unwrap_or_default().to_os_string();
+    name.push(".");
+    name.push(ending);
+    path.with_file_name(name)
+}
+
+fn link(
+    cache: &Cache,
+    repo: &str,
+    commit: &str,
+    name: &str,
+    remote: &Remote,
+    context: &Context,
+) -> Result<(), Problem> {
+    let path = cache.snapshot(repo, commit).join(name);
+    let target = link_target(name, &remote.etag);
+    let failed = |e: io::Error| disk::problem("linking a file into the snapshot", &path, &e);
+    if let Some(folder) = path.parent() {
+        context.made.folder(cache.home(), folder).map_err(failed)?;
+    }
+    match std::fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_symlink() => {
+            let resolves =
+                std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == remote.size);
+            let names_it =
+                std::fs::read_link(&path).is_ok_and(|t| t.file_name() == target.file_name());
+            if resolves && names_it {
+                return Ok(());
+            }
+        }
+        Ok(_) => {
+            // Somebody put a file of their own there. It is theirs.
+            context.lines.note(format!(
+                "{name} in the snapshot is a file of its own and not the cache's; it was left as it is."
+            ));
+            return Ok(());
+        }
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            context
+                .made
+                .note(relative(cache.home(), &path))
+                .map_err(failed)?;
+        }
+        Err(e) => return Err(failed(e)),
+    }
+    let beside = with_ending(&path, "tandem-new");
+    let _ = std::fs::remove_file(&beside);
+    std::os::unix::fs::symlink(&target, &beside).map_err(failed)?;
+    std::fs::rename(&beside, &path).map_err(failed)
+}
+
+fn refer(cache: &Cache, repo: &str, name: &str, commit: &str, made: &Made) -> Result<(), Problem> {
+    let path = cache.reference(repo, name);
+    let failed = |e: io::Error| disk::problem("writing the branch's reference", &path, &e);
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text.trim().to_owned()),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(failed(e)),
+    };
+    if before.as_deref() == Some(commit) {
+        return Ok(());
+    }
+    let entry = relative(cache.home(), &path);
+    let own = made.entries().contains(&entry);
+    match before {
+        Some(before) if !own => made.note(format!("{entry}={before}")).map_err(failed)?,
+        Some(_) => {}
+        None => made.note(entry).map_err(failed)?,
+    }
+    if let Some(folder) = path.parent() {
+        made.folder(cache.home(), folder).map_err(failed)?;
+    }
+    let beside = with_ending(&path, "tandem-new");
+    std::fs::write(&beside, commit).map_err(failed)?;
+    std::fs::rename(&beside, &path).map_err(failed)
+}

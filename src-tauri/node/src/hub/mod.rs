@@ -1,0 +1,267 @@
+//! The Hugging Face Hub as a downloader needs it: what a revision holds, where a file's bytes are,
+//! and the bytes of a range.
+//!
+//! The listing is asked through `hf-hub`. Metadata and bytes are asked by ourselves, because that
+//! crate follows a redirect to the storage when asked for metadata, and neither resumes nor checks.
+
+mod error;
+mod remote;
+
+use std::time::{Duration, Instant};
+
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
+use reqwest::{Client, Url};
+use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::secret::Secret;
+use tokio_util::sync::CancellationToken;
+
+use crate::work::Stop;
+
+pub use error::Fault;
+pub(crate) use remote::{Body, no_ranges};
+pub use remote::{Remote, Source};
+
+/// The commit and file names of a revision.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// The commit that the revision means.
+    pub commit: String,
+    /// Names of its files.
+    pub files: Vec<String>,
+}
+
+/// A connection to a Hub.
+pub struct Hub {
+    endpoint: Url,
+    token: Option<Secret>,
+    client: Client,
+    listing: hf_hub::HFClient,
+    patience: Duration,
+    cancel: CancellationToken,
+}
+
+/// What was asked for, to be named in a problem.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    /// The repository.
+    pub repo: &'a str,
+    /// The revision or commit.
+    pub revision: &'a str,
+    /// The file, where it is about one.
+    pub file: Option<&'a str>,
+}
+
+impl Hub {
+    /// Makes the connection's client; nothing is sent yet.
+    pub fn new(
+        endpoint: &str,
+        token: Option<Secret>,
+        patience: Duration,
+        cancel: CancellationToken,
+    ) -> Result<Self, Problem> {
+        let url = Url::parse(endpoint)
+            .ok()
+            .filter(|u| matches!(u.scheme(), "http" | "https") && u.host().is_some())
+            .ok_or_else(|| {
+                Problem::new(Code::BadInput, "The Hub's address cannot be used.")
+                    .cause(format!("It is given as “{endpoint}”."))
+                    .fix("Give an address such as https://huggingface.co.")
+            })?;
+        let token = token.filter(|t| !t.is_empty());
+        let unusable = |e: &dyn std::fmt::Display| {
+            Problem::new(Code::HubUnreachable, "The Hub cannot be asked from here.")
+                .cause(format!("The HTTPS client did not start: {e}."))
+                .fix_with(
+                    "Install the root certificates.",
+                    "sudo apt-get install ca-certificates",
+                )
+        };
+        // One stream per connection: a second stream on the same one would share its speed.
+        let builder = || {
+            Client::builder()
+                .http1_only()
+                .connect_timeout(Duration::from_secs(10))
+                .read_timeout(Duration::from_secs(30))
+                .user_agent(concat!("tandem-node/", env!("CARGO_PKG_VERSION")))
+        };
+        let client = builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|e| unusable(&e))?;
+        // Without a token hf-hub would look for one in the environment and the home folder, and send
+        // it to whatever address is asked. A token that cannot stand in a header is left out.
+        let listing = hf_hub::HFClient::builder()
+            .endpoint(endpoint)
+            .token(token.as_ref().map_or("\n", Secret::reveal))
+            .client(builder().build().map_err(|e| unusable(&e))?)
+            .cache_enabled(false)
+            .retry_max_attempts(1)
+            .build()
+            .map_err(|e| unusable(&e))?;
+        Ok(Self {
+            endpoint: url,
+            token,
+            client,
+            listing,
+            patience,
+            cancel,
+        })
+    }
+
+    /// Whether questions carry a token.
+    pub fn has_token(&self) -> bool {
+        self.token.is_some()
+    }
+
+    /// Asks what a revision holds.
+    pub async fn revision(&self, repo: &str, revision: &str) -> Result<Listing, Stop> {
+        let asked = Asked {
+            repo,
+            revision,
+            file: None,
+        };
+        let (owner, name) = hf_hub::split_id(repo);
+        let info = self
+            .patiently(asked, || async {
+                self.listing
+                    .model(owner, name)
+                    .info()
+                    .revision(revision)
+                    .send()
+                    .await
+                    .map_err(|e| error::of_listing(&e, asked, self.has_token()))
+            })
+            .await?;
+        let (Some(commit), Some(siblings)) = (info.sha, info.siblings) else {
+            return Err(Problem::new(
+                Code::HubUnreachable,
+                format!("What the Hub says about {repo} cannot be used."),
+            )
+            .cause("The answer names no commit or no files.")
+            .fix("Check the Hub's address.")
+            .into());
+        };
+        let mut files: Vec<String> = siblings.into_iter().map(|s| s.rfilename).collect();
+        files.sort();
+        if let Some(bad) = files.iter().find(|f| !crate::cache::is_inside(f)) {
+            return Err(Problem::new(
+                Code::HubUnreachable,
+                format!("The listing of {repo} cannot be used."),
+            )
+            .cause(format!(
+                "It has a file named “{bad}”, which would be written outside of its folder."
+            ))
+            .into());
+        }
+        let plain = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
+        if !plain {
+            return Err(Problem::new(
+                Code::HubUnreachable,
+                format!("What the Hub says about {repo} cannot be used."),
+            )
+            .cause(format!("“{commit}” is not a commit."))
+            .into());
+        }
+        Ok(Listing { commit, files })
+    }
+
+    /// Sends a GET for a range, or for everything. The token goes to the Hub itself and to nobody
+    /// else: a storage's address carries its own signature.
+    pub(crate) async fn get(
+        &self,
+        url: &Url,
+        range: Option<(u64, u64)>,
+    ) -> Result<reqwest::Response, Fault> {
+        let mut request = self
+            .client
+            .get(url.clone())
+            .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some((from, to)) = range {
+            request = request.header("Range", format!("bytes={from}-{}", to - 1));
+        }
+        self.authorised(request, url)
+            .send()
+            .await
+            .map_err(|e| Fault::of_transport(&e))
+    }
+
+    fn authorised(&self, request: reqwest::RequestBuilder, url: &Url) -> reqwest::RequestBuilder {
+        match &self.token {
+            Some(token) if url.origin() == self.endpoint.origin() => {
+                request.bearer_auth(token.reveal())
+            }
+            _ => request,
+        }
+    }
+
+    /// Repeats a question while its fault is one that passes and patience lasts.
+    pub(crate) async fn patiently<T, F>(
+        &self,
+        asked: Asked<'_>,
+        mut question: impl FnMut() -> F,
+    ) -> Result<T, Stop>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let started = Instant::now();
+        let mut attempt = 0;
+        loop {
+            let answer = tokio::select! {
+                () = self.cancel.cancelled() => return Err(Stop::Cancelled),
+                answer = question() => answer,
+            };
+            match answer {
+                Ok(value) => return Ok(value),
+                Err(Fault::Fatal(problem)) => return Err(Stop::Problem(problem)),
+                Err(Fault::Expired { why })
+                | Err(Fault::Again {
+                    why, after: None, ..
+                }) if started.elapsed() >= self.patience => {
+                    return Err(gave_up(asked, &why, None).into());
+                }
+                Err(Fault::Again {
+                    why,
+                    after: Some(after),
+                }) if started.elapsed() + after > self.patience => {
+                    return Err(gave_up(asked, &why, Some(after)).into());
+                }
+                Err(Fault::Again { after, .. }) => {
+                    self.pause(after.unwrap_or_else(|| backoff(attempt)))
+                        .await?;
+                }
+                Err(Fault::Expired { .. }) => self.pause(backoff(attempt)).await?,
+            }
+            attempt += 1;
+        }
+    }
+
+    async fn pause(&self, time: Duration) -> Result<(), Stop> {
+        tokio::select! {
+            () = self.cancel.cancelled() => Err(Stop::Cancelled),
+            () = tokio::time::sleep(time) => Ok(()),
+        }
+    }
+}
+
+/// The pause before another attempt: doubling, at most half a minute.
+pub(crate) fn backoff(attempt: u32) -> Duration {
+    Duration::from_millis(250 << attempt.min(7)).min(Duration::from_secs(30))
+}
+
+/// The Hub stayed silent or busy for longer than is waited.
+pub(crate) fn gave_up(asked: Asked<'_>, why: &str, after: Option<Duration>) -> Problem {
+    let about = match asked.file {
+        Some(file) => format!("{file} of {}", asked.repo),
+        None => asked.repo.to_owned(),
+    };
+    match after {
+        Some(after) => Problem::new(Code::HubBusy, "The Hub asks to wait.")
+            .cause(format!("Asked for {about}: {why}."))
+            .fix(format!("Go on in {} seconds.", after.as_secs().max(1)))
+            .retry(Retry::After(after.as_secs().clamp(1, 86_400) as u32)),
+        None => Problem::new(Code::HubUnreachable, "The Hub does not answer.")
+            .cause(format!("Asked for {about}: {why}."))
+            .fix("Check that this machine reaches the internet, then go on; what has arrived is kept.")
+            .retry(Retry::Now),
+    }
+}

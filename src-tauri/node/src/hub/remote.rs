@@ -1,0 +1,348 @@
+//! One file on the Hub: its size and hash by HEAD, and its bytes by GET.
+
+use std::sync::Arc;
+
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Response, StatusCode, Url};
+use tandem_domain::problem::{Code, Problem};
+use tokio::sync::Mutex;
+
+use super::error::retry_after;
+use super::{Asked, Fault, Hub};
+use crate::digest::Hasher;
+use crate::work::Stop;
+
+/// What a HEAD says about a file.
+#[derive(Debug, Clone)]
+pub struct Remote {
+    /// Bytes.
+    pub size: u64,
+    /// Its name as a blob: sha256 of an LFS file, git's sha1 of a small one.
+    pub etag: String,
+    /// Where the bytes are.
+    pub url: Url,
+}
+
+/// A file whose bytes are fetched, by many connections at once.
+pub struct Source {
+    /// The repository.
+    pub repo: String,
+    /// The commit.
+    pub commit: String,
+    /// The file.
+    pub name: String,
+    /// Bytes.
+    pub size: u64,
+    /// See [`Remote::etag`].
+    pub etag: String,
+    place: Mutex<(u64, Url)>,
+    /// Held by the one connection that reads all of it, where the server ignores ranges.
+    pub(crate) whole: Mutex<bool>,
+}
+
+impl Source {
+    /// Wraps what a HEAD said.
+    pub fn new(repo: &str, commit: &str, name: &str, remote: Remote) -> Arc<Self> {
+        Arc::new(Self {
+            repo: repo.to_owned(),
+            commit: commit.to_owned(),
+            name: name.to_owned(),
+            size: remote.size,
+            etag: remote.etag,
+            place: Mutex::new((0, remote.url)),
+            whole: Mutex::new(false),
+        })
+    }
+
+    /// What to name in a problem.
+    pub fn asked(&self) -> Asked<'_> {
+        Asked {
+            repo: &self.repo,
+            revision: &self.commit,
+            file: Some(&self.name),
+        }
+    }
+
+    /// The address in use and its generation.
+    pub(crate) async fn place(&self) -> (u64, Url) {
+        self.place.lock().await.clone()
+    }
+
+    /// Asks the Hub for another address, unless somebody else already has.
+    pub(crate) async fn refresh(&self, hub: &Hub, generation: u64) -> Result<(), Stop> {
+        let mut place = self.place.lock().await;
+        if place.0 == generation {
+            let remote = hub.head(&self.repo, &self.commit, &self.name).await?;
+            if remote.etag != self.etag || remote.size != self.size {
+                return Err(Problem::new(
+                    Code::HashMismatch,
+                    format!("{} changed on the Hub while it was fetched.", self.name),
+                )
+                .cause("The same commit named another content before.")
+                .fix("Start again.")
+                .into());
+            }
+            *place = (generation + 1, remote.url);
+        }
+        Ok(())
+    }
+}
+
+impl Hub {
+    /// Asks for size, hash and place of a file.
+    pub async fn head(&self, repo: &str, commit: &str, file: &str) -> Result<Remote, Stop> {
+        let asked = Asked {
+            repo,
+            revision: commit,
+            file: Some(file),
+        };
+        self.patiently(asked, || self.head_once(asked, file)).await
+    }
+
+    async fn head_once(&self, asked: Asked<'_>, file: &str) -> Result<Remote, Fault> {
+        let mut url = self.endpoint.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty()
+                .extend(asked.repo.split('/'))
+                .push("resolve")
+                .push(asked.revision)
+                .extend(file.split('/'));
+        }
+        let mut size = None;
+        let mut etag = None;
+        for _ in 0..8 {
+            let request = self
+                .client
+                .head(url.clone())
+                .header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+            let response = self
+                .authorised(request, &url)
+                .send()
+                .await
+                .map_err(|e| Fault::of_transport(&e))?;
+            let status = response.status();
+            if !(status.is_success() || status.is_redirection()) {
+                return Err(Fault::of_response(&response, asked, self.has_token()));
+            }
+            let headers = response.headers();
+            size = size.or_else(|| header(headers, "x-linked-size")?.parse::<u64>().ok());
+            etag = etag.or_else(|| header(headers, "x-linked-etag").map(plain));
+            if status.is_redirection() {
+                let Some(location) = header(headers, LOCATION.as_str()) else {
+                    return Err(nameless(asked, "a redirect without an address").into());
+                };
+                // An absolute address is the storage's, and its answer would describe the storage's
+                // object. A relative one is the Hub's own.
+                if Url::parse(location).is_err() {
+                    url = url
+                        .join(location)
+                        .map_err(|_| nameless(asked, "a redirect to no address"))?;
+                    continue;
+                }
+                let to = Url::parse(location).map_err(|_| nameless(asked, "no address"))?;
+                return Self::remote(asked, size, etag, to);
+            }
+            // Without a redirect, the answer itself describes the file.
+            size = size.or_else(|| header(headers, "content-length")?.parse::<u64>().ok());
+            etag = etag.or_else(|| header(headers, "etag").map(plain));
+            return Self::remote(asked, size, etag, url);
+        }
+        Err(nameless(asked, "one redirect after the other").into())
+    }
+
+    fn remote(
+        asked: Asked<'_>,
+        size: Option<u64>,
+        etag: Option<String>,
+        url: Url,
+    ) -> Result<Remote, Fault> {
+        let (Some(size), Some(etag)) = (size, etag) else {
+            return Err(nameless(asked, "no size or no ETag").into());
+        };
+        let is_name = !etag.is_empty()
+            && etag.len() <= 128
+            && etag
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        if !is_name {
+            return Err(nameless(asked, "an ETag that cannot name a file").into());
+        }
+        Ok(Remote { size, etag, url })
+    }
+
+    /// Reads one range into memory. The answer is exactly that range or a fault.
+    pub async fn range(&self, source: &Source, from: u64, to: u64) -> Result<Vec<u8>, Stop> {
+        self.patiently(source.asked(), || async move {
+            let (generation, url) = source.place().await;
+            let answer = self.get(&url, Some((from, to))).await?;
+            let taken = self.expect(&answer, source, &url, from, to);
+            if let Err(Fault::Expired { why }) = taken {
+                return match source.refresh(self, generation).await {
+                    Ok(()) => Err(Fault::Expired { why }),
+                    Err(Stop::Problem(problem)) => Err(Fault::Fatal(problem)),
+                    Err(Stop::Cancelled) => Err(Fault::Expired { why }),
+                };
+            }
+            if taken? == Body::Whole {
+                return Err(no_ranges(source).into());
+            }
+            let bytes = limited(answer, to - from).await?;
+            if bytes.len() as u64 == to - from {
+                Ok(bytes)
+            } else {
+                Err(Fault::Again {
+                    why: "fewer bytes arrived than were announced".into(),
+                    after: None,
+                })
+            }
+        })
+        .await
+    }
+
+    /// Reads a small file into memory and checks it against its hash.
+    pub async fn read(
+        &self,
+        repo: &str,
+        commit: &str,
+        file: &str,
+        longest: u64,
+    ) -> Result<Vec<u8>, Stop> {
+        let remote = self.head(repo, commit, file).await?;
+        if remote.size > longest {
+            return Err(Problem::new(
+                Code::GraftUnknownShape,
+                format!("{file} of {repo} is larger than such a file can be."),
+            )
+            .cause(format!("It has {} bytes.", remote.size))
+            .into());
+        }
+        let source = Source::new(repo, commit, file, remote);
+        self.patiently(source.asked(), || async {
+            let (_, url) = source.place().await;
+            let answer = self.get(&url, None).await?;
+            if answer.status() != StatusCode::OK {
+                return Err(Fault::of_response(
+                    &answer,
+                    source.asked(),
+                    self.has_token(),
+                ));
+            }
+            let bytes = limited(answer, source.size).await?;
+            let good = Hasher::of_etag(&source.etag, source.size).is_none_or(|mut hasher| {
+                hasher.update(&bytes);
+                hasher.hex() == source.etag
+            });
+            if good && bytes.len() as u64 == source.size {
+                Ok(bytes)
+            } else {
+                Err(Fault::Again {
+                    why: format!("{file} arrived with another hash than announced"),
+                    after: None,
+                })
+            }
+        })
+        .await
+    }
+
+    /// Looks whether an answer is the range that was asked for.
+    pub(crate) fn expect(
+        &self,
+        answer: &Response,
+        source: &Source,
+        url: &Url,
+        from: u64,
+        to: u64,
+    ) -> Result<Body, Fault> {
+        match answer.status() {
+            StatusCode::PARTIAL_CONTENT => {
+                let wanted = format!("bytes {from}-{}/", to - 1);
+                let given = header(answer.headers(), "content-range").unwrap_or_default();
+                let total = given.strip_prefix(&wanted);
+                if total.is_some_and(|t| t == "*" || t == source.size.to_string()) {
+                    Ok(Body::Range)
+                } else {
+                    Err(Fault::Again {
+                        why: format!("the server sent the range “{given}” instead"),
+                        after: None,
+                    })
+                }
+            }
+            StatusCode::OK => Ok(Body::Whole),
+            status
+                if url.origin() != self.endpoint.origin()
+                    && matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410) =>
+            {
+                Err(Fault::Expired {
+                    why: format!("the storage answered {}", status.as_u16()),
+                })
+            }
+            status if status.is_redirection() => Err(Fault::Expired {
+                why: "the file moved".into(),
+            }),
+            StatusCode::RANGE_NOT_SATISFIABLE => Err(Fault::Again {
+                why: "the server has a shorter file than announced".into(),
+                after: retry_after(answer.headers()),
+            }),
+            _ => Err(Fault::of_response(answer, source.asked(), self.has_token())),
+        }
+    }
+}
+
+/// What an answer's body holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    /// The range.
+    Range,
+    /// The file from its first byte: the server ignored the range.
+    Whole,
+}
+
+/// The server cannot give a part of a file.
+pub(crate) fn no_ranges(source: &Source) -> Problem {
+    Problem::new(
+        Code::HubUnreachable,
+        format!("Only the whole of {} could be fetched.", source.name),
+    )
+    .cause("The server ignores the range that is asked for, and the file is far larger than what is needed of it.")
+    .fix("If a proxy stands between this machine and the Hub, let it pass Range requests.")
+}
+
+/// A body of at most `longest` bytes.
+async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|e| Fault::of_transport(&e))? {
+        if (bytes.len() + chunk.len()) as u64 > longest {
+            return Err(Fault::Again {
+                why: "more bytes arrived than were announced".into(),
+                after: None,
+            });
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An etag without its weakness mark and quotes.
+fn plain(etag: &str) -> String {
+    etag.trim()
+        .trim_start_matches("W/")
+        .trim_matches('"')
+        .to_owned()
+}
+
+fn nameless(asked: Asked<'_>, what: &str) -> Problem {
+    Problem::new(
+        Code::HubUnreachable,
+        format!(
+            "The Hub does not say where {} of {} is.",
+            asked.file.unwrap_or("a file"),
+            asked.repo
+        ),
+    )
+    .cause(format!("Its answer has {what}."))
+    .fix("Check the Hub's address.")
+}

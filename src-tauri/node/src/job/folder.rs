@@ -1,0 +1,145 @@
+//! A job's folder.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use tandem_domain::node::NodeRequest;
+use tandem_domain::problem::{Code, Problem};
+
+use super::process::Worker;
+use crate::disk;
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Folder(PathBuf);
+
+impl Folder {
+    fn of(name: &str) -> Result<Self, Problem> {
+        let good = !name.is_empty()
+            && name.len() <= 128
+            && !name.starts_with('.')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        if !good {
+            return Err(
+                Problem::new(Code::BadInput, "The job's name cannot be used.").cause(format!(
+                    "It is “{name}”; letters, digits, -, _ and . are allowed."
+                )),
+            );
+        }
+        let home = crate::cache::user_home().ok_or_else(|| {
+            Problem::new(Code::MachineUnfit, "The user has no home folder here.")
+                .cause("HOME is not set and the user database names none.")
+        })?;
+        Ok(Self(home.join(".local/share/tandem/jobs").join(name)))
+    }
+
+    /// The folder of a job that was started before.
+    pub fn existing(name: &str) -> Result<Self, Problem> {
+        let folder = Self::of(name)?;
+        if folder.request_file().is_file() {
+            Ok(folder)
+        } else {
+            Err(Problem::new(
+                Code::JobLost,
+                "There is no job of that name on this machine.",
+            )
+            .cause(format!("{} is not there.", folder.0.display()))
+            .fix("Start it again."))
+        }
+    }
+
+    /// The folder of a job, made if need be.
+    pub fn make(name: &str) -> Result<Self, Problem> {
+        let folder = Self::of(name)?;
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&folder.0)
+            .map_err(|e| disk::problem("making the job's folder", &folder.0, &e))?;
+        Ok(folder)
+    }
+
+    /// Holds the folder, so that two starts make one job.
+    pub fn lock(&self) -> Result<File, Problem> {
+        let path = self.0.join("lock");
+        let lock = || -> io::Result<File> {
+            let file = File::create(&path)?;
+            rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
+            Ok(file)
+        };
+        lock().map_err(|e| disk::problem("locking the job's folder", &path, &e))
+    }
+
+    fn request_file(&self) -> PathBuf {
+        self.0.join("request.json")
+    }
+
+    /// The request, without its token.
+    pub fn request(&self) -> Option<NodeRequest> {
+        serde_json::from_slice(&fs::read(self.request_file()).ok()?).ok()
+    }
+
+    /// Keeps a request. The token is left out.
+    pub fn keep(&self, request: &NodeRequest) -> Result<(), Problem> {
+        let kept = NodeRequest {
+            token: None,
+            work: request.work.clone(),
+        };
+        let text = serde_json::to_vec(&kept).unwrap_or_default();
+        write_whole(&self.request_file(), &text)
+            .map_err(|e| disk::problem("keeping the request", &self.0, &e))
+    }
+
+    /// Who works on it, or did last.
+    pub fn worker(&self) -> Option<Worker> {
+        serde_json::from_slice(&fs::read(self.0.join("worker.json")).ok()?).ok()
+    }
+
+    /// Says who works on it.
+    pub fn register(&self, worker: &Worker) -> Result<(), Problem> {
+        let text = serde_json::to_vec(worker).unwrap_or_default();
+        write_whole(&self.0.join("worker.json"), &text)
+            .map_err(|e| disk::problem("registering the worker", &self.0, &e))
+    }
+
+    /// Where the lines are.
+    pub fn lines(&self) -> PathBuf {
+        self.0.join("lines.jsonl")
+    }
+
+    /// Where the notes of what was made are.
+    pub fn made(&self) -> PathBuf {
+        self.0.join("made")
+    }
+
+    /// Where the count of bytes is.
+    pub fn fetched(&self) -> PathBuf {
+        self.0.join("fetched")
+    }
+
+    /// Where the worker's last words on stderr are.
+    pub fn stderr(&self) -> PathBuf {
+        self.0.join("stderr")
+    }
+
+    /// Forgets the job.
+    pub fn remove(&self) -> Result<(), Problem> {
+        fs::remove_dir_all(&self.0)
+            .map_err(|e| disk::problem("removing the job's folder", &self.0, &e))?;
+        // The folder above goes with its last job, so that nothing is left behind.
+        if let Some(jobs) = self.0.parent() {
+            let _ = fs::remove_dir(jobs);
+        }
+        Ok(())
+    }
+}
+
+fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
+    let beside = path.with_extension("new");
+    fs::write(&beside, text)?;
+    fs::rename(beside, path)
+}

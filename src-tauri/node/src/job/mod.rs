@@ -1,0 +1,219 @@
+//! Long work that outlives the connection which asked for it.
+//!
+//! A job is a folder: the request without its token, the lines said so far, what was made, and who
+//! works on it. Whoever wants to know asks the folder; nobody has to stay.
+
+mod folder;
+mod process;
+mod start;
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant};
+
+use tandem_domain::node::{JobStanding, JobState, NodeEvent, NodeLine, NodeWork, Undone};
+use tandem_domain::problem::{Code, Problem};
+
+pub use folder::Folder;
+pub use start::{Launcher, foreground, start, work};
+
+use crate::cache::Cache;
+use crate::lines::now_ms;
+
+/// How often a follower looks for new lines.
+const LOOK: Duration = Duration::from_millis(150);
+/// How long a worker may take to tidy up when it is cancelled.
+const TIDY: Duration = Duration::from_secs(10);
+
+/// Streams the lines after `after`, and waits for more until one that is the last.
+pub fn follow(name: &str, after: u64, out: &mut dyn Write) -> Result<(), Problem> {
+    let folder = Folder::existing(name)?;
+    let mut reader = Reader::default();
+    let mut last = after;
+    loop {
+        // Asked before reading: a worker that ends afterwards has its last line in what is read.
+        let worker = folder.worker();
+        let alive = worker.as_ref().is_some_and(process::Worker::is_alive);
+        let first_seq = worker.map_or(0, |w| w.first_seq);
+        for mut line in reader.read(&folder)? {
+            if line.seq <= after {
+                last = last.max(line.seq);
+                continue;
+            }
+            last = line.seq;
+            let ends = line.event.is_last();
+            // The end of an earlier start is history once a later start goes on.
+            let earlier = ends && line.seq < first_seq;
+            if earlier {
+                line.event = NodeEvent::Note {
+                    text: "An earlier start of this job ended here; it was started again.".into(),
+                };
+            }
+            if !say(out, &line) || (ends && !earlier) {
+                return Ok(());
+            }
+        }
+        // Everything that there was has been said, and a follower may begin after the last line.
+        if let Some(end) = reader
+            .end
+            .clone()
+            .filter(|l| l.seq >= first_seq && l.seq <= after)
+        {
+            say(out, &end);
+            return Ok(());
+        }
+        if !alive {
+            let lost = NodeLine {
+                seq: last + 1,
+                at: now_ms(),
+                event: NodeEvent::Lost,
+            };
+            say(out, &lost);
+            return Ok(());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// Writes a line; `false` when nobody listens any more.
+fn say(out: &mut dyn Write, line: &NodeLine) -> bool {
+    let Ok(mut text) = serde_json::to_vec(line) else {
+        return false;
+    };
+    text.push(b'\n');
+    out.write_all(&text).and_then(|()| out.flush()).is_ok()
+}
+
+/// Reads a growing file of lines, each once.
+#[derive(Default)]
+struct Reader {
+    at: u64,
+    rest: Vec<u8>,
+    /// The last line read, if it ends the job.
+    end: Option<NodeLine>,
+}
+
+impl Reader {
+    fn read(&mut self, folder: &Folder) -> Result<Vec<NodeLine>, Problem> {
+        let path = folder.lines();
+        let mut read = || -> std::io::Result<()> {
+            let mut file = match std::fs::File::open(&path) {
+                Ok(file) => file,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+                Err(e) => return Err(e),
+            };
+            file.seek(SeekFrom::Start(self.at))?;
+            self.at += file.read_to_end(&mut self.rest)? as u64;
+            Ok(())
+        };
+        read().map_err(|e| crate::disk::problem("reading what the job said", &path, &e))?;
+        let mut lines = Vec::new();
+        while let Some(end) = self.rest.iter().position(|b| *b == b'\n') {
+            let text: Vec<u8> = self.rest.drain(..=end).collect();
+            if let Ok(line) = serde_json::from_slice::<NodeLine>(&text) {
+                self.end = line.event.is_last().then(|| line.clone());
+                lines.push(line);
+            }
+        }
+        Ok(lines)
+    }
+}
+
+/// How a job stands.
+pub fn state(folder: &Folder, name: &str) -> Result<JobState, Problem> {
+    let mut reader = Reader::default();
+    let lines = reader.read(folder)?;
+    let state = if folder.worker().is_some_and(|w| w.is_alive()) {
+        JobStanding::Running
+    } else if matches!(
+        reader.end.as_ref().map(|l| &l.event),
+        Some(NodeEvent::Done { .. })
+    ) {
+        JobStanding::Done
+    } else {
+        JobStanding::Ended
+    };
+    Ok(JobState {
+        job: name.to_owned(),
+        state,
+        last_seq: lines.last().map_or(0, |l| l.seq),
+    })
+}
+
+/// Ends a job's worker, first by asking. What is on disk stays.
+pub fn cancel(name: &str) -> Result<JobState, Problem> {
+    let Ok(folder) = Folder::existing(name) else {
+        return Ok(JobState {
+            job: name.to_owned(),
+            state: JobStanding::Ended,
+            last_seq: 0,
+        });
+    };
+    end(&folder)?;
+    state(&folder, name)
+}
+
+fn end(folder: &Folder) -> Result<(), Problem> {
+    let Some(worker) = folder.worker().filter(process::Worker::is_alive) else {
+        return Ok(());
+    };
+    worker.ask_to_end();
+    if !wait_for_end(&worker, TIDY) {
+        worker.kill();
+        if !wait_for_end(&worker, TIDY) {
+            return Err(Problem::new(Code::Broken, "The job could not be ended.")
+                .cause(format!("Process {} does not go away.", worker.pid)));
+        }
+    }
+    Ok(())
+}
+
+fn wait_for_end(worker: &process::Worker, time: Duration) -> bool {
+    let until = Instant::now() + time;
+    while worker.is_alive() {
+        if Instant::now() > until {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    true
+}
+
+/// Ends a job, takes back what it made and forgets it.
+pub fn undo(name: &str) -> Result<Undone, Problem> {
+    let nothing = Undone {
+        removed: 0,
+        bytes: 0,
+        left: Vec::new(),
+    };
+    let Ok(folder) = Folder::existing(name) else {
+        return Ok(nothing);
+    };
+    end(&folder)?;
+    let mut undone = nothing;
+    if let Some(request) = folder.request() {
+        let home = match &request.work {
+            NodeWork::Fetch(r) => Some(r.hf_home.clone()),
+            NodeWork::Graft(r) => Some(r.hf_home.clone()),
+            NodeWork::Verify(_) => None,
+        };
+        if let Some(asked) = home {
+            let home = Cache::find(asked.as_deref())?;
+            let mut entries = crate::made::read(&folder.made()).map_err(|e| {
+                crate::disk::problem("reading what the job made", &folder.made(), &e)
+            })?;
+            for overlay in entries.iter().filter_map(|e| e.strip_prefix("graft:")) {
+                let one = crate::undo::remove_overlay(home.home(), &home.home().join(overlay));
+                undone.removed += one.removed;
+                undone.bytes += one.bytes;
+                undone.left.extend(one.left);
+            }
+            entries.retain(|e| !e.starts_with("graft:"));
+            let rest = crate::undo::undo(home.home(), &entries);
+            undone.removed += rest.removed;
+            undone.bytes += rest.bytes;
+            undone.left.extend(rest.left);
+        }
+    }
+    folder.remove()?;
+    Ok(undone)
+}

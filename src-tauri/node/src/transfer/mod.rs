@@ -1,0 +1,288 @@
+//! Bytes from the Hub to their places, over several connections, in pieces that survive a death.
+//!
+//! Pieces are small against the whole (a two-hundredth, shared by all connections), so that what is
+//! under way when the process is killed stays well below a hundredth of the job.
+
+mod meter;
+pub mod ranges;
+mod stream;
+mod target;
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tandem_domain::problem::{Code, Problem, Retry};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::disk;
+use crate::hub::{Hub, Source};
+use crate::work::{Fetched, Stop};
+
+pub use meter::{Meter, Reporter};
+pub use target::Target;
+
+/// A stretch of a file on the Hub and its place here.
+pub struct Piece {
+    /// Where it comes from.
+    pub source: Arc<Source>,
+    /// First byte there.
+    pub at: u64,
+    /// Which target it goes to.
+    pub target: usize,
+    /// First byte there.
+    pub to: u64,
+    /// Bytes.
+    pub len: u64,
+}
+
+/// Everything that one job transfers.
+pub struct Transfer {
+    /// The way to the Hub.
+    pub hub: Arc<Hub>,
+    /// What is fetched.
+    pub pieces: Vec<Piece>,
+    /// Where it goes.
+    pub targets: Vec<Arc<Target>>,
+    /// Connections.
+    pub connections: u16,
+    /// Counts what is here.
+    pub meter: Arc<Meter>,
+    /// Counts what crossed the line.
+    pub fetched: Arc<Fetched>,
+    /// How long no byte may arrive on any connection.
+    pub patience: Duration,
+    /// Tripped when somebody cancels.
+    pub cancel: CancellationToken,
+}
+
+/// A segment of a piece, in the target's bytes.
+#[derive(Debug, Clone, Copy)]
+struct Segment {
+    piece: usize,
+    from: u64,
+    to: u64,
+}
+
+struct Shared {
+    transfer: Transfer,
+    queue: Mutex<VecDeque<Segment>>,
+    segment: u64,
+    /// Bytes of each target that are still to come; the finisher hears of it at zero.
+    open: Vec<AtomicU64>,
+    complete: mpsc::UnboundedSender<usize>,
+    left: AtomicUsize,
+    unsynced: AtomicU64,
+    sync_at: u64,
+    wake_sync: Notify,
+    synced: Notify,
+    wake_workers: Notify,
+    stop: CancellationToken,
+}
+
+/// What the caller says of a target that has all its bytes.
+pub enum Verdict {
+    /// It is right.
+    Good,
+    /// It is not: fetch it again.
+    Again,
+}
+
+/// Transfers everything. `finish` is asked about each target as soon as it is whole.
+pub async fn run<F>(transfer: Transfer, mut finish: F) -> Result<(), Stop>
+where
+    F: AsyncFnMut(usize) -> Result<Verdict, Stop>,
+{
+    let total: u64 = transfer.pieces.iter().map(|p| p.len).sum();
+    let connections = transfer.connections.clamp(1, 64);
+    let segment = (total / (200 * u64::from(connections))).clamp(512 << 10, 64 << 20);
+    let (complete, mut completed) = mpsc::unbounded_channel();
+    let open: Vec<AtomicU64> = transfer.targets.iter().map(|_| AtomicU64::new(0)).collect();
+    for piece in &transfer.pieces {
+        let target = &transfer.targets[piece.target];
+        let missing = piece.len - target.within(piece.to, piece.to + piece.len);
+        open[piece.target].fetch_add(missing, Ordering::Relaxed);
+    }
+    let cancel = transfer.cancel.clone();
+    let shared = Arc::new(Shared {
+        left: AtomicUsize::new(transfer.targets.len()),
+        queue: Mutex::new(VecDeque::new()),
+        segment,
+        open,
+        complete,
+        unsynced: AtomicU64::new(0),
+        sync_at: (total / 1000).clamp(1 << 20, 128 << 20),
+        wake_sync: Notify::new(),
+        synced: Notify::new(),
+        wake_workers: Notify::new(),
+        stop: cancel.child_token(),
+        transfer,
+    });
+    for target in 0..shared.open.len() {
+        shared.enqueue(target);
+        if shared.open[target].load(Ordering::Relaxed) == 0 {
+            let _ = shared.complete.send(target);
+        }
+    }
+    let mut tasks = JoinSet::new();
+    for _ in 0..connections {
+        tasks.spawn(stream::worker(Arc::clone(&shared)));
+    }
+    let syncer = tokio::spawn(syncer(Arc::clone(&shared)));
+    let mut outcome: Result<(), Stop> = Ok(());
+    while outcome.is_ok() && shared.left.load(Ordering::Relaxed) > 0 {
+        tokio::select! {
+            () = cancel.cancelled() => outcome = Err(Stop::Cancelled),
+            Some(ended) = tasks.join_next() => match ended {
+                Ok(Err(stop)) => outcome = Err(stop),
+                Ok(Ok(())) => {}
+                Err(e) => outcome = Err(Problem::new(Code::Broken, "A connection's task ended badly.").cause(e.to_string()).into()),
+            },
+            Some(target) = completed.recv() => {
+                outcome = shared.sync(target).await;
+                if outcome.is_ok() {
+                    match finish(target).await {
+                        Ok(Verdict::Good) => { shared.left.fetch_sub(1, Ordering::Relaxed); }
+                        Ok(Verdict::Again) => outcome = shared.again(target),
+                        Err(stop) => outcome = Err(stop),
+                    }
+                }
+            }
+        }
+    }
+    shared.stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    let synced = syncer.await.unwrap_or(Ok(()));
+    match outcome {
+        Ok(()) => synced,
+        Err(stop) => Err(stop),
+    }
+}
+
+impl Shared {
+    /// Puts what is missing of a target into the queue, in order of place.
+    fn enqueue(&self, target: usize) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        for (index, piece) in self.transfer.pieces.iter().enumerate() {
+            if piece.target != target {
+                continue;
+            }
+            for (from, to) in self.transfer.targets[target].missing(piece.to, piece.to + piece.len)
+            {
+                let mut at = from;
+                while at < to {
+                    let end = to.min(at + self.segment);
+                    queue.push_back(Segment {
+                        piece: index,
+                        from: at,
+                        to: end,
+                    });
+                    at = end;
+                }
+            }
+        }
+        drop(queue);
+        self.wake_workers.notify_waiters();
+    }
+
+    fn next(&self) -> Option<Segment> {
+        self.queue
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
+    }
+
+    /// Writes bytes in their place and counts them.
+    async fn put(&self, piece: &Piece, at: u64, bytes: &[u8]) -> Result<(), Stop> {
+        let target = &self.transfer.targets[piece.target];
+        // Two connections may bring the same bytes when a server ignores ranges now and then.
+        let n = tokio::task::block_in_place(|| target.write(at, bytes))
+            .map_err(|e| disk::problem("writing what arrived", &target.path, &e))?;
+        self.transfer.meter.add(n);
+        let before = self.unsynced.fetch_add(n, Ordering::Relaxed);
+        if before + n >= self.sync_at {
+            self.wake_sync.notify_one();
+        }
+        if n > 0 && self.open[piece.target].fetch_sub(n, Ordering::AcqRel) == n {
+            let _ = self.complete.send(piece.target);
+        }
+        // A disk slower than the line must not let the unsafe part grow.
+        while self.unsynced.load(Ordering::Relaxed) > 2 * self.sync_at {
+            tokio::select! {
+                () = self.stop.cancelled() => return Err(Stop::Cancelled),
+                () = self.synced.notified() => {}
+                () = tokio::time::sleep(Duration::from_millis(100)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what was written to a target safe.
+    async fn sync(self: &Arc<Self>, target: usize) -> Result<(), Stop> {
+        let file = Arc::clone(&self.transfer.targets[target]);
+        let path = file.path.clone();
+        let safe = tokio::task::spawn_blocking(move || file.sync())
+            .await
+            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+            .map_err(|e| disk::problem("writing what arrived", &path, &e))?;
+        self.unsynced.fetch_sub(safe, Ordering::Relaxed);
+        self.synced.notify_waiters();
+        Ok(())
+    }
+
+    /// Begins a target anew.
+    fn again(&self, target: usize) -> Result<(), Stop> {
+        let file = &self.transfer.targets[target];
+        file.forget()
+            .map_err(|e| disk::problem("starting a file again", &file.path, &e))?;
+        let mut bytes = 0;
+        for piece in self.transfer.pieces.iter().filter(|p| p.target == target) {
+            bytes += piece.len;
+            if let Ok(mut whole) = piece.source.whole.try_lock() {
+                *whole = false;
+            }
+        }
+        self.transfer.meter.take(bytes);
+        self.open[target].store(bytes, Ordering::Release);
+        self.enqueue(target);
+        Ok(())
+    }
+}
+
+/// Makes what was written safe, soon after it was and never all the time.
+async fn syncer(shared: Arc<Shared>) -> Result<(), Stop> {
+    loop {
+        let last = tokio::select! {
+            () = shared.stop.cancelled() => true,
+            () = shared.wake_sync.notified() => false,
+            () = tokio::time::sleep(Duration::from_millis(1000)) => false,
+        };
+        for target in 0..shared.transfer.targets.len() {
+            let outcome = shared.sync(target).await;
+            if outcome.is_err() {
+                shared.stop.cancel();
+                return outcome;
+            }
+        }
+        shared.transfer.fetched.save();
+        if last {
+            return Ok(());
+        }
+    }
+}
+
+/// What arrived is not what the Hub announced, twice.
+pub(crate) fn wrong_bytes(name: &str, repo: &str, expected: &str, found: &str) -> Problem {
+    Problem::new(
+        Code::HashMismatch,
+        format!("{name} of {repo} did not arrive as the Hub announced it."),
+    )
+    .cause(format!(
+        "Its hash should be {expected} and is {found}; it was fetched twice."
+    ))
+    .fix("Start again. If it stays, something between this machine and the Hub changes the data.")
+    .retry(Retry::Now)
+}
