@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use tandem_rehearsal::checkpoint;
 use tandem_rehearsal::hub::{Hub, HubConfig};
+use tokio::sync::OnceCell;
 
 use crate::base::{self, Base};
 use crate::error::{Context as _, LabError};
@@ -90,7 +91,11 @@ impl Lab {
         let lock = Lock::wait().await?;
         let keep = std::env::var_os("TANDEM_LAB_KEEP").is_some_and(|v| v == "1");
         let base = base::ensure(note).await?;
-        registry::push(IMAGE, &image::standin().await?).await?;
+        // Once per process is enough: the registry's storage outlives each lab.
+        static PUSHED: OnceCell<String> = OnceCell::const_new();
+        PUSHED
+            .get_or_try_init(|| async { registry::push(IMAGE, &image::standin().await?).await })
+            .await?;
         Ok(Self {
             base,
             keep,
