@@ -13,8 +13,9 @@ use tandem_domain::ports::Command;
 /// is the command's, 128 + n if signal n ended it.
 ///
 /// The left side writes its own pid first, so that the right side can end it; `read` takes it from
-/// the pipe byte by byte, which leaves the rest to the command.
-const KEEPER: &str = r#"n=$1; shift; { sh -c 'echo $PPID'; head -c "$n"; exec >/dev/null; while read -r _; do :; done; trap "" TERM HUP INT; kill -TERM 0; sleep 2; kill -KILL 0; } 2>/dev/null | { read -r w; env LC_ALL=C.UTF-8 "$@"; s=$?; kill "$w" 2>/dev/null; exit "$s"; }"#;
+/// the pipe byte by byte, which leaves the rest to the command. What the shells themselves would say
+/// on stderr, that a child was ended, is no word of the command's and goes nowhere.
+const KEEPER: &str = r#"n=$1; shift; exec 4>&2 2>/dev/null; { exec 4>&-; sh -c 'echo $PPID'; head -c "$n"; exec >/dev/null; while read -r _; do :; done; trap "" TERM HUP INT; kill -TERM 0; sleep 2; kill -KILL 0; } | { read -r w; env LC_ALL=C.UTF-8 "$@" 2>&4 4>&-; s=$?; kill "$w"; exit "$s"; }"#;
 
 /// How a command becomes root.
 #[derive(Debug, Clone, PartialEq, Eq)]

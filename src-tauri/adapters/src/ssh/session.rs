@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use russh::client::{self, AuthResult, Handle, KeyboardInteractiveAuthResponse, Msg};
 use russh::keys::{Algorithm, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
@@ -30,8 +30,12 @@ const KEEPALIVE: Duration = Duration::from_secs(5);
 const KEEPALIVES: usize = 3;
 /// OpenSSH ends a connection at the sixth refusal; one is left for a password.
 const MOST_KEYS: usize = 5;
-/// OpenSSH allows ten sessions on one connection; one of them is for files.
-const MOST_COMMANDS: usize = 9;
+/// OpenSSH allows ten sessions on one connection; one of them is for files, and one that is ending
+/// may still be counted.
+const MOST_COMMANDS: usize = 8;
+/// How long a refused session is asked for again: those of commands that were ended with KILL are
+/// counted until the machine has noticed.
+const SESSION_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads the host key of the SSH server at this address. Nothing is sent but our greeting.
 pub async fn probe(address: &str, port: u16) -> Result<HostKey, MachineError> {
@@ -200,12 +204,22 @@ impl Session {
         let handle = Arc::clone(&self.handle);
         // In a task of its own: if the caller goes away in between, the channel is closed, not left.
         let opening = tokio::spawn(async move {
-            let channel = handle.channel_open_session().await?;
+            let start = Instant::now();
+            let channel = loop {
+                match handle.channel_open_session().await {
+                    Err(russh::Error::ChannelOpenFailure(_))
+                        if start.elapsed() < SESSION_PATIENCE =>
+                    {
+                        tokio::time::sleep(SESSION_PATIENCE / 50).await;
+                    }
+                    other => break other?,
+                }
+            };
             let (read, write) = channel.split();
             Ok::<_, russh::Error>(CommandChannel {
-                read,
+                read: Some(read),
                 write: Arc::new(write),
-                _permit: permit,
+                permit: Some(permit),
             })
         });
         match opening.await {
@@ -272,15 +286,18 @@ async fn stream(
 
 /// A channel that is closed when it is dropped, which ends what runs behind it.
 pub(super) struct CommandChannel {
-    read: ChannelReadHalf,
+    read: Option<ChannelReadHalf>,
     write: Arc<ChannelWriteHalf<Msg>>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl CommandChannel {
     /// The next message; `None` when the connection has ended.
     pub(super) async fn wait(&mut self) -> Option<ChannelMsg> {
-        self.read.wait().await
+        match &mut self.read {
+            Some(read) => read.wait().await,
+            None => None,
+        }
     }
 
     /// The side to send on.
@@ -292,9 +309,25 @@ impl CommandChannel {
 impl Drop for CommandChannel {
     fn drop(&mut self) {
         let write = Arc::clone(&self.write);
+        let (read, permit) = (self.read.take(), self.permit.take());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            // An error means that the connection, and with it the channel, is gone already.
-            runtime.spawn(async move { write.close().await });
+            runtime.spawn(async move {
+                // An error means that the connection, and with it the channel, is gone already.
+                let _ = write.close().await;
+                let Some(mut read) = read else {
+                    return;
+                };
+                let closed = async {
+                    while let Some(message) = read.wait().await {
+                        if matches!(message, ChannelMsg::Close) {
+                            break;
+                        }
+                    }
+                };
+                let _ = tokio::time::timeout(SESSION_PATIENCE, closed).await;
+                // Only now is there room for another.
+                drop(permit);
+            });
         }
     }
 }

@@ -118,11 +118,12 @@ impl Sftp {
         let mut temp = Temp {
             sftp: Some(Arc::clone(self)),
             path: format!("{folder}/.{name}.{:016x}", rand::random::<u64>()),
+            handle: None,
         };
-        let outcome = self
-            .fill(&temp.path, folder, mode, source, on_progress)
-            .await;
-        let outcome = match outcome {
+        let outcome = match self
+            .fill(&mut temp, folder, mode, source, on_progress)
+            .await
+        {
             Ok(()) => self.rename(&temp.path, &path).await.map_err(Failure::Sftp),
             Err(e) => Err(e),
         };
@@ -147,19 +148,20 @@ impl Sftp {
 
     async fn fill(
         &self,
-        temp: &str,
+        temp: &mut Temp,
         folder: &str,
         mode: u32,
         source: &mut (dyn AsyncRead + Unpin + Send),
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), Failure> {
-        let handle = match self.create(temp).await {
+        let handle = match self.create(&temp.path).await {
             Err(e) if error::is_missing(&e) => {
                 self.make_folders(folder).await?;
-                self.create(temp).await?
+                self.create(&temp.path).await?
             }
             other => other?,
         };
+        temp.handle = Some(handle.clone());
         let mut in_flight = FuturesUnordered::new();
         let (mut offset, mut done, mut ended) = (0u64, 0u64, false);
         loop {
@@ -191,6 +193,7 @@ impl Sftp {
         if self.fsync {
             self.raw.fsync(&handle).await?;
         }
+        temp.handle = None;
         self.raw.close(handle).await?;
         Ok(())
     }
@@ -278,6 +281,8 @@ impl From<SftpError> for Failure {
 struct Temp {
     sftp: Option<Arc<Sftp>>,
     path: String,
+    /// While it is open.
+    handle: Option<String>,
 }
 
 impl Drop for Temp {
@@ -285,10 +290,15 @@ impl Drop for Temp {
         let Some(sftp) = self.sftp.take() else {
             return;
         };
-        let path = std::mem::take(&mut self.path);
+        let (path, handle) = (std::mem::take(&mut self.path), self.handle.take());
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             // Nobody waits for it any more, so there is nobody to tell.
-            runtime.spawn(async move { sftp.raw.remove(path).await.map(|_| ()).ok() });
+            runtime.spawn(async move {
+                if let Some(handle) = handle {
+                    let _ = sftp.raw.close(handle).await;
+                }
+                let _ = sftp.raw.remove(path).await;
+            });
         }
     }
 }
