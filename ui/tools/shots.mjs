@@ -2,10 +2,11 @@
 // on each. Usage: node tools/shots.mjs <folder> [name filter]; needs Chromium (CHROMIUM=/usr/bin/chromium).
 import { mkdirSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { chromium } from 'playwright-core';
-import { createServer } from 'vite';
+import { build, preview } from 'vite';
 
 const [folder = 'shots', only = ''] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
@@ -76,8 +77,10 @@ const LOOKS = [
 ];
 
 mkdirSync(folder, { recursive: true });
-const server = await createServer({ server: { port: 0, strictPort: false }, logLevel: 'error' });
-await server.listen();
+// The built window, as it ships, in a folder of its own so that nobody's `dist` is disturbed.
+const outDir = join(tmpdir(), 'tandem-shots');
+await build({ logLevel: 'error', build: { outDir, emptyOutDir: true } });
+const server = await preview({ build: { outDir }, preview: { port: 0 }, logLevel: 'error' });
 const base = server.resolvedUrls.local[0];
 const browser = await chromium.launch({
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
@@ -99,7 +102,7 @@ for (const look of LOOKS) {
       frozen: '',
     });
     await page.goto(`${base}?${query}`);
-    await page.locator('h1').waitFor();
+    await page.locator('h1').waitFor({ timeout: 90_000 });
     await page.evaluate(() => document.fonts.ready);
     await page.waitForTimeout(350);
     if (scene.act) await scene.act(page);
