@@ -18,6 +18,8 @@ export class App {
   screen: ScreenName = $state('setup');
   /** The run that is looked at on the Runs screen. */
   openRun: string | null = $state(null);
+  /** The run that the screen in view is about, so that nothing else offers the same buttons. */
+  shownRun: string | null = $state(null);
   settings: Settings = $state({ theme: 'system', hub_endpoint: '', screen: 'setup' });
 
   readonly machines = $derived(this.overview?.machines ?? []);
