@@ -15,6 +15,8 @@
 //! A test starts with [`enabled`] and [`Lab::start`]; the `lab` binary does the same for a person.
 
 mod base;
+#[path = "../recipes/bed.rs"]
+pub mod bed;
 mod daemon;
 mod error;
 mod faults;

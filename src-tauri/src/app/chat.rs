@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use tandem_adapters::images::{self, data_url};
 use tandem_adapters::store::StoredImage;
-use tandem_domain::chat::fold::Answer;
-use tandem_domain::chat::prompt;
-use tandem_domain::chat::{ChatDelta, ChatEvent, ConversationSummary, Message, Role};
+use tandem_domain::chat::{
+    Answer, ChatDelta, ChatEvent, ConversationSummary, Message, Role, prompt,
+};
 use tandem_domain::ports::ApiError;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::sync::CancellationToken;

@@ -2,11 +2,13 @@
 
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::SavedMachine;
+use tandem_domain::deploy::launch::CONTAINER;
 use tandem_domain::machine::same_machine;
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::look::unfit;
 use tandem_domain::secret::Secret;
+use tandem_rehearsal::machines::Rehearsal;
 
 use super::world::{Seen, World, resolve, ssh_config};
 use super::{App, lock, stored};
@@ -230,8 +232,9 @@ impl App {
         }
         let world = self.inner.rehearsal.write().await.take();
         if let Some(world) = world {
-            if let Some(rehearsal) = &world.rehearsal {
-                rehearsal.stop().await;
+            for station in world.rehearsal.iter().flat_map(Rehearsal::stations) {
+                let removed = station.containers.remove(CONTAINER).await;
+                removed.map_err(|e| e.problem(&station.name, &station.user))?;
             }
             world.store.close().await;
             let folder = self.rehearsal_folder();

@@ -7,7 +7,8 @@ use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::{SETUP, SetupRequest, setup_plan, setup_steps};
 use tandem_domain::run::{
-    Driver, Event, Outcome, RunDetail, RunId, RunSignal, RunState, RunSummary, StepId, report,
+    Driver, Event, Outcome, RunDetail, RunEvent, RunId, RunSignal, RunState, RunSummary, StepId,
+    report,
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -215,20 +216,6 @@ impl App {
             .filter(|r| r.id == *id)
             .map(|r| r.signals.subscribe());
         let mut seq = after_seq;
-        let replay = |events: Vec<tandem_domain::run::RunEvent>,
-                      seq: &mut u64,
-                      hear: &mut dyn FnMut(RunSignal) -> bool| {
-            events
-                .into_iter()
-                .filter(|e| e.seq > after_seq)
-                .all(|event| {
-                    if event.seq <= *seq {
-                        return true;
-                    }
-                    *seq = event.seq;
-                    hear(RunSignal::Event { event })
-                })
-        };
         let events = self.events(&world, id).await?;
         if !replay(events, &mut seq, &mut hear) {
             return Ok(());
@@ -266,11 +253,7 @@ impl App {
         Ok(())
     }
 
-    async fn events(
-        &self,
-        world: &World,
-        id: &RunId,
-    ) -> Result<Vec<tandem_domain::run::RunEvent>, Problem> {
+    async fn events(&self, world: &World, id: &RunId) -> Result<Vec<RunEvent>, Problem> {
         world.store.events(id).await.map_err(|e| {
             Problem::new(Code::JournalWrite, "The run's history could not be read.")
                 .cause(format!("{e}."))
@@ -338,6 +321,21 @@ impl App {
                 .cause(format!("{e}."))
         })
     }
+}
+
+/// Hands over the events after `seq`; `false` once nobody listens.
+fn replay(
+    events: Vec<RunEvent>,
+    seq: &mut u64,
+    hear: &mut (impl FnMut(RunSignal) -> bool + ?Sized),
+) -> bool {
+    events.into_iter().all(|event| {
+        if event.seq <= *seq {
+            return true;
+        }
+        *seq = event.seq;
+        hear(RunSignal::Event { event })
+    })
 }
 
 /// Keeps what may be lost, the log and the latest progress, away from the run's own pace.

@@ -56,7 +56,11 @@ pub async fn send_message(
     thinking: bool,
     events: Channel<ChatEvent>,
 ) -> Answer<String> {
-    app.send_message(conversation, text, images, thinking, events)
+    let hear = move |event| {
+        // A closed window hears nothing, and the answer is kept all the same.
+        let _ = events.send(event);
+    };
+    app.send_message(conversation, text, images, thinking, hear)
         .await
 }
 

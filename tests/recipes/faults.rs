@@ -1,0 +1,1 @@
+//! What goes wrong on the way, and what a person is told.

@@ -1,0 +1,190 @@
+//! The set-up on the lab: to done; again, with nothing to do; killed after each write; undone.
+
+mod faults;
+
+use std::os::unix::process::ExitStatusExt;
+
+use tandem_domain::run::{Event, RunOutcome, Status};
+use tandem_tests::bed::{Bed, request};
+use tandem_tests::{Lab, Snapshot, Spark, enabled};
+
+/// Both machines as they are now.
+async fn snapshots(lab: &Lab) -> Vec<Snapshot> {
+    let mut all = Vec::new();
+    for spark in Spark::BOTH {
+        all.push(lab.snapshot(spark).await.expect("a snapshot is taken"));
+    }
+    all
+}
+
+/// What differs, with the machines' names.
+fn differences(
+    before: &[Snapshot],
+    after: &[Snapshot],
+    of: fn(&Snapshot, &Snapshot) -> Vec<String>,
+) -> Vec<String> {
+    let pairs = Spark::BOTH.iter().zip(before.iter().zip(after));
+    pairs
+        .flat_map(|(spark, (b, a))| {
+            of(b, a)
+                .into_iter()
+                .map(move |d| format!("{}: {d}", spark.name()))
+        })
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn to_done_again_with_nothing_to_do_and_undone() {
+    if !enabled() {
+        return;
+    }
+    let lab = Lab::start().await.expect("the lab starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = lab
+        .hub(&folder.path().join("repos"))
+        .await
+        .expect("the Hub starts");
+    let before = snapshots(&lab).await;
+    let first = Bed::new(folder.path(), request(hub.endpoint())).await;
+
+    let outcome = first.go().await;
+    assert_eq!(
+        outcome,
+        RunOutcome::Completed,
+        "to done:\n{}",
+        first.told().await
+    );
+    eprintln!("{}", first.told().await);
+
+    let done = snapshots(&lab).await;
+    let bytes = hub.counters().read().bytes;
+    let again = first.clone().begin("r2").await;
+    assert_eq!(
+        again.go().await,
+        RunOutcome::Completed,
+        "again:\n{}",
+        again.told().await
+    );
+    for (id, step) in &again.state().await.steps {
+        assert_eq!(
+            step.status,
+            Status::AlreadyDone,
+            "`{id}` finds nothing to do:\n{}",
+            again.told().await
+        );
+    }
+    let now = snapshots(&lab).await;
+    let touched = differences(&done, &now, Snapshot::touched);
+    assert!(
+        touched.is_empty(),
+        "a run with nothing to do touches nothing:\n{}",
+        touched.join("\n")
+    );
+    assert_eq!(
+        hub.counters().read().cdn_bytes,
+        hub.counters().read().cdn_bytes.min(bytes),
+        "no weights were fetched again"
+    );
+
+    // The second run did nothing, so undoing it leaves the server alone; undoing the first takes all back.
+    assert_eq!(
+        again.undo().await,
+        RunOutcome::Undone,
+        "{}",
+        again.told().await
+    );
+    let touched = differences(&done, &snapshots(&lab).await, Snapshot::touched);
+    assert!(
+        touched.is_empty(),
+        "undoing a run that did nothing does nothing:\n{}",
+        touched.join("\n")
+    );
+    assert_eq!(
+        first.undo().await,
+        RunOutcome::Undone,
+        "undone:\n{}",
+        first.told().await
+    );
+    let left = differences(&before, &snapshots(&lab).await, Snapshot::changes);
+    assert!(
+        left.is_empty(),
+        "both machines are as they were:\n{}",
+        left.join("\n")
+    );
+    assert_eq!(
+        hub.counters().read().violations,
+        Vec::<String>::new(),
+        "the Hub saw nothing it must not"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_after_each_write_then_resumed_and_undone() {
+    if !enabled() {
+        return;
+    }
+    let lab = Lab::start().await.expect("the lab starts");
+    let folder = tempfile::tempdir().expect("a folder");
+    let hub = lab
+        .hub(&folder.path().join("repos"))
+        .await
+        .expect("the Hub starts");
+    let before = snapshots(&lab).await;
+    let bed = Bed::new(folder.path(), request(hub.endpoint())).await;
+    let lives = live_on(&bed, "go").await;
+    let done = bed.state().await;
+    assert_eq!(
+        done.outcome,
+        Some(RunOutcome::Completed),
+        "life after life to the end:\n{}",
+        bed.told().await
+    );
+    assert!(
+        lives >= done.steps.len(),
+        "it died at least once in every step, {lives} times in all"
+    );
+    let lives = live_on(&bed, "undo").await;
+    assert_eq!(
+        bed.state().await.outcome,
+        Some(RunOutcome::Undone),
+        "{}",
+        bed.told().await
+    );
+    assert!(
+        lives >= 8,
+        "it died in the undoing of every step that undoes, {lives} times in all"
+    );
+    let left = differences(&before, &snapshots(&lab).await, Snapshot::changes);
+    assert!(
+        left.is_empty(),
+        "both machines are as they were:\n{}",
+        left.join("\n")
+    );
+}
+
+/// Starts the app without its window again and again until the run has ended; gives back how often it died.
+async fn live_on(bed: &Bed, way: &str) -> usize {
+    let file = bed.save();
+    for deaths in 0..120 {
+        let life = tokio::process::Command::new(env!("CARGO_BIN_EXE_one-life"))
+            .arg(&file)
+            .arg(way)
+            .output();
+        let life = life.await.expect("it starts");
+        if life.status.signal() != Some(9) {
+            let ended = bed
+                .events()
+                .await
+                .last()
+                .is_some_and(|e| matches!(e.event, Event::Finished { .. }));
+            assert!(
+                life.status.success() && ended,
+                "a life that is not killed ends the run: {}\n{}",
+                String::from_utf8_lossy(&life.stderr),
+                bed.told().await
+            );
+            return deaths;
+        }
+    }
+    panic!("the run never ended:\n{}", bed.told().await);
+}
