@@ -26,7 +26,7 @@ async fn until(machine: &dyn Machine, script: &str) {
 }
 
 /// The whole contract, without sudo. Leaves nothing behind.
-pub async fn machine_contract(machine: &dyn Machine) {
+pub(crate) async fn machine_contract(machine: &dyn Machine) {
     let folder = machine
         .exec(&Command::new("mktemp", ["-d"]))
         .await

@@ -6,7 +6,9 @@
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "a test may stop where it stands")]
 
+mod containers;
 mod journal;
+mod lab;
 mod machine;
 mod relay;
 mod ssh;

@@ -1,0 +1,174 @@
+//! What every [`Containers`] must do, whoever implements it.
+
+use tandem_domain::deploy::{ContainerSpec, LABEL, Mount};
+use tandem_domain::ports::{ContainerError, Containers};
+
+const NAME: &str = "tandem-contract";
+
+fn spec(image: &str, script: &str) -> ContainerSpec {
+    ContainerSpec {
+        name: NAME.into(),
+        image: image.into(),
+        entrypoint: Some(vec!["sh".into(), "-c".into()]),
+        command: vec![script.into()],
+        env: vec![("WORD".into(), "it's = here".into())],
+        mounts: vec![Mount {
+            source: "/etc".into(),
+            target: "/machine".into(),
+            read_only: true,
+        }],
+        devices: vec!["/dev/null".into(), "/dev/not-there".into()],
+        gpus: true,
+        host_network: true,
+        host_ipc: true,
+        rdma_limits: true,
+        capabilities: vec!["IPC_LOCK".into()],
+        labels: vec![(LABEL.into(), "contract".into())],
+    }
+}
+
+/// The whole contract. `image` must be in reach of the engine, not on it, and have `sh` and `cat`.
+pub(crate) async fn containers_contract(containers: &dyn Containers, image: &str) {
+    let engine = containers.engine().await.expect("an engine");
+    assert!(
+        !engine.version.is_empty() && engine.root.starts_with('/'),
+        "{engine:?}"
+    );
+    assert!(engine.runtimes.contains(&"runc".to_owned()), "{engine:?}");
+    images(containers, image).await;
+    life(containers, image).await;
+    logs(containers, image).await;
+    assert_eq!(containers.remove_image(image).await, Ok(true));
+    assert_eq!(containers.remove_image(image).await, Ok(false));
+    assert_eq!(containers.image(image).await, Ok(None));
+}
+
+async fn images(containers: &dyn Containers, image: &str) {
+    assert_eq!(containers.image(image).await, Ok(None), "not here yet");
+    let error = containers
+        .start(&spec(image, "exit 0"))
+        .await
+        .expect_err("no image");
+    assert!(
+        matches!(error, ContainerError::NoSuchImage { .. }),
+        "{error:?}"
+    );
+    let mut progress = Vec::new();
+    containers
+        .pull(image, &mut |p| progress.push(p))
+        .await
+        .expect("pulled");
+    let found = containers
+        .image(image)
+        .await
+        .expect("answered")
+        .expect("here");
+    assert!(
+        found.id.starts_with("sha256:") && found.size > 0,
+        "{found:?}"
+    );
+    let last = progress.last().expect("progress was told");
+    assert!(last.done == last.total && last.total > 0, "{last:?}");
+    assert!(progress.iter().all(|p| p.done <= p.total));
+    assert!(progress.is_sorted_by_key(|p| p.done), "what is here stays");
+    containers
+        .pull(image, &mut |_| {})
+        .await
+        .expect("a repeat changes nothing");
+    let error = containers
+        .pull("tandem/no-such-image:x", &mut |_| {})
+        .await
+        .expect_err("none");
+    assert!(
+        matches!(error, ContainerError::NoSuchImage { .. }),
+        "{error:?}"
+    );
+}
+
+async fn life(containers: &dyn Containers, image: &str) {
+    assert_eq!(containers.inspect(NAME).await, Ok(None));
+    assert_eq!(containers.remove(NAME).await, Ok(false), "there was none");
+    // The shell is the first process and would not hear TERM otherwise.
+    let endless = spec(image, "trap 'exit 9' TERM; while :; do sleep 1; done");
+    let id = containers.start(&endless).await.expect("started");
+    let state = containers
+        .inspect(NAME)
+        .await
+        .expect("answered")
+        .expect("there");
+    assert!(
+        state.running && state.id == id && !state.oom_killed,
+        "{state:?}"
+    );
+    assert_eq!(state.exit_code, None);
+    assert!(
+        state.labels.contains(&(LABEL.into(), "contract".into())),
+        "{state:?}"
+    );
+    let image = containers
+        .image(image)
+        .await
+        .expect("answered")
+        .expect("here");
+    assert_eq!(state.image_id, image.id);
+    let taken = containers.start(&endless).await;
+    assert_eq!(taken, Err(ContainerError::NameTaken { name: NAME.into() }));
+    assert_eq!(
+        containers.remove(NAME).await,
+        Ok(true),
+        "stopped and removed"
+    );
+    assert_eq!(containers.inspect(NAME).await, Ok(None));
+
+    // One that cannot start leaves nothing that holds its name.
+    let mut broken = endless;
+    broken.entrypoint = Some(vec!["/no/such/program".into()]);
+    let error = containers
+        .start(&broken)
+        .await
+        .expect_err("no such program");
+    assert!(matches!(error, ContainerError::Refused { .. }), "{error:?}");
+    assert_eq!(containers.inspect(NAME).await, Ok(None));
+}
+
+async fn logs(containers: &dyn Containers, image: &str) {
+    let script = "echo \"word: $WORD\"; cat /machine/hostname >/dev/null && echo mounted
+        echo aside >&2; printf '\\033[31mred\\033[0m\\n10%%\\r100%%\\r\\nlast'; sleep 1; exit 5";
+    containers
+        .start(&spec(image, script))
+        .await
+        .expect("started");
+    let mut lines = Vec::new();
+    containers
+        .follow(NAME, &mut |line| lines.push(line.to_owned()))
+        .await
+        .expect("followed to its end");
+    for wanted in [
+        "word: it's = here",
+        "mounted",
+        "aside",
+        "red",
+        "10%",
+        "100%",
+        "last",
+    ] {
+        assert!(lines.iter().any(|l| l == wanted), "`{wanted}` in {lines:?}");
+    }
+    let state = containers
+        .inspect(NAME)
+        .await
+        .expect("answered")
+        .expect("there");
+    assert_eq!((state.running, state.exit_code), (false, Some(5)));
+    assert_eq!(
+        containers.logs(NAME, 2).await,
+        Ok(vec!["100%".to_owned(), "last".into()])
+    );
+    assert_eq!(
+        containers.logs(NAME, 1000).await.map(|l| l.len()),
+        Ok(lines.len())
+    );
+    assert_eq!(containers.remove(NAME).await, Ok(true));
+    let error = containers.logs(NAME, 5).await.expect_err("gone");
+    assert!(matches!(error, ContainerError::Refused { .. }), "{error:?}");
+}
