@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 
-import { ago, bytes, duration, gib, number, rate, share } from './format';
+import { ago, bytes, duration, gib, inSentence, number, rate, share } from './format';
 
 describe('figures', () => {
   it.each([
@@ -51,4 +51,9 @@ describe('times', () => {
     expect(ago(new Date(2026, 10, 17, 9, 0).getTime(), now)).toBe('Tuesday at 09:00');
     expect(ago(new Date(2026, 8, 1, 9, 0).getTime(), now)).toBe('1 September 2026');
   });
+});
+
+it('lowers a title inside a sentence, but not what is spelled in capitals', () => {
+  expect(inSentence('Start the server, with MTP')).toBe('start the server, with MTP');
+  expect(inSentence('MTP layers')).toBe('MTP layers');
 });

@@ -82,3 +82,8 @@ function daysBetween(a: Date, b: Date): number {
   const midnight = (d: Date) => new Date(d.getFullYear(), d.getMonth(), d.getDate()).getTime();
   return Math.round((midnight(b) - midnight(a)) / 86_400_000);
 }
+
+/** A title as it stands inside a sentence: `Model weights` becomes `model weights`, `MTP layers` stays. */
+export function inSentence(title: string): string {
+  return /^[A-Z][a-z]/.test(title) ? title.charAt(0).toLowerCase() + title.slice(1) : title;
+}

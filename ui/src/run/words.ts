@@ -1,6 +1,6 @@
 // The sentences over a run.
 
-import { duration } from '../kit/format';
+import { duration, inSentence } from '../kit/format';
 import type { RunSummary } from '../bindings';
 import type { RunWatch } from './run.svelte';
 
@@ -8,7 +8,7 @@ import type { RunWatch } from './run.svelte';
 export function headline(watch: RunWatch): string {
   const count = watch.steps.length;
   const at = watch.steps.findIndex((s) => s === watch.current) + 1;
-  const name = watch.current?.plan.title.toLowerCase() ?? '';
+  const name = watch.current ? inSentence(watch.current.plan.title) : '';
   if (watch.live && watch.undoing) return `Taking it back: ${name}`;
   if (watch.cancelling) return 'Finishing this step first, then it stops';
   if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}` : 'Beginning';
