@@ -98,6 +98,41 @@ async fn our_own_key_is_enough_once_it_is_installed() {
 }
 
 #[tokio::test]
+async fn an_rsa_key_file_is_taken_and_a_locked_one_passed_over() {
+    let sshd = Sshd::start("");
+    let make = |name: &str, phrase: &str| {
+        let file = sshd.folder().join(name);
+        let path = file.to_str().unwrap();
+        run(
+            "ssh-keygen",
+            &["-q", "-t", "rsa", "-b", "2048", "-N", phrase, "-f", path],
+        );
+        file
+    };
+    let (open, locked) = (make("rsa", ""), make("locked", "a phrase"));
+    std::fs::copy(
+        open.with_extension("pub"),
+        sshd.folder().join("authorized_keys"),
+    )
+    .unwrap();
+    let mut with_files = target(&sshd);
+    with_files.auth = vec![Auth::KeyFile(locked)];
+    let error = SshMachine::new(with_files.clone())
+        .connect()
+        .await
+        .expect_err("locked");
+    assert!(
+        matches!(error, MachineError::KeyRefused { tried: 0, .. }),
+        "{error:?}"
+    );
+    with_files.auth.push(Auth::KeyFile(open));
+    SshMachine::new(with_files)
+        .connect()
+        .await
+        .expect("let in by the RSA key");
+}
+
+#[tokio::test]
 async fn an_agents_keys_are_offered() {
     let sshd = Sshd::start("");
     let socket = sshd.folder().join("agent");

@@ -328,12 +328,12 @@ impl Containers for SshContainers {
     async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
         let docker = self.docker().await?;
         let stop = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
-        match docker.stop_container(name, Some(stop)).await {
-            Err(Error::DockerResponseServerError {
-                status_code: 404, ..
-            }) => return Ok(false),
-            // 304 says that it has ended already; whatever else it says, removing by force decides.
-            _ => {}
+        // 304 says that it has ended already; whatever else it says, removing by force decides.
+        if let Err(Error::DockerResponseServerError {
+            status_code: 404, ..
+        }) = docker.stop_container(name, Some(stop)).await
+        {
+            return Ok(false);
         }
         let force = RemoveContainerOptionsBuilder::new()
             .v(true)
