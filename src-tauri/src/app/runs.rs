@@ -163,8 +163,11 @@ impl App {
         let writer = tokio::spawn(keep(world.clone(), id.clone(), from_run, self.clone()));
         let signals = live.signals.clone();
         let listener = move |signal: RunSignal| {
-            // Nobody watching is no error.
-            let _ = signals.send(signal.clone());
+            // The end is told once what it left is noted: who hears it may go on at once.
+            if !is_end(&signal) {
+                // Nobody watching is no error.
+                let _ = signals.send(signal.clone());
+            }
             let _ = to_disk.send(signal);
         };
         let driver = Driver {
@@ -192,12 +195,14 @@ impl App {
                 Ok(Outcome::JournalLost(why)) => tracing::error!(run = %id, why, "journal lost"),
                 Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
             }
-            let _ = writer.await;
+            let end = writer.await.ok().flatten();
             if let Err(problem) = app.note_serving(&world, &id, &request).await {
                 tracing::error!(run = %id, %problem, "what is served was not noted");
             }
             *lock(&app.inner.live) = None;
-            drop(live);
+            if let Some(end) = end {
+                let _ = live.signals.send(end);
+            }
         });
         Ok(())
     }
@@ -338,19 +343,24 @@ fn replay(
     })
 }
 
-/// Keeps what may be lost, the log and the latest progress, away from the run's own pace.
+/// Keeps what may be lost, the log and the latest progress, away from the run's own pace. Gives back
+/// the run's last signal.
 async fn keep(
     world: Arc<World>,
     id: RunId,
     mut signals: mpsc::UnboundedReceiver<RunSignal>,
     app: App,
-) {
+) -> Option<RunSignal> {
     let mut batch = Vec::new();
     while signals.recv_many(&mut batch, 512).await > 0 {
         let mut lines = Vec::new();
         let mut progress = std::collections::BTreeMap::new();
-        let mut ended = false;
+        let mut end = None;
         for signal in batch.drain(..) {
+            if is_end(&signal) {
+                end = Some(signal);
+                continue;
+            }
             match signal {
                 RunSignal::Log {
                     step,
@@ -367,9 +377,7 @@ async fn keep(
                 RunSignal::Progress { step, progress: p } => {
                     progress.insert(step, p);
                 }
-                RunSignal::Event { event } => {
-                    ended |= matches!(event.event, Event::Finished { .. })
-                }
+                RunSignal::Event { .. } => {}
             }
         }
         if let Err(e) = world.store.append_log(&id, &lines).await {
@@ -380,8 +388,14 @@ async fn keep(
                 tracing::warn!(error = %e, "progress was not kept");
             }
         }
-        if ended {
-            break;
+        if end.is_some() {
+            return end;
         }
     }
+    None
+}
+
+/// Whether it is the last thing a run says.
+fn is_end(signal: &RunSignal) -> bool {
+    matches!(signal, RunSignal::Event { event } if matches!(event.event, Event::Finished { .. }))
 }

@@ -297,7 +297,8 @@ impl World {
                 .fix("Check that the address is that of a Spark.")
                 .on(station.name.clone())
         })?;
-        let path = format!("/tmp/tandem-look-{}", super::new_id());
+        let folder = format!("/tmp/tandem-look-{}", super::new_id());
+        let path = format!("{folder}/tandem-node");
         station
             .machine
             .upload(&build.path, &path, 0o700, &mut |_| {})
@@ -306,7 +307,7 @@ impl World {
         let output = station.machine.exec(&Command::new(&path, ["facts"])).await;
         let removed = station
             .machine
-            .exec(&Command::new("rm", ["-f", &path]))
+            .exec(&Command::new("rm", ["-rf", &folder]))
             .await;
         let output = output.map_err(on)?;
         removed.map_err(on)?;
