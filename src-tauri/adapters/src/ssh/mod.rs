@@ -10,6 +10,7 @@ pub mod config;
 mod error;
 mod exec;
 pub mod keys;
+mod login;
 mod machine;
 mod session;
 mod sftp;
