@@ -79,16 +79,22 @@ impl Cache {
             .join(format!("{commit}-mtp"))
     }
 
+    /// The lock of a repository, where `huggingface_hub` keeps its own.
+    pub fn lock(&self, repo: &str) -> PathBuf {
+        self.hub()
+            .join(".locks")
+            .join(format!("models--{}", repo.replace('/', "--")))
+            .join("tandem.lock")
+    }
+
     /// Holds a repository for one job at a time. Given up when the value is dropped or the process
     /// dies.
     pub fn hold(&self, repo: &str) -> Result<std::fs::File, Problem> {
-        let folder = self
-            .hub()
-            .join(".locks")
-            .join(format!("models--{}", repo.replace('/', "--")));
-        let path = folder.join("tandem.lock");
+        let path = self.lock(repo);
         let open = || -> io::Result<std::fs::File> {
-            std::fs::create_dir_all(&folder)?;
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
             std::fs::OpenOptions::new()
                 .create(true)
                 .truncate(false)

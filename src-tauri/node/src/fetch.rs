@@ -55,14 +55,14 @@ pub async fn fetch(
     folder(&repo.join("blobs"))?;
     folder(&repo.join("refs"))?;
     folder(&cache.snapshot(&request.repo, &listing.commit))?;
-    folder(&cache.hub().join(".locks"))?;
-    folder(
-        &cache
-            .hub()
-            .join(".locks")
-            .join(repo.file_name().unwrap_or_default()),
-    )?;
-    note(context, "hub/.locks", &repo, "tandem.lock")?;
+    let lock = cache.lock(&request.repo);
+    if !lock.exists() {
+        folder(lock.parent().unwrap_or(&repo))?;
+        context
+            .made
+            .note(relative(cache.home(), &lock))
+            .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
+    }
     let _held = cache.hold(&request.repo)?;
 
     let mut plan = Plan::look(&cache, &request.repo, &files, context)?;
@@ -133,15 +133,6 @@ pub async fn fetch(
         fetched: context.fetched.total(),
         made: context.made.entries(),
     })
-}
-
-fn note(context: &Context, folder: &str, repo: &Path, file: &str) -> Result<(), Problem> {
-    let name = repo.file_name().unwrap_or_default().to_string_lossy();
-    let entry = format!("{folder}/{name}/{file}");
-    context
-        .made
-        .note(entry)
-        .map_err(|e| disk::problem("noting what is made", repo, &e))
 }
 
 /// Asks for size and hash of every file.

@@ -52,9 +52,24 @@ pub fn undo(home: &Path, entries: &BTreeSet<String>) -> Undone {
     // The deepest first; one that is not empty holds what others put there.
     folders.sort_by_key(|f| std::cmp::Reverse(depth(f)));
     for folder in folders {
-        let _ = std::fs::remove_dir(home.join(folder));
+        let _ = std::fs::remove_dir(folder_of(home, folder));
     }
     undone
+}
+
+/// A noted folder; the kernel does not remove one by the names `.` and `..`.
+fn folder_of(home: &Path, entry: &str) -> PathBuf {
+    let mut path = home.to_path_buf();
+    for part in Path::new(entry).components() {
+        match part {
+            Component::ParentDir => {
+                path.pop();
+            }
+            Component::Normal(name) => path.push(name),
+            _ => {}
+        }
+    }
+    path
 }
 
 fn depth(folder: &str) -> i64 {

@@ -11,6 +11,8 @@ use crate::work::Stop;
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 256 << 10;
+/// How many fresh addresses in a row may be refused.
+const REFUSALS: u32 = 6;
 
 /// Takes segments until every target is finished.
 pub(super) async fn worker(shared: Arc<Shared>) -> Result<(), Stop> {
@@ -56,6 +58,10 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
         };
         let (why, after) = match fault {
             Fault::Fatal(problem) => return Err(Stop::Problem(problem)),
+            // A storage that refuses every fresh address will refuse the next one too.
+            Fault::Expired { why } if attempt >= REFUSALS => {
+                return Err(gave_up(piece.source.asked(), &why, None).into());
+            }
             Fault::Expired { why } => {
                 piece
                     .source
@@ -91,7 +97,6 @@ async fn once(shared: &Shared, piece: &Piece, from: u64, to: u64) -> Result<(), 
     let (begin, end) = (piece.at + (from - piece.to), piece.at + (to - piece.to));
     let hub = &shared.transfer.hub;
     let answer = hub.get(&url, Some((begin, end))).await.map_err(fault)?;
-    shared.transfer.meter.alive();
     let body = hub
         .expect(&answer, source, &url, begin, end)
         .map_err(fault)?;

@@ -1,0 +1,234 @@
+//! A Hub with the three checkpoints, homes to fetch into, and the program itself.
+
+#![allow(dead_code, unreachable_pub)] // each test file uses a part
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tandem_domain::node::{NodeEvent, NodeLine};
+use tandem_rehearsal::checkpoint;
+use tandem_rehearsal::hub::{Hub, HubConfig};
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tandem-node");
+
+/// Repositories on disk, made once for a test file's run.
+pub struct Site {
+    pub dir: tempfile::TempDir,
+    pub hub: Hub,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        Self::with(|repos| checkpoint::write_all(repos).expect("the checkpoints can be written"))
+    }
+
+    pub fn with(write: impl FnOnce(&Path)) -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let repos = dir.path().join("repos");
+        write(&repos);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let hub = runtime
+            .block_on(Hub::start(HubConfig {
+                bind: "127.0.0.1:0".parse().expect("an address"),
+                cdn: None,
+                repos,
+            }))
+            .expect("the Hub starts");
+        Self { dir, hub, runtime }
+    }
+
+    /// A user's home folder.
+    pub fn home(&self, name: &str) -> Home {
+        let path = self.dir.path().join(name);
+        std::fs::create_dir_all(&path).expect("a home folder");
+        Home {
+            path,
+            endpoint: self.hub.endpoint(),
+        }
+    }
+}
+
+pub struct Home {
+    pub path: PathBuf,
+    pub endpoint: String,
+}
+
+impl Home {
+    pub fn hf(&self) -> PathBuf {
+        self.path.join(".cache/huggingface")
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .env("HOME", &self.path)
+            .env_remove("HF_HOME")
+            .env_remove("XDG_RUNTIME_DIR");
+        command
+    }
+
+    pub fn ask(&self, arguments: &[&str], stdin: &Value) -> Output {
+        let mut child = self
+            .command()
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        let _ = child
+            .stdin
+            .take()
+            .expect("stdin")
+            .write_all(stdin.to_string().as_bytes());
+        child.wait_with_output().expect("the program ends")
+    }
+
+    /// The one line of an answer.
+    pub fn answer(&self, arguments: &[&str], stdin: &Value) -> Value {
+        let out = self.ask(arguments, stdin);
+        serde_json::from_slice(&out.stdout).unwrap_or_else(|e| {
+            panic!(
+                "{arguments:?} gave no line ({e}): {}{}",
+                String::from_utf8_lossy(&out.stdout),
+                String::from_utf8_lossy(&out.stderr)
+            )
+        })
+    }
+
+    /// All lines of a job in the foreground.
+    pub fn run(&self, kind: &str, request: &Value) -> Vec<NodeLine> {
+        lines(&self.ask(&["run", kind], request).stdout)
+    }
+
+    /// The receipt of a job in the foreground.
+    pub fn done(&self, kind: &str, request: &Value) -> Value {
+        let lines = self.run(kind, request);
+        match lines.last().map(|l| l.event.clone()) {
+            Some(NodeEvent::Done { result }) => result,
+            other => panic!("{kind} is done, but it ended as {other:?}"),
+        }
+    }
+
+    /// The problem of a job that fails.
+    pub fn refused(&self, kind: &str, request: &Value) -> tandem_domain::problem::Problem {
+        match self.run(kind, request).last().map(|l| l.event.clone()) {
+            Some(NodeEvent::Failed { problem }) => problem,
+            other => panic!("{kind} fails, but it ended as {other:?}"),
+        }
+    }
+
+    pub fn follow(&self, job: &str, after: u64) -> Vec<NodeLine> {
+        let after = after.to_string();
+        let out = self.ask(&["follow", "--job", job, "--after", &after], &json!({}));
+        lines(&out.stdout)
+    }
+
+    pub fn fetch(&self, repo: &str, revision: &str) -> Value {
+        json!({"kind": "fetch", "endpoint": self.endpoint, "repo": repo, "revision": revision})
+    }
+
+    pub fn graft(&self, commit: &str) -> Value {
+        json!({
+            "kind": "graft", "endpoint": self.endpoint, "repo": checkpoint::NVFP4_REPO,
+            "commit": commit, "source_repo": checkpoint::BF16_REPO, "source_revision": "main",
+        })
+    }
+
+    pub fn verify(&self, repo: &str, commit: &str, deep: bool) -> Value {
+        json!({"kind": "verify", "endpoint": self.endpoint, "repo": repo, "commit": commit, "deep": deep})
+    }
+
+    /// The process that works on a job.
+    pub fn worker(&self, job: &str) -> Option<i32> {
+        let path = self
+            .path
+            .join(".local/share/tandem/jobs")
+            .join(job)
+            .join("worker.json");
+        let value: Value = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
+        value["pid"].as_i64().map(|p| p as i32)
+    }
+
+    /// Everything below the home: path, kind and content's hash or link target.
+    pub fn tree(&self) -> BTreeMap<String, String> {
+        tree(&self.path)
+    }
+}
+
+pub fn tree(root: &Path) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    let mut folders = vec![root.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = path
+                .strip_prefix(root)
+                .expect("below the root")
+                .to_string_lossy()
+                .into_owned();
+            let kind = entry.file_type().expect("a kind");
+            let what = if kind.is_dir() {
+                folders.push(path);
+                "folder".to_owned()
+            } else if kind.is_symlink() {
+                format!(
+                    "-> {}",
+                    std::fs::read_link(&path).expect("a target").display()
+                )
+            } else {
+                tandem_node::digest::sha256(&std::fs::read(&path).expect("a file"))
+            };
+            out.insert(name, what);
+        }
+    }
+    out
+}
+
+pub fn lines(stdout: &[u8]) -> Vec<NodeLine> {
+    let lines: Vec<NodeLine> = stdout
+        .lines()
+        .map(|l| serde_json::from_str(&l.expect("text")).expect("a line of the conversation"))
+        .collect();
+    lines
+}
+
+/// Waits until a condition holds, for at most a minute.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(60);
+    while !holds() {
+        assert!(Instant::now() < end, "within a minute {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn kill(pid: i32) {
+    let status = Command::new("kill")
+        .args(["-9", &pid.to_string()])
+        .status()
+        .expect("kill");
+    assert!(status.success(), "{pid} can be killed");
+}
+
+pub fn spawn_follow(home: &Home, job: &str) -> (Child, impl Iterator<Item = NodeLine>) {
+    let mut child = home
+        .command()
+        .args(["follow", "--job", job])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("follow starts");
+    let out = BufReader::new(child.stdout.take().expect("stdout"));
+    let lines = out
+        .lines()
+        .map(|l| serde_json::from_str(&l.expect("text")).expect("a line"));
+    (child, lines)
+}
