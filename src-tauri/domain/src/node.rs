@@ -11,6 +11,9 @@
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
 //! ```
 //!
+//! Where an answer of one line cannot be given, the line is `{"event":"failed","problem":…}` and the exit
+//! status is 1; [`Refused`] reads it.
+//!
 //! A job is named after its run and step, so a repeated `start` finds the one that is under way
 //! instead of making a second. Its folder is `~/.local/share/tandem/jobs/NAME`. Lines are kept there
 //! with sequence numbers; a follower that lost its connection asks again from where it was.
@@ -35,6 +38,13 @@ pub struct NodeVersion {
     pub protocol: u32,
     /// As `uname -m` names it.
     pub arch: String,
+}
+
+/// The answer of a subcommand that could not do its part.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// Why and what to do.
+    pub problem: Problem,
 }
 
 /// A piece of long work.

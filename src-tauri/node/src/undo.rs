@@ -130,10 +130,12 @@ fn is_linked(blob: &Path) -> bool {
             let path = entry.path();
             match entry.file_type() {
                 Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind) if kind.is_symlink() => {
-                    if std::fs::read_link(&path).is_ok_and(|t| t.file_name() == blob.file_name()) {
-                        return true;
-                    }
+                Ok(kind)
+                    if kind.is_symlink()
+                        && std::fs::read_link(&path)
+                            .is_ok_and(|t| t.file_name() == blob.file_name()) =>
+                {
+                    return true;
                 }
                 _ => {}
             }

@@ -101,10 +101,10 @@ async fn one(
             remote.size
         )));
     }
-    if name.ends_with(".safetensors") {
-        if let Err(problem) = local_header(&path, name) {
-            return Ok(Err(problem.cause.unwrap_or(problem.message)));
-        }
+    if name.ends_with(".safetensors")
+        && let Err(problem) = local_header(&path, name)
+    {
+        return Ok(Err(problem.cause.unwrap_or(problem.message)));
     }
     if !deep {
         return Ok(Ok(()));

@@ -1,6 +1,8 @@
 //! The graft on the three checkpoints: beside the old revision, not needed on the new one, resumed,
 //! the same everywhere, and never in the snapshot.
 
+#![allow(clippy::unwrap_used)] // a test ends where it cannot go on
+
 mod common;
 
 use std::collections::BTreeMap;

@@ -143,7 +143,7 @@ pub fn write<'a>(
         at = end;
     }
     let mut text = Value::Object(map).to_string().into_bytes();
-    while text.len() % 8 != 0 {
+    while !text.len().is_multiple_of(8) {
         text.push(b' ');
     }
     let data = PREFIX + text.len() as u64;

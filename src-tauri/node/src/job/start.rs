@@ -20,6 +20,8 @@ use crate::lines::Lines;
 use crate::made::Made;
 use crate::work::{Context, Fetched, Settings, perform};
 
+/// The kernel's mark of a file system in memory.
+const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 /// How long a worker may take to say that it is there.
 const ARRIVE: Duration = Duration::from_secs(15);
 
@@ -96,9 +98,8 @@ fn leave_token(name: &str, token: &str) -> Result<PathBuf, Problem> {
         PathBuf::from(format!("/run/user/{user}")),
         PathBuf::from("/dev/shm"),
     ];
-    let in_memory = |place: &&PathBuf| {
-        rustix::fs::statfs(place.as_path()).is_ok_and(|s| s.f_type as i64 == 0x0102_1994)
-    };
+    let in_memory =
+        |place: &&PathBuf| rustix::fs::statfs(place.as_path()).is_ok_and(|s| s.f_type == TMPFS);
     for place in places.iter().filter(in_memory) {
         let path = place.join(format!("tandem-{user}-{name}.{}", std::process::id()));
         let _ = std::fs::remove_file(&path);
@@ -268,9 +269,8 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
 /// Cuts off a line that a death left half written, and says the last number.
 fn repair(folder: &Folder) -> Result<u64, Problem> {
     let path = folder.lines();
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(_) => return Ok(0),
+    let Ok(text) = std::fs::read(&path) else {
+        return Ok(0);
     };
     let whole = text
         .iter()
@@ -285,8 +285,7 @@ fn repair(folder: &Folder) -> Result<u64, Problem> {
     }
     let last = text[..whole]
         .split(|b| *b == b'\n')
-        .filter(|l| !l.is_empty())
-        .next_back()
+        .rfind(|l| !l.is_empty())
         .and_then(|l| serde_json::from_slice::<tandem_domain::node::NodeLine>(l).ok());
     Ok(last.map_or(0, |l| l.seq))
 }

@@ -1,0 +1,65 @@
+//! The program stays small, whatever it brings.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::process::Stdio;
+
+use common::{Home, Site};
+use serde_json::{Value, json};
+use tandem_rehearsal::checkpoint::synthetic;
+
+/// Runs a job in the foreground and gives the most memory it ever held, in KiB, and its last line.
+fn peak(home: &Home, kind: &str, request: &Value) -> (u64, String) {
+    let mut child = home
+        .command()
+        .args(["run", kind])
+        .env("MALLOC_ARENA_MAX", "2")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut stdin = child.stdin.take().expect("stdin");
+    stdin
+        .write_all(request.to_string().as_bytes())
+        .expect("the request is read");
+    drop(stdin);
+    let mut out = child.stdout.take().expect("stdout");
+    let reader = std::thread::spawn(move || {
+        let mut text = String::new();
+        out.read_to_string(&mut text).expect("lines");
+        text
+    });
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().expect("a status").is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let now = text
+            .lines()
+            .find_map(|l| l.strip_prefix("VmHWM:"))
+            .and_then(|l| l.split_whitespace().next()?.parse().ok());
+        peak = peak.max(now.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let text = reader.join().expect("the reader ends");
+    (peak, text.lines().last().unwrap_or_default().to_owned())
+}
+
+#[test]
+fn fetch_graft_and_verify_stay_below_64_mib() {
+    let site = Site::with(|repos| {
+        synthetic::write_synthetic(repos, 500 << 20).unwrap();
+    });
+    let home = site.home("one");
+    let fetch = home.fetch(synthetic::REPO, "main");
+    let mut graft = home.graft(synthetic::COMMIT);
+    graft["repo"] = json!(synthetic::REPO);
+    graft["source_repo"] = json!(synthetic::BF16_REPO);
+    let verify = home.verify(synthetic::REPO, synthetic::COMMIT, true);
+    for (kind, request) in [("fetch", fetch), ("graft", graft), ("verify", verify)] {
+        let (kib, last) = peak(&home, kind, &request);
+        assert!(last.contains("\"done\""), "{kind}: {last}");
+        println!("{kind}: {:.1} MiB at most", kib as f64 / 1024.0);
+        assert!(kib > 0 && kib <= 64 * 1024, "{kind} held {kib} KiB");
+    }
+}
