@@ -1,5 +1,7 @@
 //! Step `network`: the private link's addresses, on both machines or on neither.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -18,6 +20,9 @@ pub(super) struct AddressLink {
     pub names: Vec<String>,
 }
 
+/// The kernel's ways of making an IPv6 link-local address, by number, as `ip` names them.
+const MODES: [&str; 4] = ["eui64", "none", "stable_secret", "random"];
+
 /// What was there on one machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Before {
@@ -33,6 +38,9 @@ struct Port {
     up: bool,
     mtu: u64,
     addresses: Vec<String>,
+    /// How the kernel makes the IPv6 link-local address; netplan switches that off.
+    #[serde(default)]
+    address_mode: Option<String>,
 }
 
 impl AddressLink {
@@ -64,7 +72,8 @@ impl AddressLink {
                 .on(station.name.clone())
         })?;
         let links = links.as_array().cloned().unwrap_or_default();
-        self.ends(position)
+        let mut ports: Vec<Port> = self
+            .ends(position)
             .map(|(end, _, _)| {
                 let link = links.iter().find(|l| l["ifname"] == end.interface.as_str());
                 let link = link.ok_or_else(|| {
@@ -74,23 +83,33 @@ impl AddressLink {
                         .on(station.name.clone())
                 })?;
                 let addresses = link["addr_info"].as_array().into_iter().flatten();
-                let addresses = addresses.filter(|a| a["family"] == "inet").filter_map(|a| {
-                    Some(format!(
-                        "{}/{}",
-                        a["local"].as_str()?,
-                        a["prefixlen"].as_u64()?
-                    ))
-                });
+                let addresses = addresses
+                    .filter(|a| a["family"] == "inet" || a["family"] == "inet6")
+                    .filter_map(|a| {
+                        Some(format!(
+                            "{}/{}",
+                            a["local"].as_str()?,
+                            a["prefixlen"].as_u64()?
+                        ))
+                    });
                 let flags = link["flags"].as_array().into_iter().flatten();
                 Ok(Port {
                     name: end.interface.clone(),
                     up: flags.into_iter().any(|f| f == "UP"),
                     mtu: link["mtu"].as_u64().unwrap_or(1500),
                     addresses: addresses.collect(),
+                    address_mode: None,
                 })
             })
-            .collect::<Result<_, Problem>>()
-            .map_err(StepError::from)
+            .collect::<Result<_, Problem>>()?;
+        for port in &mut ports {
+            let path = format!("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", port.name);
+            let mode = station.machine.exec(&Command::new("cat", [path])).await;
+            let mode = mode.map_err(|e| e.problem(&station.name))?.text();
+            let named = MODES.get(mode.trim().parse::<usize>().unwrap_or(MODES.len()));
+            port.address_mode = named.map(|m| (*m).to_owned());
+        }
+        Ok(ports)
     }
 
     /// Whether every port carries what is planned.
@@ -197,6 +216,7 @@ impl AddressLink {
     /// Makes one machine's ports as they were.
     async fn restore(
         &self,
+        cx: &StepContext,
         position: usize,
         station: &Station,
         was: &Before,
@@ -230,68 +250,70 @@ impl AddressLink {
             }
             Self::netplan(station).await?;
         }
-        // netplan leaves addresses on a port that no file names any more.
-        let what = "A port was not made as before.";
-        for (port, before) in self.ports(position, station).await?.iter().zip(&was.ports) {
-            for address in port
-                .addresses
-                .iter()
-                .filter(|a| !before.addresses.contains(a))
-            {
-                let args = ["addr", "del", address.as_str(), "dev", port.name.as_str()];
-                must(
-                    station,
-                    &Command::new("ip", args).sudo(),
-                    Code::NetworkPlan,
-                    what,
-                )
-                .await?;
+        // netplan leaves sizes and addresses on a port that no file names any more, and the system goes
+        // on changing ports for a moment after netplan has returned: so until nothing changes any more.
+        let mut still = 0;
+        for _ in 0..20 {
+            let now = self.ports(position, station).await?;
+            still = if now == was.ports { still + 1 } else { 0 };
+            if still == 3 {
+                return Ok(());
             }
-            for address in before
-                .addresses
-                .iter()
-                .filter(|a| !port.addresses.contains(a))
-            {
-                let args = ["addr", "add", address.as_str(), "dev", port.name.as_str()];
-                must(
-                    station,
-                    &Command::new("ip", args).sudo(),
-                    Code::NetworkPlan,
-                    what,
-                )
-                .await?;
+            for (port, before) in now.iter().zip(&was.ports) {
+                Self::correct(station, port, before).await?;
             }
-            if port.mtu != before.mtu {
-                let mtu = before.mtu.to_string();
-                let args = ["link", "set", port.name.as_str(), "mtu", mtu.as_str()];
-                must(
-                    station,
-                    &Command::new("ip", args).sudo(),
-                    Code::NetworkPlan,
-                    what,
-                )
-                .await?;
-            }
-            if port.up != before.up {
-                let state = if before.up { "up" } else { "down" };
-                let args = ["link", "set", port.name.as_str(), state];
-                must(
-                    station,
-                    &Command::new("ip", args).sudo(),
-                    Code::NetworkPlan,
-                    what,
-                )
-                .await?;
-            }
+            cx.clock.wait(Duration::from_millis(300)).await;
+        }
+        Err(
+            Problem::new(Code::NetworkPlan, "A port was not made as before.")
+                .cause("Something on the machine keeps changing it.")
+                .fix("Look which network service manages the port, then undo again.")
+                .on(station.name.clone())
+                .into(),
+        )
+    }
+
+    /// Changes what is not as it was at one port.
+    async fn correct(station: &Station, now: &Port, was: &Port) -> Result<(), StepError> {
+        let name = now.name.as_str();
+        if now.mtu != was.mtu {
+            Self::ip(station, &["link", "set", name, "mtu", &was.mtu.to_string()]).await?;
+        }
+        if let Some(mode) = was.address_mode.as_deref()
+            && now.address_mode != was.address_mode
+        {
+            Self::ip(station, &["link", "set", name, "addrgenmode", mode]).await?;
+        }
+        for address in now.addresses.iter().filter(|a| !was.addresses.contains(a)) {
+            Self::ip(station, &["addr", "del", address, "dev", name]).await?;
+        }
+        for address in was.addresses.iter().filter(|a| !now.addresses.contains(a)) {
+            Self::ip(station, &["addr", "replace", address, "dev", name]).await?;
+        }
+        if now.up != was.up {
+            let state = if was.up { "up" } else { "down" };
+            Self::ip(station, &["link", "set", name, state]).await?;
         }
         Ok(())
+    }
+
+    async fn ip(station: &Station, args: &[&str]) -> Result<(), StepError> {
+        let command = Command::new("ip", args.iter().copied()).sudo();
+        must(
+            station,
+            &command,
+            Code::NetworkPlan,
+            "A port was not made as before.",
+        )
+        .await
+        .map(|_| ())
     }
 
     async fn restore_all(&self, cx: &StepContext, before: &[Before]) -> Result<(), StepError> {
         on_all(&cx.stations, |i, station| {
             Box::pin(async move {
                 match before.get(i) {
-                    Some(was) => self.restore(i, station, was).await,
+                    Some(was) => self.restore(cx, i, station, was).await,
                     None => Ok(()),
                 }
             })
