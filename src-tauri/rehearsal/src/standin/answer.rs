@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use serde_json::{Value, json};
 
@@ -134,15 +134,16 @@ fn stream(
             async move {
                 let usage = |tokens, reasoning| each_usage.then(|| frame.usage(tokens, reasoning));
                 match at {
-                    At::Start => {
-                        let first = event(&frame.first(usage(0, 0)));
-                        Some((Ok(first), (incoming, At::Middle)))
-                    }
-                    At::Middle => match incoming.recv().await {
+                    At::Start | At::Middle => match incoming.recv().await {
                         Some(Ok(piece)) => {
-                            let bytes = event(
-                                &frame.piece(&piece, usage(piece.tokens, piece.reasoning_tokens)),
-                            );
+                            let mut bytes = BytesMut::new();
+                            // The role comes with the first token, once the prompt has been read.
+                            if matches!(at, At::Start) {
+                                bytes.extend(event(&frame.first(usage(0, 0))));
+                            }
+                            let count = usage(piece.tokens, piece.reasoning_tokens);
+                            bytes.extend(event(&frame.piece(&piece, count)));
+                            let bytes = bytes.freeze();
                             let next = match piece.finish {
                                 Some(_) => At::End(piece.tokens, piece.reasoning_tokens),
                                 None => At::Middle,
