@@ -198,12 +198,19 @@ impl Shared {
     /// Writes bytes in their place and counts them.
     async fn put(&self, piece: &Piece, at: u64, bytes: &[u8]) -> Result<(), Stop> {
         let target = &self.transfer.targets[piece.target];
+        // Counted before they are written: the syncer may make them safe before the next line here,
+        // and must not take away what was not added yet.
+        let len = bytes.len() as u64;
+        let unsynced = self.unsynced.fetch_add(len, Ordering::Relaxed) + len;
         // Two connections may bring the same bytes when a server ignores ranges now and then.
         let n = tokio::task::block_in_place(|| target.write(at, bytes))
             .map_err(|e| disk::problem("writing what arrived", &target.path, &e))?;
         self.transfer.meter.add(n);
-        let before = self.unsynced.fetch_add(n, Ordering::Relaxed);
-        if before + n >= self.sync_at {
+        if n == 0 {
+            // Nothing of it was new, so that no sync will speak of it.
+            self.unsynced.fetch_sub(len, Ordering::Relaxed);
+        }
+        if unsynced >= self.sync_at {
             self.wake_sync.notify_one();
         }
         if n > 0 && self.open[piece.target].fetch_sub(n, Ordering::AcqRel) == n {
