@@ -14,7 +14,7 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image tools
+.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image tools spark-node
 
 tools:
 	@for tool in cargo node npm; do
@@ -36,9 +36,15 @@ HOST_NODE := $(NODE)/$(shell uname -m)/tandem-node
 build: ui $(HOST_NODE)
 	@cargo build --workspace --locked --bins
 
+# What goes to a Spark. Without it the window opens and the rehearsal works, so its lack is only told.
+spark-node:
+	@tests/packages.sh --arm64 src-tauri/node/packages.txt && $(MAKE) --no-print-directory $(NODE)/aarch64/tandem-node ||
+	  echo "Tandem cannot be used with a Spark until its node program is built; what that lacks stands above." >&2
+
 start: tools
 	@tests/packages.sh src-tauri/packages.txt
 	$(MAKE) --no-print-directory build
+	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ]; then $(MAKE) --no-print-directory spark-node; fi
 	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ] || [ "$$(uname -s)" != Linux ]; then
 	  exec $(BIN)/tandem
 	else
@@ -52,7 +58,7 @@ check: ui
 	cd ui && npm run --silent lint && npm run --silent check
 
 test: tools
-	@tests/packages.sh --arm64 src-tauri/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
+	@tests/packages.sh --arm64 src-tauri/packages.txt src-tauri/node/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
 	$(MAKE) --no-print-directory check
 	(cd ui && npm test --silent)
 	$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node

@@ -3,7 +3,8 @@
 #
 #   tests/packages.sh LIST...
 #
-# With the argument --arm64 also Debian's own compiler for aarch64, unless rustup has that target.
+# With the argument --arm64 also what Rust needs to build for aarch64: rustup's target where rustup can
+# get it, else Debian's own compiler.
 set -eu
 
 wanted=
@@ -25,11 +26,21 @@ is_installed() {
     dpkg-query -W -f '${db:Status-Status}\n' "$1" 2>/dev/null | grep -qx installed
 }
 
+triple=aarch64-unknown-linux-gnu
+has_target() {
+    command -v rustup >/dev/null || return 1
+    rustup target list --installed 2>/dev/null | grep -qx $triple && return
+    timeout 120 rustup target add $triple >/dev/null 2>&1
+}
+
 missing=
 for package in $wanted; do
     is_installed "$package" || missing="$missing $package"
 done
-if [ -n "$arm64" ] && ! { command -v rustup >/dev/null && rustup target list --installed 2>/dev/null | grep -qx aarch64-unknown-linux-gnu; }; then
+debian_rust() {
+    is_installed rustc-web && is_installed cargo-web && is_installed libstd-rust-web-dev:arm64
+}
+if [ -n "$arm64" ] && ! debian_rust && ! has_target; then
     dpkg --print-foreign-architectures | grep -qx arm64 || foreign=arm64
     for package in rustc-web cargo-web libstd-rust-web-dev:arm64; do
         is_installed "$package" || missing="$missing $package"

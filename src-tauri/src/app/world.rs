@@ -292,10 +292,17 @@ impl World {
             .map_err(on)?;
         let arch = arch.text().trim().to_owned();
         let build = self.programs.build(&arch).ok_or_else(|| {
-            Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
-                .cause(format!("It is `{arch}`, and this build of Tandem has no helper for that; a Spark is `aarch64`."))
-                .fix("Check that the address is that of a Spark.")
-                .on(station.name.clone())
+            let problem = Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
+                .on(station.name.clone());
+            if arch == "aarch64" {
+                problem
+                    .cause("The node program for a Spark was not built with this Tandem.")
+                    .fix_with("Build it, then add the machine again.", "make spark-node")
+            } else {
+                problem
+                    .cause(format!("It is `{arch}`, and this build of Tandem has no helper for that; a Spark is `aarch64`."))
+                    .fix("Check that the address is that of a Spark.")
+            }
         })?;
         let folder = format!("/tmp/tandem-look-{}", super::new_id());
         let path = format!("{folder}/tandem-node");
