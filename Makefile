@@ -73,6 +73,13 @@ lab-up: tools
 lab-down:
 	@$(BIN)/lab down
 
+# The checkpoint that it measures with stays in the target folder.
+bench: tools
+	@tests/packages.sh src-tauri/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
+	$(MAKE) --no-print-directory $(HOST_NODE)
+	cargo build --workspace --locked --quiet --bin bench
+	TANDEM_LAB=$(LAB) $(BIN)/bench
+
 bindings:
 	@mkdir -p ui/dist && touch ui/dist/index.html
 	cargo run --quiet --bin tandem -- --bindings

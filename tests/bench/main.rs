@@ -1,0 +1,155 @@
+//! `bench`: what the node program needs of line and memory, on a synthetic checkpoint of some size.
+//!
+//! Prints one line a figure, `bench NAME VALUE UNIT`, and writes them with their circumstances to
+//! `test-artifacts/bench.json`. It fails when a figure misses its target. With `TANDEM_LAB=1` the
+//! program runs on a machine of the lab, else beside this one; `TANDEM_BENCH_GB` sets the size.
+
+mod circumstances;
+mod compare;
+mod figure;
+mod job;
+mod measure;
+mod place;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use serde_json::json;
+use tandem_rehearsal::checkpoint::synthetic::{self, Synthetic};
+use tandem_rehearsal::hub::{Hub, HubConfig};
+use tandem_tests::Lab;
+
+use figure::Figure;
+use place::Place;
+
+/// Why there are no figures, in words for the person who asked for them.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Gigabytes of the checkpoint where nothing else is asked for.
+const SIZE: f64 = 2.0;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(missed) if missed.is_empty() => ExitCode::SUCCESS,
+        Ok(missed) => {
+            for sentence in missed {
+                eprintln!("bench: {sentence}");
+            }
+            ExitCode::FAILURE
+        }
+        Err(why) => {
+            eprintln!("bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is measured and against what.
+pub(crate) struct Bench<'a> {
+    /// Where the program runs.
+    pub(crate) place: Place<'a>,
+    /// Where its checkpoint comes from.
+    pub(crate) hub: Arc<Hub>,
+    /// The checkpoint.
+    pub(crate) made: Synthetic,
+}
+
+async fn run() -> Result<Vec<String>, Failure> {
+    let gb = match std::env::var("TANDEM_BENCH_GB") {
+        Ok(text) => text
+            .parse()
+            .map_err(|e| format!("TANDEM_BENCH_GB={text}: {e}"))?,
+        Err(_) => SIZE,
+    };
+    let target = target()?;
+    let program = program(&target)?;
+    let mut facts = circumstances::gather(&program)?;
+    let folder = target.join("bench");
+    std::fs::create_dir_all(&folder)?;
+    // Kept for the next time: writing it takes longer than fetching it.
+    let repos = folder.join(format!("repos-{gb}"));
+    let write = {
+        let repos = repos.clone();
+        move || synthetic::write_synthetic(&repos, (gb * 1e9) as u64)
+    };
+    let made = tokio::task::spawn_blocking(write).await??;
+    let work = tempfile::tempdir_in(&folder)?;
+
+    let on_lab = std::env::var_os("TANDEM_LAB").is_some_and(|v| v == "1");
+    let lab = if on_lab {
+        Some(Lab::start().await?)
+    } else {
+        None
+    };
+    let (place, hub) = match &lab {
+        Some(lab) => (Place::lab(lab, &program).await?, lab.hub(&repos).await?),
+        None => {
+            let config = HubConfig {
+                bind: "127.0.0.1:0".parse()?,
+                cdn: None,
+                repos,
+            };
+            (
+                Place::here(&program, work.path())?,
+                Hub::start(config).await?,
+            )
+        }
+    };
+    let bench = Bench {
+        place,
+        hub: Arc::new(hub),
+        made,
+    };
+    let mut figures = measure::all(&bench).await?;
+    match compare::with_hf(&bench, &program, &folder, work.path()).await? {
+        Ok(figure) => figures.push(figure),
+        Err(why) => eprintln!("bench: fetch_vs_hf_download was not measured: {why}"),
+    }
+
+    let version = bench.place.version().await?;
+    for (name, value) in [
+        ("checkpoint_bytes", json!(made.bytes)),
+        ("mtp_bytes", json!(made.mtp_bytes)),
+        ("place", json!(bench.place.words())),
+        ("node_version", json!(version)),
+    ] {
+        facts[name] = value;
+    }
+    report(
+        &figures,
+        &json!({"circumstances": facts, "figures": figures}),
+    )
+}
+
+/// Prints and keeps the figures; gives back a sentence for each target that was missed.
+fn report(figures: &[Figure], all: &serde_json::Value) -> Result<Vec<String>, Failure> {
+    for figure in figures {
+        println!("{}", figure.line());
+    }
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../test-artifacts");
+    std::fs::create_dir_all(&folder)?;
+    let text = serde_json::to_string_pretty(all)? + "\n";
+    std::fs::write(folder.join("bench.json"), text)?;
+    Ok(figures.iter().filter_map(Figure::missed).collect())
+}
+
+/// Cargo's target folder, where this program lies in `debug` or `release`.
+fn target() -> Result<PathBuf, Failure> {
+    let exe = std::env::current_exe()?;
+    let folder = exe.ancestors().nth(2);
+    Ok(folder.ok_or("this program lies nowhere")?.to_owned())
+}
+
+/// The node program's release build, else what there is.
+fn program(target: &Path) -> Result<PathBuf, Failure> {
+    let release = target
+        .join("node")
+        .join(std::env::consts::ARCH)
+        .join("tandem-node");
+    [release, target.join("debug/tandem-node")]
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| "tandem-node is not built: src-tauri/node/build.sh builds it".into())
+}

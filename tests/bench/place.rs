@@ -1,0 +1,134 @@
+//! Where the program runs that is measured: on this box, or on a machine of the lab.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use serde_json::Value;
+use tandem_domain::node::NodeVersion;
+use tandem_tests::{Lab, Output, Spark, USER};
+use tokio::io::AsyncWriteExt as _;
+
+use crate::Failure;
+
+/// Where the program lies on a machine of the lab, below the user's home.
+const ON_LAB: &str = ".local/share/tandem/tandem-node";
+
+/// A home of its own on a machine, and the program to run there.
+pub(crate) enum Place<'a> {
+    /// This box.
+    Here {
+        /// The program.
+        program: PathBuf,
+        /// The home.
+        home: PathBuf,
+    },
+    /// A machine of the lab.
+    Lab {
+        /// The lab.
+        lab: &'a Lab,
+        /// Which machine.
+        spark: Spark,
+    },
+}
+
+impl<'a> Place<'a> {
+    /// On this box, in a home below `folder`.
+    pub(crate) fn here(program: &Path, folder: &Path) -> Result<Self, Failure> {
+        let home = folder.join("home");
+        std::fs::create_dir_all(&home)?;
+        Ok(Self::Here {
+            program: program.to_owned(),
+            home,
+        })
+    }
+
+    /// On a machine of the lab, where the program is put first.
+    pub(crate) async fn lab(lab: &'a Lab, program: &Path) -> Result<Self, Failure> {
+        let spark = Spark::A;
+        let place = format!("/home/{USER}/{ON_LAB}");
+        let script = "set -e\n\
+            runuser -u \"$1\" -- mkdir -p \"$(dirname \"$2\")\"\n\
+            cat > \"$2\"\nchmod 755 \"$2\"\nchown \"$1:\" \"$2\"";
+        let said = lab
+            .exec_with(
+                spark,
+                &["sh", "-c", script, "sh", USER, &place],
+                &std::fs::read(program)?,
+            )
+            .await?;
+        if !said.ok() {
+            return Err(format!(
+                "the program did not get to {}: {}",
+                spark.name(),
+                said.stderr
+            )
+            .into());
+        }
+        Ok(Self::Lab { lab, spark })
+    }
+
+    /// In words, for the circumstances.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Here { .. } => "this box, as a process of its own with its own home".to_owned(),
+            Self::Lab { spark, .. } => format!(
+                "{} of the lab, over its management link, as its user",
+                spark.name()
+            ),
+        }
+    }
+
+    /// Runs the program with `input` on stdin to its end.
+    pub(crate) async fn ask(&self, arguments: &[&str], input: &str) -> Result<Output, Failure> {
+        match self {
+            Self::Here { program, home } => {
+                let mut child = tokio::process::Command::new(program)
+                    .args(arguments)
+                    .env("HOME", home)
+                    .env_remove("HF_HOME")
+                    .env_remove("XDG_RUNTIME_DIR")
+                    .stdin(Stdio::piped())
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .kill_on_drop(true)
+                    .spawn()?;
+                let mut stdin = child.stdin.take().expect("stdin is piped");
+                // A program that does not read its input closes the pipe, which is its own affair.
+                let _ = stdin.write_all(input.as_bytes()).await;
+                drop(stdin);
+                let done = child.wait_with_output().await?;
+                Ok(Output {
+                    status: done.status.code().unwrap_or(-1),
+                    stdout: String::from_utf8_lossy(&done.stdout).into_owned(),
+                    stderr: String::from_utf8_lossy(&done.stderr).into_owned(),
+                })
+            }
+            Self::Lab { lab, spark } => {
+                let (home, program) = (
+                    format!("HOME=/home/{USER}"),
+                    format!("/home/{USER}/{ON_LAB}"),
+                );
+                let mut line = vec!["runuser", "-u", USER, "--", "env", &home, &program];
+                line.extend(arguments);
+                Ok(lab.exec_with(*spark, &line, input.as_bytes()).await?)
+            }
+        }
+    }
+
+    /// The one line of an answer, which has to be a good one.
+    pub(crate) async fn answer(&self, arguments: &[&str], input: &str) -> Result<Value, Failure> {
+        let said = self.ask(arguments, input).await?;
+        if !said.ok() {
+            let what = arguments.join(" ");
+            return Err(format!("`tandem-node {what}`: {}{}", said.stdout, said.stderr).into());
+        }
+        Ok(serde_json::from_str(&said.stdout)?)
+    }
+
+    /// What the program says of itself.
+    pub(crate) async fn version(&self) -> Result<NodeVersion, Failure> {
+        Ok(serde_json::from_value(
+            self.answer(&["version"], "").await?,
+        )?)
+    }
+}
