@@ -5,6 +5,10 @@ use serde::{Deserialize, Serialize};
 use crate::problem::Problem;
 
 mod drive;
+#[cfg(test)]
+mod fixture;
+#[cfg(test)]
+mod fixture;
 #[cfg(any(test, feature = "fake"))]
 pub mod memory;
 pub mod report;
