@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem};
 use crate::recipe::both::{exists, must, on_all, stored, value};
+use crate::recipe::look::same_twice;
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 const FILE: &str = ".ssh/authorized_keys";
@@ -49,6 +50,30 @@ impl InstallKey {
         Ok((before, text))
     }
 
+    /// An error if two of the machines are one, before anything is changed on it twice at once.
+    async fn distinct(cx: &StepContext) -> Result<(), StepError> {
+        let mut seen: Vec<(String, &str)> = Vec::new();
+        for station in &cx.stations {
+            let id = station
+                .machine
+                .exec(&Command::new("cat", ["/etc/machine-id"]))
+                .await;
+            let id = id
+                .map_err(|e| e.problem(&station.name))?
+                .text()
+                .trim()
+                .to_owned();
+            if let Some((_, other)) = seen
+                .iter()
+                .find(|(known, _)| !id.is_empty() && *known == id)
+            {
+                return Err(same_twice(other, &station.name).into());
+            }
+            seen.push((id, &station.name));
+        }
+        Ok(())
+    }
+
     async fn write(&self, station: &Station, text: String) -> Result<(), StepError> {
         let home = super::both::home(station).await?;
         let file = RemoteFile {
@@ -88,6 +113,7 @@ impl Step for InstallKey {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        Self::distinct(cx).await?;
         let looked = on_all(&cx.stations, |_, s| {
             Box::pin(async move { Ok(self.look(s).await?.0) })
         })

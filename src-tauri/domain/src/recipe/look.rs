@@ -35,23 +35,23 @@ pub async fn facts_of(station: &Station) -> Result<Facts, StepError> {
     })
 }
 
+/// The problem of one machine given as two.
+pub(crate) fn same_twice(a: &str, b: &str) -> Problem {
+    Problem::new(
+        Code::SameMachineTwice,
+        "Both addresses lead to one machine.",
+    )
+    .cause(format!("`{a}` and `{b}` have the same machine id."))
+    .fix("Remove one of the two and add the other Spark.")
+}
+
 /// Everything about the machines that stands against serving on them.
 pub fn unfit(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
     let mut all = Vec::new();
     if let [a, b] = facts
         && same_machine(a, b)
     {
-        all.push(
-            Problem::new(
-                Code::SameMachineTwice,
-                "Both addresses lead to one machine.",
-            )
-            .cause(format!(
-                "`{}` and `{}` have the same machine id.",
-                names[0], names[1]
-            ))
-            .fix("Remove one of the two and add the other Spark."),
-        );
+        all.push(same_twice(names[0], names[1]));
     }
     for (name, f) in names.iter().zip(facts) {
         if f.docker == DockerAccess::Missing || f.docker == DockerAccess::NotRunning {
