@@ -7,8 +7,6 @@ use crate::problem::Problem;
 mod drive;
 #[cfg(test)]
 mod fixture;
-#[cfg(test)]
-mod fixture;
 #[cfg(any(test, feature = "fake"))]
 pub mod memory;
 pub mod report;
