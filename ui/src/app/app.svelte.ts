@@ -4,6 +4,7 @@ import { getContext, setContext, untrack } from 'svelte';
 
 import type { Overview, Problem, RunSummary, Serving, Settings } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { lasting } from '../kit/lasting.svelte';
 import { RunWatch } from '../run/run.svelte';
 import { asTheme, setTheme, type Theme } from '../theme/theme';
 
@@ -40,7 +41,7 @@ export class App {
   watch(id: string): RunWatch {
     const kept = this.#watches.get(id);
     if (kept && untrack(() => kept.problem === null || kept.plan !== null)) return kept;
-    const watch = kept ?? new RunWatch(this.host, id, () => void this.refresh());
+    const watch = kept ?? lasting(() => new RunWatch(this.host, id, () => void this.refresh()));
     this.#watches.set(id, watch);
     void watch.open();
     return watch;
