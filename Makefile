@@ -2,6 +2,7 @@
 # make test    every test there is; the lab too where it can start (Linux and root)
 # make bench   the figures, one a line
 # make lab-up, make lab-down   two machines to play with
+# make vllm-image, make vllm-story   the real vLLM in the lab, without a GPU
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -14,7 +15,7 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image tools spark-node
+.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node
 
 tools:
 	@for tool in cargo node npm; do
@@ -79,6 +80,17 @@ bench: tools
 	$(MAKE) --no-print-directory $(HOST_NODE)
 	cargo build --workspace --locked --quiet --bin bench
 	TANDEM_LAB=$(LAB) $(BIN)/bench
+
+# The lab's second image, with the real vLLM for a processor: some 6 GB of downloads the first time.
+vllm-image: tools
+	@tests/packages.sh src-tauri/packages.txt tests/lab/packages.txt tests/vllm/packages.txt
+	cargo build --workspace --locked --quiet --bin vllm-story
+	$(BIN)/vllm-story image
+
+# The set-up, a chat and the undoing with that image, over both machines. Not a part of `test`.
+vllm-story: vllm-image
+	@$(MAKE) --no-print-directory $(HOST_NODE)
+	$(BIN)/vllm-story
 
 bindings:
 	@mkdir -p ui/dist && touch ui/dist/index.html

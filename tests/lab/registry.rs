@@ -19,6 +19,7 @@ pub const REGISTRY: &str = "10.77.0.1:5077";
 const MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const PLAIN_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
 fn storage() -> PathBuf {
     cache().join("registry")
@@ -35,7 +36,10 @@ pub async fn push(reference: &str, spec: &ImageSpec) -> Result<String, LabError>
         let packed = crate::image::pack(layer).await?;
         let digest = put_blob(&packed.file).await?;
         link(name, &format!("_layers/sha256/{digest}"), &digest)?;
-        layers.push(json!({ "mediaType": LAYER, "size": packed.size, "digest": format!("sha256:{digest}") }));
+        let kind = if layer.gzip { LAYER } else { PLAIN_LAYER };
+        layers.push(
+            json!({ "mediaType": kind, "size": packed.size, "digest": format!("sha256:{digest}") }),
+        );
         plain.push(format!("sha256:{}", packed.plain));
     }
     let config = json!({
@@ -72,6 +76,17 @@ pub async fn push(reference: &str, spec: &ImageSpec) -> Result<String, LabError>
     )?;
     link(name, &format!("_manifests/tags/{tag}/current"), &digest)?;
     Ok(format!("sha256:{id}"))
+}
+
+/// Whether an image of this name was pushed before.
+pub fn holds(reference: &str) -> bool {
+    let Some((name, tag)) = reference.rsplit_once(':') else {
+        return false;
+    };
+    let repository = storage().join("docker/registry/v2/repositories").join(name);
+    repository
+        .join(format!("_manifests/tags/{tag}/current/link"))
+        .is_file()
 }
 
 fn blob(digest: &str) -> PathBuf {

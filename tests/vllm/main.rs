@@ -1,0 +1,141 @@
+//! The whole story once with the real vLLM: over both machines of the lab, TP=2, plain and with MTP.
+//!
+//! ```text
+//! vllm-story image    makes the image and lays it into the lab's registry
+//! vllm-story          that, and then the story; prints it
+//! ```
+//!
+//! Needs Linux, root and about 9 GB of free memory. What it cannot show: NVFP4, NCCL, RoCE, a Spark's memory.
+
+mod image;
+mod model;
+mod words;
+
+use std::process::ExitCode;
+
+use tandem_domain::bench::BenchResult;
+use tandem_domain::chat::ChatRequest;
+use tandem_domain::run::RunOutcome;
+use tandem_tests::bed::Bed;
+use tandem_tests::{Lab, Snapshot, Spark};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let told = match std::env::args().nth(1).as_deref() {
+        None => story().await,
+        Some("image") => just_the_image().await,
+        Some(_) => {
+            eprintln!("vllm-story [image]");
+            return ExitCode::from(2);
+        }
+    };
+    match told {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("vllm-story: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn just_the_image() -> Result<(), String> {
+    let tree = image::tree()?;
+    println!("{}", image::ensure(&tree).await?);
+    Ok(())
+}
+
+async fn story() -> Result<(), String> {
+    let tree = image::tree()?;
+    let image = image::ensure(&tree).await?;
+    let folder = tempfile::tempdir().map_err(|e| format!("no folder: {e}"))?;
+    let repos = folder.path().join("repos");
+    model::write(&tree, &repos)?;
+
+    let lab = Lab::start().await.map_err(|e| e.to_string())?;
+    let hub = lab.hub(&repos).await.map_err(|e| e.to_string())?;
+    let before = snapshots(&lab).await?;
+    let bed = Bed::new(folder.path(), model::request(hub.endpoint(), image)).await;
+    let outcome = bed.go().await;
+    println!("{}", words::steps(&bed.events().await));
+    if outcome != RunOutcome::Completed {
+        println!("{}", bed.told().await);
+        for step in ["launch-plain", "launch-mtp"] {
+            println!("{}", words::log(&bed, step).await);
+        }
+    }
+    let chatted = match outcome {
+        RunOutcome::Completed => {
+            figures(&bed).await?;
+            chat(&bed).await
+        }
+        other => Err(format!("the run ended {other:?}")),
+    };
+
+    // Whatever came of it, the machines get back what they had.
+    let undone = bed.undo().await;
+    println!("{}", words::undone(&bed.events().await));
+    let changes = changes(&before, &snapshots(&lab).await?);
+    if undone == RunOutcome::Undone && changes.is_empty() {
+        println!("Both machines are as they were.");
+    } else {
+        return Err(format!("undoing ended {undone:?} and left {changes:?}"));
+    }
+    chatted
+}
+
+async fn snapshots(lab: &Lab) -> Result<Vec<Snapshot>, String> {
+    let mut all = Vec::new();
+    for spark in Spark::BOTH {
+        all.push(lab.snapshot(spark).await.map_err(|e| e.to_string())?);
+    }
+    Ok(all)
+}
+
+fn changes(before: &[Snapshot], after: &[Snapshot]) -> Vec<String> {
+    let pairs = before.iter().zip(after);
+    pairs.flat_map(|(b, a)| b.changes(a)).collect()
+}
+
+/// Plain against MTP, as the run's own checks measured them.
+async fn figures(bed: &Bed) -> Result<(), String> {
+    let results = bed.store().await.bench_results().await;
+    let mut results: Vec<BenchResult> = results.map_err(|e| e.to_string())?;
+    results.sort_by_key(|r| r.at);
+    println!("Measured:");
+    for result in &results {
+        println!("  {}", words::figures(result));
+    }
+    if let [plain, mtp] = &results[..] {
+        let compared = tandem_domain::bench::compare(plain.clone(), mtp.clone());
+        println!("  {}", compared.verdict);
+    }
+    println!();
+    Ok(())
+}
+
+/// One question to the server with MTP, answered in a stream.
+async fn chat(bed: &Bed) -> Result<(), String> {
+    let request = &bed.request;
+    let question = "Who are you?";
+    let api = bed.stations()[0].tunnels.api(request.api_port);
+    let (mut thought, mut answer, mut chunks) = (String::new(), String::new(), 0);
+    let mut on_delta = |delta: tandem_domain::chat::ChatDelta| {
+        thought.push_str(&delta.reasoning);
+        answer.push_str(&delta.content);
+        chunks += 1;
+    };
+    let ask = ChatRequest::ask(&request.served_model_name, question);
+    let finish = api.chat(&ask, &mut on_delta).await;
+    let finish = finish.map_err(|e| format!("the chat: {e}"))?;
+    println!("Asked: {question}");
+    println!("  It thought: {}", thought.trim());
+    println!("  It answered: {}", answer.trim());
+    println!(
+        "  {} tokens in {chunks} chunks; it ended with `{}`.\n",
+        finish.completion_tokens, finish.reason
+    );
+    if answer.trim().is_empty() {
+        return Err("the answer is empty".to_owned());
+    }
+    Ok(())
+}
