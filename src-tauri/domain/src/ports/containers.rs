@@ -1,0 +1,135 @@
+//! The containers of one machine, and why something with them did not happen.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use super::MachineError;
+use crate::deploy::{ContainerSpec, ContainerState};
+use crate::problem::{Code, Problem, Retry};
+
+/// The Docker engine of a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Engine {
+    /// For example `29.2.1`.
+    pub version: String,
+    /// For example `nvidia`, `runc`.
+    pub runtimes: Vec<String>,
+    /// Where it keeps images.
+    pub root: String,
+}
+
+/// An image on a machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// `sha256:…`, the same on two machines exactly if the images are the same.
+    pub id: String,
+    /// Bytes on disk.
+    pub size: u64,
+}
+
+/// Progress of a pull: bytes over all layers known so far.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PullProgress {
+    /// Bytes here.
+    pub done: u64,
+    /// Bytes announced so far; grows while layers are discovered.
+    pub total: u64,
+}
+
+/// Why an act on containers did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ContainerError {
+    /// The machine itself.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+    /// The socket is there but closed to the user.
+    #[error("permission denied on Docker's socket")]
+    Denied,
+    /// The socket is there but nobody answers.
+    #[error("Docker's engine does not answer: {detail}")]
+    NotRunning { detail: String },
+    /// There is no socket.
+    #[error("Docker is not installed")]
+    Missing,
+    /// The registry has no such image.
+    #[error("no image `{image}`: {detail}")]
+    NoSuchImage { image: String, detail: String },
+    /// The name is in use.
+    #[error("a container named `{name}` exists already")]
+    NameTaken { name: String },
+    /// The engine refused.
+    #[error("Docker could not {act}: {detail}")]
+    Refused { act: &'static str, detail: String },
+}
+
+impl ContainerError {
+    /// The error in words.
+    pub fn problem(&self, machine: &str, user: &str) -> Problem {
+        match self {
+            Self::Machine(e) => return e.problem(machine),
+            Self::Denied => Problem::new(Code::DockerDenied, "Tandem may not use Docker on this machine.")
+                .cause(format!("`{user}` is not in the group `docker`."))
+                .fix_with(
+                    "Add the user to the group; connections made from then on may use Docker.",
+                    format!("sudo usermod -aG docker {user}"),
+                ),
+            Self::NotRunning { detail } => Problem::new(Code::DockerNotRunning, "Docker does not answer on this machine.")
+                .cause(format!("{detail}."))
+                .fix_with("Start it.", "sudo systemctl start docker")
+                .retry(Retry::Now),
+            Self::Missing => Problem::new(Code::DockerMissing, "Docker is not installed on this machine.")
+                .cause("There is no `/var/run/docker.sock`.")
+                .fix("Install Docker Engine from Docker's own packages; the snap does not work with GPUs. On a Spark it is part of DGX OS."),
+            Self::NoSuchImage { image, detail } => Problem::new(Code::ImagePull, format!("The image `{image}` was not pulled."))
+                .cause(format!("{detail}."))
+                .fix("Check the image's name in the settings of the run, and that the machine reaches the registry.")
+                .retry(Retry::Now),
+            Self::NameTaken { name } => Problem::new(Code::ContainerForeign, format!("The container `{name}` was not started."))
+                .cause("A container of that name exists already.")
+                .fix_with("Remove it if you do not need it.", format!("docker rm -f {name}")),
+            Self::Refused { act, detail } => Problem::new(Code::DockerNotRunning, format!("Docker could not {act}."))
+                .cause(format!("{detail}."))
+                .retry(Retry::Now),
+        }
+        .on(machine)
+    }
+}
+
+/// The containers of one machine.
+#[async_trait]
+pub trait Containers: Send + Sync {
+    /// Asks the engine who it is.
+    async fn engine(&self) -> Result<Engine, ContainerError>;
+
+    /// Looks an image up; `None` if the machine does not have it.
+    async fn image(&self, reference: &str) -> Result<Option<Image>, ContainerError>;
+
+    /// Pulls an image. A repeat goes on from the layers that are there.
+    async fn pull(
+        &self,
+        reference: &str,
+        on_progress: &mut (dyn FnMut(PullProgress) + Send),
+    ) -> Result<(), ContainerError>;
+
+    /// Removes an image; `false` if there was none.
+    async fn remove_image(&self, reference: &str) -> Result<bool, ContainerError>;
+
+    /// Creates and starts a container and gives back its id. A name in use is an error.
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError>;
+
+    /// Looks a container up by name.
+    async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, ContainerError>;
+
+    /// The last lines of a container's log, oldest first, stdout and stderr together.
+    async fn logs(&self, name: &str, tail: usize) -> Result<Vec<String>, ContainerError>;
+
+    /// Hands over every line of a container's log from its start, until the container ends.
+    async fn follow(
+        &self,
+        name: &str,
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<(), ContainerError>;
+
+    /// Stops and removes a container with its anonymous volumes; `false` if there was none.
+    async fn remove(&self, name: &str) -> Result<bool, ContainerError>;
+}

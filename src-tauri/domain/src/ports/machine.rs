@@ -1,0 +1,237 @@
+//! One Linux machine: commands, files, and why they did not happen.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::problem::{Code, Problem, Retry};
+
+/// A command on a machine: a program and its arguments, never a shell string.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Command {
+    /// The program, found on the PATH or by its absolute path; `~/` stands for the home folder.
+    pub program: String,
+    /// Its arguments, quoted by the port. `~/` is not expanded here.
+    pub args: Vec<String>,
+    /// What it reads. Secrets go this way only.
+    pub stdin: Vec<u8>,
+    /// Whether it runs as root.
+    pub sudo: bool,
+    /// How long it may take. `None` waits for ever.
+    pub timeout: Option<Duration>,
+}
+
+impl Command {
+    /// A command with a limit of 60 s, as the machine's user, with nothing on stdin.
+    pub fn new<A: Into<String>>(
+        program: impl Into<String>,
+        args: impl IntoIterator<Item = A>,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            stdin: Vec::new(),
+            sudo: false,
+            timeout: Some(Duration::from_secs(60)),
+        }
+    }
+
+    /// The same as root.
+    #[must_use]
+    pub fn sudo(mut self) -> Self {
+        self.sudo = true;
+        self
+    }
+
+    /// The same with this on stdin.
+    #[must_use]
+    pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    /// The same with this limit.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
+        self.timeout = timeout;
+        self
+    }
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// The exit status; 128 + n when ended by signal n.
+    pub status: i32,
+    /// All of its stdout (of [`Machine::lines`]: empty, the lines were handed over).
+    pub stdout: Vec<u8>,
+    /// All of its stderr.
+    pub stderr: Vec<u8>,
+}
+
+impl Output {
+    /// Whether it ended with 0.
+    pub fn ok(&self) -> bool {
+        self.status == 0
+    }
+
+    /// Its stdout as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// Its stderr as text, trimmed.
+    pub fn error_text(&self) -> String {
+        String::from_utf8_lossy(&self.stderr).trim().to_owned()
+    }
+}
+
+/// A file to be written on a machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteFile {
+    /// Absolute, or `~/…` for the user's home.
+    pub path: String,
+    /// Its content.
+    pub content: Vec<u8>,
+    /// Its permission bits, e.g. `0o600`.
+    pub mode: u32,
+    /// Whether root writes it.
+    pub sudo: bool,
+}
+
+/// Why an act on a machine did not happen.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MachineError {
+    /// Nothing answers at the address.
+    #[error("no answer from {address}: {detail}")]
+    Unreachable { address: String, detail: String },
+    /// Something answers that is not an SSH server, or none we can speak with.
+    #[error("{address} did not answer as an SSH server: {detail}")]
+    NotSsh { address: String, detail: String },
+    /// The host key is another than the pinned one.
+    #[error("the host key of {address} changed from {pinned} to {shown}")]
+    HostKeyChanged {
+        address: String,
+        pinned: String,
+        shown: String,
+    },
+    /// The password was refused.
+    #[error("{user}@{address} did not accept the password")]
+    WrongPassword { user: String, address: String },
+    /// No key was accepted and no password was given.
+    #[error("{user}@{address} accepted no key ({tried} tried)")]
+    KeyRefused {
+        user: String,
+        address: String,
+        tried: usize,
+    },
+    /// The connection ended.
+    #[error("the connection was lost while {during}")]
+    Lost { during: String },
+    /// The command took too long and was ended.
+    #[error("`{program}` did not end within {seconds} s")]
+    TimedOut { program: String, seconds: u64 },
+    /// The user may not become root.
+    #[error("sudo refused: {detail}")]
+    SudoRefused { detail: String },
+    /// Becoming root needs a password and none is in memory.
+    #[error("sudo asks for a password")]
+    SudoPasswordNeeded,
+    /// A file could not be read or written.
+    #[error("could not {act} `{path}`: {detail}")]
+    File {
+        act: &'static str,
+        path: String,
+        detail: String,
+    },
+    /// The disk is full.
+    #[error("no space left for `{path}`")]
+    DiskFull { path: String },
+}
+
+impl MachineError {
+    /// The error in words, for a machine of this name.
+    pub fn problem(&self, machine: &str) -> Problem {
+        let p = match self {
+            Self::Unreachable { address, detail } => Problem::new(Code::Unreachable, format!("`{address}` did not answer."))
+                .cause(format!("The connection could not be opened: {detail}."))
+                .fix("Check that the machine is on, that it is on the same network as this computer, and that the address is right.")
+                .retry(Retry::Now),
+            Self::NotSsh { address, detail } => Problem::new(Code::NotSsh, format!("`{address}` answered, but not as an SSH server."))
+                .cause(format!("{detail}."))
+                .fix("Check the address and the port; a Spark listens on port 22."),
+            Self::HostKeyChanged { address, pinned, shown } => {
+                Problem::new(Code::HostKeyChanged, format!("Tandem did not connect to `{address}`."))
+                    .cause(format!("Its host key was {pinned} and is now {shown}. Either the machine was set up afresh, or another one answers at this address."))
+                    .fix("If you know why the key changed, remove the machine here and add it again. Otherwise find out which machine answers.")
+            }
+            Self::WrongPassword { user, address } => Problem::new(Code::WrongPassword, format!("`{address}` did not let `{user}` in."))
+                .cause("The password was not accepted.")
+                .fix("Type the password you use on that machine itself, and check the user name."),
+            Self::KeyRefused { user, address, tried } => Problem::new(Code::KeyRefused, format!("`{address}` did not let `{user}` in."))
+                .cause(match tried {
+                    0 => "No key was at hand and no password was given.".to_owned(),
+                    1 => "The one key that was offered was not accepted, and no password was given.".to_owned(),
+                    n => format!("None of the {n} keys that were offered was accepted, and no password was given."),
+                })
+                .fix("Give the password once; Tandem then installs a key of its own."),
+            Self::Lost { during } => Problem::new(Code::ConnectionLost, "The connection to the machine was lost.")
+                .cause(format!("It ended while {during}."))
+                .fix("Check the network; then resume. What was under way on the machine goes on there.")
+                .retry(Retry::Now),
+            Self::TimedOut { program, seconds } => Problem::new(Code::TimedOut, format!("`{program}` did not end."))
+                .cause(format!("It was given {seconds} s."))
+                .retry(Retry::Now),
+            Self::SudoRefused { detail } => Problem::new(Code::SudoRefused, "The user may not do this as root.")
+                .cause(format!("sudo answered: {detail}."))
+                .fix("Add the user to the group `sudo` from an account that is in it, then try again."),
+            Self::SudoPasswordNeeded => Problem::new(Code::SudoPasswordNeeded, "This step needs the password of the machine's user.")
+                .cause("sudo asks for it, and Tandem keeps passwords only until it is closed.")
+                .fix("Type the password, then go on."),
+            Self::File { act, path, detail } => Problem::new(Code::Broken, format!("Tandem could not {act} `{path}`."))
+                .cause(format!("{detail}."))
+                .severity(crate::problem::Severity::Error),
+            Self::DiskFull { path } => Problem::new(Code::DiskFull, format!("`{path}` could not be written."))
+                .cause("The disk is full.")
+                .fix("Free some space on the machine, then resume; what is there already is kept.")
+                .retry(Retry::Now),
+        };
+        p.on(machine)
+    }
+}
+
+/// One Linux machine.
+#[async_trait]
+pub trait Machine: Send + Sync {
+    /// The name people know it by.
+    fn name(&self) -> &str;
+
+    /// Runs a command to its end and gives back all it printed. A status other than 0 is not an error here.
+    async fn exec(&self, command: &Command) -> Result<Output, MachineError>;
+
+    /// Runs a command and hands over each line of its stdout as it comes, without the line end.
+    async fn lines(
+        &self,
+        command: &Command,
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<Output, MachineError>;
+
+    /// Reads a whole file; `None` where there is none. `sudo` reads as root.
+    async fn read(&self, path: &str, sudo: bool) -> Result<Option<Vec<u8>>, MachineError>;
+
+    /// Writes beside the target and renames, so that a reader sees the old file or the new one.
+    /// Makes missing folders.
+    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError>;
+
+    /// Sends a file of this computer, as [`Machine::write`] does but without holding it in memory.
+    async fn upload(
+        &self,
+        local: &std::path::Path,
+        path: &str,
+        mode: u32,
+        on_progress: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError>;
+
+    /// Forgets the connection, so that the next call makes a new one with the machine's groups of then.
+    async fn reconnect(&self);
+}

@@ -1,0 +1,157 @@
+//! The outside world as the steps see it: small traits, each a set of questions and acts.
+//!
+//! Real ones speak SSH, Docker and HTTP (`tandem-adapters`); rehearsed ones run on this computer
+//! (`tandem-rehearsal`). Every call may be repeated and none retries by itself. Dropping a future
+//! ends the call: a remote command is killed, a stream is closed.
+
+mod containers;
+mod machine;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
+use crate::run::{RunEvent, RunId, StepId, StepProgress};
+
+pub use containers::{ContainerError, Containers, Engine, Image, PullProgress};
+pub use machine::{Command, Machine, MachineError, Output, RemoteFile};
+
+/// A model that a server offers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServedModel {
+    /// The name to send in requests.
+    pub id: String,
+    /// Tokens of context, where the server says.
+    pub max_model_len: Option<u32>,
+}
+
+/// Why a model's API did not do it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ApiError {
+    /// Nothing listens yet.
+    #[error("the server does not listen: {detail}")]
+    NotListening { detail: String },
+    /// The answer is an error of the server's.
+    #[error("the server answered {status}: {message}")]
+    Status { status: u16, message: String },
+    /// The answer is not what the API promises.
+    #[error("the answer made no sense: {detail}")]
+    Garbled { detail: String },
+    /// It took too long.
+    #[error("no answer within {seconds} s")]
+    TimedOut { seconds: u64 },
+    /// The connection ended in the middle.
+    #[error("the connection to the server was lost: {detail}")]
+    Lost { detail: String },
+}
+
+/// The OpenAI-style API of one server, reached through the machine's tunnel.
+#[async_trait]
+pub trait ModelApi: Send + Sync {
+    /// GET /health. vLLM goes on to answer 200 for minutes after a lost worker: not a sign of life.
+    async fn health(&self) -> Result<(), ApiError>;
+
+    /// GET /v1/models.
+    async fn models(&self) -> Result<Vec<ServedModel>, ApiError>;
+
+    /// GET /metrics, in Prometheus text.
+    async fn metrics(&self) -> Result<String, ApiError>;
+
+    /// POST /v1/chat/completions, streamed. Every chunk is handed over with its time since the request.
+    async fn chat(
+        &self,
+        request: &ChatRequest,
+        on_delta: &mut (dyn FnMut(ChatDelta) + Send),
+    ) -> Result<ChatFinish, ApiError>;
+}
+
+/// Everything about one machine that a step may use.
+#[derive(Clone)]
+pub struct Station {
+    /// Its identity in the store.
+    pub id: String,
+    /// The name people know it by.
+    pub name: String,
+    /// The user we are there.
+    pub user: String,
+    /// The machine.
+    pub machine: Arc<dyn Machine>,
+    /// Its containers.
+    pub containers: Arc<dyn Containers>,
+    /// Its servers, by port.
+    pub tunnels: Arc<dyn Tunnels>,
+    /// Which build of the node program to send there.
+    pub node_program: Arc<dyn NodePrograms>,
+}
+
+/// Reaches servers that listen on a machine's loopback.
+pub trait Tunnels: Send + Sync {
+    /// The API behind this port of the machine. Nothing is opened until the first call.
+    fn api(&self, port: u16) -> Arc<dyn ModelApi>;
+}
+
+/// The builds of the node program that came with the app.
+pub trait NodePrograms: Send + Sync {
+    /// The build for an architecture as `uname -m` names it, with its sha256 in hex.
+    fn build(&self, arch: &str) -> Option<NodeBuild>;
+}
+
+/// One build of the node program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeBuild {
+    /// The file on this computer.
+    pub path: std::path::PathBuf,
+    /// Its sha256 in hex.
+    pub sha256: String,
+}
+
+/// Time, as an argument.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since 1970, for people and the journal. Never used to decide.
+    fn now_ms(&self) -> i64;
+    /// Since an arbitrary start, never backwards.
+    fn monotonic(&self) -> Duration;
+    /// Waits.
+    fn wait(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()>;
+}
+
+/// The journal could not be read or written.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct JournalError(pub String);
+
+/// Where runs are written down. Rows are only ever added; a written event has reached the disk.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Writes the event with the next sequence number and gives it back with that number.
+    async fn append(&self, run: &RunId, event: RunEvent) -> Result<RunEvent, JournalError>;
+    /// All events of a run, in order.
+    async fn events(&self, run: &RunId) -> Result<Vec<RunEvent>, JournalError>;
+    /// Keeps the latest progress of a step. May be lost.
+    async fn progress(
+        &self,
+        run: &RunId,
+        step: &StepId,
+        progress: &StepProgress,
+    ) -> Result<(), JournalError>;
+}
+
+/// Where measured things are kept.
+#[async_trait]
+pub trait BenchStore: Send + Sync {
+    /// Saves a run of a benchmark.
+    async fn save(&self, result: &crate::bench::BenchResult) -> Result<(), JournalError>;
+
+    /// The newest measurement whose circumstances say `launch` = this; see [`crate::deploy::launch`].
+    async fn of_launch(
+        &self,
+        launch: &str,
+    ) -> Result<Option<crate::bench::BenchResult>, JournalError>;
+}
+
+/// Free-form facts of a benchmark: image digest, driver, revision.
+pub type Circumstances = BTreeMap<String, String>;
