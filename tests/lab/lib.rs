@@ -36,7 +36,7 @@ pub use image::{ImageSpec, LayerSpec};
 pub use machine::{PASSWORD, Spark, USER};
 pub use network::{BOX_ADDRESS, Link};
 pub use registry::{REGISTRY, holds, push};
-pub use running::{HUB_PORT, Lab, Standing};
+pub use running::{HUB_PORT, Lab, Standing, built};
 pub use snapshot::Snapshot;
 
 /// The image the lab's registry holds under the name a Spark would pull.

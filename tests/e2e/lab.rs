@@ -1,0 +1,87 @@
+//! The journey everything is made for, on two fresh machines.
+
+use std::path::Path;
+
+use tandem_rehearsal::hub::Hub;
+use tandem_rehearsal::hub::faults::{Fault, FaultKind};
+use tandem_tests::{PASSWORD, USER};
+
+use crate::desk::Desk;
+use crate::hands::{Hands, button, heading, screen, step};
+use crate::pictures::{station, walk};
+use crate::rehearsal::RUN;
+
+/// From the first start to an answer about an image, then the first comparison.
+pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
+    let mut hands = Hands::open(desk).await;
+    hands.see("//input[@type='password']").await;
+    station(&hands, "first-start").await;
+    hands.address_both().await;
+    hands.type_and_tab("User", USER).await;
+    hands.type_here("Password", PASSWORD).await;
+    hands.click(&button("Read both host keys")).await;
+    hands.see(&button("Accept and add both")).await;
+    station(&hands, "host-keys").await;
+    hands.click(&button("Accept and add both")).await;
+    hands
+        .see_within(&heading("Ready to serve on both machines"), RUN)
+        .await;
+    hands.see("//ol[@aria-label='Planned steps']/li").await;
+    station(&hands, "plan").await;
+
+    // Tiny weights come in no time; for the picture they come as slowly as large ones.
+    hub.faults().add(
+        Fault::new(FaultKind::Slow {
+            bytes_per_second: 400_000,
+        })
+        .at(".safetensors"),
+    );
+    hands.click(&button("Start")).await;
+    hands
+        .see_within(
+            &format!("{}//*[@role='progressbar']", step("weights", "Going on")),
+            RUN,
+        )
+        .await;
+    station(&hands, "run").await;
+    hub.faults().clear();
+    hands.see_within(&heading("Done."), RUN).await;
+    station(&hands, "finished").await;
+
+    hands.click(&button("Open chat")).await;
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../icons/128x128@2x.png");
+    hands
+        .attach(&image.canonicalize().expect("the icon is there"))
+        .await;
+    hands
+        .see("//ul[@aria-label='Attached pictures']//img")
+        .await;
+    hands.type_here("Message", "What is in this picture?").await;
+    hands.click(&button("Send")).await;
+    let answer = hands.answer().await;
+    assert!(
+        answer.contains("256 × 256"),
+        "the answer is about the image: {answer}"
+    );
+    // The harness swallows what is printed by `println`.
+    eprintln!(
+        "journey clicks {} passwords {}",
+        hands.clicks, hands.passwords
+    );
+    assert!(
+        hands.clicks <= 16 && hands.passwords <= 1,
+        "it takes no more than that"
+    );
+    station(&hands, "chat").await;
+
+    hands.click(&screen("Benchmarks")).await;
+    // Plain and with MTP, both measured by the set-up.
+    for n in [1, 2] {
+        hands.mark(n).await;
+    }
+    hands
+        .see("//section[@aria-labelledby='comparison-heading']//dl")
+        .await;
+    station(&hands, "benchmarks").await;
+    walk(&mut hands).await;
+}

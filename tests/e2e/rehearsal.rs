@@ -1,0 +1,96 @@
+//! The journeys that need no lab.
+
+use std::time::Duration;
+
+use crate::desk::Desk;
+use crate::hands::{Hands, button, heading, screen, step};
+
+/// How long a set-up over tiny weights may take.
+pub(crate) const RUN: Duration = Duration::from_secs(120);
+
+const SCREENS: [&str; 6] = [
+    "Set-up",
+    "Machines",
+    "Benchmarks",
+    "Runs",
+    "Settings",
+    "Chat",
+];
+
+/// From the first start through a rehearsal into a chat; every screen says that it is one.
+pub(crate) async fn whole(desk: &mut Desk) {
+    let mut hands = Hands::open(desk).await;
+    hands.click(&button("Rehearse first")).await;
+    hands.click(&button("Start")).await;
+    hands.see_within(&heading("Done."), RUN).await;
+    for name in SCREENS {
+        hands.click(&screen(name)).await;
+        hands
+            .see(&format!("{}[@aria-current='page']", screen(name)))
+            .await;
+        hands
+            .see("//header[@aria-label='The pair']//strong[.='Rehearsal']")
+            .await;
+        hands.desk.picture(&name.to_lowercase()).await;
+    }
+    hands
+        .type_here("Message", "What do two machines do together?\n")
+        .await;
+    let answer = hands.answer().await;
+    assert!(answer.len() > 20, "it answers: {answer}");
+    hands.desk.picture("answer").await;
+    let figure = hands
+        .run("return document.querySelector('header[aria-label=\"The pair\"] .says').textContent")
+        .await;
+    assert!(
+        figure.as_str().is_some_and(|f| f.contains("with MTP")),
+        "the strip says what is served: {figure}"
+    );
+    hands.ask("leave_rehearsal").await;
+}
+
+/// The power goes in the middle of a step. The next start offers to go on or to take it back.
+pub(crate) async fn killed(desk: &mut Desk) {
+    let mut hands = Hands::open(desk).await;
+    hands.click(&button("Rehearse first")).await;
+    hands.click(&button("Start")).await;
+    hands
+        .see_within(&step("launch-plain", "Going on"), RUN)
+        .await;
+    hands.desk.kill().await;
+
+    hands.desk.open().await.expect("the window opens again");
+    hands.see(&heading("It was interrupted at step")).await;
+    hands.see(&button("Undo")).await;
+    hands.desk.picture("interrupted").await;
+    hands.click(&screen("Machines")).await;
+    let banner = "//aside[@aria-label='Interrupted run']";
+    hands
+        .see(&format!("{banner}{}", button("Look at it, or undo")))
+        .await;
+    hands.desk.picture("banner").await;
+    hands.click(&format!("{banner}{}", button("Resume"))).await;
+    hands.see_within(&heading("Done."), RUN).await;
+    for id in ["key", "weights", "launch-plain", "validate-mtp"] {
+        hands.see(&step(id, "Done")).await;
+    }
+
+    hands.click(&screen("Runs")).await;
+    hands.click("//main//li/button").await;
+    hands.click(&button("Undo")).await;
+    hands.desk.picture("undo-asked").await;
+    hands.click(&button("Take it back")).await;
+    hands
+        .see_within(&heading("Everything is as it was before."), RUN)
+        .await;
+    hands.desk.picture("undone").await;
+    let runs = hands.ask("list_runs").await;
+    assert_eq!(runs[0]["outcome"], "undone", "{runs}");
+    let overview = hands.ask("overview").await;
+    assert_eq!(
+        overview["serving"],
+        serde_json::Value::Null,
+        "nothing is served any more"
+    );
+    hands.ask("leave_rehearsal").await;
+}
