@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use tandem_domain::bench::BenchResult;
 use tandem_domain::chat::ChatRequest;
+use tandem_domain::deploy::launch::CONTAINER;
 use tandem_domain::run::RunOutcome;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Lab, Snapshot, Spark};
@@ -59,8 +60,10 @@ async fn story() -> Result<(), String> {
     println!("{}", words::steps(&bed.events().await));
     if outcome != RunOutcome::Completed {
         println!("{}", bed.told().await);
-        for step in ["launch-plain", "launch-mtp"] {
-            println!("{}", words::log(&bed, step).await);
+        for station in bed.stations() {
+            let log = station.containers.logs(CONTAINER, 300).await;
+            let log = log.unwrap_or_else(|e| vec![format!("no log: {e}")]);
+            eprintln!("{} said last:\n{}", station.name, log.join("\n"));
         }
     }
     let chatted = match outcome {

@@ -4,7 +4,6 @@ use std::fmt::Write as _;
 
 use tandem_domain::bench::{BenchResult, Spread};
 use tandem_domain::run::{Event, RunEvent, StepId};
-use tandem_tests::bed::Bed;
 
 /// One line a step: what it found or saw, and how long it took.
 pub(crate) fn steps(events: &[RunEvent]) -> String {
@@ -78,14 +77,4 @@ pub(crate) fn figures(result: &BenchResult) -> String {
         .expect("writing into a string");
     }
     text
-}
-
-/// What a step logged, for looking into a failure.
-pub(crate) async fn log(bed: &Bed, step: &str) -> String {
-    let state = bed.state().await;
-    let problem = state
-        .steps
-        .get(&StepId(step.to_owned()))
-        .and_then(|s| s.problem.clone());
-    problem.map_or(String::new(), |p| p.details.join("\n"))
 }
