@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::bench::{BenchCase, BenchResult, Measurement, compare, measure};
 use crate::chat::{ChatRequest, PromptMessage, Role};
+use crate::deploy::launch::CONTAINER;
 use crate::machine::Facts;
 use crate::node::FetchReceipt;
 use crate::ports::{ApiError, Circumstances, ModelApi};
@@ -20,6 +21,9 @@ use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, Step
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZ0lEQVR42u3ZsQkAIAwEwMzjSE7sKJYWDuAMCQiCB18/ufJJ7DVTGb2lcrs/AAAAAAAAAAAAAADKgNcOyvYDAAAAAAAAAAAAANQBFhkAAAAAAAAAAACA/4BFBgAAAAAAAAAAAPAd4ADOpcHhD6DcOgAAAABJRU5ErkJggg==";
+
+/// Lines of the server's log that a failed check shows, from each machine.
+const LAST_WORDS: usize = 80;
 
 /// See the module.
 pub(super) struct Validate {
@@ -90,11 +94,14 @@ impl Validate {
         let head = cx.stations[0].name.clone();
         let name = &self.request.served_model_name;
         let wrong = |rung: &str, e: &ApiError| {
-            Problem::new(Code::ServerAnswer, "The server does not answer as a model should.")
-                .cause(format!("{rung}: {e}."))
-                .fix("Read the server's log in the step before, then resume; the server is started again.")
-                .retry(Retry::Now)
-                .on(head.clone())
+            Problem::new(
+                Code::ServerAnswer,
+                "The server does not answer as a model should.",
+            )
+            .cause(format!("{rung}: {e}."))
+            .fix("Read the server's last words below, then resume; the server is started again.")
+            .retry(Retry::Now)
+            .on(head.clone())
         };
         self.rung(cx, 0, "one token");
         let one = ChatRequest {
@@ -165,6 +172,21 @@ impl Validate {
             Err(e) => return Err(wrong("A picture", &e).into()),
         }
         Ok(())
+    }
+
+    /// The error with the last words of the server on each machine: the API says only that something
+    /// failed, and the log was followed no further than to the first answer.
+    async fn with_log(&self, cx: &StepContext, error: StepError) -> StepError {
+        let StepError::Problem(mut problem) = error else {
+            return error;
+        };
+        for station in &cx.stations {
+            let lines = station.containers.logs(CONTAINER, LAST_WORDS).await;
+            let lines = lines.unwrap_or_default().into_iter();
+            let lines = lines.map(|line| format!("{}: {line}", station.name));
+            problem.details.extend(lines);
+        }
+        StepError::Problem(problem)
     }
 
     fn circumstances(
@@ -302,7 +324,9 @@ impl Step for Validate {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let launch: LaunchReceipt = cx.receipt(&LaunchServer::id(self.mtp).0)?;
         let api = self.api(cx);
-        cx.unless_cancelled(self.climb(cx, &*api)).await?;
+        if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
+            return Err(self.with_log(cx, error).await);
+        }
         let facts: Vec<Facts> = cx.receipt("look")?;
         let wanted = Measurement {
             id: format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms()),
@@ -321,7 +345,11 @@ impl Step for Validate {
         let mut report = |p: crate::bench::BenchProgress| {
             self.rung(cx, 3, &format!("measuring: {}", p.doing));
         };
-        let result = measure(&*api, &*cx.clock, &wanted, &cx.cancel, &mut report).await?;
+        let measured = measure(&*api, &*cx.clock, &wanted, &cx.cancel, &mut report).await;
+        let result = match measured {
+            Ok(result) => result,
+            Err(error) => return Err(self.with_log(cx, error.into()).await),
+        };
         if self.mtp && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
             return Err(Problem::new(Code::MtpMissing, "The MTP layers do not help.")
                 .cause("Not one drafted token was accepted, which a drafter with the right weights does not do.")
