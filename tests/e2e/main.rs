@@ -54,7 +54,7 @@ async fn from_first_start_to_a_chat_answer_with_an_image() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let (_lab, hub) = lab(&folder).await;
     travel("journey", Some(hub.endpoint()), async |desk| {
-        lab::whole(desk, &hub).await
+        lab::whole(desk, &hub).await;
     })
     .await;
 }
@@ -65,7 +65,7 @@ async fn what_cannot_be_added_is_said_and_nothing_is_kept() {
     let folder = tempfile::tempdir().expect("a folder can be made");
     let (lab, hub) = lab(&folder).await;
     travel("faults", Some(hub.endpoint()), async |desk| {
-        faults::adding(desk, &lab).await
+        faults::adding(desk, &lab).await;
     })
     .await;
 }
