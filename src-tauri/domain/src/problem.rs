@@ -189,10 +189,14 @@ impl Problem {
         }
     }
 
-    /// Adds why.
+    /// Adds why. Other programs' words may end in a full stop of their own; one is enough.
     #[must_use]
     pub fn cause(mut self, cause: impl Into<String>) -> Self {
-        self.cause = Some(cause.into());
+        let mut cause: String = cause.into();
+        if cause.ends_with("..") && !cause.ends_with("...") {
+            cause.pop();
+        }
+        self.cause = Some(cause);
         self
     }
 
@@ -279,5 +283,24 @@ pub fn bytes(n: u64) -> String {
         0 => format!("{n} B"),
         _ if value >= 100.0 => format!("{value:.0} {}", UNITS[unit]),
         _ => format!("{value:.1} {}", UNITS[unit]),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Problem};
+
+    #[test]
+    fn a_cause_ends_in_one_full_stop() {
+        let cause = |text: &str| Problem::new(Code::Broken, "").cause(text).cause.unwrap();
+        assert_eq!(
+            cause("The server answered: No."),
+            "The server answered: No."
+        );
+        assert_eq!(
+            cause("The server answered: No.."),
+            "The server answered: No."
+        );
+        assert_eq!(cause("And so on..."), "And so on...", "an ellipsis stays");
     }
 }

@@ -48,7 +48,7 @@ impl Step for PullImage {
         StepPlan {
             id: StepId("image".into()),
             title: "Image".into(),
-            will: "Pulls the container image with vLLM on the machines that lack it, about 10 GB."
+            will: "Pulls the container image with vLLM on the machines that lack it. The one Tandem proposes has about 10 GB."
                 .into(),
             exactly: vec![format!("docker pull {}", self.image)],
             undo: "Removes the image where it was not before.".into(),
