@@ -14,6 +14,12 @@ use crate::desk::{Desk, SOON};
 /// The key between two fields.
 const TAB: &str = "\u{E004}";
 
+/// The key that sends.
+pub(crate) const ENTER: &str = "\u{E007}";
+
+/// Control and A.
+const SELECT_ALL: &str = "\u{E009}a\u{E000}";
+
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(60);
 
@@ -161,8 +167,7 @@ impl<'a> Hands<'a> {
     pub(crate) async fn replace(&mut self, label: &str, text: &str) {
         let field = format!("//input[@id=//label[normalize-space(.)='{label}']/@for]");
         self.click(&field).await;
-        let field = self.look(&field).await.expect("it was clicked");
-        field.clear().await.expect("it can be emptied");
+        self.keys(SELECT_ALL).await;
         self.type_here(label, text).await;
     }
 
@@ -180,15 +185,6 @@ impl<'a> Hands<'a> {
         self.clicks += 3;
     }
 
-    /// Marks the nth measurement of the list to be compared.
-    pub(crate) async fn mark(&mut self, n: usize) {
-        let row = format!("//main//tbody/tr[{n}]");
-        let mark = format!("{row}//input[starts-with(@aria-label, 'Compare')]");
-        self.click(&mark).await;
-        self.see(&format!("{row}[contains(@class, 'marked')]"))
-            .await;
-    }
-
     /// Waits for the end of an answer and gives back what the model said.
     pub(crate) async fn answer(&self) -> String {
         // The figures below an answer come with its end.
@@ -198,7 +194,8 @@ impl<'a> Hands<'a> {
         article.text().await.expect("it is drawn")
     }
 
-    async fn keys(&self, keys: &str) {
+    /// Presses keys where the keyboard is.
+    pub(crate) async fn keys(&self, keys: &str) {
         let field = self
             .desk
             .client()

@@ -10,7 +10,7 @@ pub(crate) async fn station(hands: &Hands<'_>, name: &str) {
     readme(hands, name).await;
 }
 
-/// The screens that the journey does not need.
+/// The screen that the journey does not need.
 pub(crate) async fn walk(hands: &mut Hands<'_>) {
     if folder().is_none() {
         return;
@@ -20,9 +20,6 @@ pub(crate) async fn walk(hands: &mut Hands<'_>) {
         .see("//main//section[starts-with(@aria-labelledby, 'machine-')]")
         .await;
     readme(hands, "machines").await;
-    hands.click(&screen("Runs")).await;
-    hands.see("//main//li/button").await;
-    readme(hands, "runs").await;
 }
 
 fn folder() -> Option<PathBuf> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::desk::Desk;
-use crate::hands::{Hands, button, heading, screen, step};
+use crate::hands::{ENTER, Hands, button, heading, screen, step};
 
 /// How long a set-up over tiny weights may take.
 pub(crate) const RUN: Duration = Duration::from_secs(120);
@@ -34,8 +34,9 @@ pub(crate) async fn whole(desk: &mut Desk) {
         hands.desk.picture(&name.to_lowercase()).await;
     }
     hands
-        .type_here("Message", "What do two machines do together?\n")
+        .type_here("Message", "What do two machines do together?")
         .await;
+    hands.keys(ENTER).await;
     let answer = hands.answer().await;
     assert!(answer.len() > 20, "it answers: {answer}");
     hands.desk.picture("answer").await;

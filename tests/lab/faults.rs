@@ -117,7 +117,8 @@ impl Lab {
 
     /// Ends all open SSH connections; new ones are welcome.
     pub async fn drop_sessions(&self, spark: Spark) -> Result<(), LabError> {
-        self.kill(spark, "^sshd: ").await.map(drop)
+        // The one that listens is called `sshd: /usr/sbin/sshd ... [listener]`, and must stay.
+        self.kill(spark, "^sshd: [^/]").await.map(drop)
     }
 
     /// Gives it another host key, as if it had been installed afresh.
