@@ -868,6 +868,10 @@ export type SetupRequest = {
 	mtp: boolean,
 	/**  Tokens drafted at a time (num_speculative_tokens). */
 	speculative_tokens: number,
+	/**  More arguments for `vllm serve`, the same on every machine. */
+	engine_args: string[],
+	/**  More environment for the containers, as `NAME=value`. */
+	engine_env: string[],
 	/**  How long the server may take until it answers. */
 	ready_timeout_s: number,
 };
