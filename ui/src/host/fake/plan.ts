@@ -45,6 +45,15 @@ export function defaults(machines: MachineView[]): SetupRequest {
     gpu_memory_utilization: 0.85,
     mtp: true,
     speculative_tokens: 3,
+    engine_args: [
+      '--quantization',
+      'modelopt',
+      '--kv-cache-dtype',
+      'fp8',
+      '--reasoning-parser',
+      'step3p5',
+    ],
+    engine_env: [],
     ready_timeout_s: 1800,
   };
 }
