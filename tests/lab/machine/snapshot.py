@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 
 ROOTS = ["/etc", "/home", "/root", "/usr/local", "/opt", "/var/lib/systemd/linger"]
 # Things that change by themselves, or that hold nothing but an earlier state of another file.
@@ -68,8 +69,18 @@ def docker():
         yield f"docker {name}", "no answer" if said is None else ", ".join(sorted(said.split("\n"))).strip(", ")
 
 
+def settled():
+    """The links once the kernel has made sure of every address, which takes it a second or two."""
+    for _ in range(60):
+        now = json.loads(ask("ip", "-j", "addr"))
+        if not any(a.get("tentative") for link in now for a in link["addr_info"]):
+            break
+        time.sleep(0.1)
+    return now
+
+
 def network():
-    for link in json.loads(ask("ip", "-j", "addr")):
+    for link in settled():
         addresses = sorted(
             f"{a['local']}/{a['prefixlen']}" for a in link["addr_info"] if not a.get("tentative")
         )
