@@ -133,7 +133,7 @@ async fn life(containers: &dyn Containers, image: &str) {
 
 async fn logs(containers: &dyn Containers, image: &str) {
     let script = "echo \"word: $WORD\"; cat /machine/hostname >/dev/null && echo mounted
-        echo aside >&2; printf '\\033[31mred\\033[0m\\n10%%\\r100%%\\r\\nlast'; sleep 1; exit 5";
+        echo aside >&2; printf '\\033[31mred\\033[0m\\n10%%\\r100%%\\r\\nlast\\n'; sleep 1; exit 5";
     containers
         .start(&spec(image, script))
         .await
