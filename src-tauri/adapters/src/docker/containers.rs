@@ -19,7 +19,7 @@ use tandem_domain::ports::{
 use tokio::sync::OnceCell;
 
 use super::error::{Failure, closed, sort};
-use super::log::LineCutter;
+use super::log::{LogReading, Stream};
 use super::pull::Layers;
 use super::spec;
 use super::transport::{self, RoadError, SOCKET};
@@ -104,24 +104,24 @@ impl SshContainers {
         Ok(output.text().lines().map(str::to_owned).collect())
     }
 
+    /// Reads the log from where `read` stands, and moves it on.
     async fn read_log(
         &self,
         name: &str,
         options: LogsOptions,
+        read: &mut LogReading,
         on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<(), ContainerError> {
         let mut log = self.docker().await?.logs(name, Some(options));
-        // Apart, because a line of one may be interrupted by the other.
-        let (mut out, mut err) = (LineCutter::default(), LineCutter::default());
+        let mut skip = read.seen();
         while let Some(part) = log.next().await {
-            match part {
-                Ok(LogOutput::StdErr { message }) => err.feed(&message, on_line),
-                Ok(part) => out.feed(&part.into_bytes(), on_line),
+            let (stream, bytes) = match part {
+                Ok(LogOutput::StdErr { message }) => (Stream::Err, message),
+                Ok(part) => (Stream::Out, part.into_bytes()),
                 Err(e) => return Err(self.refused("read the log", e).await),
-            }
+            };
+            read.feed(stream, skip.rest_of(stream, &bytes), on_line);
         }
-        out.end(on_line);
-        err.end(on_line);
         Ok(())
     }
 
@@ -302,8 +302,10 @@ impl Containers for SshContainers {
             ..LogsOptions::default()
         };
         let mut lines = Vec::new();
-        self.read_log(name, options, &mut |line| lines.push(line.to_owned()))
-            .await?;
+        let mut read = LogReading::default();
+        let mut push = |line: &str| lines.push(line.to_owned());
+        self.read_log(name, options, &mut read, &mut push).await?;
+        read.end(&mut push);
         // A line of the engine's may be several of ours.
         let surplus = lines.len().saturating_sub(tail);
         lines.drain(..surplus);
@@ -315,14 +317,27 @@ impl Containers for SshContainers {
         name: &str,
         on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<(), ContainerError> {
-        let options = LogsOptions {
-            follow: true,
+        let all = LogsOptions {
             stdout: true,
             stderr: true,
             tail: "all".into(),
             ..LogsOptions::default()
         };
-        self.read_log(name, options, on_line).await
+        let followed = LogsOptions {
+            follow: true,
+            ..all.clone()
+        };
+        let mut read = LogReading::default();
+        self.read_log(name, followed, &mut read, on_line).await?;
+        // The engine stops following when the container ends, often before it has passed on what was
+        // written last; and what a server says last is why it ended. Its file has all of it, until
+        // the container is removed.
+        let rest = self.read_log(name, all, &mut read, on_line).await;
+        read.end(on_line);
+        match rest {
+            Err(e) if self.inspect(name).await?.is_some() => Err(e),
+            _ => Ok(()),
+        }
     }
 
     async fn remove(&self, name: &str) -> Result<bool, ContainerError> {

@@ -66,9 +66,56 @@ fn plain(text: &str) -> String {
     out
 }
 
+/// Which of a container's two outputs.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Stream {
+    Out,
+    Err,
+}
+
+/// How many bytes of each output were read.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Seen([usize; 2]);
+
+impl Seen {
+    /// What of the next `bytes` was not read yet. Takes from the count.
+    pub(super) fn rest_of<'b>(&mut self, stream: Stream, bytes: &'b [u8]) -> &'b [u8] {
+        let left = &mut self.0[stream as usize];
+        let known = bytes.len().min(*left);
+        *left -= known;
+        &bytes[known..]
+    }
+}
+
+/// A log read in one go or several. The two outputs are cut apart, because a line of one may be
+/// interrupted by the other; which of two lines came first is not known across them.
+#[derive(Debug, Default)]
+pub(super) struct LogReading {
+    seen: Seen,
+    cutters: [LineCutter; 2],
+}
+
+impl LogReading {
+    pub(super) fn seen(&self) -> Seen {
+        self.seen
+    }
+
+    pub(super) fn feed(&mut self, stream: Stream, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+        self.seen.0[stream as usize] += bytes.len();
+        self.cutters[stream as usize].feed(bytes, on_line);
+    }
+
+    /// Hands over what is left without a line end.
+    pub(super) fn end(self, on_line: &mut dyn FnMut(&str)) {
+        for cutter in self.cutters {
+            cutter.end(on_line);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::LineCutter;
+    use super::{LineCutter, LogReading, Stream};
 
     fn lines(text: &str, piece: usize) -> Vec<String> {
         let mut cutter = LineCutter::default();
@@ -93,5 +140,25 @@ mod tests {
         for piece in [1, 2, 7, text.len()] {
             assert_eq!(lines(text, piece), wanted, "in pieces of {piece}");
         }
+    }
+
+    #[test]
+    fn what_was_read_is_not_read_again() {
+        let mut lines = Vec::new();
+        let mut push = |line: &str| lines.push(line.to_owned());
+        let mut read = LogReading::default();
+        read.feed(Stream::Out, b"one\ntw", &mut push);
+        read.feed(Stream::Err, b"aside\n", &mut push);
+        let mut skip = read.seen();
+        for (stream, bytes) in [
+            (Stream::Err, &b"asi"[..]),
+            (Stream::Out, b"one\n"),
+            (Stream::Out, b"two"),
+            (Stream::Err, b"de\nlast"),
+        ] {
+            read.feed(stream, skip.rest_of(stream, bytes), &mut push);
+        }
+        read.end(&mut push);
+        assert_eq!(lines, ["one", "aside", "two", "last"]);
     }
 }
