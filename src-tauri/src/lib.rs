@@ -14,6 +14,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
         .commands(tauri_specta::collect_commands![
             commands::machines::overview,
             commands::machines::known_hosts,
+            commands::machines::pair,
+            commands::machines::neighbours,
             commands::machines::probe_host,
             commands::machines::add_machine,
             commands::machines::remove_machine,

@@ -3,6 +3,9 @@
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::machine::Facts;
+use tandem_domain::network::coach::Cabling;
+use tandem_domain::network::health::Finding;
+use tandem_domain::network::verdict::LinkReport;
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::SetupRequest;
 use tandem_domain::run::{Plan, RunSummary};
@@ -196,4 +199,45 @@ pub enum BenchEvent {
         /// What is being done.
         doing: String,
     },
+}
+
+/// Everything that is known about the machines together: their health and their cable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Type)]
+pub struct PairView {
+    /// What the facts mean, the worst first.
+    pub findings: Vec<Finding>,
+    /// The rear panels; `None` while no machine was looked at.
+    pub cabling: Option<Cabling>,
+    /// The last measurement of the link; `None` if there is none.
+    pub link: Option<LinkReport>,
+}
+
+/// A machine that was found on the network or in `~/.ssh/config`. One machine seen at several addresses
+/// is one of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct Neighbour {
+    /// What it calls itself, without `.local`.
+    pub name: String,
+    /// Where it answers, the one to use first; link-local and private-link addresses last.
+    pub addresses: Vec<String>,
+    /// The SSH port.
+    pub port: u16,
+    /// The user, where `~/.ssh/config` names one.
+    pub user: Option<String>,
+    /// Whether its name is one that a Spark or an OEM twin carries from the factory.
+    pub spark: bool,
+    /// How it was found.
+    pub by: FoundBy,
+    /// Whether it was added already.
+    pub added: bool,
+}
+
+/// See [`Neighbour`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
+#[serde(rename_all = "kebab-case")]
+pub enum FoundBy {
+    /// It announces itself by mDNS.
+    Mdns,
+    /// It stands in `~/.ssh/config`.
+    SshConfig,
 }

@@ -8,6 +8,10 @@ export const commands = {
 	overview: () => __TAURI_INVOKE<Overview>("overview"),
 	/**  Hosts of `~/.ssh/config` that could be added. */
 	knownHosts: () => __TAURI_INVOKE<KnownHost[]>("known_hosts"),
+	/**  What is known about the machines together: findings, cable, the last measurement. */
+	pair: () => __TAURI_INVOKE<PairView>("pair"),
+	/**  Machines on the network and in `~/.ssh/config` that could be added. */
+	neighbours: () => __TAURI_INVOKE<Neighbour[]>("neighbours"),
 	/**  Reads the host key at an address. Nothing is sent there but the greeting. */
 	probeHost: (address: string, port: number) => __TAURI_INVOKE<HostProbe>("probe_host", { address, port }),
 	/**  Signs in, pins the host key, looks at the machine and keeps it. The same machine twice is refused. */
@@ -179,6 +183,39 @@ export type BenchSample = {
 	pp_tps: number,
 	/**  Generated tokens per second after the first token. */
 	tg_tps: number,
+};
+
+/**  What the cable is like. */
+export type CableState = 
+/**  One cable, both rails, 200 Gb/s, in the same port of both. */
+"good" | 
+/**  As good, in different ports. */
+"different-ports" | 
+/**  Two cables; the second adds next to nothing. */
+"two-cables" | 
+/**  No port of any machine has a link; the adapter may be switched off. */
+"no-cable" | 
+/**  Only one machine sees a plug. */
+"one-end" | 
+/**  Only one of the twins is up on a machine. */
+"one-rail" | 
+/**  A link slower than 200 Gb/s. */
+"slow" | 
+/**  The adapter is still missing after a restart with the cable in. */
+"adapter-missing" | 
+/**  More than two machines, in a ring or at a switch, which Tandem does not set up. */
+"not-a-pair";
+
+/**  The rear panels as they are, with one sentence on what to do. */
+export type Cabling = {
+	/**  The state as a whole. */
+	state: CableState,
+	/**  What is seen, in one sentence. */
+	seen: string,
+	/**  What to do next, in one sentence. Empty when nothing is to do. */
+	next: string,
+	/**  In the order of the machines. */
+	panels: Panel[],
 };
 
 /**  What the window hears while an answer comes. */
@@ -443,6 +480,22 @@ export type Facts = {
 	interfaces?: Interface[],
 	/**  Interface of the default route. */
 	default_interface?: string | null,
+	/**  Date of the last DGX_OTA_VERSION, as the file writes it. */
+	dgx_os_date?: string | null,
+	/**  ConnectX-7 firmware, e.g. `28.45.4028`. `None` while the adapter is switched off. */
+	firmware?: string | null,
+	/**  The IPv4 routes of the main table, the kernel's own included. */
+	routes?: Route[],
+	/**  Files below `/etc/netplan`, by name; what they say is read only where everyone may read them. */
+	netplan?: NetplanFile[],
+	/**  Watts the GPU draws now and the clock it runs at, where `nvidia-smi` says so. */
+	gpu_now?: GpuNow | null,
+	/**  Whether the `docker` on the path is the one from snap. */
+	docker_snap?: boolean,
+	/**  The Docker engine's version, where it says one to this user. */
+	docker_version?: string | null,
+	/**  Whether DGX OS switches the adapter off while no cable is plugged in. */
+	hotplug?: boolean,
 	/**  Milliseconds since 1970 on that machine. */
 	clock_ms?: number,
 	/**  Whether this is a rehearsed machine. */
@@ -469,12 +522,45 @@ export type FigureDifference = {
 	more_is_better: boolean,
 };
 
+/**  One thing found out about the machines. */
+export type Finding = {
+	/**  Names the state for tests, links and the table in the docs, e.g. `kernel-without-cma`. */
+	state: string,
+	/**  How bad it is. */
+	level: Level,
+	/**  Position of the machine; `None` for what concerns both. */
+	machine: number | null,
+	/**  What is so, in one sentence. */
+	title: string,
+	/**  What it means for the user. */
+	meaning: string,
+	/**  What to do; empty when nothing is to do. */
+	cure: string,
+};
+
 /**  What to do about it. */
 export type Fix = {
 	/**  An imperative sentence. */
 	sentence: string,
 	/**  A shell command that does it, to copy. */
 	command: string | null,
+};
+
+/**  See [`Neighbour`]. */
+export type FoundBy = 
+/**  It announces itself by mDNS. */
+"mdns" | 
+/**  It stands in `~/.ssh/config`. */
+"ssh-config";
+
+/**  What the GPU does at this moment. */
+export type GpuNow = {
+	/**  Watts. */
+	watts?: number | null,
+	/**  MHz. */
+	clock_mhz?: number | null,
+	/**  Percent of the time it was busy. */
+	busy?: number | null,
 };
 
 /**  What answers at an address, before anything is sent there. */
@@ -525,8 +611,20 @@ export type Interface = {
 	mac?: string,
 	/**  IPv4 addresses as `a.b.c.d/n`. */
 	ipv4?: string[],
-	/**  The RDMA device on it, e.g. `rocep1s0f1`, with the state the kernel gives it. */
+	/**  The RDMA device on it, e.g. `rocep1s0f1`. */
 	rdma?: string | null,
+	/**  The state the kernel gives that device, e.g. `ACTIVE`. */
+	rdma_state?: string | null,
+	/**  Index of the RoCE v2 GID that carries the interface's IPv4 address. */
+	gid?: number | null,
+	/**  Whether it is a radio. */
+	wireless?: boolean,
+	/**  Whether it is switched on (not whether it has a carrier). */
+	up?: boolean,
+	/**  PCIe lanes in use and lanes there could be. */
+	lanes?: Lanes | null,
+	/**  Who manages it. */
+	owner?: Owner | null,
 };
 
 /**  A machine that could be added. */
@@ -540,6 +638,50 @@ export type KnownHost = {
 	/**  The user, where known. */
 	user: string | null,
 };
+
+/**  PCIe lanes. */
+export type Lanes = {
+	/**  In use. */
+	now: number,
+	/**  There could be. */
+	most: number,
+};
+
+/**  How bad a finding is. */
+export type Level = 
+/**  Worth knowing. */
+"note" | 
+/**  It works, but worse than it could. */
+"warning" | 
+/**  It will not work. */
+"bad";
+
+/**  All that was measured, and what it means. */
+export type LinkReport = {
+	/**  What was measured. */
+	measured: Measured[],
+	/**  What it means. */
+	verdict: Verdict,
+	/**  Whether stand-ins for the hardware were measured. */
+	simulated: boolean,
+	/**  Milliseconds since 1970. */
+	at: number,
+};
+
+/**  States of a link, by its bandwidth. */
+export type LinkState = 
+/**  As expected. */
+"good" | 
+/**  As one rail carries, though two were used. */
+"one-rail" | 
+/**  As a 100G cable carries. */
+"cable100-g" | 
+/**  About 13 Gb/s a rail: plugged in while the machines ran. */
+"hot-plug" | 
+/**  About 16 Gb/s in a collective: sockets instead of RDMA. */
+"socket-fallback" | 
+/**  Slower than expected, for no reason that Tandem knows. */
+"slow";
 
 /**  One machine. */
 export type MachineView = {
@@ -565,6 +707,18 @@ export type MachineView = {
 	sudo: SudoAccess,
 };
 
+/**  One measured bandwidth. */
+export type Measured = {
+	/**  How. */
+	method: Method,
+	/**  Position of the rail in the plan; `None` for all of them together. */
+	rail: number | null,
+	/**  Position of the machine that sent; `None` where both do. */
+	from: number | null,
+	/**  Gb/s, 10^9 bits. */
+	gbps: number | null,
+};
+
 /**  A message as it is kept and shown. */
 export type Message = {
 	/**  Its identity; for an answer, also what Stop names. */
@@ -583,6 +737,44 @@ export type Message = {
 	stats: AnswerStats | null,
 	/**  Whether it was stopped before its end. */
 	stopped: boolean,
+};
+
+/**  How a bandwidth was measured. Each way has its own expected range. */
+export type Method = 
+/**  `ib_write_bw`. */
+"rdma" | 
+/**  The node program over TCP. */
+"tcp" | 
+/**  An all-reduce between two containers of the image. */
+"all-reduce";
+
+/**
+ *  A machine that was found on the network or in `~/.ssh/config`. One machine seen at several addresses
+ *  is one of these.
+ */
+export type Neighbour = {
+	/**  What it calls itself, without `.local`. */
+	name: string,
+	/**  Where it answers, the one to use first; link-local and private-link addresses last. */
+	addresses: string[],
+	/**  The SSH port. */
+	port: number,
+	/**  The user, where `~/.ssh/config` names one. */
+	user: string | null,
+	/**  Whether its name is one that a Spark or an OEM twin carries from the factory. */
+	spark: boolean,
+	/**  How it was found. */
+	by: FoundBy,
+	/**  Whether it was added already. */
+	added: boolean,
+};
+
+/**  A file of netplan's. */
+export type NetplanFile = {
+	/**  Absolute. */
+	path?: string,
+	/**  Its text, where the user may read it. */
+	text?: string | null,
 };
 
 /**  Addresses for the private link of two machines: a subnet of its own for each rail. */
@@ -625,6 +817,51 @@ export type Overview = {
 	serving: Serving | null,
 	/**  Whether this computer holds a Hub token. */
 	hub_token: boolean,
+};
+
+/**  Who manages an interface. */
+export type Owner = 
+/**  NetworkManager, with the profile that is active on the device, by its UUID. */
+{ by: "network-manager"; 
+/**  UUID; `None` while no profile is active. */
+profile: string | null; 
+/**  What people call it; never used to find it. */
+name: string | null } | 
+/**  systemd-networkd. */
+{ by: "networkd" } | 
+/**  Nobody. */
+{ by: "unmanaged" };
+
+/**  Everything that is known about the machines together: their health and their cable. */
+export type PairView = {
+	/**  What the facts mean, the worst first. */
+	findings: Finding[],
+	/**  The rear panels; `None` while no machine was looked at. */
+	cabling: Cabling | null,
+	/**  The last measurement of the link; `None` if there is none. */
+	link: LinkReport | null,
+};
+
+/**  The ports of one machine, the one beside the RJ45 jack first. */
+export type Panel = {
+	/**  The machine's host name. */
+	machine: string,
+	/**  Whether the adapter is on at all. */
+	powered: boolean,
+	/**  `p0` and `p1`. */
+	ports: PanelPort[],
+	/**  Whether the RJ45 jack has a link. */
+	management: boolean,
+};
+
+/**  One QSFP port. */
+export type PanelPort = {
+	/**  `p0` or `p1`. */
+	port: string,
+	/**  Whether either twin has a carrier. */
+	plugged: boolean,
+	/**  The two interfaces that reach it. */
+	twins: Twin[],
 };
 
 /**  A whole plan as it is shown, stored and compared. */
@@ -722,6 +959,14 @@ export type Role =
 "user" | 
 /**  The model. */
 "assistant";
+
+/**  One IPv4 route. */
+export type Route = {
+	/**  `a.b.c.d/n`; `0.0.0.0/0` is the default route. */
+	to?: string,
+	/**  The interface. */
+	interface?: string,
+};
 
 /**  A run with its plan and history. */
 export type RunDetail = {
@@ -938,4 +1183,34 @@ export type SudoAccess =
 "password-held" | 
 /**  The password must be typed once more. */
 "password-needed";
+
+/**  One of the two interfaces of a port. */
+export type Twin = {
+	/**  For example `enp1s0f1np1`. */
+	interface: string,
+	/**  Whether it has a carrier. */
+	carrier: boolean,
+	/**  Mb/s. */
+	speed: number | null,
+	/**  Whether its RDMA device is active. */
+	rdma: boolean,
+};
+
+/**  The meaning of a measurement. */
+export type Verdict = {
+	/**  The state. */
+	state: LinkState,
+	/**  The number it goes by, Gb/s. */
+	gbps: number | null,
+	/**  How that number was measured. */
+	method: Method,
+	/**  The least that is expected of a healthy link measured so, Gb/s. */
+	expected_low: number | null,
+	/**  The most, Gb/s. */
+	expected_high: number | null,
+	/**  What it means, in one sentence. */
+	says: string,
+	/**  What to do; empty when nothing is to do. */
+	cure: string,
+};
 

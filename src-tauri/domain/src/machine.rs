@@ -54,6 +54,22 @@ pub struct Facts {
     pub interfaces: Vec<Interface>,
     /// Interface of the default route.
     pub default_interface: Option<String>,
+    /// Date of the last DGX_OTA_VERSION, as the file writes it.
+    pub dgx_os_date: Option<String>,
+    /// ConnectX-7 firmware, e.g. `28.45.4028`. `None` while the adapter is switched off.
+    pub firmware: Option<String>,
+    /// The IPv4 routes of the main table, the kernel's own included.
+    pub routes: Vec<Route>,
+    /// Files below `/etc/netplan`, by name; what they say is read only where everyone may read them.
+    pub netplan: Vec<NetplanFile>,
+    /// Watts the GPU draws now and the clock it runs at, where `nvidia-smi` says so.
+    pub gpu_now: Option<GpuNow>,
+    /// Whether the `docker` on the path is the one from snap.
+    pub docker_snap: bool,
+    /// The Docker engine's version, where it says one to this user.
+    pub docker_version: Option<String>,
+    /// Whether DGX OS switches the adapter off while no cable is plugged in.
+    pub hotplug: bool,
     /// Milliseconds since 1970 on that machine.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub clock_ms: i64,
@@ -98,8 +114,83 @@ pub struct Interface {
     pub mac: String,
     /// IPv4 addresses as `a.b.c.d/n`.
     pub ipv4: Vec<String>,
-    /// The RDMA device on it, e.g. `rocep1s0f1`, with the state the kernel gives it.
+    /// The RDMA device on it, e.g. `rocep1s0f1`.
     pub rdma: Option<String>,
+    /// The state the kernel gives that device, e.g. `ACTIVE`.
+    pub rdma_state: Option<String>,
+    /// Index of the RoCE v2 GID that carries the interface's IPv4 address.
+    pub gid: Option<u32>,
+    /// Whether it is a radio.
+    pub wireless: bool,
+    /// Whether it is switched on (not whether it has a carrier).
+    pub up: bool,
+    /// PCIe lanes in use and lanes there could be.
+    pub lanes: Option<Lanes>,
+    /// Who manages it.
+    pub owner: Option<Owner>,
+}
+
+/// One IPv4 route.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(default)]
+pub struct Route {
+    /// `a.b.c.d/n`; `0.0.0.0/0` is the default route.
+    pub to: String,
+    /// The interface.
+    pub interface: String,
+}
+
+/// A file of netplan's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(default)]
+pub struct NetplanFile {
+    /// Absolute.
+    pub path: String,
+    /// Its text, where the user may read it.
+    pub text: Option<String>,
+}
+
+/// What the GPU does at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(default)]
+pub struct GpuNow {
+    /// Watts.
+    pub watts: Option<f32>,
+    /// MHz.
+    pub clock_mhz: Option<u32>,
+    /// Percent of the time it was busy.
+    pub busy: Option<u32>,
+}
+
+/// PCIe lanes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Lanes {
+    /// In use.
+    pub now: u32,
+    /// There could be.
+    pub most: u32,
+}
+
+/// Who manages an interface.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Owner {
+    /// NetworkManager, with the profile that is active on the device, by its UUID.
+    NetworkManager {
+        /// UUID; `None` while no profile is active.
+        profile: Option<String>,
+        /// What people call it; never used to find it.
+        name: Option<String>,
+    },
+    /// systemd-networkd.
+    Networkd,
+    /// Nobody.
+    Unmanaged,
 }
 
 impl Facts {

@@ -3,6 +3,8 @@
 mod bench;
 mod chat;
 mod machines;
+mod neighbours;
+mod pair;
 mod programs;
 mod runs;
 mod serving;

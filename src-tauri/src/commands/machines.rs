@@ -4,7 +4,7 @@ use tandem_domain::problem::Problem;
 use tauri::State;
 
 use crate::app::App;
-use crate::wire::{HostProbe, KnownHost, MachineView, NewMachine, Overview};
+use crate::wire::{HostProbe, KnownHost, MachineView, Neighbour, NewMachine, Overview, PairView};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -20,6 +20,20 @@ pub async fn overview(app: State<'_, App>) -> Answer<Overview> {
 #[specta::specta]
 pub async fn known_hosts(app: State<'_, App>) -> Answer<Vec<KnownHost>> {
     app.known_hosts().await
+}
+
+/// What is known about the machines together: findings, cable, the last measurement.
+#[tauri::command]
+#[specta::specta]
+pub async fn pair(app: State<'_, App>) -> Answer<PairView> {
+    app.pair().await
+}
+
+/// Machines on the network and in `~/.ssh/config` that could be added.
+#[tauri::command]
+#[specta::specta]
+pub async fn neighbours(app: State<'_, App>) -> Answer<Vec<Neighbour>> {
+    app.neighbours().await
 }
 
 /// Reads the host key at an address. Nothing is sent there but the greeting.

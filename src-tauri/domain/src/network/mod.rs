@@ -3,8 +3,11 @@
 use serde::{Deserialize, Serialize};
 
 pub mod address;
+pub mod coach;
+pub mod health;
 pub mod netplan;
 pub mod plan;
+pub mod verdict;
 
 /// Addresses for the private link of two machines: a subnet of its own for each rail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -62,6 +62,7 @@ pub fn gather() -> Facts {
         default_interface: parse::default_route(&text("/proc/net/route")),
         clock_ms: crate::lines::now_ms(),
         simulated: false,
+        ..Facts::default()
     }
 }
 

@@ -47,6 +47,7 @@ pub(super) fn interfaces(class: &Path) -> Vec<Interface> {
                     .unwrap_or_default(),
                 rdma: rdma.get(&name).cloned(),
                 name,
+                ..Interface::default()
             }
         })
         .collect();

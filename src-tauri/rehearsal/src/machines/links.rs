@@ -86,6 +86,9 @@ impl Links {
             ipv4: link.addresses,
             rdma: link.rdma,
             name: link.name,
+            up: link.up,
+            rdma_state: Some(if link.up { "ACTIVE" } else { "DOWN" }.into()),
+            ..Interface::default()
         };
         self.read().into_iter().map(as_interface).collect()
     }

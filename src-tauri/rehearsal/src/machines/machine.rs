@@ -92,6 +92,7 @@ impl SimulatedMachine {
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |d| d.as_millis() as i64),
             simulated: true,
+            ..Facts::default()
         };
         let over: Option<serde_json::Value> = std::fs::read(self.folder.join("facts.json"))
             .ok()
