@@ -9,6 +9,10 @@
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
+//! tandem-node bandwidth serve --listen ADDRESS --seconds N --streams K
+//!                                            -> one line Listening, then one line Carried
+//! tandem-node bandwidth send  --to ADDRESS:PORT --seconds N --streams K
+//!                                            reads the token from stdin -> one line Carried
 //! ```
 //!
 //! Where an answer of one line cannot be given, the line is `{"event":"failed","problem":…}` and the exit
@@ -297,4 +301,32 @@ pub enum JobStanding {
     Done,
     /// It has ended otherwise, or there is none of that name.
     Ended,
+}
+
+/// First answer of `bandwidth serve`: it waits for one sender, on this port of the address it was given.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listening {
+    /// The port.
+    pub port: u16,
+    /// What the sender must say first. Made for this one measurement, so that it needs no keeping.
+    pub token: String,
+}
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listening")
+            .field("port", &self.port)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Answer of `bandwidth`: what crossed the link, as the receiver counted it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Carried {
+    /// Bytes that arrived.
+    pub bytes: u64,
+    /// From the first to the last of them.
+    pub seconds: f64,
+    /// Gb/s, 10^9 bits.
+    pub gbps: f64,
 }

@@ -4,6 +4,7 @@
 //! Long work is written so that it can die at any byte: what is on the disk and proven good is noted
 //! beside it, and the next start goes on from there.
 
+pub mod bandwidth;
 pub mod cache;
 pub mod digest;
 pub mod disk;

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 use tandem_domain::node::{NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem};
-use tandem_node::{facts, graft, job, version};
+use tandem_domain::secret::Secret;
+use tandem_node::{bandwidth, facts, graft, job, version};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +46,15 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        ["bandwidth", "serve", rest @ ..] => {
+            let address = after(rest, "--listen")?.parse().map_err(|_| usage())?;
+            let carried = bandwidth::serve(address, extent(rest)?, |l| print(l))?;
+            print(&carried);
+        }
+        ["bandwidth", "send", rest @ ..] => {
+            let to = after(rest, "--to")?.parse().map_err(|_| usage())?;
+            print(&bandwidth::send(to, &line()?, extent(rest)?)?);
+        }
         // Started by `start`, not by a person.
         ["work", "--job", name] => job::work(name, None)?,
         ["work", "--job", name, "--token-file", path] => {
@@ -58,12 +68,40 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
 fn usage() -> Problem {
     Problem::new(Code::BadInput, "The node program was not understood.").cause(
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
-         cancel --job NAME, undo --job NAME, grafted, run KIND. Kinds are fetch, graft, verify.",
+         cancel --job NAME, undo --job NAME, grafted, run KIND, \
+         bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
+         [--seconds N] [--streams K]. Kinds are fetch, graft, verify.",
     )
 }
 
 fn number(text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| usage())
+}
+
+/// The word after an option.
+fn after<'a>(words: &[&'a str], option: &str) -> Result<&'a str, Problem> {
+    let at = words.iter().position(|w| *w == option);
+    at.and_then(|i| words.get(i + 1).copied()).ok_or_else(usage)
+}
+
+/// How long and over how many streams.
+fn extent(words: &[&str]) -> Result<bandwidth::Extent, Problem> {
+    let given = |option: &str, otherwise: u64| match after(words, option) {
+        Ok(text) => number(text),
+        Err(_) if words.contains(&option) => Err(usage()),
+        Err(_) => Ok(otherwise),
+    };
+    bandwidth::Extent::of(given("--seconds", 5)?, given("--streams", 8)?)
+}
+
+/// The first line of stdin.
+fn line() -> Result<Secret, Problem> {
+    let mut text = String::new();
+    std::io::stdin()
+        .take(1 << 10)
+        .read_to_string(&mut text)
+        .map_err(|_| usage())?;
+    Ok(Secret::new(text.trim().to_owned()))
 }
 
 /// Reads a request from stdin; its kind may be left to the command line.
