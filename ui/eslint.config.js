@@ -28,7 +28,7 @@ const tauri = {
   group: ['@tauri-apps/*'],
   message: 'Only src/host speaks to Tauri; ask the Host instead.',
 };
-const subjects = ['machines', 'pair', 'wizard', 'chat', 'bench'];
+const subjects = ['machines', 'network', 'pair', 'wizard', 'chat', 'bench'];
 
 export default ts.config(
   { ignores: ['dist', 'node_modules', 'src/bindings.ts'] },

@@ -12,6 +12,11 @@ const [folder = 'shots', only = ''] = process.argv.slice(2);
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const press = (name) => async (page) => page.getByRole('button', { name }).click();
 
+const to = (name) => async (page) =>
+  page
+    .getByRole('heading', { name, exact: true })
+    .evaluate((heading) => heading.scrollIntoView({ block: 'start' }));
+
 const SCENES = [
   { name: 'first-start', fake: 'empty' },
   {
@@ -62,6 +67,33 @@ const SCENES = [
   { name: 'machines', fake: 'pair', screen: 'pair' },
   { name: 'machines-unreachable', fake: 'unreachable', screen: 'pair' },
   { name: 'machines-password', fake: 'password', screen: 'pair' },
+  { name: 'health', fake: 'no-cma', screen: 'pair' },
+  { name: 'health-well', fake: 'well', screen: 'pair' },
+  ...['one-rail', 'cable-100g', 'different-ports', 'two-cables', 'no-cable'].map((fake) => ({
+    name: `cable-${fake}`,
+    fake,
+    screen: 'pair',
+    act: to('Cable'),
+  })),
+  ...['well', 'hot-plug', 'socket-fallback', 'rehearsal'].map((fake) => ({
+    name: `link-${fake}`,
+    fake,
+    screen: 'pair',
+    act: to('Speed of the link'),
+  })),
+  { name: 'coach-none', fake: 'no-cable' },
+  { name: 'coach-one-end', fake: 'one-end' },
+  { name: 'coach-slow', fake: 'cable-100g' },
+  {
+    name: 'found',
+    fake: 'empty',
+    act: async (page) => page.getByRole('button', { name: /nas/ }).waitFor(),
+  },
+  {
+    name: 'found-none',
+    fake: 'no-neighbours',
+    act: async (page) => page.getByText('No machine announces itself').waitFor(),
+  },
   { name: 'bench', fake: 'serving', screen: 'bench' },
   { name: 'chat', fake: 'serving', screen: 'chat' },
   { name: 'runs', fake: 'serving', screen: 'runs' },
@@ -74,6 +106,7 @@ const LOOKS = [
   { theme: 'light', width: 1280, height: 800 },
   { theme: 'dark', width: 1280, height: 800 },
   { theme: 'light', width: 1024, height: 700 },
+  { theme: 'dark', width: 1024, height: 700 },
 ];
 
 mkdirSync(folder, { recursive: true });

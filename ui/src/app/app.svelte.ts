@@ -2,7 +2,7 @@
 
 import { getContext, setContext, untrack } from 'svelte';
 
-import type { Overview, Problem, RunSummary, Serving, Settings } from '../bindings';
+import type { Overview, PairView, Problem, RunSummary, Serving, Settings } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { lasting } from '../kit/lasting.svelte';
 import { RunWatch } from '../run/run.svelte';
@@ -16,6 +16,10 @@ export class App {
   overview: Overview | null = $state(null);
   /** Why the overview could not be had, if so. */
   problem: Problem | null = $state(null);
+  /** What is known about the machines together; `null` until the first answer. */
+  pair: PairView | null = $state.raw(null);
+  /** The machines that `pair` was asked about, so that nothing is decided by what is known about others. */
+  #pairOf: string | null = $state(null);
   screen: ScreenName = $state('setup');
   /** The run that is looked at on the Runs screen. */
   openRun: string | null = $state(null);
@@ -24,6 +28,8 @@ export class App {
   settings: Settings = $state({ theme: 'system', hub_endpoint: '', screen: 'setup' });
 
   readonly machines = $derived(this.overview?.machines ?? []);
+  /** Whether `pair` is about the machines that are there now. */
+  readonly pairKnown = $derived(this.#pairOf === idsOf(this.overview));
   readonly serving: Serving | null = $derived(this.overview?.serving ?? null);
   readonly liveRun: RunSummary | null = $derived(this.overview?.live_run ?? null);
   readonly rehearsal = $derived(this.overview?.rehearsal ?? false);
@@ -65,8 +71,9 @@ export class App {
   /** Asks anew what is there. */
   async refresh(): Promise<void> {
     try {
-      this.take(await this.host.overview());
+      this.#take(await this.host.overview());
       this.problem = null;
+      await this.#askPair();
     } catch (thrown) {
       this.problem = asProblem(thrown);
     }
@@ -74,6 +81,20 @@ export class App {
 
   /** Takes in an overview that another question answered with. */
   take(overview: Overview): void {
+    this.#take(overview);
+    void this.#askPair();
+  }
+
+  /** What is known about the machines together is asked with every overview. Without it the rest goes on. */
+  async #askPair(): Promise<void> {
+    const ids = idsOf(this.overview);
+    const pair = await this.host.pair().catch(() => null);
+    if (ids !== idsOf(this.overview)) return;
+    this.pair = pair;
+    this.#pairOf = ids;
+  }
+
+  #take(overview: Overview): void {
     this.overview = overview;
     const id = overview.live_run?.id ?? null;
     if (id !== (this.live?.id ?? null)) this.live = id === null ? null : this.watch(id);
@@ -99,6 +120,10 @@ export class App {
     this.settings = { ...this.settings, ...changed };
     await this.host.saveSettings($state.snapshot(this.settings)).catch(() => undefined);
   }
+}
+
+function idsOf(overview: Overview | null): string | null {
+  return overview && `${overview.rehearsal} ${overview.machines.map((m) => m.id).join(' ')}`;
 }
 
 const KEY = Symbol('app');

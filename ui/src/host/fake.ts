@@ -3,7 +3,8 @@
 // `?fake=<state>` chooses where the story stands. Some inputs are sentinels, so that every failure can be
 // seen by hand: the address `nowhere` does not answer, `changed` shows another key, the password `wrong` is
 // refused, the same address twice is one machine, the token `bad` is refused, the chat message `fail`
-// breaks off, the rehearsal after `?fake=empty&rehearsal=fails` does not start.
+// breaks off, the rehearsal after `?fake=empty&rehearsal=fails` does not start. In the state `plugging` the
+// cable is plugged in while one looks.
 
 import type {
   BenchResult,
@@ -19,6 +20,7 @@ import type {
 import { afterSetup, compare, measured } from './fake/bench';
 import { answer, had, message, PICTURE } from './fake/chat';
 import { fingerprint, machine, pair } from './fake/machines';
+import { factsIn, neighboursIn, NETWORK_STATES, pairView } from './fake/network';
 import { defaults, planFor } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
 import * as problems from './fake/problems';
@@ -40,6 +42,7 @@ export const FAKE_STATES = [
   'serving',
   'rehearsal',
   'rehearsal-running',
+  ...NETWORK_STATES,
 ] as const;
 export type FakeState = (typeof FAKE_STATES)[number];
 
@@ -78,6 +81,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   const conversations = new Map<string, { summary: ConversationSummary; messages: Message[] }>();
   const images = new Map<string, ImageView>([[PICTURE.id, PICTURE]]);
   const stopped = new Set<string>();
+  let plugged = 0;
   let measuring = false;
   let stopMeasuring = false;
 
@@ -197,6 +201,11 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       { alias: 'spark-bd26', address: '192.168.1.42', port: 22, user: 'nvidia' },
       { alias: 'nas', address: '192.168.1.7', port: 22, user: null },
     ],
+    pair: async () => pairView(state, machines, Date.now()),
+    neighbours: async () => {
+      await wait(tickMs * 6);
+      return neighboursIn(state, machines);
+    },
     probeHost: async (address, port) => {
       await wait(tickMs * 3);
       if (address === 'nowhere') throw problems.unreachable(address);
@@ -228,6 +237,11 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     refreshMachine: async (id) => {
       await wait(tickMs * 4);
+      // Somebody plugs the cable in, one end after the other, while it is looked at.
+      if (id === machines[0]?.id) plugged += 1;
+      machines = machines.map((m, i) =>
+        m.facts ? { ...m, facts: factsIn(state, i, m.facts, plugged - 1) } : m,
+      );
       return find(id);
     },
     givePassword: async (id, password) => {
@@ -403,8 +417,10 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
 }
 
 function machinesOf(state: FakeState): MachineView[] {
-  if (state === 'empty') return [];
-  const [a, b] = pair(state.startsWith('rehearsal'));
+  if (state === 'empty' || state.endsWith('neighbours')) return [];
+  const [a, b] = pair(state.startsWith('rehearsal')).map((m, i) =>
+    m.facts ? { ...m, facts: factsIn(state, i, m.facts) } : m,
+  ) as [MachineView, MachineView];
   if (state === 'one') return [a];
   if (state === 'unreachable')
     return [a, { ...b, reachable: false, problems: [problems.unreachable(b.address)] }];

@@ -19,6 +19,8 @@ type Reader = {
   read: (facts: Facts) => string;
   /** Figures that are never equal, like free memory, are not compared. */
   compare: boolean;
+  /** What is compared, where that is less than what is shown. */
+  by?: (facts: Facts) => string;
 };
 
 const DOCKER: Record<DockerAccess, string> = {
@@ -32,11 +34,20 @@ const unknown = 'not known';
 
 const READERS: Reader[] = [
   { name: 'Product', read: (f) => f.product ?? unknown, compare: true },
-  { name: 'DGX OS', read: (f) => f.dgx_os ?? unknown, compare: true },
+  { name: 'DGX OS', read: dgxOs, compare: true, by: (f) => f.dgx_os ?? unknown },
   { name: 'System', read: (f) => f.os || unknown, compare: true },
   { name: 'Kernel', read: (f) => f.kernel || unknown, compare: true },
   { name: 'GPU', read: (f) => f.gpu ?? unknown, compare: true },
-  { name: 'Driver', read: (f) => f.driver ?? unknown, compare: true },
+  { name: 'Driver', means: 'of the GPU', read: (f) => f.driver ?? unknown, compare: true },
+  {
+    name: 'Firmware',
+    means: 'of the network adapter',
+    // While the adapter is switched off there is nothing to read, which is no difference.
+    read: (f) => f.firmware ?? 'not to be read now',
+    compare: true,
+    by: (f) => f.firmware ?? '',
+  },
+  { name: 'GPU now', read: gpuNow, compare: false },
   { name: 'Memory', read: (f) => (f.memory_total ? gib(f.memory_total) : unknown), compare: true },
   {
     name: 'Free memory',
@@ -55,10 +66,38 @@ const READERS: Reader[] = [
     read: (f) => (f.disk_total ? `${bytes(f.disk_free ?? 0)} of ${bytes(f.disk_total)}` : unknown),
     compare: false,
   },
-  { name: 'Docker', read: (f) => (f.docker ? DOCKER[f.docker] : unknown), compare: true },
+  { name: 'Docker', read: docker, compare: true },
+  { name: 'Reached by', means: 'the management link', read: management, compare: false },
   { name: 'Rails', means: 'paths through the cable', read: rails, compare: true },
   { name: 'Frame size', means: 'MTU on the rails', read: mtu, compare: true },
 ];
+
+function dgxOs(facts: Facts): string {
+  if (!facts.dgx_os) return unknown;
+  return facts.dgx_os_date ? `${facts.dgx_os}, ${facts.dgx_os_date}` : facts.dgx_os;
+}
+
+function docker(facts: Facts): string {
+  if (!facts.docker) return unknown;
+  const version = facts.docker_version ? `${facts.docker_version}, ` : '';
+  return `${version}${DOCKER[facts.docker]}${facts.docker_snap ? ', from snap' : ''}`;
+}
+
+function gpuNow(facts: Facts): string {
+  const { watts, clock_mhz, busy } = facts.gpu_now ?? {};
+  const parts = [
+    watts == null ? '' : `${number(Math.round(watts))} W`,
+    clock_mhz == null ? '' : `${number(clock_mhz)} MHz`,
+    busy == null ? '' : `${busy} % busy`,
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? unknown : parts.join(', ');
+}
+
+function management(facts: Facts): string {
+  const card = (facts.interfaces ?? []).find((i) => i.name === facts.default_interface);
+  if (!card) return facts.default_interface ?? unknown;
+  return card.wireless ? `${card.name}, by radio only` : (card.name ?? unknown);
+}
 
 function carried(facts: Facts) {
   return (facts.interfaces ?? []).filter((i) => i.fabric && i.carrier);
@@ -79,14 +118,14 @@ function mtu(facts: Facts): string {
 
 /** The table for the machines that are there. A machine nobody looked at has no values to differ. */
 export function factLines(machines: readonly MachineView[]): FactLine[] {
-  return READERS.map(({ name, means, read, compare }) => {
+  return READERS.map(({ name, means, read, compare, by = read }) => {
     const values = machines.map((m) => (m.facts ? read(m.facts) : 'not looked at yet'));
-    const seen = machines.flatMap((m) => (m.facts ? [read(m.facts)] : []));
+    const seen = machines.flatMap((m) => (m.facts ? [by(m.facts)] : []));
     return {
       name,
       ...(means ? { means } : {}),
       values,
-      differs: compare && new Set(seen).size > 1,
+      differs: compare && new Set(seen.filter((v) => v !== '')).size > 1,
     };
   });
 }

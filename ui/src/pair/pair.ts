@@ -1,6 +1,6 @@
 // What the pair strip says and draws, decided from the overview and the live run. Pure, so that it is tested.
 
-import type { MachineView, Overview, ProgressPart } from '../bindings';
+import type { LinkReport, MachineView, Overview, ProgressPart } from '../bindings';
 import { gib, number, share } from '../kit/format';
 
 /** How a machine is drawn. */
@@ -85,8 +85,8 @@ function stateOf(
   return machine.reachable === null ? 'Not asked yet' : 'Ready';
 }
 
-/** The cable between them, as both machines see it. */
-export function link(overview: Overview | null): Link {
+/** The cable between them, as both machines see it, with what it was measured to carry. */
+export function link(overview: Overview | null, report: LinkReport | null = null): Link {
   const machines = overview?.machines ?? [];
   if (machines.length < 2) return { state: 'none', words: '', rails: 2 };
   if (machines.some((m) => m.reachable === false))
@@ -101,7 +101,19 @@ export function link(overview: Overview | null): Link {
   const speeds = carried.flatMap((list) => list.map((i) => i.speed ?? 0)).filter((s) => s > 0);
   const speed = speeds.length > 0 ? `, port speed ${number(Math.min(...speeds) / 1000)} Gb/s` : '';
   const paths = rails === 1 ? '1 rail' : `${rails} rails`;
-  return { state: 'up', words: `Cable seen: ${paths} (paths through it)${speed}`, rails };
+  const means = rails === 1 ? 'path through it' : 'paths through it';
+  const gbps = report?.verdict.gbps ?? null;
+  if (report && gbps !== null && !report.simulated) {
+    const low = report.verdict.expected_low;
+    const normal =
+      report.verdict.state === 'good' || low === null ? '' : `, expected from ${number(low)}`;
+    return {
+      state: 'up',
+      words: `Cable seen: ${paths}, ${number(gbps)} Gb/s measured${normal}`,
+      rails,
+    };
+  }
+  return { state: 'up', words: `Cable seen: ${paths} (${means})${speed}`, rails };
 }
 
 /** What is served, in one sentence. */

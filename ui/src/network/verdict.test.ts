@@ -1,0 +1,54 @@
+import { expect, it } from 'vitest';
+
+import type { LinkReport } from '../bindings';
+import { fakeHost, type FakeState } from '../host/fake';
+import { asText, expected, rows, scale, standing } from './verdict';
+
+async function report(state: FakeState): Promise<LinkReport> {
+  const found = (await fakeHost(state, { frozen: true, tickMs: 0 }).pair()).link;
+  if (!found) throw new Error('it was measured');
+  return found;
+}
+
+it('says how the number stands to what is normal', async () => {
+  expect(standing(await report('well'))).toBe('Expected: 180 to 196 Gb/s. It lies within.');
+  expect(standing(await report('hot-plug'))).toBe('Expected: 105 to 112 Gb/s.');
+  const more = await report('well');
+  more.verdict.gbps = 230;
+  expect(standing(more)).toMatch(/^More than expected/);
+  more.verdict.gbps = null;
+  expect(standing(more)).toBe('Expected: 180 to 196 Gb/s.');
+  expect(expected(null, null)).toBe('not known');
+});
+
+it.each(['well', 'hot-plug', 'socket-fallback', 'cable-100g'] as const)(
+  'has room on the scale for all of %s, in even steps',
+  async (state) => {
+    const found = await report(state);
+    const { end, ticks } = scale(found);
+    expect(end).toBeGreaterThan(found.verdict.expected_high ?? 0);
+    expect(end).toBeGreaterThan(found.verdict.gbps ?? 0);
+    expect(ticks.at(-1)).toBe(end);
+    expect(ticks.length).toBeLessThan(8);
+  },
+);
+
+it('names rails from one, and directions by machine', async () => {
+  const found = await report('well');
+  const list = rows(found.measured, ['spark-5c2d', 'spark-bd26']);
+  expect(list[1]).toEqual({
+    method: 'rdma',
+    rail: '1',
+    direction: 'spark-bd26 to spark-5c2d',
+    gbps: '109',
+  });
+  expect(list.at(-1)).toMatchObject({ rail: 'all', direction: 'both ways' });
+});
+
+it('copies without the names of machines, and says when it means nothing', async () => {
+  const text = asText(await report('hot-plug'));
+  expect(text).toContain('13.2 Gb/s by RDMA');
+  expect(text).toContain('What to do: Leave the cable in and restart both machines.');
+  expect(text).not.toContain('spark-');
+  expect(asText(await report('rehearsal'))).toContain('simulated');
+});
