@@ -1,8 +1,10 @@
 // Adding one or two machines: what was typed, what was found at the addresses, and what became of it.
 // Both are handled at once: one form, one look at both host keys, one yes.
 
-import type { HostProbe, KnownHost, MachineView, Problem } from '../bindings';
+import type { HostProbe, KnownHost, MachineView, Neighbour, Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { bare, port } from './address';
+import { choices, leads, obvious, typedAs } from './find';
 
 /** One machine of the form. */
 export class Entry {
@@ -24,6 +26,10 @@ export class AddMachines {
   same = $state(true);
   stage: Stage = $state('form');
   known: KnownHost[] = $state.raw([]);
+  /** Machines that were found and could be added; `null` while nobody has answered yet. */
+  found: Neighbour[] | null = $state.raw(null);
+  /** Whether it is being looked for machines. */
+  looking = $state(false);
 
   /** How many machines are there already: with one, the form asks for one only. */
   readonly asked: Entry[];
@@ -51,7 +57,67 @@ export class AddMachines {
 
   /** Reads which hosts could be offered. Without them the form works as well. */
   async offer(): Promise<void> {
-    this.known = await this.host.knownHosts().catch(() => []);
+    await Promise.all([
+      this.host
+        .knownHosts()
+        .then((known) => (this.known = known))
+        .catch(() => undefined),
+      this.look(),
+    ]);
+  }
+
+  /**
+   * Looks for machines on the network. Where it is plain which ones are meant, their addresses are filled in,
+   * unless something was typed meanwhile. Gives back whether that happened.
+   */
+  async look(): Promise<boolean> {
+    if (this.looking) return false;
+    this.looking = true;
+    try {
+      this.found = choices(await this.host.neighbours());
+    } catch {
+      this.found = [];
+    } finally {
+      this.looking = false;
+    }
+    const plain = obvious(this.found, this.asked.length);
+    if (plain === null || this.stage !== 'form' || this.asked.some((e) => e.filled)) return false;
+    plain.forEach((neighbour, i) => this.#fill(this.asked[i], neighbour));
+    return true;
+  }
+
+  /** Which of the asked machines this one was chosen for; `null` if for none. */
+  chosenFor(neighbour: Neighbour): number | null {
+    const at = this.asked.findIndex((e) => leads(e.address, neighbour));
+    return at === -1 ? null : at;
+  }
+
+  /** Chooses a found machine for the first place that is free, or takes it out again. */
+  choose(neighbour: Neighbour): void {
+    const at = this.chosenFor(neighbour);
+    if (at !== null) {
+      const entry = this.asked[at];
+      if (entry && entry.added === null) entry.address = '';
+      return;
+    }
+    const free = this.asked.filter((e) => e.added === null);
+    this.#fill(free.find((e) => !e.filled) ?? free.at(-1), neighbour);
+  }
+
+  #fill(entry: Entry | undefined, neighbour: Neighbour): void {
+    if (!entry) return;
+    entry.address = typedAs(neighbour);
+    entry.problem = null;
+    const user = neighbour.user;
+    if (user === null) return;
+    const first = this.entries[0];
+    if (entry === first || !this.same) entry.user = entry.user || user;
+    else if (first.user.trim() === '') first.user = user;
+    else if (first.user.trim() !== user) {
+      // Two machines with two users: one password cannot be assumed either.
+      this.same = false;
+      entry.user = user;
+    }
   }
 
   /** Reads the host keys of all machines at once. Nothing is sent but the greeting. */
@@ -120,27 +186,6 @@ export class AddMachines {
     const from = entry !== this.entries[0] && this.same ? this.entries[0] : entry;
     return from.password === '' ? null : from.password;
   }
-}
-
-/** The address without a port behind it. An IPv6 address carries a port only in brackets. */
-export function bare(address: string): string {
-  const text = address.trim();
-  const bracketed = /^\[(.+)\](?::.*)?$/.exec(text);
-  if (bracketed) return bracketed[1] ?? text;
-  return text.split(':').length === 2 ? (text.split(':')[0] ?? text) : text;
-}
-
-/** The port behind an address, 22 where there is none, `null` where it is not one. */
-export function port(address: string): number | null {
-  const text = address.trim();
-  const typed = text.startsWith('[')
-    ? /\]:(.*)$/.exec(text)?.[1]
-    : text.split(':').length === 2
-      ? text.split(':')[1]
-      : undefined;
-  if (typed === undefined) return 22;
-  const n = Number(typed);
-  return /^\d+$/.test(typed) && n > 0 && n < 65_536 ? n : null;
 }
 
 function noUser(address: string): Problem {

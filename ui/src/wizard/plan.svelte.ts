@@ -2,6 +2,7 @@
 
 import type { PlanView, Problem, SetupRequest } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { unfit } from './limits';
 
 /** How long typing must rest before the engine is asked, in milliseconds. */
 const REST = 250;
@@ -21,6 +22,9 @@ export class PlanReview {
     ...(this.problem ? [this.problem] : []),
     ...(this.view?.problems ?? []),
   ]);
+
+  /** Why the engine is not asked about the choices in view: something in them is said to be wrong in place. */
+  readonly unfit: string | null = $derived(this.request ? unfit(this.request) : null);
 
   #timer: ReturnType<typeof setTimeout> | undefined;
   #asked = 0;
@@ -42,7 +46,7 @@ export class PlanReview {
   /** Asks what the choices in view would do. */
   async check(): Promise<void> {
     clearTimeout(this.#timer);
-    if (!this.request) return;
+    if (!this.request || this.unfit !== null) return;
     const request = $state.snapshot(this.request);
     this.#take(await this.#ask(() => this.host.planSetup(request)), false);
   }
@@ -50,6 +54,7 @@ export class PlanReview {
   /** Why it cannot be started; `null` if it can. */
   readonly held: string | null = $derived.by(() => {
     if (!this.view) return 'The plan is still being made.';
+    if (this.unfit !== null) return this.unfit;
     if (!this.fresh) return 'The choices are being checked.';
     if (this.problems.some((p) => p.severity === 'error' || p.severity === 'broken'))
       return 'Something stands against it. Look above.';

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fakeHost } from '../host/fake';
-import { AddMachines, bare, port } from './addMachines.svelte';
+import { AddMachines } from './addMachines.svelte';
+import { bare, port } from './address';
 import { PlanReview } from './plan.svelte';
 
 describe('addresses', () => {
