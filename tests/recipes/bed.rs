@@ -101,6 +101,7 @@ pub fn request(hub: String) -> SetupRequest {
                 rail("enP2p1s0f1np1", "192.168.101"),
             ],
             mtu: 9000,
+            adopted: None,
         }),
         repo: NVFP4_REPO.into(),
         revision: NVFP4_OLD_COMMIT.into(),

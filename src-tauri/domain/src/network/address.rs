@@ -28,6 +28,16 @@ impl Network {
         Some((address, Self::of(address, prefix.parse().ok()?)?))
     }
 
+    /// The bits of its network part.
+    pub fn prefix(self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether it is the range of addresses that machines give themselves.
+    pub fn is_link_local(self) -> bool {
+        self.prefix >= 16 && Ipv4Addr::from(self.first).is_link_local()
+    }
+
     /// Whether the two share an address.
     pub fn overlaps(self, other: Self) -> bool {
         let shorter = self.prefix.min(other.prefix);

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 pub mod address;
+mod adopt;
 pub mod coach;
+pub(crate) mod faults;
 pub mod health;
 pub mod netplan;
 pub mod plan;
@@ -17,6 +19,10 @@ pub struct NetworkPlan {
     pub rails: Vec<Rail>,
     /// Bytes; 9000 for RDMA's full size.
     pub mtu: u16,
+    /// Where the addresses are on the ports already: a sentence on whose they look like. Nothing is
+    /// written then as long as they are left as they are.
+    #[serde(default)]
+    pub adopted: Option<String>,
 }
 
 /// One rail: one of the two paths through the cable.

@@ -25,6 +25,33 @@ pub fn render(plan: &NetworkPlan, position: usize) -> String {
     text
 }
 
+/// Whether a netplan file has something to say about a port: by its name, by a pattern that fits it, or
+/// by its MAC address. Comments do not count.
+pub fn names(text: &str, port: &str, mac: &str) -> bool {
+    text.lines().any(|line| {
+        let code = line.split('#').next().unwrap_or_default();
+        let by_mac = !mac.is_empty() && code.to_lowercase().contains(&mac.to_lowercase());
+        let mut words = code.split(|c: char| c.is_whitespace() || ":,[]{}\"'".contains(c));
+        by_mac || words.any(|word| fits(word, port))
+    })
+}
+
+/// Whether a shell pattern of netplan's fits; only `*` and `?` are patterns here.
+fn fits(pattern: &str, name: &str) -> bool {
+    let mut rest = pattern.chars();
+    match rest.next() {
+        None => name.is_empty(),
+        Some('*') => {
+            (0..=name.len()).any(|at| name.get(at..).is_some_and(|n| fits(rest.as_str(), n)))
+        }
+        Some(c) => {
+            let mut of_name = name.chars();
+            of_name.next().is_some_and(|n| c == '?' || c == n)
+                && fits(rest.as_str(), of_name.as_str())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,6 +73,7 @@ mod tests {
                 ],
             }],
             mtu: 9000,
+            adopted: None,
         };
         assert_eq!(
             render(&plan, 1),
@@ -53,6 +81,30 @@ mod tests {
              network:\n  version: 2\n  ethernets:\n    enp1s0f0np0:\n      addresses:\n        \
              - 192.168.100.11/24\n      mtu: 9000\n      dhcp4: false\n      dhcp6: false\n      \
              link-local: []\n      optional: true\n",
+        );
+    }
+
+    #[test]
+    fn a_port_is_named_by_name_pattern_or_mac_and_not_in_a_comment() {
+        let mac = "4c:bb:47:2f:fb:99";
+        let named = |text: &str| names(text, "enp1s0f1np1", mac);
+        assert!(named("    enp1s0f1np1:\n      dhcp4: no"), "as a key");
+        assert!(
+            named("      match: {name: \"enp1s0f?np*\"}"),
+            "by a pattern"
+        );
+        assert!(
+            named("        macaddress: 4C:BB:47:2F:FB:99"),
+            "by its MAC address"
+        );
+        assert!(!named("    # enp1s0f1np1:"), "a comment says nothing");
+        assert!(
+            !named("    enp1s0f1np10:\n    enp1s0f1:"),
+            "another port is another"
+        );
+        assert!(
+            !named("  renderer: NetworkManager"),
+            "a renderer names no port"
         );
     }
 }
