@@ -10,6 +10,8 @@ use tandem_domain::problem::Problem;
 use tandem_domain::recipe::SetupRequest;
 use tandem_domain::run::{Plan, RunSummary};
 
+pub use tandem_domain::neighbours::{FoundBy, Neighbour};
+
 /// What the window shows around every screen.
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct Overview {
@@ -210,34 +212,4 @@ pub struct PairView {
     pub cabling: Option<Cabling>,
     /// The last measurement of the link; `None` if there is none.
     pub link: Option<LinkReport>,
-}
-
-/// A machine that was found on the network or in `~/.ssh/config`. One machine seen at several addresses
-/// is one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
-pub struct Neighbour {
-    /// What it calls itself, without `.local`.
-    pub name: String,
-    /// Where it answers, the one to use first; link-local and private-link addresses last.
-    pub addresses: Vec<String>,
-    /// The SSH port.
-    pub port: u16,
-    /// The user, where `~/.ssh/config` names one.
-    pub user: Option<String>,
-    /// Whether its name is one that a Spark or an OEM twin carries from the factory.
-    pub spark: bool,
-    /// How it was found.
-    pub by: FoundBy,
-    /// Whether it was added already.
-    pub added: bool,
-}
-
-/// See [`Neighbour`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Type)]
-#[serde(rename_all = "kebab-case")]
-pub enum FoundBy {
-    /// It announces itself by mDNS.
-    Mdns,
-    /// It stands in `~/.ssh/config`.
-    SshConfig,
 }

@@ -755,7 +755,10 @@ export type Method =
 export type Neighbour = {
 	/**  What it calls itself, without `.local`. */
 	name: string,
-	/**  Where it answers, the one to use first; link-local and private-link addresses last. */
+	/**
+	 *  Where it answers, the one to use first: its name in `~/.ssh/config` if it has one, because the
+	 *  user and the key hang on that; link-local and private-link addresses last.
+	 */
 	addresses: string[],
 	/**  The SSH port. */
 	port: number,

@@ -1,3 +1,4 @@
+pub mod discover;
 pub mod docker;
 pub mod images;
 pub mod inference;

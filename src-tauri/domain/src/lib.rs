@@ -13,6 +13,7 @@ pub mod chat;
 pub mod deploy;
 pub mod graft;
 pub mod machine;
+pub mod neighbours;
 pub mod network;
 pub mod node;
 pub mod ports;
