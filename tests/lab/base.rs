@@ -49,6 +49,11 @@ const FILES: &[(&str, &str, &str)] = &[
         include_str!("machine/ibdev2netdev"),
     ),
     ("usr/bin/rdma", "755", include_str!("machine/rdma")),
+    (
+        "usr/bin/ib_write_bw",
+        "755",
+        include_str!("machine/ib_write_bw"),
+    ),
     ("usr/bin/udevadm", "755", include_str!("machine/udevadm")),
     (
         "usr/bin/nvidia-container-runtime-hook",

@@ -48,7 +48,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
         }
         ["bandwidth", "serve", rest @ ..] => {
             let address = after(rest, "--listen")?.parse().map_err(|_| usage())?;
-            let carried = bandwidth::serve(address, extent(rest)?, |l| print(l))?;
+            let carried = bandwidth::serve(address, extent(rest)?, print)?;
             print(&carried);
         }
         ["bandwidth", "send", rest @ ..] => {

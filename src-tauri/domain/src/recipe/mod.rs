@@ -19,15 +19,17 @@ mod launch;
 pub mod look;
 mod network;
 mod program;
+mod prove;
 mod rate;
 mod validate;
 mod weights;
 
 pub use launch::LaunchReceipt;
+pub use prove::ProveReceipt;
 pub use validate::Validated;
 
 /// The name and version of the one recipe of this module. A change of its steps is a new version.
-pub const SETUP: (&str, u32) = ("setup", 1);
+pub const SETUP: (&str, u32) = ("setup", 2);
 
 /// What the set-up of a pair (or of one machine) is to do. Stored with the run; holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -307,7 +309,9 @@ pub fn setup_steps(
         Arc::new(look::Look),
     ];
     if let Some(plan) = request().network {
+        let prove = prove::ProveLink { plan: plan.clone() };
         steps.push(Arc::new(network::AddressLink { plan, names }));
+        steps.push(Arc::new(prove));
     }
     steps.push(Arc::new(image::PullImage {
         image: request().image,

@@ -10,6 +10,7 @@ use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use super::links::{Links, Said};
+use super::perftest;
 
 /// See the module.
 pub(crate) struct SimulatedMachine {
@@ -146,6 +147,10 @@ impl SimulatedMachine {
                         String::new(),
                     ))
                 }
+            }
+            ("ib_write_bw", _) => Some(perftest::run(&args, &self.links, &self.peer, &self.folder)),
+            ("timeout", [_, _, "ib_write_bw", rest @ ..]) => {
+                Some(perftest::run(rest, &self.links, &self.peer, &self.folder))
             }
             ("hostname", _) => ok(format!("{}\n", self.name)),
             ("whoami", _) => ok(format!("{}\n", self.user)),

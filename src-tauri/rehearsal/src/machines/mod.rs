@@ -7,6 +7,7 @@
 mod containers;
 mod links;
 mod machine;
+mod perftest;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
