@@ -2,6 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::machine::Facts;
+
+mod both;
+mod one;
+#[cfg(test)]
+mod tests;
+
 /// One thing found out about the machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
@@ -33,8 +40,41 @@ pub enum Level {
     Bad,
 }
 
-/// What the facts mean, the worst first.
-pub fn findings(machines: &[&crate::machine::Facts]) -> Vec<Finding> {
-    let _ = machines;
-    Vec::new()
+/// What the facts mean, the worst first; what concerns both machines before what concerns one.
+///
+/// A Docker engine that is missing or closed is not among them: the set-up refuses or cures that itself, in
+/// its own words.
+pub fn findings(machines: &[&Facts]) -> Vec<Finding> {
+    let mut all = match machines {
+        [a, b] => both::findings(a, b),
+        _ => Vec::new(),
+    };
+    for (position, facts) in machines.iter().enumerate() {
+        let position = u32::try_from(position).ok();
+        all.extend(one::findings(facts).into_iter().map(|finding| Finding {
+            machine: position,
+            ..finding
+        }));
+    }
+    // Stable, so that equal ones keep the order they were found in.
+    all.sort_by_key(|finding| std::cmp::Reverse(finding.level));
+    all
+}
+
+/// A finding without a machine.
+fn finding(
+    level: Level,
+    state: &str,
+    title: impl Into<String>,
+    meaning: impl Into<String>,
+    cure: impl Into<String>,
+) -> Finding {
+    Finding {
+        state: state.to_owned(),
+        level,
+        machine: None,
+        title: title.into(),
+        meaning: meaning.into(),
+        cure: cure.into(),
+    }
 }
