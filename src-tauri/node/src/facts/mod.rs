@@ -1,19 +1,23 @@
 //! What a machine is and has, seen without root.
 
-mod network;
+mod docker;
+pub mod network;
+mod owners;
 pub mod parse;
 
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tandem_domain::machine::{DockerAccess, Facts};
+use tandem_domain::machine::{Facts, GpuNow, NetplanFile};
 
 use crate::cache::{Cache, user_home};
 
 /// No program that is asked may take longer: a driver that hangs must not hang the facts.
 const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Where DGX OS notes that it may switch the adapter off. Without it, it leaves the adapter alone.
+const HOTPLUG: &str = "/etc/nvidia/cx7-hotplug-enabled";
 
 /// Asks the machine.
 pub fn gather() -> Facts {
@@ -34,6 +38,8 @@ pub fn gather() -> Facts {
         .or_else(|| user_home().map(|h| h.join(".cache/huggingface")))
         .unwrap_or_default();
     let (disk_free, disk_total) = crate::disk::space(&home).unwrap_or_default();
+    let (access, docker_version) = docker::engine(Path::new("/var/run/docker.sock"));
+    let route = text("/proc/net/route");
     Facts {
         hostname: uname.nodename().to_string_lossy().into_owned(),
         machine_id: text("/etc/machine-id").trim().to_owned(),
@@ -41,7 +47,8 @@ pub fn gather() -> Facts {
         kernel: uname.release().to_string_lossy().into_owned(),
         os: parse::value(&text("/etc/os-release"), "PRETTY_NAME").unwrap_or_default(),
         product: dgx.as_ref().and_then(|d| d.product.clone()),
-        dgx_os: dgx.and_then(|d| d.version),
+        dgx_os: dgx.as_ref().and_then(|d| d.version.clone()),
+        dgx_os_date: dgx.and_then(|d| d.date),
         gpu: gpu.as_ref().and_then(|g| g.name.clone()),
         driver: gpu.and_then(|g| g.driver),
         memory_total: memory.total,
@@ -57,12 +64,19 @@ pub fn gather() -> Facts {
             .map(str::to_owned)
             .collect(),
         sudo_free: rustix::process::geteuid().is_root() || run("sudo", &["-n", "true"]).is_some(),
-        docker: docker(Path::new("/var/run/docker.sock")),
-        interfaces: network::interfaces(Path::new("/sys/class")),
-        default_interface: parse::default_route(&text("/proc/net/route")),
+        docker: access,
+        docker_snap: docker::from_snap(),
+        docker_version,
+        interfaces: owners::add(network::interfaces(Path::new("/sys/class"))),
+        default_interface: parse::default_route(&route),
+        routes: parse::routes(&route),
+        firmware: network::firmware(Path::new("/sys/class")),
+        netplan: netplan(Path::new("/etc/netplan")),
+        gpu_now: gpu_now(),
+        hotplug: Path::new(HOTPLUG).exists(),
         clock_ms: crate::lines::now_ms(),
+        clock_ahead_ms: None,
         simulated: false,
-        ..Facts::default()
     }
 }
 
@@ -97,21 +111,75 @@ fn run(program: &str, arguments: &[&str]) -> Option<String> {
     }
 }
 
-/// Tries the door rather than reading who may pass it.
-fn docker(socket: &Path) -> DockerAccess {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
-    match UnixStream::connect(socket) {
-        Ok(_) => DockerAccess::Open,
-        Err(e) if e.kind() == PermissionDenied => DockerAccess::Denied,
-        Err(e) if e.kind() == ConnectionRefused => DockerAccess::NotRunning,
-        Err(e) if e.kind() == NotFound && installed("docker") => DockerAccess::NotRunning,
-        Err(_) => DockerAccess::Missing,
-    }
+/// What the GPU does now. A driver that refuses one of the questions answers none of them, so they are
+/// asked one by one then.
+fn gpu_now() -> Option<GpuNow> {
+    let ask = |fields: &str| {
+        run(
+            "nvidia-smi",
+            &[&format!("--query-gpu={fields}"), "--format=csv,noheader"],
+        )
+    };
+    let all = parse::GPU_NOW;
+    let text = ask(&all.join(",")).or_else(|| {
+        let one = |field: &&str| ask(field).unwrap_or_default().trim().to_owned();
+        Some(all.iter().map(one).collect::<Vec<_>>().join(","))
+    })?;
+    parse::gpu_now(&text)
 }
 
-fn installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/local/bin", "/snap/bin"].map(Into::into))
-        .any(|folder| folder.join(program).is_file())
+/// The files of a netplan folder, by name. Most are closed to all but root; then only their names count.
+fn netplan(folder: &Path) -> Vec<NetplanFile> {
+    use std::os::unix::fs::PermissionsExt;
+    let mut files: Vec<NetplanFile> = std::fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .map(|path| {
+            // Root may read everything; what counts is whether everyone may.
+            let open = std::fs::metadata(&path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
+            NetplanFile {
+                text: open.then(|| std::fs::read_to_string(&path).ok()).flatten(),
+                path: path.to_string_lossy().into_owned(),
+            }
+        })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn netplan_files_are_read_only_where_everyone_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let put = |name: &str, mode: u32| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, "network:\n").unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        put("90-b.yaml", 0o600);
+        put("40-a.yaml", 0o644);
+        put("40-a.yaml.bak", 0o644);
+        let files = netplan(dir.path());
+        let seen: Vec<(&str, bool)> = files
+            .iter()
+            .map(|f| (f.path.rsplit('/').next().unwrap(), f.text.is_some()))
+            .collect();
+        assert_eq!(seen, [("40-a.yaml", true), ("90-b.yaml", false)]);
+        assert!(netplan(&dir.path().join("missing")).is_empty());
+    }
+
+    #[test]
+    fn this_computer_has_facts() {
+        let facts = gather();
+        assert!(!facts.kernel.is_empty() && facts.memory_total > 0);
+        assert!(facts.interfaces.iter().all(|i| i.name != "lo"));
+    }
 }

@@ -1,9 +1,10 @@
 //! Network interfaces by sysfs, with their addresses and RDMA devices.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
-use tandem_domain::machine::Interface;
+use tandem_domain::machine::{Interface, Lanes};
 
 use super::{parse, run};
 
@@ -11,9 +12,14 @@ use super::{parse, run};
 const MELLANOX: &str = "0x15b3";
 
 /// All interfaces but loopback, in name order.
-pub(super) fn interfaces(class: &Path) -> Vec<Interface> {
+pub fn interfaces(class: &Path) -> Vec<Interface> {
+    let said = run("ip", &["-j", "addr", "show"]).unwrap_or_default();
+    interfaces_with(class, &parse::ip_addresses(&said))
+}
+
+/// All interfaces but loopback, in name order, with the addresses that `ip` told of.
+pub fn interfaces_with(class: &Path, addresses: &[parse::Addressed]) -> Vec<Interface> {
     let net = class.join("net");
-    let addresses = parse::ip_addresses(&run("ip", &["-j", "addr", "show"]).unwrap_or_default());
     let rdma = rdma_devices(class);
     let mut list: Vec<Interface> = names(&net)
         .into_iter()
@@ -29,7 +35,15 @@ pub(super) fn interfaces(class: &Path) -> Vec<Interface> {
                     .map(|t| t.trim().to_owned())
                     .filter(|t| !t.is_empty())
             };
+            let number = |file: &str| read(file).and_then(|t| t.parse::<u32>().ok());
             let by_name = parse::fabric_port(&name);
+            let ipv4 = addresses
+                .iter()
+                .find(|a| a.name == name)
+                .map(|a| a.ipv4.clone())
+                .unwrap_or_default();
+            let device = rdma.get(&name);
+            let port_of_device = device.map(|d| class.join("infiniband").join(d).join("ports/1"));
             Interface {
                 port: read("phys_port_name").or_else(|| by_name.clone()),
                 fabric: by_name.is_some() || read("device/vendor").as_deref() == Some(MELLANOX),
@@ -38,21 +52,63 @@ pub(super) fn interfaces(class: &Path) -> Vec<Interface> {
                     .and_then(|s| s.parse::<i64>().ok())
                     .and_then(|s| u32::try_from(s).ok())
                     .filter(|s| *s > 0 && *s != u32::MAX),
-                mtu: read("mtu").and_then(|m| m.parse().ok()).unwrap_or(0),
+                mtu: number("mtu").unwrap_or(0),
                 mac: read("address").unwrap_or_default(),
-                ipv4: addresses
-                    .iter()
-                    .find(|a| a.name == name)
-                    .map(|a| a.ipv4.clone())
-                    .unwrap_or_default(),
-                rdma: rdma.get(&name).cloned(),
+                rdma_state: port_of_device
+                    .as_ref()
+                    .and_then(|p| std::fs::read_to_string(p.join("state")).ok())
+                    .and_then(|t| parse::rdma_state(&t)),
+                gid: port_of_device.as_ref().and_then(|p| gid(p, &name, &ipv4)),
+                rdma: device.cloned(),
+                wireless: here.join("wireless").exists() || here.join("phy80211").exists(),
+                up: read("flags").is_some_and(|f| parse::is_up(&f)),
+                lanes: number("device/current_link_width")
+                    .zip(number("device/max_link_width"))
+                    .map(|(now, most)| Lanes { now, most }),
+                owner: None,
+                ipv4,
                 name,
-                ..Interface::default()
             }
         })
         .collect();
     list.sort_by(|a, b| a.name.cmp(&b.name));
     list
+}
+
+/// Firmware of the adapter, the same for all its functions.
+pub fn firmware(class: &Path) -> Option<String> {
+    let devices = class.join("infiniband");
+    let mut all = names(&devices);
+    all.sort();
+    all.iter().find_map(|device| {
+        let text = std::fs::read_to_string(devices.join(device).join("fw_ver")).ok()?;
+        Some(text.trim().to_owned()).filter(|t| !t.is_empty())
+    })
+}
+
+/// The smallest index that is RoCE v2, on this interface and of one of its IPv4 addresses. It moves with
+/// the number of addresses, so it is looked for each time.
+fn gid(port: &Path, interface: &str, ipv4: &[String]) -> Option<u32> {
+    let wanted: Vec<Ipv4Addr> = ipv4
+        .iter()
+        .filter_map(|a| a.split('/').next()?.parse().ok())
+        .collect();
+    let mut indices: Vec<u32> = names(&port.join("gids"))
+        .iter()
+        .filter_map(|n| n.parse().ok())
+        .collect();
+    indices.sort_unstable();
+    // Reading the attributes of an empty entry fails; that means no.
+    let read = |folder: &str, index: u32| {
+        std::fs::read_to_string(port.join(folder).join(index.to_string()))
+            .map(|t| t.trim().to_owned())
+            .unwrap_or_default()
+    };
+    indices.into_iter().find(|&i| {
+        read("gid_attrs/types", i) == "RoCE v2"
+            && read("gid_attrs/ndevs", i) == interface
+            && parse::gid_ipv4(&read("gids", i)).is_some_and(|a| wanted.contains(&a))
+    })
 }
 
 /// Interface to RDMA device, by sysfs or, where the kernel shows none there, by the vendor's tool.

@@ -1,5 +1,9 @@
 //! Readers of what a machine prints. Pure, and tested on captures.
 
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use tandem_domain::machine::{GpuNow, Owner, Route};
+
 /// `KEY=value` or `KEY="value"`, the first of that key.
 pub fn value(text: &str, key: &str) -> Option<String> {
     values(text, key).next()
@@ -19,6 +23,8 @@ pub struct Dgx {
     pub product: Option<String>,
     /// The version after the last update.
     pub version: Option<String>,
+    /// When that update was made, as the file writes it.
+    pub date: Option<String>,
 }
 
 /// Reads `/etc/dgx-release`. Each update appends its version, so the last one counts. Other makers
@@ -32,6 +38,9 @@ pub fn dgx_release(text: &str) -> Dgx {
         version: values(text, "DGX_OTA_VERSION")
             .last()
             .or_else(|| full("DGX_SWBUILD_VERSION")),
+        date: values(text, "DGX_OTA_DATE")
+            .last()
+            .filter(|d| !d.is_empty()),
     }
 }
 
@@ -50,15 +59,41 @@ pub fn nvidia_smi(text: &str) -> Option<Gpu> {
     if line.contains("No devices were found") {
         return None;
     }
-    let known = |part: Option<&str>| {
-        part.map(str::trim)
-            .filter(|p| !p.is_empty() && !p.starts_with("[N/A") && *p != "N/A")
-            .map(str::to_owned)
-    };
-    let mut parts = line.split(',');
+    let mut parts = line.split(',').map(|part| known(part).map(str::to_owned));
     Some(Gpu {
-        name: known(parts.next()),
-        driver: known(parts.next()),
+        name: parts.next().flatten(),
+        driver: parts.next().flatten(),
+    })
+}
+
+/// A value of `nvidia-smi` that is one: `[N/A]`, `[Not Supported]` and their like are none.
+fn known(part: &str) -> Option<&str> {
+    let part = part.trim();
+    let none = part.is_empty() || part.starts_with('[') || part == "N/A" || part == "Not Supported";
+    (!none).then_some(part)
+}
+
+/// The questions that [`gpu_now`] reads the answers of, in this order.
+pub const GPU_NOW: [&str; 3] = ["power.draw", "clocks.gr", "utilization.gpu"];
+
+/// Reads `nvidia-smi --query-gpu=power.draw,clocks.gr,utilization.gpu --format=csv,noheader`, with units or
+/// without. `None` if nothing of it is known.
+pub fn gpu_now(text: &str) -> Option<GpuNow> {
+    let line = text.lines().find(|l| !l.trim().is_empty())?;
+    let mut numbers = line.split(',').map(|part| {
+        let number = known(part)?.split_whitespace().next()?;
+        number
+            .parse::<f32>()
+            .ok()
+            .filter(|n| n.is_finite() && *n >= 0.0)
+    });
+    let watts = numbers.next().flatten();
+    let clock = numbers.next().flatten();
+    let busy = numbers.next().flatten();
+    (watts.is_some() || clock.is_some() || busy.is_some()).then(|| GpuNow {
+        watts,
+        clock_mhz: clock.map(|n| n as u32),
+        busy: busy.map(|n| n as u32),
     })
 }
 
@@ -100,6 +135,101 @@ pub fn default_route(text: &str) -> Option<String> {
         })
         .min_by_key(|(metric, _)| metric.unwrap_or(u32::MAX))
         .map(|(_, name)| name.to_owned())
+}
+
+/// The IPv4 routes of `/proc/net/route`, which writes addresses as the numbers they are in memory.
+pub fn routes(text: &str) -> Vec<Route> {
+    let address = |hex: &str| {
+        u32::from_str_radix(hex, 16)
+            .ok()
+            .map(|n| Ipv4Addr::from(n.to_ne_bytes()))
+    };
+    text.lines()
+        .skip(1)
+        .filter_map(|line| {
+            let parts: Vec<&str> = line.split_whitespace().collect();
+            let mask = u32::from(address(parts.get(7)?)?);
+            Some(Route {
+                to: format!("{}/{}", address(parts.get(1)?)?, mask.leading_ones()),
+                interface: (*parts.first()?).to_owned(),
+            })
+        })
+        .collect()
+}
+
+/// The IPv4 address that a GID in sysfs carries, if it does: `0000:…:ffff:c0a8:640a` is 192.168.100.10.
+pub fn gid_ipv4(text: &str) -> Option<Ipv4Addr> {
+    text.trim().parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()
+}
+
+/// The state in sysfs without its number: `4: ACTIVE` is `ACTIVE`.
+pub fn rdma_state(text: &str) -> Option<String> {
+    let state = text.rsplit(':').next()?.trim();
+    (!state.is_empty()).then(|| state.to_owned())
+}
+
+/// Whether the flags of an interface in sysfs, such as `0x1003`, say that it is switched on.
+pub fn is_up(flags: &str) -> bool {
+    flags
+        .trim()
+        .strip_prefix("0x")
+        .and_then(|f| u32::from_str_radix(f, 16).ok())
+        .is_some_and(|f| f & 1 == 1)
+}
+
+/// Reads `nmcli -t -f DEVICE,STATE,CON-UUID,CONNECTION device status`: the devices NetworkManager has, and
+/// the profile that is active on each. Names are translated and say nothing; devices and UUIDs count.
+pub fn nmcli_devices(text: &str) -> Vec<(String, Owner)> {
+    text.lines()
+        .filter_map(|line| {
+            let mut fields = terse(line).into_iter();
+            let (device, state) = (fields.next()?, fields.next()?);
+            // `unmanaged` and the states of others' making, such as `connected (externally)`.
+            if device.is_empty() || state == "unmanaged" || state.contains("(externally)") {
+                return None;
+            }
+            let mut text = || fields.next().filter(|t| !t.is_empty() && t != "--");
+            let (profile, name) = (text(), text());
+            Some((device, Owner::NetworkManager { profile, name }))
+        })
+        .collect()
+}
+
+/// The fields of a line of `nmcli -t`, which puts a backslash before a colon of a value.
+fn terse(line: &str) -> Vec<String> {
+    let mut fields = vec![String::new()];
+    let mut characters = line.chars();
+    while let Some(c) = characters.next() {
+        match c {
+            ':' => fields.push(String::new()),
+            '\\' => {
+                if let (Some(field), Some(next)) = (fields.last_mut(), characters.next()) {
+                    field.push(next);
+                }
+            }
+            _ => {
+                if let Some(field) = fields.last_mut() {
+                    field.push(c);
+                }
+            }
+        }
+    }
+    fields
+}
+
+/// Whether networkd's file on a link says that it manages it.
+pub fn networkd_manages(text: &str) -> bool {
+    value(text, "ADMIN_STATE")
+        .is_some_and(|s| ["configuring", "configured", "failed"].contains(&s.as_str()))
+}
+
+/// The engine's version in Docker's answer to `GET /version`.
+pub fn docker_version(answer: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(answer);
+    let (head, body) = text.split_once("\r\n\r\n")?;
+    head.lines().next()?.contains(" 200 ").then_some(())?;
+    let body: serde_json::Value = serde_json::from_str(body.trim()).ok()?;
+    Some(body.get("Version")?.as_str()?.to_owned())
 }
 
 /// One interface of `ip -j addr`.
@@ -161,117 +291,5 @@ pub fn fabric_port(name: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A capture without the lines that say where it comes from.
-    fn capture(text: &str) -> String {
-        text.lines()
-            .filter(|line| !line.starts_with("#%"))
-            .map(|line| format!("{line}\n"))
-            .collect()
-    }
-
-    #[test]
-    fn a_machine_of_nvidia_and_of_others() {
-        let text = capture(include_str!(
-            "../../tests/fixtures/os/dgx-release.nvidia-dgx-spark.txt"
-        ));
-        let dgx = dgx_release(&text);
-        assert_eq!(dgx.version.as_deref(), Some("7.5.0"));
-        let updated = format!("{text}\nDGX_OTA_VERSION=\"7.6.0\"\nDGX_OTA_DATE=\"x\"\n");
-        assert_eq!(
-            dgx_release(&updated).version.as_deref(),
-            Some("7.6.0"),
-            "the last pair"
-        );
-        assert_eq!(dgx.product.as_deref(), Some("NVIDIA DGX Spark"));
-        let hp = "DGX_NAME=\"DGX Spark\"\nDGX_PLATFORM=HP ZGX Nano G1n AI Station\n";
-        assert_eq!(
-            dgx_release(hp).product.as_deref(),
-            Some("HP ZGX Nano G1n AI Station"),
-            "without quotes"
-        );
-    }
-
-    #[test]
-    fn the_gpu_by_name_and_driver() {
-        let text = capture(include_str!(
-            "../../tests/fixtures/os/nvidia-smi.queries.txt"
-        ));
-        let answer = text
-            .split_once("name,driver_version --format=csv,noheader\n")
-            .unwrap()
-            .1;
-        let gpu = nvidia_smi(answer).unwrap();
-        assert_eq!(gpu.name.as_deref(), Some("NVIDIA GB10"));
-        assert_eq!(gpu.driver.as_deref(), Some("580.178.04"));
-        assert_eq!(nvidia_smi("NVIDIA GB10, [N/A]\n").unwrap().driver, None);
-        assert_eq!(nvidia_smi("No devices were found\n"), None);
-        assert_eq!(nvidia_smi(""), None);
-    }
-
-    #[test]
-    fn memory_with_and_without_cma() {
-        let text = capture(include_str!("../../tests/fixtures/os/free-and-meminfo.txt"));
-        let memory = meminfo(&text);
-        assert_eq!(memory.total, 127_600_748 * 1024);
-        assert_eq!(memory.available, 122_817_536 * 1024);
-        assert_eq!(memory.cma, Some(131_072 * 1024));
-        assert_eq!(meminfo("MemTotal: 1 kB\n").cma, None);
-        assert_eq!(
-            meminfo("CmaTotal:  0 kB\n").cma,
-            Some(0),
-            "the kernel whose RDMA fails"
-        );
-    }
-
-    #[test]
-    fn addresses_of_a_configured_port() {
-        let text = capture(include_str!(
-            "../../tests/fixtures/link/ip-j-addr.port1-configured.json"
-        ));
-        let list = ip_addresses(&text);
-        let of = |name: &str| list.iter().find(|i| i.name == name).unwrap().ipv4.clone();
-        assert_eq!(of("enp1s0f1np1"), ["192.168.100.10/24"]);
-        assert_eq!(of("enP2p1s0f1np1"), ["192.168.101.10/24"]);
-        assert!(of("enp1s0f0np0").is_empty());
-        assert!(ip_addresses("not json").is_empty());
-    }
-
-    #[test]
-    fn rdma_devices_and_none() {
-        let text = capture(include_str!(
-            "../../tests/fixtures/link/ibdev2netdev.port1-cabled.txt"
-        ));
-        let list = ibdev2netdev(&text);
-        assert!(
-            list.contains(&("rocep1s0f1".into(), "enp1s0f1np1".into())),
-            "{list:?}"
-        );
-        assert!(list.contains(&("roceP2p1s0f1".into(), "enP2p1s0f1np1".into())));
-        assert!(
-            ibdev2netdev("").is_empty(),
-            "the card sleeps without a cable"
-        );
-    }
-
-    #[test]
-    fn twins_are_of_one_port() {
-        assert_eq!(fabric_port("enp1s0f1np1").as_deref(), Some("p1"));
-        assert_eq!(fabric_port("enP2p1s0f1np1").as_deref(), Some("p1"));
-        for other in ["enP7s7", "wlP9s9", "docker0", "enp1s0f1", "enp1s0fxnp1"] {
-            assert_eq!(fabric_port(other), None, "{other}");
-        }
-    }
-
-    #[test]
-    fn the_default_route_of_lowest_metric() {
-        let text = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n\
-            wlP9s9\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\n\
-            enP7s7\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\n\
-            enP7s7\t0001A8C0\t00000000\t0001\t0\t0\t100\t00FFFFFF\n";
-        assert_eq!(default_route(text).as_deref(), Some("enP7s7"));
-        assert_eq!(default_route("Iface\n"), None);
-    }
-}
+#[path = "parse_tests.rs"]
+mod tests;
