@@ -52,6 +52,16 @@ const SCENES = [
     },
   },
   {
+    name: 'plan-network',
+    fake: 'well',
+    act: async (page) => {
+      await page.getByText('Choices', { exact: true }).click();
+      await page.getByLabel('Rail 1 on spark-bd26').fill('192.168.102.11');
+      await page.getByLabel('Frame size (MTU)').fill('90000');
+      await page.getByText('Private network', { exact: true }).first().scrollIntoViewIfNeeded();
+    },
+  },
+  {
     name: 'run',
     fake: 'running',
     act: async (page) =>

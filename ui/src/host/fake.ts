@@ -264,7 +264,15 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       benches = [];
       return overview();
     },
-    proposeSetup: async () => planFor(defaults(machines), machines),
+    proposeSetup: async () => {
+      const request = defaults(machines);
+      if (state === 'well' && request.network)
+        Object.assign(request.network, {
+          adopted:
+            'These addresses are on the ports already and look like those of NVIDIA’s guide.',
+        });
+      return planFor(request, machines);
+    },
     planSetup: async (request) => planFor(request, machines),
     startSetup: async () => {
       const started = newRun();

@@ -3,7 +3,7 @@ import { expect, it } from 'vitest';
 import type { NetworkPlan } from '../bindings';
 import { pair } from '../host/fake/machines';
 import { defaults } from '../host/fake/plan';
-import { anyWrong, parse, wrongAddress, wrongIn } from './addresses';
+import { adopted, anyWrong, parse, wrongAddress, wrongIn } from './addresses';
 
 function plan(change: (plan: NetworkPlan) => void = () => undefined): NetworkPlan {
   const found = defaults(pair()).network;
@@ -85,4 +85,9 @@ it('refuses a prefix without room for two, and does not judge addresses by it', 
 
 it('reads the highest address as a number, not as a negative one', () => {
   expect(parse('255.255.255.255')).toBe(2 ** 32 - 1);
+});
+
+it('says whose addresses are kept, and nothing where new ones are planned', () => {
+  expect(adopted(plan())).toBeNull();
+  expect(adopted({ ...plan(), adopted: 'As NVIDIA Sync leaves them.' })).toMatch(/NVIDIA Sync/);
 });

@@ -42,6 +42,11 @@ export function wrongIn(plan: NetworkPlan): Wrong {
   };
 }
 
+/** Whose addresses these are, where good ones were on the ports already and are kept. */
+export function adopted(plan: NetworkPlan & { adopted?: string | null }): string | null {
+  return plan.adopted ?? null;
+}
+
 /** Whether anything is wrong. */
 export function anyWrong(wrong: Wrong): boolean {
   return (

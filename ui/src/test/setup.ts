@@ -12,3 +12,6 @@ globalThis.ResizeObserver ??= class {
   unobserve(): void {}
   disconnect(): void {}
 };
+
+// Nor is there anything to scroll.
+Element.prototype.scrollTo ??= () => undefined;

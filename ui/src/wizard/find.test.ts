@@ -39,7 +39,8 @@ it('types an address, with a port where it is another, and an alias as it is', (
   expect(typedAs(one())).toBe('192.168.1.41');
   expect(typedAs(one({ port: 2222 }))).toBe('192.168.1.41:2222');
   expect(typedAs(one({ addresses: ['fd00::1'], port: 2222 }))).toBe('[fd00::1]:2222');
-  expect(typedAs(one({ by: 'ssh-config', port: 2222 }))).toBe('spark-5c2d');
+  expect(typedAs(one({ addresses: ['lab', '192.168.1.41'], by: 'ssh-config' }))).toBe('lab');
+  expect(whereWords(one({ addresses: ['spark-5c2d', '192.168.1.41'] }))).toBe('192.168.1.41');
   expect(whereWords(one())).toBe('192.168.1.41 and 1 more');
 });
 

@@ -16,10 +16,8 @@ export function obvious(offered: readonly Neighbour[], asked: number): Neighbour
   return sparks.length === asked ? sparks : null;
 }
 
-/** What stands in the address field for a machine. */
+/** What stands in the address field for a machine. An alias comes first, since user and key hang on it. */
 export function typedAs(neighbour: Neighbour): string {
-  // An alias brings its user, port and key along.
-  if (neighbour.by === 'ssh-config') return neighbour.name;
   const address = neighbour.addresses[0] ?? neighbour.name;
   if (neighbour.port === 22) return address;
   return address.includes(':') ? `[${address}]:${neighbour.port}` : `${address}:${neighbour.port}`;
@@ -35,9 +33,10 @@ export function leads(typed: string, neighbour: Neighbour): boolean {
   return port(typed) === neighbour.port || neighbour.by === 'ssh-config';
 }
 
-/** Where a machine answers, in a few words. */
+/** Where a machine answers, in a few words. Its own name would say nothing new. */
 export function whereWords(neighbour: Neighbour): string {
-  const [first = '', ...more] = neighbour.addresses;
-  const at = neighbour.port === 22 ? first : typedAs({ ...neighbour, by: 'mdns' });
+  const [first, ...more] = neighbour.addresses.filter((a) => a !== neighbour.name);
+  if (first === undefined) return '';
+  const at = typedAs({ ...neighbour, addresses: [first] });
   return more.length === 0 ? at : `${at} and ${more.length} more`;
 }

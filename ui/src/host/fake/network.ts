@@ -348,7 +348,12 @@ const neighbour = (name: string, last: number, more: Partial<Neighbour> = {}): N
 /** Who could be added. The first Spark is seen on the cable too, and is still one machine. */
 export function neighboursIn(state: string, machines: MachineView[]): Neighbour[] {
   if (state === 'no-neighbours') return [];
-  const nas = neighbour('nas', 7, { spark: false, by: 'ssh-config', user: 'admin' });
+  const nas = neighbour('nas', 7, {
+    addresses: ['nas', '192.168.1.7'],
+    spark: false,
+    by: 'ssh-config',
+    user: 'admin',
+  });
   if (state === 'plain-neighbours') return [nas];
   const all = [
     neighbour('spark-5c2d', 41, { addresses: ['192.168.1.41', '192.168.100.10'] }),
