@@ -486,8 +486,8 @@ proptest! {
             }
             Err(problem) => {
                 prop_assert!(problem.message.contains("No subnet is free"), "{}", problem);
-                let ranges = [(0x0a00_0000u32, 65_536u32), (0xac10_0000, 4096), (0xc0a8_0000, 256)];
-                let free = ranges
+                let private = [(0x0a00_0000u32, 65_536u32), (0xac10_0000, 4096), (0xc0a8_0000, 256)];
+                let free = private
                     .iter()
                     .flat_map(|(first, count)| (0..*count).map(move |i| first + i * 256))
                     .filter(|s| !used(*s, &ranges))

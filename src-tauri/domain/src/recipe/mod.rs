@@ -17,7 +17,7 @@ mod job;
 mod key;
 mod launch;
 pub mod look;
-mod network;
+pub mod network;
 mod program;
 mod prove;
 mod rate;
@@ -310,7 +310,7 @@ pub fn setup_steps(
     ];
     if let Some(plan) = request().network {
         let prove = prove::ProveLink { plan: plan.clone() };
-        steps.push(Arc::new(network::AddressLink { plan, names }));
+        steps.push(Arc::new(network::AddressLink::new(plan, names)));
         steps.push(Arc::new(prove));
     }
     steps.push(Arc::new(image::PullImage {

@@ -156,6 +156,14 @@ impl Links {
         }
     }
 
+    /// The same interfaces with the netplan files of a scratch folder.
+    pub(crate) fn in_scratch(&self, root: &Path) -> Self {
+        Self {
+            file: self.file.clone(),
+            netplan: root.join("etc/netplan"),
+        }
+    }
+
     /// `netplan generate` and `netplan apply`. As the real one, it leaves what no file names.
     pub(crate) fn netplan(&self, act: &str) -> Said {
         let mut links = self.read();

@@ -22,6 +22,13 @@ pub(crate) struct SimulatedMachine {
     pub(crate) user: String,
 }
 
+/// Whether a path lies where only root writes and the recipes do, so that it means the folder's.
+fn is_roots(path: &str) -> bool {
+    ["/etc/", "/var/lib/tandem-network"]
+        .iter()
+        .any(|place| path.starts_with(place))
+}
+
 fn file_error(act: &'static str, path: &str, error: &std::io::Error) -> MachineError {
     match error.kind() {
         std::io::ErrorKind::StorageFull => MachineError::DiskFull {
@@ -48,10 +55,10 @@ impl SimulatedMachine {
         if Path::new(path).starts_with(&self.folder) {
             return PathBuf::from(path);
         }
-        match path.strip_prefix("/etc/") {
-            Some(rest) => self.folder.join("root/etc").join(rest),
-            None => PathBuf::from(path),
+        if is_roots(path) {
+            return self.folder.join("root").join(path.trim_start_matches('/'));
         }
+        PathBuf::from(path)
     }
 
     /// What `tandem-node facts` would say on a healthy Spark, with `facts.json` of the folder over it.
@@ -126,7 +133,20 @@ impl SimulatedMachine {
                 ok(serde_json::to_string(&self.facts()).ok()? + "\n")
             }
             ("ip", _) => Some(self.links.ip(&args)),
+            ("netplan", ["generate", "--root-dir", scratch]) => Some(
+                self.links
+                    .in_scratch(Path::new(scratch))
+                    .netplan("generate"),
+            ),
             ("netplan", [act, ..]) => Some(self.links.netplan(act)),
+            ("nmcli", _) => Some((127, String::new(), "nmcli: command not found\n".to_owned())),
+            ("systemctl", ["is-active", units @ ..]) => {
+                Some((3, "inactive\n".repeat(units.len()), String::new()))
+            }
+            // A rehearsed machine does nothing by itself; it only says that it would.
+            ("systemd-run", args) if args.iter().any(|a| a.starts_with("--on-active")) => {
+                ok(String::new())
+            }
             ("ping", _) => {
                 let after = |flag: &str| {
                     args.iter()
@@ -168,9 +188,9 @@ impl SimulatedMachine {
     fn process(&self, command: &Command) -> tokio::process::Command {
         let program = self.place(&command.program);
         let mut process = tokio::process::Command::new(program);
-        // As root or not, an absolute path below /etc means the folder's.
+        // As root or not, a path where root keeps things means the folder's.
         process.args(command.args.iter().map(|arg| {
-            if arg.starts_with("/etc/") {
+            if is_roots(arg) {
                 self.place(arg).into_os_string()
             } else {
                 arg.into()

@@ -1,0 +1,176 @@
+//! Making the ports as they were.
+
+use std::time::Duration;
+
+use crate::network::netplan;
+use crate::ports::{Command, RemoteFile, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::recipe::both::{must, on_all};
+use crate::recipe::network::apply::netplan;
+use crate::recipe::network::ports::{self, Before, Port};
+use crate::recipe::network::switch;
+use crate::run::{StepContext, StepError};
+
+const FAILED: &str = "A port was not made as before.";
+
+/// Makes every machine as it was, each as far as it can be, and takes its switch away then. Gives back
+/// what could not be restored and is no failure.
+pub(super) async fn restore_all(
+    cx: &StepContext,
+    before: &[Before],
+) -> Result<Vec<String>, StepError> {
+    let notes = on_all(&cx.stations, |i, station| {
+        Box::pin(async move {
+            let Some(was) = before.get(i) else {
+                return Ok(Vec::new());
+            };
+            let notes = restore(cx, station, was).await?;
+            switch::disarm(station).await?;
+            Ok(notes)
+        })
+    })
+    .await?;
+    Ok(notes.into_iter().flatten().collect())
+}
+
+/// Makes one machine's ports as they were.
+async fn restore(
+    cx: &StepContext,
+    station: &Station,
+    was: &Before,
+) -> Result<Vec<String>, StepError> {
+    switch::let_end(cx, station).await?;
+    if ports::file_of(station).await? != was.file {
+        put_file(station, was).await?;
+        netplan(station).await?;
+    }
+    let names: Vec<&str> = was.ports.iter().map(|p| p.name.as_str()).collect();
+    // netplan leaves sizes and addresses on a port that no file names any more, and the system goes
+    // on changing ports for a moment after netplan has returned: so until nothing changes any more.
+    let mut still = 0;
+    let mut wrong: Vec<String> = Vec::new();
+    for _ in 0..20 {
+        let now = ports::read(station, &names).await?;
+        let pairs = || {
+            now.iter()
+                .filter_map(|n| Some((n, was.ports.iter().find(|w| w.name == n.name)?)))
+        };
+        wrong = pairs()
+            .flat_map(|(now, was)| now.differences(was))
+            .collect();
+        still = if wrong.is_empty() { still + 1 } else { 0 };
+        if still == 3 {
+            let mut notes = profiles(station, &now, was).await?;
+            let gone = names.iter().filter(|n| !now.iter().any(|p| p.name == **n));
+            notes.extend(gone.map(|name| {
+                format!(
+                    "`{name}` of `{}` is not there now; it will come without Tandem's addresses.",
+                    station.name
+                )
+            }));
+            return Ok(notes);
+        }
+        for (port, before) in pairs() {
+            correct(station, port, before).await?;
+        }
+        cx.clock.wait(Duration::from_millis(300)).await;
+    }
+    Err(Problem::new(Code::NetworkPlan, FAILED)
+        .cause(format!(
+            "Something on the machine keeps changing it: {}.",
+            wrong.join("; ")
+        ))
+        .fix("Look which network service manages the port, then undo again.")
+        .retry(Retry::Now)
+        .on(station.name.clone())
+        .into())
+}
+
+async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
+    match &was.file {
+        Some(text) => {
+            let file = RemoteFile {
+                path: netplan::FILE.into(),
+                content: text.clone().into_bytes(),
+                mode: was.mode.unwrap_or(0o600),
+                sudo: true,
+            };
+            let written = station.machine.write(&file).await;
+            written.map_err(|e| e.problem(&station.name))?;
+        }
+        None => {
+            let rm = Command::new("rm", ["-f", netplan::FILE]).sudo();
+            let failed = "Tandem's netplan file was not removed.";
+            must(station, &rm, Code::NetplanRefused, failed).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes what is not as it was at one port.
+async fn correct(station: &Station, now: &Port, was: &Port) -> Result<(), StepError> {
+    let name = now.name.as_str();
+    if now.mtu != was.mtu {
+        ip(station, &["link", "set", name, "mtu", &was.mtu.to_string()]).await?;
+    }
+    if let Some(mode) = was.address_mode.as_deref()
+        && now.address_mode != was.address_mode
+    {
+        ip(station, &["link", "set", name, "addrgenmode", mode]).await?;
+    }
+    for address in now.addresses.iter().filter(|a| !was.addresses.contains(a)) {
+        ip(station, &["addr", "del", address, "dev", name]).await?;
+    }
+    for address in was.addresses.iter().filter(|a| !now.addresses.contains(a)) {
+        ip(station, &["addr", "replace", address, "dev", name]).await?;
+    }
+    if now.up != was.up {
+        let state = if was.up { "up" } else { "down" };
+        ip(station, &["link", "set", name, state]).await?;
+    }
+    Ok(())
+}
+
+async fn ip(station: &Station, args: &[&str]) -> Result<(), StepError> {
+    let command = Command::new("ip", args.iter().copied()).sudo();
+    must(station, &command, Code::NetworkPlan, FAILED)
+        .await
+        .map(drop)
+}
+
+/// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.
+async fn profiles(station: &Station, now: &[Port], was: &Before) -> Result<Vec<String>, StepError> {
+    let mut notes = Vec::new();
+    for before in &was.ports {
+        let Some(uuid) = &before.profile else {
+            continue;
+        };
+        let Some(port) = now.iter().find(|p| p.name == before.name) else {
+            continue;
+        };
+        if port.profile.as_ref() == Some(uuid) {
+            continue;
+        }
+        let args = [
+            "--wait",
+            "0",
+            "connection",
+            "up",
+            "uuid",
+            uuid,
+            "ifname",
+            &port.name,
+        ];
+        let said = station
+            .machine
+            .exec(&Command::new("nmcli", args).sudo())
+            .await;
+        if !said.map_err(|e| e.problem(&station.name))?.ok() {
+            notes.push(format!(
+                "NetworkManager did not take the profile {uuid} back for `{}` of `{}`.",
+                port.name, station.name
+            ));
+        }
+    }
+    Ok(notes)
+}
