@@ -133,12 +133,12 @@ export function carries(cable: Drawn, panels: readonly Panel[]): string {
   return speed === null ? many : `${many}, port speed ${speed}`;
 }
 
-/** Where that is written: in the hollow of the cable. The words of a second cable stand below the first's. */
-export function hollow(cable: Drawn, index: number): { x: number; y: number } {
+/** Where that is written: in the hollow of the cable. */
+export function hollow(cable: Drawn): { x: number; y: number } {
   const from = portAt(cable.from.panel, cable.from.port);
   const to = portAt(cable.to.panel, cable.to.port);
   const floor = corner(cable.from.panel).y + SIZE.panel.height;
-  return { x: (from.middle + to.middle) / 2, y: floor + 28 + index * 19 };
+  return { x: (from.middle + to.middle) / 2, y: floor + 34 };
 }
 
 function twinsOf(panel: Panel | undefined, port: string): Twin[] {
