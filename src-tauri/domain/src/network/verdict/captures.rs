@@ -238,3 +238,95 @@ fn every_state_has_a_sentence_and_all_but_good_a_cure() {
         assert_eq!(v.cure.matches(". ").count(), 0, "one sentence: {}", v.cure);
     }
 }
+
+/// Every state of the table in the documents, by its capture.
+fn table() -> String {
+    let single = |text: &str| {
+        let read = perftest::parse(text).expect("a row");
+        verdict(&[measured(Method::Rdma, Some(0), read.gbps)], None)
+    };
+    let rate = |text: &str| perftest::parse(text).expect("a row").gbps;
+    let both = rate(&capture!("ib_write_bw.rail0.txt")) + rate(&capture!("ib_write_bw.rail1.txt"));
+    let collective = |gbps, used| verdict(&[measured(Method::AllReduce, None, gbps)], used);
+    let sockets = collective::used_rdma(&capture!("nccl-debug-info.socket-fallback.txt"));
+    let ib = collective::used_rdma(&capture!("nccl-debug-info.ib.txt"));
+    let rows = [
+        (
+            "`ib_write_bw.rail0.txt` and `ib_write_bw.rail1.txt`, at one time",
+            rdma(&[], both),
+        ),
+        (
+            "`ib_write_bw.duration-mode.txt`, one rail alone",
+            single(&capture!("ib_write_bw.duration-mode.txt")),
+        ),
+        (
+            "`ib_write_bw.degraded-13g.txt`",
+            single(&capture!("ib_write_bw.degraded-13g.txt")),
+        ),
+        (
+            "`nccl-all_gather.degraded-hotplug.txt`",
+            of_collective(&capture!("nccl-all_gather.degraded-hotplug.txt"), None),
+        ),
+        (
+            "`nccl-all_gather.healthy-16g.txt`",
+            of_collective(&capture!("nccl-all_gather.healthy-16g.txt"), None),
+        ),
+        (
+            "`nccl-all_gather.healthy-1g-4g.txt`",
+            of_collective(&capture!("nccl-all_gather.healthy-1g-4g.txt"), None),
+        ),
+        (
+            "`nccl-debug-info.ib.txt` with 186.9 Gb/s of `numbers.txt`",
+            collective(186.9, ib),
+        ),
+        (
+            "`nccl-debug-info.socket-fallback.txt` with 15.9 Gb/s of `numbers.txt`",
+            collective(15.9, sockets),
+        ),
+        (
+            "`numbers.txt`, one rail alone with 109.29 Gb/s",
+            verdict(&[measured(Method::Rdma, Some(0), 109.29)], None),
+        ),
+        (
+            "`numbers.txt`, a 100G cable with 11.48 GB/s",
+            collective(91.84, None),
+        ),
+        (
+            "`numbers.txt`, two cables with 218.36 Gb/s",
+            rdma(&[], 218.36),
+        ),
+    ];
+    let mut text =
+        String::from("| Capture | State | What Tandem says | Cure |\n| --- | --- | --- | --- |\n");
+    for (of, v) in rows {
+        let state = serde_json::to_string(&v.state).expect("a name");
+        let cure = if v.cure.is_empty() { "–" } else { &v.cure };
+        let says = &v.says;
+        text += &format!(
+            "| {of} | `{}` | {says} | {cure} |\n",
+            state.trim_matches('"')
+        );
+    }
+    text + "| `ib_write_bw.wrong-gid.txt` | no measurement | Nothing was measured over the rail, with the tool's own words; TCP is measured where no rail has a number. | – |\n"
+}
+
+#[test]
+fn the_page_of_states_says_the_same() {
+    const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/STATES.md");
+    let page = std::fs::read_to_string(PAGE).expect("the page");
+    let (begin, end) = (
+        "<!-- captures of bandwidth: begin -->\n\n",
+        "\n<!-- captures of bandwidth: end -->",
+    );
+    let (before, rest) = page.split_once(begin).expect("its begin");
+    let (written, after) = rest.split_once(end).expect("its end");
+    if std::env::var_os("TANDEM_WRITE_DOCS").is_some() {
+        let new = format!("{before}{begin}{}{end}{after}", table());
+        std::fs::write(PAGE, new).expect("the page can be written");
+        return;
+    }
+    assert!(
+        written == table(),
+        "docs/STATES.md is stale: run this test with TANDEM_WRITE_DOCS=1"
+    );
+}

@@ -38,6 +38,13 @@ pub struct ProveReceipt {
     pub report: LinkReport,
 }
 
+impl ProveReceipt {
+    /// The step that leaves it.
+    pub fn step() -> StepId {
+        StepId("prove".into())
+    }
+}
+
 /// What is measured at one time: one rail, or all of them.
 #[derive(Debug, Clone, Copy)]
 struct Round {
@@ -220,7 +227,7 @@ impl Step for ProveLink {
         let rails = self.plan.rails.first().and_then(|r| r.ends.first());
         let device = rails.and_then(|e| e.rdma.as_deref()).unwrap_or("DEVICE");
         StepPlan {
-            id: StepId("prove".into()),
+            id: ProveReceipt::step(),
             title: "Bandwidth".into(),
             will: "Measures what the private link carries, for about half a minute: each rail alone, then all together, in both directions. A slow link is said with its cure and stops nothing.".into(),
             exactly: vec![
