@@ -29,6 +29,8 @@ pub(crate) fn lay(spark: Spark) -> Result<(), LabError> {
             .join(device)
             .join("ports/1");
         put(&port.join("link_layer"), "Ethernet")?;
+        let firmware = folder(spark).join("infiniband").join(device).join("fw_ver");
+        put(&firmware, "28.45.4028")?;
         let net = folder(spark)
             .join("infiniband")
             .join(device)

@@ -498,6 +498,11 @@ export type Facts = {
 	hotplug?: boolean,
 	/**  Milliseconds since 1970 on that machine. */
 	clock_ms?: number,
+	/**
+	 *  How far that clock was ahead of this computer's when the facts arrived here. The facts of two
+	 *  machines are read at different moments, so only this tells how far their clocks are apart.
+	 */
+	clock_ahead_ms?: number | null,
 	/**  Whether this is a rehearsed machine. */
 	simulated?: boolean,
 };
@@ -786,6 +791,11 @@ export type NetworkPlan = {
 	rails: Rail[],
 	/**  Bytes; 9000 for RDMA's full size. */
 	mtu: number,
+	/**
+	 *  Where the addresses are on the ports already: a sentence on whose they look like. Nothing is
+	 *  written then as long as they are left as they are.
+	 */
+	adopted?: string | null,
 };
 
 /**  A machine to add. */

@@ -283,7 +283,7 @@ impl World {
         if installed.ok()
             && let Ok(facts) = serde_json::from_slice(&installed.stdout)
         {
-            return Ok(facts);
+            return Ok(arrived(facts));
         }
         let arch = station
             .machine
@@ -318,7 +318,8 @@ impl World {
             .await;
         let output = output.map_err(on)?;
         removed.map_err(on)?;
-        serde_json::from_slice(&output.stdout).map_err(|e| {
+        let facts = serde_json::from_slice(&output.stdout).map(arrived);
+        facts.map_err(|e| {
             Problem::new(
                 Code::NodeProgram,
                 "The machine's facts were not understood.",
@@ -388,4 +389,15 @@ pub(super) fn resolve(address: &str) -> Result<ConfigHost, Problem> {
             .collect();
     }
     Ok(host)
+}
+
+/// Notes how far the machine's clock is ahead of this computer's, now that its answer is here. The machine
+/// looks at its clock last of all, so only the way of the answer lies between the two.
+fn arrived(mut facts: Facts) -> Facts {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    facts.clock_ahead_ms = now
+        .ok()
+        .and_then(|d| i64::try_from(d.as_millis()).ok())
+        .map(|here| facts.clock_ms - here);
+    facts
 }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use crate::machine::{DockerAccess, Facts, same_machine};
+use crate::machine::{DockerAccess, Facts, cloned, same_machine};
 use crate::node::PROGRAM;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, bytes};
@@ -51,7 +51,22 @@ pub fn unfit(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
     if let [a, b] = facts
         && same_machine(a, b)
     {
-        all.push(same_twice(names[0], names[1]));
+        all.push(if cloned(a, b) {
+            Problem::new(
+                Code::SameMachineTwice,
+                "Two machines have one machine id.",
+            )
+            .cause(format!(
+                "`{}` and `{}` are two by their network adapters; one was made as a copy of the other's disk.",
+                names[0], names[1]
+            ))
+            .fix_with(
+                "Give one of them a new id, restart it and add it again.",
+                "sudo rm /etc/machine-id && sudo systemd-machine-id-setup",
+            )
+        } else {
+            same_twice(names[0], names[1])
+        });
     }
     for (name, f) in names.iter().zip(facts) {
         if f.docker == DockerAccess::Missing || f.docker == DockerAccess::NotRunning {

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use tandem_domain::machine::Interface;
+use tandem_domain::machine::{Interface, Lanes, NetplanFile, Owner, Route};
+use tandem_domain::network::address::Network;
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,21 +77,66 @@ impl Links {
 
     /// As `tandem-node facts` reports them.
     pub(crate) fn interfaces(&self) -> Vec<Interface> {
-        let as_interface = |link: Link| Interface {
-            port: link.rdma.as_ref().map(|_| "p1".to_owned()),
-            fabric: link.rdma.is_some(),
-            carrier: link.up,
-            speed: Some(if link.rdma.is_some() { 200_000 } else { 10_000 }),
-            mtu: link.mtu,
-            mac: link.mac,
-            ipv4: link.addresses,
-            rdma: link.rdma,
-            name: link.name,
-            up: link.up,
-            rdma_state: Some(if link.up { "ACTIVE" } else { "DOWN" }.into()),
-            ..Interface::default()
+        let as_interface = |link: Link| {
+            let fabric = link.rdma.is_some();
+            Interface {
+                port: fabric.then(|| "p1".to_owned()),
+                fabric,
+                carrier: link.up,
+                speed: Some(if fabric { 200_000 } else { 10_000 }),
+                mtu: link.mtu,
+                mac: link.mac,
+                rdma_state: fabric.then(|| if link.up { "ACTIVE" } else { "DOWN" }.to_owned()),
+                // With the link-local entries before it, as on a Spark with one address.
+                gid: (fabric && !link.addresses.is_empty()).then_some(3),
+                wireless: false,
+                lanes: fabric.then_some(Lanes { now: 4, most: 4 }),
+                owner: Some(Owner::Unmanaged),
+                ipv4: link.addresses,
+                rdma: link.rdma,
+                name: link.name,
+                up: link.up,
+            }
         };
         self.read().into_iter().map(as_interface).collect()
+    }
+
+    /// The routes that the addresses bring, and the default route over the first interface.
+    pub(crate) fn routes(&self) -> Vec<Route> {
+        let links = self.read();
+        let default = links.first().map(|l| Route {
+            to: "0.0.0.0/0".into(),
+            interface: l.name.clone(),
+        });
+        let mut routes: Vec<Route> = default.into_iter().collect();
+        for link in links.iter().filter(|l| l.up) {
+            routes.extend(link.addresses.iter().filter_map(|a| {
+                Some(Route {
+                    to: Network::parse(a)?.1.to_string(),
+                    interface: link.name.clone(),
+                })
+            }));
+        }
+        routes
+    }
+
+    /// The names of the netplan files; on a Spark only root reads them.
+    pub(crate) fn netplan_files(&self) -> Vec<NetplanFile> {
+        let mut names: Vec<String> = std::fs::read_dir(&self.netplan)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|f| f.file_name().to_string_lossy().into_owned())
+            .filter(|n| n.ends_with(".yaml"))
+            .collect();
+        names.sort();
+        names
+            .into_iter()
+            .map(|name| NetplanFile {
+                path: format!("/etc/netplan/{name}"),
+                text: None,
+            })
+            .collect()
     }
 
     /// `ip …`: showing, and the few changes that an undo makes.

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
-use tandem_domain::machine::{DockerAccess, Facts};
+use tandem_domain::machine::{DockerAccess, Facts, GpuNow};
 use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
@@ -79,6 +79,16 @@ impl SimulatedMachine {
             os: "Ubuntu 24.04.4 LTS".into(),
             product: Some("NVIDIA DGX Spark".into()),
             dgx_os: Some("7.6.0".into()),
+            dgx_os_date: Some("Tue Sep 15 09:12:44 UTC 2026".into()),
+            firmware: Some("28.45.4028".into()),
+            gpu_now: Some(GpuNow {
+                watts: Some(4.0),
+                clock_mhz: None,
+                busy: Some(0),
+            }),
+            docker_version: Some("29.2.1".into()),
+            routes: self.links.routes(),
+            netplan: self.links.netplan_files(),
             gpu: Some("NVIDIA GB10".into()),
             driver: Some("580.142".into()),
             memory_total: 127_600_748 * 1024,
