@@ -3,14 +3,14 @@
 /// Cuts a stream at `\n` and `\r` and takes the colours out. Progress bars redraw their line with a
 /// lone `\r`: each drawing is a line of its own.
 #[derive(Debug, Default)]
-pub(super) struct LineCutter {
+pub struct LineCutter {
     line: Vec<u8>,
     after_return: bool,
 }
 
 impl LineCutter {
     /// Takes the next bytes and calls back with each line they complete.
-    pub(super) fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+    pub fn feed(&mut self, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
         for &byte in bytes {
             let was_return = std::mem::replace(&mut self.after_return, byte == b'\r');
             match byte {
@@ -24,7 +24,7 @@ impl LineCutter {
     }
 
     /// Hands over what is left without a line end.
-    pub(super) fn end(mut self, on_line: &mut dyn FnMut(&str)) {
+    pub fn end(mut self, on_line: &mut dyn FnMut(&str)) {
         if !self.line.is_empty() {
             self.end_line(on_line);
         }

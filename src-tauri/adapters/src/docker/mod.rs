@@ -11,3 +11,4 @@ mod spec;
 mod transport;
 
 pub use containers::SshContainers;
+pub use log::LineCutter;

@@ -9,9 +9,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
+use tandem_adapters::docker::LineCutter;
 use tandem_domain::deploy::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
+
+use super::words::startable;
 
 /// A container as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -54,12 +57,6 @@ fn began(pid: u32) -> Option<String> {
     (!state.starts_with('Z')).then(|| began.trim().to_owned())
 }
 
-fn free_port() -> std::io::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?
-        .local_addr()?
-        .port())
-}
-
 impl SimulatedContainers {
     fn home_of(&self, name: &str) -> PathBuf {
         self.folder.join("containers").join(name)
@@ -90,80 +87,6 @@ impl SimulatedContainers {
         })
     }
 
-    /// The port here on which two ranks meet: made by whichever comes first. The head makes a new
-    /// one if the old one was taken by somebody else meanwhile.
-    fn meeting_port(&self, key: &str, head: bool) -> std::io::Result<u16> {
-        let mut all: BTreeMap<String, u16> = std::fs::read(&self.meeting)
-            .ok()
-            .and_then(|t| serde_json::from_slice(&t).ok())
-            .unwrap_or_default();
-        if let Some(port) = all.get(key)
-            && (!head || std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        {
-            return Ok(*port);
-        }
-        let port = free_port()?;
-        all.insert(key.to_owned(), port);
-        std::fs::write(&self.meeting, serde_json::to_vec(&all)?)?;
-        Ok(port)
-    }
-
-    /// The command as it can run here: folders and ports of the machine replaced by ours.
-    fn translate(
-        &self,
-        spec: &ContainerSpec,
-    ) -> std::io::Result<(Vec<String>, BTreeMap<u16, u16>)> {
-        let mut words = spec
-            .entrypoint
-            .clone()
-            .unwrap_or_else(|| vec!["vllm".into(), "serve".into()]);
-        words.extend(spec.command.iter().cloned());
-        for word in &mut words {
-            *word = self.inside(spec, word);
-        }
-        let value = |words: &[String], name: &str| {
-            words
-                .iter()
-                .position(|w| w == name)
-                .filter(|i| i + 1 < words.len())
-                .map(|i| i + 1)
-        };
-        let mut ports = BTreeMap::new();
-        if let Some(at) = value(&words, "--port")
-            && let Ok(port) = words[at].parse::<u16>()
-        {
-            // A second server on the port of a running one must meet the same refusal as on a machine.
-            let here = match self.port(port) {
-                Some(taken) => taken,
-                None => free_port()?,
-            };
-            words[at] = here.to_string();
-            ports.insert(port, here);
-        }
-        if let (Some(address), Some(port)) = (
-            value(&words, "--master-addr"),
-            value(&words, "--master-port"),
-        ) {
-            let head = value(&words, "--node-rank").is_none_or(|at| words[at] == "0");
-            let here = self.meeting_port(&format!("{}:{}", words[address], words[port]), head)?;
-            words[address] = "127.0.0.1".into();
-            words[port] = here.to_string();
-        }
-        Ok((words, ports))
-    }
-
-    /// A path in the container as a path here.
-    fn inside(&self, spec: &ContainerSpec, word: &str) -> String {
-        for mount in &spec.mounts {
-            if let Some(rest) = word.strip_prefix(&mount.target)
-                && (rest.is_empty() || rest.starts_with('/'))
-            {
-                return format!("{}{rest}", mount.source);
-            }
-        }
-        word.to_owned()
-    }
-
     async fn read_from(&self, name: &str, from: u64) -> std::io::Result<Vec<u8>> {
         let mut file = tokio::fs::File::open(self.home_of(name).join("log")).await?;
         file.seek(SeekFrom::Start(from)).await?;
@@ -173,11 +96,10 @@ impl SimulatedContainers {
     }
 }
 
-/// A line of a log as Docker hands it over.
-fn clean(line: &[u8]) -> String {
-    String::from_utf8_lossy(line)
-        .trim_end_matches(['\r', '\n'])
-        .to_owned()
+/// Whether the registry that a rehearsal plays has an image: vLLM's own and no other.
+fn published(reference: &str) -> bool {
+    let name = reference.split(['@', ':']).next().unwrap_or_default();
+    name.strip_prefix("docker.io/").unwrap_or(name) == "vllm/vllm-openai"
 }
 
 async fn signal(kept: &Kept, with: rustix::process::Signal) {
@@ -217,6 +139,12 @@ impl Containers for SimulatedContainers {
     ) -> Result<(), ContainerError> {
         use sha2::{Digest, Sha256};
         let act = "pull the image";
+        if !published(reference) {
+            return Err(ContainerError::NoSuchImage {
+                image: reference.into(),
+                detail: "a rehearsal has vLLM’s own image only".into(),
+            });
+        }
         let program =
             tokio::fs::read(&self.standin)
                 .await
@@ -281,6 +209,15 @@ impl Containers for SimulatedContainers {
             });
         }
         let (words, ports) = self.translate(spec).map_err(refused(act))?;
+        let path = format!("{}:/usr/bin:/bin", self.image_folder(&spec.image).display());
+        // Looked at before, because the shell around it always starts.
+        let program = words.first().map_or("", String::as_str);
+        if !startable(program, &path) {
+            return Err(ContainerError::Refused {
+                act,
+                detail: format!("exec: \"{program}\": executable file not found"),
+            });
+        }
         tokio::fs::create_dir_all(&home)
             .await
             .map_err(refused(act))?;
@@ -294,10 +231,7 @@ impl Containers for SimulatedContainers {
             .args(&words);
         process
             .env_clear()
-            .env(
-                "PATH",
-                format!("{}:/usr/bin:/bin", self.image_folder(&spec.image).display()),
-            )
+            .env("PATH", path)
             .env("HOME", self.folder.join("home"))
             .env("TANDEM_EXIT", home.join("exit"))
             .envs(
@@ -356,8 +290,14 @@ impl Containers for SimulatedContainers {
             .read_from(name, 0)
             .await
             .map_err(refused("read the log"))?;
-        let lines: Vec<String> = text.split_inclusive(|b| *b == b'\n').map(clean).collect();
-        Ok(lines[lines.len().saturating_sub(tail)..].to_vec())
+        let mut lines = Vec::new();
+        let mut push = |line: &str| lines.push(line.to_owned());
+        let mut cutter = LineCutter::default();
+        cutter.feed(&text, &mut push);
+        cutter.end(&mut push);
+        let surplus = lines.len().saturating_sub(tail);
+        lines.drain(..surplus);
+        Ok(lines)
     }
 
     async fn follow(
@@ -365,22 +305,24 @@ impl Containers for SimulatedContainers {
         name: &str,
         on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<(), ContainerError> {
-        let mut at = 0;
+        let act = "read the log";
+        let mut cutter = LineCutter::default();
+        let (mut at, mut found) = (0, false);
         loop {
             // Looked at before reading, so that the last lines of an ended one are not missed.
             let running = self.kept(name).is_some_and(|kept| Self::running(&kept));
-            let text = match self.read_from(name, at).await {
-                Ok(text) => text,
-                Err(_) if !running => return Ok(()),
-                Err(error) => return Err(refused("read the log")(error)),
-            };
-            let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |i| i + 1);
-            let given = if running { &text[..whole] } else { &text[..] };
-            for line in given.split_inclusive(|b| *b == b'\n') {
-                on_line(&clean(line));
+            match self.read_from(name, at).await {
+                Ok(text) => {
+                    at += text.len() as u64;
+                    found = true;
+                    cutter.feed(&text, &mut |line| on_line(line));
+                }
+                // It was removed while it was followed.
+                Err(_) if !running && found => {}
+                Err(error) => return Err(refused(act)(error)),
             }
-            at += given.len() as u64;
             if !running {
+                cutter.end(&mut |line| on_line(line));
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -1,14 +1,14 @@
 //! A simulated machine: commands run here as processes in its folder; root's acts stay in the folder.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use tandem_domain::machine::{DockerAccess, Facts, GpuNow};
 use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
+use super::exec::{self, OnLine};
+use super::files;
 use super::links::{Links, Said};
 use super::perftest;
 
@@ -218,18 +218,14 @@ impl SimulatedMachine {
                     self.folder.join("bin").display()
                 ),
             )
-            .current_dir(self.home())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true);
+            .current_dir(self.home());
         process
     }
 
     async fn run(
         &self,
         command: &Command,
-        on_line: Option<&mut (dyn for<'l> FnMut(&'l str) + Send)>,
+        on_line: Option<OnLine<'_>>,
     ) -> Result<Output, MachineError> {
         if let Some((status, stdout, stderr)) = self.simulated(command) {
             let mut stdout = stdout.into_bytes();
@@ -243,92 +239,8 @@ impl SimulatedMachine {
                 stderr: stderr.into_bytes(),
             });
         }
-        let mut child = match self.process(command).spawn() {
-            Ok(child) => child,
-            // What a shell says, since over SSH it is one that looks for the program.
-            Err(error) => {
-                let status = if error.kind() == std::io::ErrorKind::NotFound {
-                    127
-                } else {
-                    126
-                };
-                let stderr = format!("{}: {error}\n", command.program).into_bytes();
-                return Ok(Output {
-                    status,
-                    stdout: Vec::new(),
-                    stderr,
-                });
-            }
-        };
-        let lost = |_| MachineError::Lost {
-            during: format!("running `{}`", command.program),
-        };
-        let (Some(mut stdin), Some(stdout), Some(mut stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            unreachable!("all three were asked for");
-        };
-        let feed = async move {
-            // A program that does not read its input is no fault.
-            let _ = stdin.write_all(&command.stdin).await;
-        };
-        let listen = async {
-            let mut all = Vec::new();
-            let mut reader = BufReader::new(stdout);
-            match on_line {
-                None => {
-                    reader.read_to_end(&mut all).await?;
-                }
-                Some(on_line) => {
-                    let mut lines = reader.lines();
-                    while let Some(line) = lines.next_line().await? {
-                        on_line(&line);
-                    }
-                }
-            }
-            Ok::<_, std::io::Error>(all)
-        };
-        let complain = async {
-            let mut all = Vec::new();
-            stderr.read_to_end(&mut all).await?;
-            Ok::<_, std::io::Error>(all)
-        };
-        let work = async {
-            let ((), stdout, stderr) = tokio::join!(feed, listen, complain);
-            let status = child.wait().await.map_err(lost)?;
-            use std::os::unix::process::ExitStatusExt;
-            let status = status
-                .code()
-                .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
-            Ok(Output {
-                status,
-                stdout: stdout.map_err(lost)?,
-                stderr: stderr.map_err(lost)?,
-            })
-        };
-        match command.timeout {
-            None => work.await,
-            Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-                Err(MachineError::TimedOut {
-                    program: command.program.clone(),
-                    seconds: limit.as_secs(),
-                })
-            }),
-        }
+        exec::run(self.process(command), command, on_line).await
     }
-}
-
-/// Writes beside the target and renames.
-async fn replace(place: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
-    use std::os::unix::fs::PermissionsExt;
-    if let Some(folder) = place.parent() {
-        tokio::fs::create_dir_all(folder).await?;
-    }
-    let mut draft = place.as_os_str().to_owned();
-    draft.push(".draft");
-    tokio::fs::write(&draft, content).await?;
-    tokio::fs::set_permissions(&draft, std::fs::Permissions::from_mode(mode)).await?;
-    tokio::fs::rename(&draft, place).await
 }
 
 #[async_trait]
@@ -352,13 +264,14 @@ impl Machine for SimulatedMachine {
     async fn read(&self, path: &str, _sudo: bool) -> Result<Option<Vec<u8>>, MachineError> {
         match tokio::fs::read(self.place(path)).await {
             Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if files::absent(&error) => Ok(None),
             Err(error) => Err(file_error("read", path, &error)),
         }
     }
 
     async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
-        replace(&self.place(&file.path), file.mode, &file.content)
+        let mut source = file.content.as_slice();
+        files::replace(&self.place(&file.path), file.mode, &mut source, &mut |_| {})
             .await
             .map_err(|e| file_error("write", &file.path, &e))
     }
@@ -370,14 +283,12 @@ impl Machine for SimulatedMachine {
         mode: u32,
         on_progress: &mut (dyn FnMut(u64) + Send),
     ) -> Result<(), MachineError> {
-        let content = tokio::fs::read(local)
+        let mut source = tokio::fs::File::open(local)
             .await
             .map_err(|e| file_error("read", &local.to_string_lossy(), &e))?;
-        replace(&self.place(path), mode, &content)
+        files::replace(&self.place(path), mode, &mut source, on_progress)
             .await
-            .map_err(|e| file_error("write", path, &e))?;
-        on_progress(content.len() as u64);
-        Ok(())
+            .map_err(|e| file_error("write", path, &e))
     }
 
     async fn reconnect(&self) {}

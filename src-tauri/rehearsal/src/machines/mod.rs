@@ -5,9 +5,12 @@
 //! again when the folder is opened the next time.
 
 mod containers;
+mod exec;
+mod files;
 mod links;
 mod machine;
 mod perftest;
+mod words;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
