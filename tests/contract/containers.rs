@@ -5,13 +5,28 @@ use tandem_domain::ports::{ContainerError, Containers};
 
 const NAME: &str = "tandem-contract";
 
+/// What keeps a container apart from its machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Walls {
+    /// A file system of its own, with the machine's folders in it where they were mounted.
+    Own,
+    /// None, because making one takes root, which a rehearsal must not need: its containers are
+    /// processes of this computer. A folder's place in the container means the machine's folder where it
+    /// begins a word of the command or a value of the environment, which is all that Tandem's own
+    /// containers use; a script does not find it by itself, and what is read-only can be written.
+    None,
+}
+
 fn spec(image: &str, script: &str) -> ContainerSpec {
     ContainerSpec {
         name: NAME.into(),
         image: image.into(),
         entrypoint: Some(vec!["sh".into(), "-c".into()]),
-        command: vec![script.into()],
-        env: vec![("WORD".into(), "it's = here".into())],
+        command: vec![script.into(), "sh".into(), "/machine/passwd".into()],
+        env: vec![
+            ("WORD".into(), "it's = here".into()),
+            ("PLACE".into(), "/machine".into()),
+        ],
         mounts: vec![Mount {
             source: "/etc".into(),
             target: "/machine".into(),
@@ -28,7 +43,7 @@ fn spec(image: &str, script: &str) -> ContainerSpec {
 }
 
 /// The whole contract. `image` must be in reach of the engine, not on it, and have `sh` and `cat`.
-pub(crate) async fn containers_contract(containers: &dyn Containers, image: &str) {
+pub(crate) async fn containers_contract(containers: &dyn Containers, image: &str, walls: Walls) {
     let engine = containers.engine().await.expect("an engine");
     assert!(
         !engine.version.is_empty() && engine.root.starts_with('/'),
@@ -38,6 +53,9 @@ pub(crate) async fn containers_contract(containers: &dyn Containers, image: &str
     images(containers, image).await;
     life(containers, image).await;
     logs(containers, image).await;
+    if walls == Walls::Own {
+        enclosed(containers, image).await;
+    }
     assert_eq!(containers.remove_image(image).await, Ok(true));
     assert_eq!(containers.remove_image(image).await, Ok(false));
     assert_eq!(containers.image(image).await, Ok(None));
@@ -132,7 +150,7 @@ async fn life(containers: &dyn Containers, image: &str) {
 }
 
 async fn logs(containers: &dyn Containers, image: &str) {
-    let script = "echo \"word: $WORD\"; cat /machine/hostname >/dev/null && echo mounted
+    let script = "echo \"word: $WORD\"; cat \"$1\" \"$PLACE/group\" >/dev/null && echo mounted
         echo aside >&2; printf '\\033[31mred\\033[0m\\n10%%\\r100%%\\r\\nlast'; sleep 1; exit 5";
     containers
         .start(&spec(image, script))
@@ -165,4 +183,25 @@ async fn logs(containers: &dyn Containers, image: &str) {
     assert_eq!(containers.remove(NAME).await, Ok(true));
     let error = containers.logs(NAME, 5).await.expect_err("gone");
     assert!(matches!(error, ContainerError::Refused { .. }), "{error:?}");
+    let error = containers
+        .follow(NAME, &mut |_| {})
+        .await
+        .expect_err("gone");
+    assert!(matches!(error, ContainerError::Refused { .. }), "{error:?}");
+}
+
+async fn enclosed(containers: &dyn Containers, image: &str) {
+    let script = "cat /machine/passwd >/dev/null && echo found
+        if (echo x >/machine/tandem-contract) 2>/dev/null; then echo written; else echo kept; fi";
+    containers
+        .start(&spec(image, script))
+        .await
+        .expect("started");
+    let mut lines = Vec::new();
+    containers
+        .follow(NAME, &mut |line| lines.push(line.to_owned()))
+        .await
+        .expect("followed to its end");
+    assert_eq!(lines, ["found", "kept"]);
+    assert_eq!(containers.remove(NAME).await, Ok(true));
 }

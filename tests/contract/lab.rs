@@ -10,7 +10,7 @@ use tandem_domain::ports::{
 use tandem_domain::secret::Secret;
 use tandem_tests::{IMAGE, Lab, PASSWORD, Spark, USER};
 
-use crate::containers::containers_contract;
+use crate::containers::{Walls, containers_contract};
 use crate::machine::machine_contract;
 
 const SPARK: Spark = Spark::A;
@@ -40,7 +40,7 @@ async fn a_machine_of_the_lab_holds_the_contracts() {
     sudo_refuses(&lab, &machine).await;
     let containers = SshContainers::new(Arc::clone(&machine));
     roads_to_docker(&lab, &machine, &containers).await;
-    containers_contract(&containers, IMAGE).await;
+    containers_contract(&containers, IMAGE, Walls::Own).await;
 }
 
 fn whoami() -> Command {

@@ -172,6 +172,18 @@ async fn ends(machine: &dyn Machine, folder: &str) {
     );
     until(machine, &format!("! kill -0 $(cat {mark}) 2>/dev/null")).await;
 
+    // One that has ended has ended, though a child of its own holds its output.
+    let start = std::time::Instant::now();
+    let output = machine
+        .exec(&sh("sleep 7777 & echo $!"))
+        .await
+        .expect("it ran");
+    assert!(start.elapsed() < SOON, "it waited for the child");
+    let child = output.text();
+    assert!(child.trim().parse::<u32>().is_ok(), "{child:?}");
+    let end = format!("kill {} 2>/dev/null; true", child.trim());
+    assert!(machine.exec(&sh(&end)).await.expect("it ran").ok());
+
     // What has a session of its own was meant to stay.
     let mark = format!("{folder}/detached");
     let script = format!(
@@ -211,6 +223,12 @@ async fn files(machine: &dyn Machine, folder: &str) {
         .await
         .expect("it ran");
     assert_eq!(mode.text(), "640\n");
+
+    assert_eq!(
+        machine.read(&format!("{path}/below"), false).await,
+        Ok(None),
+        "nor is a file where a folder would be"
+    );
 
     // A reader that holds the old file keeps it: the new one takes its name, not its place.
     let number = || async {
@@ -260,6 +278,10 @@ async fn files(machine: &dyn Machine, folder: &str) {
         .await
         .expect("it ran");
     assert!(runs.ok(), "the mode is set");
+    let list = machine
+        .exec(&Command::new("ls", ["-A", &format!("{folder}/up")]))
+        .await;
+    assert_eq!(list.expect("it ran").text(), "program\n", "nor beside it");
     let missing = machine
         .upload("/no/such/file".as_ref(), &target, 0o755, &mut |_| {})
         .await;
