@@ -7,33 +7,12 @@ use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::run::{Event, RunEvent, RunOutcome, Status, StepId};
 use tandem_domain::secret::Secret;
-use tandem_rehearsal::hub::Hub;
-use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
-use tandem_tests::bed::{Bed, request};
-use tandem_tests::{Lab, Link, PASSWORD, Spark, enabled, until};
+use tandem_rehearsal::hub::faults::{Fault, FaultKind};
+use tandem_tests::bed::Bed;
+use tandem_tests::{Link, PASSWORD, Spark, until};
 use tokio_util::sync::CancellationToken;
 
-struct Stage {
-    lab: Lab,
-    hub: Hub,
-    folder: tempfile::TempDir,
-}
-
-impl Stage {
-    async fn set() -> Self {
-        let lab = Lab::start().await.expect("the lab starts");
-        let folder = tempfile::tempdir().expect("a folder");
-        let hub = lab
-            .hub(&folder.path().join("repos"))
-            .await
-            .expect("the Hub starts");
-        Self { lab, hub, folder }
-    }
-
-    async fn bed(&self) -> Bed {
-        Bed::new(self.folder.path(), request(self.hub.endpoint())).await
-    }
-}
+use crate::stage::Stage;
 
 /// Runs into a fault and gives back what the person is told.
 async fn told(bed: &Bed) -> Problem {
@@ -65,10 +44,9 @@ async fn status(bed: &Bed, step: &str) -> Status {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_may_not_come_in_is_told_why() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
 
     let mut wrong = bed.clone();
@@ -122,10 +100,9 @@ async fn who_may_not_come_in_is_told_why() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_user_may_not_do_is_told() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
     for spark in Spark::BOTH {
         stage.lab.revoke_sudo(spark).await.expect("sudo goes");
@@ -161,10 +138,9 @@ async fn what_the_user_may_not_do_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_hub_refuses_is_told_and_a_cut_link_only_delays() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
 
     stage
@@ -201,18 +177,7 @@ async fn what_the_hub_refuses_is_told_and_a_cut_link_only_delays() {
         );
     }
 
-    // Slow enough that the link is cut in the middle.
-    stage.hub.fault(
-        Fault::new(FaultKind::Slow {
-            bytes_per_second: 40_000,
-        })
-        .on(Side::Cdn),
-    );
-    let going = tokio::spawn({
-        let bed = bed.clone();
-        async move { bed.go().await }
-    });
-    fetching(&stage.hub).await;
+    let going = stage.fetching(&bed, &CancellationToken::new()).await;
     stage
         .lab
         .cut(Link::Management(Spark::A))
@@ -251,33 +216,13 @@ async fn what_the_hub_refuses_is_told_and_a_cut_link_only_delays() {
     assert!(whole > 0, "the Hub counted");
 }
 
-/// Waits until weights are on their way.
-async fn fetching(hub: &Hub) {
-    let until = tokio::time::Instant::now() + Duration::from_secs(120);
-    while hub.counters().read().cdn_bytes < 50_000 {
-        assert!(tokio::time::Instant::now() < until, "the fetch begins");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_restarts_in_the_middle_goes_on() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
-    stage.hub.fault(
-        Fault::new(FaultKind::Slow {
-            bytes_per_second: 40_000,
-        })
-        .on(Side::Cdn),
-    );
-    let going = tokio::spawn({
-        let bed = bed.clone();
-        async move { bed.go().await }
-    });
-    fetching(&stage.hub).await;
+    let going = stage.fetching(&bed, &CancellationToken::new()).await;
     stage.lab.reboot(Spark::B).await.expect("it restarts");
     stage.hub.faults().clear();
     let outcome = going.await.expect("the run ends");
@@ -295,10 +240,9 @@ async fn a_machine_that_restarts_in_the_middle_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_small_disk_a_taken_port_and_a_foreign_container_stop_it_before_harm() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
     stage
         .lab
@@ -385,23 +329,12 @@ async fn a_small_disk_a_taken_port_and_a_foreign_container_stop_it_before_harm()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_in_the_middle_it_keeps_what_is_there_and_goes_on() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
-    stage.hub.fault(
-        Fault::new(FaultKind::Slow {
-            bytes_per_second: 40_000,
-        })
-        .on(Side::Cdn),
-    );
     let cancel = CancellationToken::new();
-    let going = tokio::spawn({
-        let (bed, cancel) = (bed.clone(), cancel.clone());
-        async move { bed.go_until(cancel).await }
-    });
-    fetching(&stage.hub).await;
+    let going = stage.fetching(&bed, &cancel).await;
     cancel.cancel();
     assert_eq!(
         going.await.expect("it ends"),
@@ -426,10 +359,9 @@ async fn cancelled_in_the_middle_it_keeps_what_is_there_and_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_on_a_command_line_or_in_the_journal() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let stage = Stage::set().await;
+    };
     let bed = stage.bed().await;
     let stations = bed.stations();
     let seen = stations[0]

@@ -2,12 +2,15 @@
 
 mod faults;
 mod network;
+mod stage;
 
 use std::os::unix::process::ExitStatusExt;
 
 use tandem_domain::run::{Event, RunOutcome, Status};
-use tandem_tests::bed::{Bed, request};
-use tandem_tests::{Lab, Snapshot, Spark, enabled};
+use tandem_tests::bed::Bed;
+use tandem_tests::{Lab, Snapshot, Spark};
+
+use crate::stage::Stage;
 
 /// Both machines as they are now.
 async fn snapshots(lab: &Lab) -> Vec<Snapshot> {
@@ -36,17 +39,12 @@ fn differences(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn to_done_again_with_nothing_to_do_and_undone() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let lab = Lab::start().await.expect("the lab starts");
-    let folder = tempfile::tempdir().expect("a folder");
-    let hub = lab
-        .hub(&folder.path().join("repos"))
-        .await
-        .expect("the Hub starts");
-    let before = snapshots(&lab).await;
-    let first = Bed::new(folder.path(), request(hub.endpoint())).await;
+    };
+    let (lab, hub) = (&stage.lab, &stage.hub);
+    let before = snapshots(lab).await;
+    let first = stage.bed().await;
 
     let outcome = first.go().await;
     assert_eq!(
@@ -57,7 +55,7 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
     );
     eprintln!("{}", first.told().await);
 
-    let done = snapshots(&lab).await;
+    let done = snapshots(lab).await;
     let bytes = hub.counters().read().bytes;
     let again = first.clone().begin("r2").await;
     assert_eq!(
@@ -74,7 +72,7 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
             again.told().await
         );
     }
-    let now = snapshots(&lab).await;
+    let now = snapshots(lab).await;
     let touched = differences(&done, &now, Snapshot::touched);
     assert!(
         touched.is_empty(),
@@ -94,7 +92,7 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
         "{}",
         again.told().await
     );
-    let touched = differences(&done, &snapshots(&lab).await, Snapshot::touched);
+    let touched = differences(&done, &snapshots(lab).await, Snapshot::touched);
     assert!(
         touched.is_empty(),
         "undoing a run that did nothing does nothing:\n{}",
@@ -106,7 +104,7 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
         "undone:\n{}",
         first.told().await
     );
-    let left = differences(&before, &snapshots(&lab).await, Snapshot::changes);
+    let left = differences(&before, &snapshots(lab).await, Snapshot::changes);
     assert!(
         left.is_empty(),
         "both machines are as they were:\n{}",
@@ -121,17 +119,12 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_after_each_write_then_resumed_and_undone() {
-    if !enabled() {
+    let Some(stage) = Stage::set().await else {
         return;
-    }
-    let lab = Lab::start().await.expect("the lab starts");
-    let folder = tempfile::tempdir().expect("a folder");
-    let hub = lab
-        .hub(&folder.path().join("repos"))
-        .await
-        .expect("the Hub starts");
-    let before = snapshots(&lab).await;
-    let bed = Bed::new(folder.path(), request(hub.endpoint())).await;
+    };
+    let lab = &stage.lab;
+    let before = snapshots(lab).await;
+    let bed = stage.bed().await;
     let lives = live_on(&bed, "go").await;
     let done = bed.state().await;
     assert_eq!(
@@ -155,7 +148,7 @@ async fn killed_after_each_write_then_resumed_and_undone() {
         lives >= 8,
         "it died in the undoing of every step that undoes, {lives} times in all"
     );
-    let left = differences(&before, &snapshots(&lab).await, Snapshot::changes);
+    let left = differences(&before, &snapshots(lab).await, Snapshot::changes);
     assert!(
         left.is_empty(),
         "both machines are as they were:\n{}",

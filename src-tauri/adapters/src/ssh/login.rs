@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
-use russh::keys::{Algorithm, PrivateKeyWithHashAlg};
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
 use russh::{MethodKind, MethodSet};
 use tandem_domain::ports::MachineError;
 use tandem_domain::secret::Secret;
@@ -102,22 +102,22 @@ impl Login<'_> {
             return Ok(Attempt::Refused);
         }
         self.keys_tried += 1;
-        let hash = match key.algorithm() {
-            Algorithm::Rsa { .. } => self
-                .handle
-                .best_supported_rsa_hash()
-                .await
-                .ok()
-                .flatten()
-                .flatten(),
-            _ => None,
-        };
+        let hash = self.hash_for(&key.algorithm()).await;
         let key = PrivateKeyWithHashAlg::new(key, hash);
         judge(
             self.handle
                 .authenticate_publickey(&self.target.user, key)
                 .await,
         )
+    }
+
+    /// What an RSA key signs with: the best that the server takes. Other keys have one way only.
+    async fn hash_for(&self, algorithm: &Algorithm) -> Option<HashAlg> {
+        if !matches!(algorithm, Algorithm::Rsa { .. }) {
+            return None;
+        }
+        let best = self.handle.best_supported_rsa_hash().await;
+        best.ok().flatten().flatten()
     }
 
     /// Offers the agent's keys. An agent that is not there holds none.
@@ -130,16 +130,7 @@ impl Login<'_> {
                 break;
             }
             self.keys_tried += 1;
-            let hash = match key.algorithm() {
-                Algorithm::Rsa { .. } => self
-                    .handle
-                    .best_supported_rsa_hash()
-                    .await
-                    .ok()
-                    .flatten()
-                    .flatten(),
-                _ => None,
-            };
+            let hash = self.hash_for(&key.algorithm()).await;
             let offered = self
                 .handle
                 .authenticate_publickey_with(&self.target.user, key, hash, &mut agent)

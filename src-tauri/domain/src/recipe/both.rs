@@ -4,7 +4,7 @@ use futures::future::BoxFuture;
 
 use crate::ports::{Command, Machine, MachineError, Output, Station};
 use crate::problem::{Code, Problem};
-use crate::run::StepError;
+use crate::run::{Found, StepError};
 
 /// Runs an act on every machine at the same time and waits for all of them, so that none is left in
 /// the middle when another fails. Gives back the results in the machines' order, or the first error.
@@ -17,6 +17,36 @@ pub(crate) async fn on_all<'a, T: Send + 'a>(
         .enumerate()
         .map(|(i, station)| act(i, station));
     futures::future::join_all(acts).await.into_iter().collect()
+}
+
+/// Takes back on every machine at the same time what the step found missing there: `act` gets what was
+/// written down about the machine before. A machine that nothing was written down about is left alone.
+pub(crate) async fn undo_on_all<'a, B: serde::de::DeserializeOwned>(
+    stations: &'a [Station],
+    before: &serde_json::Value,
+    act: impl Fn(B, &'a Station) -> BoxFuture<'a, Result<(), StepError>>,
+) -> Result<(), StepError> {
+    let before: Vec<B> = stored(before)?;
+    let acts = before
+        .into_iter()
+        .zip(stations)
+        .map(|(was, station)| act(was, station));
+    let ends: Vec<Result<(), StepError>> = futures::future::join_all(acts).await;
+    ends.into_iter().collect()
+}
+
+/// Nothing to do, in these words, or work to do on machines that are as `before` says.
+pub(crate) fn found<B: serde::Serialize>(done: bool, words: &str, before: &B) -> Found {
+    if done {
+        Found::AlreadyDone {
+            found: words.to_owned(),
+            receipt: serde_json::Value::Null,
+        }
+    } else {
+        Found::Needed {
+            before: value(before),
+        }
+    }
 }
 
 /// Runs a command and takes any end but 0 as a failure that `what` names.

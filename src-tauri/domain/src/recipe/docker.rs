@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::ports::{Command, ContainerError, Station};
 use crate::problem::Code;
-use crate::recipe::both::{must, on_all, stored, value};
+use crate::recipe::both::{found, must, on_all, undo_on_all};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 /// See the module.
@@ -42,16 +42,7 @@ impl Step for OpenDocker {
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let open = on_all(&cx.stations, |_, s| Box::pin(Self::is_open(s))).await?;
-        Ok(if open.iter().all(|o| *o) {
-            Found::AlreadyDone {
-                found: "Docker answers.".into(),
-                receipt: Value::Null,
-            }
-        } else {
-            Found::Needed {
-                before: value(&open),
-            }
-        })
+        Ok(found(open.iter().all(|o| *o), "Docker answers.", &open))
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -94,11 +85,9 @@ impl Step for OpenDocker {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let before: Vec<bool> = stored(before)?;
-        let before = &before;
-        on_all(&cx.stations, |i, station| {
+        undo_on_all(&cx.stations, before, |was_open: bool, station| {
             Box::pin(async move {
-                if before.get(i) != Some(&false) {
+                if was_open {
                     return Ok(());
                 }
                 let groups = Command::new("id", ["-nG", &station.user]);

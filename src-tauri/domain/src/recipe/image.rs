@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::ports::{Image, Station};
 use crate::problem::{Code, Problem, bytes};
-use crate::recipe::both::{on_all, stored, value};
+use crate::recipe::both::{on_all, stored, undo_on_all, value};
 use crate::recipe::rate::Rate;
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
 
@@ -131,11 +131,9 @@ impl Step for PullImage {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let before: Vec<bool> = stored(before)?;
-        let before = &before;
-        on_all(&cx.stations, |i, station| {
+        undo_on_all(&cx.stations, before, |was_here: bool, station| {
             Box::pin(async move {
-                if before.get(i) == Some(&false) {
+                if !was_here {
                     let removed = station.containers.remove_image(&self.image).await;
                     removed.map_err(|e| e.problem(&station.name, &station.user))?;
                 }

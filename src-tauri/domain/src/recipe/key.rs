@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem};
-use crate::recipe::both::{exists, must, on_all, stored, value};
+use crate::recipe::both::{exists, found, must, on_all, undo_on_all};
 use crate::recipe::look::same_twice;
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
@@ -118,16 +118,8 @@ impl Step for InstallKey {
             Box::pin(async move { Ok(self.look(s).await?.0) })
         })
         .await?;
-        Ok(if looked.iter().all(|b| b.had_key) {
-            Found::AlreadyDone {
-                found: "The key is there.".into(),
-                receipt: Value::Null,
-            }
-        } else {
-            Found::Needed {
-                before: value(&looked),
-            }
-        })
+        let done = looked.iter().all(|b| b.had_key);
+        Ok(found(done, "The key is there.", &looked))
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -170,13 +162,11 @@ impl Step for InstallKey {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let before: Vec<Before> = stored(before)?;
-        let before = &before;
-        on_all(&cx.stations, |i, station| {
+        undo_on_all(&cx.stations, before, |was: Before, station| {
             Box::pin(async move {
-                let Some(was) = before.get(i).filter(|b| !b.had_key) else {
+                if was.had_key {
                     return Ok(());
-                };
+                }
                 let (now, text) = self.look(station).await?;
                 let rest: String = text
                     .split_inclusive('\n')

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::node::{NodeVersion, PROGRAM, PROTOCOL};
 use crate::ports::{Command, NodeBuild, Station};
 use crate::problem::{Code, Problem};
-use crate::recipe::both::{exists, home, must, on_all, stored, value};
+use crate::recipe::both::{exists, found, home, must, on_all, undo_on_all};
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
 
 /// See the module.
@@ -99,16 +99,9 @@ impl Step for SendProgram {
             })
         })
         .await?;
-        Ok(if looked.iter().all(|(ready, _)| *ready) {
-            Found::AlreadyDone {
-                found: "The right version is there.".into(),
-                receipt: Value::Null,
-            }
-        } else {
-            Found::Needed {
-                before: value(&looked.into_iter().map(|(_, b)| b).collect::<Vec<_>>()),
-            }
-        })
+        let (ready, before): (Vec<bool>, Vec<Before>) = looked.into_iter().unzip();
+        let done = ready.iter().all(|r| *r);
+        Ok(found(done, "The right version is there.", &before))
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -162,13 +155,11 @@ impl Step for SendProgram {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let before: Vec<Before> = stored(before)?;
-        let before = &before;
-        on_all(&cx.stations, |i, station| {
+        undo_on_all(&cx.stations, before, |was: Before, station| {
             Box::pin(async move {
-                let Some(was) = before.get(i).filter(|b| !b.program) else {
+                if was.program {
                     return Ok(());
-                };
+                }
                 let home = home(station).await?;
                 let rm = Command::new("rm", ["-f".to_owned(), PROGRAM.replacen('~', &home, 1)]);
                 must(
