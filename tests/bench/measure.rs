@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tandem_domain::node::{
-    FetchReceipt, FetchRequest, GraftKind, GraftReceipt, GraftRequest, NodeWork,
+    FetchLimits, FetchReceipt, FetchRequest, GraftKind, GraftReceipt, GraftRequest, NodeWork,
 };
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::hub::counters::Count;
@@ -47,6 +47,8 @@ pub(crate) fn fetch(endpoint: String) -> NodeWork {
         revision: "main".into(),
         hf_home: None,
         connections: CONNECTIONS,
+        limits: FetchLimits::default(),
+        proxy: None,
     })
 }
 

@@ -6,6 +6,7 @@
 //! tandem-node start  KIND --job NAME         reads a NodeRequest from stdin, detaches the work, one line JobState
 //! tandem-node follow --job NAME [--after N]  -> NodeLine per line from N on, until a last one
 //! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
+//! tandem-node limit  --job NAME              reads a FetchLimits from stdin, holds the job to it from now on, one line JobState
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
@@ -22,6 +23,10 @@
 //! instead of making a second. Its folder is `~/.local/share/tandem/jobs/NAME`. Lines are kept there
 //! with sequence numbers; a follower that lost its connection asks again from where it was.
 //! The token of a request never touches a disk: see [`NodeRequest::token`].
+
+mod limits;
+
+pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 
 use serde::{Deserialize, Serialize};
 
@@ -96,6 +101,13 @@ fn default_connections() -> u16 {
     8
 }
 
+    /// What it is held to; may be changed while it runs.
+    #[serde(default)]
+    pub limits: FetchLimits,
+    /// The proxy, for example `socks5h://10.0.0.1:1080`; `None` means what the machine's environment
+    /// says. It holds no password: a request is kept on the machine's disk.
+    #[serde(default)]
+    pub proxy: Option<String>,
 /// What a fetch brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchReceipt {

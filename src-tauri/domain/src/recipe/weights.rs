@@ -89,6 +89,8 @@ impl Step for FetchWeights {
                 revision: self.request.revision.clone(),
                 hf_home: None,
                 connections: 8,
+                limits: Default::default(),
+                proxy: None,
             });
             Box::pin(job::run(cx, station, work))
         })
