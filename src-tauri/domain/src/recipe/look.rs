@@ -11,7 +11,10 @@ use crate::recipe::both::{must, on_all, value};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan, Undo};
 
 /// See the module.
-pub struct Look;
+pub struct Look {
+    /// Whether a server is to run there, so that Docker must be fit too.
+    pub serves: bool,
+}
 
 /// Asks the node program for a machine's facts.
 pub async fn facts_of(station: &Station) -> Result<Facts, StepError> {
@@ -47,6 +50,24 @@ pub(crate) fn same_twice(a: &str, b: &str) -> Problem {
 
 /// Everything about the machines that stands against serving on them.
 pub fn unfit(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
+    let mut all = unfit_to_join(names, facts);
+    for (name, f) in names.iter().zip(facts) {
+        if f.docker == DockerAccess::Missing || f.docker == DockerAccess::NotRunning {
+            let error = if f.docker == DockerAccess::Missing {
+                crate::ports::ContainerError::Missing
+            } else {
+                crate::ports::ContainerError::NotRunning {
+                    detail: "The engine is not started".into(),
+                }
+            };
+            all.push(error.problem(name, &f.user));
+        }
+    }
+    all
+}
+
+/// Everything about the machines that stands against a link between them.
+pub fn unfit_to_join(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
     let mut all = Vec::new();
     if let [a, b] = facts
         && same_machine(a, b)
@@ -69,16 +90,6 @@ pub fn unfit(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
         });
     }
     for (name, f) in names.iter().zip(facts) {
-        if f.docker == DockerAccess::Missing || f.docker == DockerAccess::NotRunning {
-            let error = if f.docker == DockerAccess::Missing {
-                crate::ports::ContainerError::Missing
-            } else {
-                crate::ports::ContainerError::NotRunning {
-                    detail: "The engine is not started".into(),
-                }
-            };
-            all.push(error.problem(name, &f.user));
-        }
         // 0 kB is the mark of the kernel whose RDMA registration fails on several machines.
         if f.cma_total == Some(0) && f.kernel.starts_with("7.0.0-1019") {
             all.push(
@@ -130,7 +141,11 @@ impl Step for Look {
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let facts = on_all(&cx.stations, |_, s| Box::pin(facts_of(s))).await?;
         let names: Vec<&str> = cx.stations.iter().map(|s| s.name.as_str()).collect();
-        for problem in unfit(&names, &facts) {
+        let against = match self.serves {
+            true => unfit(&names, &facts),
+            false => unfit_to_join(&names, &facts),
+        };
+        for problem in against {
             if problem.severity == crate::problem::Severity::Warning {
                 cx.log(problem.machine.as_deref(), problem.to_string());
             } else {

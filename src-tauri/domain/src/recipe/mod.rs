@@ -11,24 +11,31 @@ use crate::run::{Plan, Step, StepId, StepPlan};
 
 mod both;
 mod docker;
+#[cfg(test)]
+mod doubles;
 mod graft;
 mod image;
 mod job;
 mod key;
+mod kinds;
 mod launch;
+mod link;
 pub mod look;
 pub mod network;
 mod program;
 mod prove;
 mod rate;
+mod restart;
 mod validate;
 mod weights;
 
+pub use kinds::Recipe;
 pub use launch::LaunchReceipt;
+pub use link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
 pub use prove::ProveReceipt;
 pub use validate::Validated;
 
-/// The name and version of the one recipe of this module. A change of its steps is a new version.
+/// The name and version of the set-up. A change of its steps is a new version.
 pub const SETUP: (&str, u32) = ("setup", 2);
 
 /// What the set-up of a pair (or of one machine) is to do. Stored with the run; holds no secret.
@@ -297,6 +304,16 @@ pub fn setup_steps(
     machines: &[SetupMachine],
     public_key: &str,
 ) -> Vec<Arc<dyn Step>> {
+    steps_knowing(request, machines, public_key, None)
+}
+
+/// The same where the link may have been measured before, in another run.
+fn steps_knowing(
+    request: &SetupRequest,
+    machines: &[SetupMachine],
+    public_key: &str,
+    measured: Option<ProveReceipt>,
+) -> Vec<Arc<dyn Step>> {
     let names: Vec<String> = machines.iter().map(|m| m.name.clone()).collect();
     let users = machines.iter().map(|m| m.user.clone()).collect();
     let request = || request.clone();
@@ -306,10 +323,13 @@ pub fn setup_steps(
         }),
         Arc::new(program::SendProgram),
         Arc::new(docker::OpenDocker { users }),
-        Arc::new(look::Look),
+        Arc::new(look::Look { serves: true }),
     ];
     if let Some(plan) = request().network {
-        let prove = prove::ProveLink { plan: plan.clone() };
+        let prove = prove::ProveLink {
+            plan: plan.clone(),
+            why: prove::Why::InPassing(measured),
+        };
         steps.push(Arc::new(network::AddressLink::new(plan, names)));
         steps.push(Arc::new(prove));
     }

@@ -18,8 +18,12 @@ use crate::recipe::both::{on_all, stored, value};
 use crate::recipe::look::facts_of;
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
 
+mod mark;
 mod measure;
+#[cfg(test)]
+mod tests;
 
+use mark::mark;
 use measure::{End, Miss};
 
 /// The first of the ports at which the ends of `ib_write_bw` meet; each measurement has its own.
@@ -29,6 +33,17 @@ const FIRST_PORT: u16 = 18_600;
 pub(super) struct ProveLink {
     /// The addresses.
     pub plan: NetworkPlan,
+    /// Why it is measured.
+    pub why: Why,
+}
+
+/// Why the link is measured.
+#[derive(Debug, Clone)]
+pub(super) enum Why {
+    /// Somebody asked for a number. Nothing that was measured in another run will do.
+    Asked,
+    /// The set-up comes by. What another run has found lately will do, if nothing has changed since.
+    InPassing(Option<ProveReceipt>),
 }
 
 /// What the step leaves.
@@ -36,6 +51,10 @@ pub(super) struct ProveLink {
 pub struct ProveReceipt {
     /// What was measured and what it means.
     pub report: LinkReport,
+    /// Of each machine, what would change if it were started again or a plug were drawn. Empty where that
+    /// is not known.
+    #[serde(default)]
+    pub mark: Vec<String>,
 }
 
 impl ProveReceipt {
@@ -192,6 +211,18 @@ impl ProveLink {
     }
 }
 
+/// Whether a model server runs on one of the machines.
+async fn served(cx: &StepContext) -> bool {
+    for station in &cx.stations {
+        // A Docker that does not answer serves nothing, and is another step's matter.
+        let server = station.containers.inspect(CONTAINER).await;
+        if server.is_ok_and(|s| s.is_some_and(|s| s.running)) {
+            return true;
+        }
+    }
+    false
+}
+
 fn said(gbps: f64) -> String {
     if gbps >= 100.0 {
         format!("{gbps:.0} Gb/s")
@@ -244,24 +275,43 @@ impl Step for ProveLink {
     }
 
     /// A link that was found good in this run is not measured again, but a slow one is: it may have been
-    /// cured meanwhile. Beside a model server that runs, a measurement would disturb both.
+    /// cured meanwhile. Beside a model server that runs, a measurement would disturb both, so only somebody
+    /// who asks for it gets one.
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let mine = cx.receipts.get(&cx.step).cloned().unwrap_or_default();
-        let earlier = stored::<ProveReceipt>(&mine).ok().map(|r| r.report);
-        if let Some(report) = earlier.filter(|r| r.verdict.state == LinkState::Good) {
+        let good = |r: &ProveReceipt| r.report.verdict.state == LinkState::Good;
+        let here = stored::<ProveReceipt>(&mine).ok();
+        if let Some(receipt) = here.filter(good) {
             return Ok(Found::AlreadyDone {
-                found: sentence(&report),
+                found: sentence(&receipt.report),
                 receipt: mine,
             });
         }
-        for station in &cx.stations {
-            // A Docker that does not answer serves nothing, and is another step's matter.
-            let server = station.containers.inspect(CONTAINER).await;
-            if server.is_ok_and(|s| s.is_some_and(|s| s.running)) {
+        let serves = served(cx).await;
+        match &self.why {
+            Why::Asked if serves => cx.log(
+                None,
+                "The model server uses the link too, so the figure may come out lower than the link is.",
+            ),
+            Why::Asked => {}
+            Why::InPassing(_) if serves => {
                 return Ok(Found::AlreadyDone {
                     found: "The model server uses the link, so it is not measured now.".into(),
                     receipt: mine,
                 });
+            }
+            Why::InPassing(earlier) => {
+                if let Some(earlier) = earlier.as_ref().filter(|r| good(r) && !r.mark.is_empty())
+                    && mark(&cx.stations, &self.plan).await == earlier.mark
+                {
+                    return Ok(Found::AlreadyDone {
+                        found: format!(
+                            "Measured before, and no plug was drawn since: {}",
+                            sentence(&earlier.report)
+                        ),
+                        receipt: value(earlier),
+                    });
+                }
             }
         }
         Ok(Found::Needed { before: json!({}) })
@@ -271,6 +321,8 @@ impl Step for ProveLink {
         let facts = cx
             .unless_cancelled(on_all(&cx.stations, |_, s| Box::pin(facts_of(s))))
             .await?;
+        // Taken first, so that a plug that is drawn in the middle makes the mark another.
+        let mark = mark(&cx.stations, &self.plan).await;
         let method = cx.unless_cancelled(self.method(cx, &facts)).await?;
         let (mut measured, mut stand_in) = self.measure(cx, &facts, method).await?;
         let silent = |all: &[Measured]| all.iter().all(|m| m.gbps == 0.0);
@@ -295,6 +347,7 @@ impl Step for ProveLink {
                 simulated: stand_in || facts.iter().any(|f| f.simulated),
                 at: cx.clock.now_ms(),
             },
+            mark,
         }))
     }
 
