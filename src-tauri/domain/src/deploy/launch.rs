@@ -1,8 +1,6 @@
 //! The containers that serve a model over one or two machines, from what was chosen and seen.
 
-use sha2::{Digest, Sha256};
-
-use crate::deploy::{ContainerSpec, LABEL, Mount};
+use crate::deploy::{ContainerSpec, LABEL, Mount, fabric};
 use crate::machine::Facts;
 use crate::problem::{Code, Problem};
 use crate::recipe::SetupRequest;
@@ -36,13 +34,7 @@ impl Launch<'_> {
         for rank in 0..self.machines.len() {
             specs.push(self.container(rank)?);
         }
-        let json =
-            serde_json::to_vec(&(&specs, self.image_id)).expect("a specification is plain data");
-        let identity: String = Sha256::digest(json)
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let identity = fabric::identity(&specs, self.image_id);
         for spec in &mut specs {
             spec.labels.push((LABEL.to_owned(), identity.clone()));
         }
@@ -66,7 +58,6 @@ impl Launch<'_> {
                 ))
                 .on(facts.hostname.clone())
             })?;
-        let several = self.machines.len() > 1;
         Ok(ContainerSpec {
             name: CONTAINER.into(),
             image: request.image.clone(),
@@ -79,21 +70,7 @@ impl Launch<'_> {
                 target: HF_HOME.into(),
                 read_only: true,
             }],
-            devices: if several {
-                vec!["/dev/infiniband".into()]
-            } else {
-                Vec::new()
-            },
-            gpus: true,
-            host_network: true,
-            host_ipc: true,
-            rdma_limits: true,
-            capabilities: if several {
-                vec!["IPC_LOCK".into()]
-            } else {
-                Vec::new()
-            },
-            labels: Vec::new(),
+            ..fabric::container(self.machines.len() > 1)
         })
     }
 
@@ -152,46 +129,17 @@ impl Launch<'_> {
             // Without it the engine announces the address of the default route, which may be Wi-Fi.
             set("VLLM_HOST_IP", address);
         }
-        let ends: Vec<_> = self
-            .request
-            .network
-            .iter()
-            .flat_map(|plan| &plan.rails)
-            .filter_map(|rail| rail.ends.get(rank))
-            .collect();
-        if let Some(first) = ends.first() {
-            for name in [
-                "NCCL_SOCKET_IFNAME",
-                "GLOO_SOCKET_IFNAME",
-                "TP_SOCKET_IFNAME",
-            ] {
-                set(name, first.interface.clone());
-            }
-            let devices: Vec<&str> = ends.iter().filter_map(|end| end.rdma.as_deref()).collect();
-            if devices.len() == ends.len() {
-                set("NCCL_IB_HCA", devices.join(","));
-                // Makes a missing RDMA device an error instead of a silent fall to 16 Gb/s.
-                set("NCCL_NET", "IB".into());
-                // The GID index differs between machines and moves; the family and version do not.
-                set("NCCL_IB_ADDR_FAMILY", "AF_INET".into());
-                set("NCCL_IB_ROCE_VERSION_NUM", "2".into());
-            }
-            set("NCCL_CROSS_NIC", "1".into());
-            set("NCCL_IGNORE_CPU_AFFINITY", "1".into());
-            set("NCCL_NVLS_ENABLE", "0".into());
-            set("NCCL_CUMEM_ENABLE", "0".into());
-        }
+        env.extend(fabric::environment(self.request.network.as_ref(), rank));
         for pair in &self.request.engine_env {
             if let Some((name, value)) = pair.split_once('=') {
-                set(name, value.to_owned());
+                env.push((name.to_owned(), value.to_owned()));
             }
         }
         env
     }
 
     fn address(&self, rank: usize) -> Option<String> {
-        let plan = self.request.network.as_ref()?;
-        Some(plan.rails.first()?.ends.get(rank)?.address.clone())
+        fabric::address(self.request.network.as_ref(), rank)
     }
 }
 

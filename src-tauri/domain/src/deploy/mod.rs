@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 pub mod diagnose;
+pub mod fabric;
 pub mod launch;
 pub mod phases;
 

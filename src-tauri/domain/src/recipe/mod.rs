@@ -22,6 +22,7 @@ mod launch;
 mod link;
 pub mod look;
 pub mod network;
+mod ours;
 mod program;
 mod prove;
 mod rate;

@@ -7,13 +7,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::deploy::launch::{CONTAINER, Launch, as_command};
-use crate::deploy::{ContainerSpec, ContainerState, LABEL};
+use crate::deploy::{ContainerSpec, ContainerState};
 use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftReceipt};
 use crate::ports::{Image, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::SetupRequest;
 use crate::recipe::both::{on_all, value};
+use crate::recipe::ours::{self, label};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 /// See the module.
@@ -86,13 +87,7 @@ impl LaunchServer {
     }
 
     async fn standing(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
-        on_all(&cx.stations, |_, station| {
-            Box::pin(async move {
-                let state = station.containers.inspect(CONTAINER).await;
-                Ok(state.map_err(|e| e.problem(&station.name, &station.user))?)
-            })
-        })
-        .await
+        on_all(&cx.stations, |_, s| Box::pin(ours::standing(s, CONTAINER))).await
     }
 
     /// Whether all machines run this launch and the API lists the model.
@@ -123,15 +118,11 @@ impl LaunchServer {
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
         on_all(&cx.stations, |_, station| {
             Box::pin(async move {
-                let on = |e: crate::ports::ContainerError| e.problem(&station.name, &station.user);
-                match station.containers.inspect(CONTAINER).await.map_err(on)? {
-                    Some(state) if label(&state).is_none() => Err(foreign(station).into()),
-                    Some(_) => {
-                        station.containers.remove(CONTAINER).await.map_err(on)?;
-                        Ok(())
-                    }
-                    None => Ok(()),
+                let state = ours::standing(station, CONTAINER).await?;
+                if state.is_some_and(|s| label(&s).is_none()) {
+                    return Err(foreign(station).into());
                 }
+                ours::remove(station, CONTAINER).await
             })
         })
         .await
@@ -150,24 +141,8 @@ impl LaunchServer {
     }
 }
 
-fn label(state: &ContainerState) -> Option<&str> {
-    state
-        .labels
-        .iter()
-        .find(|(name, _)| name == LABEL)
-        .map(|(_, value)| value.as_str())
-}
-
 fn foreign(station: &Station) -> Problem {
-    Problem::new(Code::ContainerForeign, "The model server was not started.")
-        .cause(format!(
-            "A container named `{CONTAINER}` exists that Tandem did not make."
-        ))
-        .fix_with(
-            "Rename or remove it if you do not need it.",
-            format!("docker rm -f {CONTAINER}"),
-        )
-        .on(station.name.clone())
+    ours::foreign(station, CONTAINER, "The model server was not started.")
 }
 
 #[async_trait]
@@ -317,17 +292,7 @@ impl Step for LaunchServer {
         _: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        on_all(&cx.stations, |_, station| {
-            Box::pin(async move {
-                let on = |e: crate::ports::ContainerError| e.problem(&station.name, &station.user);
-                let state = station.containers.inspect(CONTAINER).await.map_err(on)?;
-                if state.is_some_and(|s| label(&s).is_some()) {
-                    station.containers.remove(CONTAINER).await.map_err(on)?;
-                }
-                Ok(())
-            })
-        })
-        .await?;
+        on_all(&cx.stations, |_, s| Box::pin(ours::remove(s, CONTAINER))).await?;
         Ok("The server is stopped and its container removed.".into())
     }
 }
