@@ -25,6 +25,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::machines::leave_rehearsal,
             commands::runs::propose_setup,
             commands::runs::plan_setup,
+            commands::runs::ahead,
             commands::runs::start_setup,
             commands::runs::watch_run,
             commands::runs::cancel_run,

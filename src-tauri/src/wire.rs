@@ -2,10 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+use tandem_domain::fit::Fit;
 use tandem_domain::machine::Facts;
 use tandem_domain::network::coach::Cabling;
 use tandem_domain::network::health::Finding;
 use tandem_domain::network::verdict::LinkReport;
+use tandem_domain::node::Survey;
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::SetupRequest;
 use tandem_domain::run::{Plan, RunSummary};
@@ -212,4 +214,19 @@ pub struct PairView {
     pub cabling: Option<Cabling>,
     /// The last measurement of the link; `None` if there is none.
     pub link: Option<LinkReport>,
+}
+
+/// What lies ahead of a set-up on one machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Type)]
+pub struct MachineAhead {
+    /// Its identity here.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// What is on its disk.
+    pub survey: Option<Survey>,
+    /// Whether the model fits its memory; `None` where the model does not say enough to reckon.
+    pub fit: Option<Fit>,
+    /// Why it could not be looked at.
+    pub problem: Option<Problem>,
 }

@@ -56,6 +56,7 @@ impl<'a> Job<'a> {
         let kind = match work {
             NodeWork::Fetch(_) => "fetch",
             NodeWork::Graft(_) => "graft",
+            NodeWork::Survey(_) => "survey",
             NodeWork::Verify(_) => "verify",
         };
         let request = serde_json::to_string(&NodeRequest { token: None, work })?;

@@ -30,6 +30,11 @@ export const commands = {
 	proposeSetup: () => __TAURI_INVOKE<PlanView>("propose_setup"),
 	/**  What these choices would do. Nothing changes. */
 	planSetup: (request: SetupRequest) => __TAURI_INVOKE<PlanView>("plan_setup", { request }),
+	/**
+	 *  What is on the disks already, how long the rest takes and whether the model fits. Nothing changes.
+	 *  With `measure`, a few seconds of the line are taken to see how fast it is.
+	 */
+	ahead: (request: SetupRequest, measure: boolean) => __TAURI_INVOKE<MachineAhead[]>("ahead", { request, measure }),
 	/**  Starts the set-up. */
 	startSetup: (request: SetupRequest) => __TAURI_INVOKE<RunId>("start_setup", { request }),
 	/**  Replays a run's events after `after_seq`, then sends what happens from then on. */
@@ -527,6 +532,14 @@ export type FigureDifference = {
 	more_is_better: boolean,
 };
 
+/**  One file that is not as it should be. */
+export type FileFault = {
+	/**  Name in the repository. */
+	name: string,
+	/**  What is wrong, as a sentence. */
+	fault: string,
+};
+
 /**  One thing found out about the machines. */
 export type Finding = {
 	/**  Names the state for tests, links and the table in the docs, e.g. `kernel-without-cma`. */
@@ -542,6 +555,41 @@ export type Finding = {
 	/**  What to do; empty when nothing is to do. */
 	cure: string,
 };
+
+/**  One machine's forecast. Sizes in bytes. */
+export type Fit = {
+	/**  What vLLM may take there. */
+	budget: number,
+	/**  What it needs at least, part by part. */
+	parts: FitPart[],
+	/**  How it stands. */
+	verdict: FitVerdict,
+	/**  The verdict in a sentence, with what to do where it does not fit. */
+	says: string,
+	/**  How many requests of the full context fit at once; `None` where not even one does. */
+	requests: number | null,
+};
+
+/**  One summand. */
+export type FitPart = {
+	/**  What it is. */
+	what: string,
+	/**  Bytes. */
+	bytes: number,
+	/**  How it was reckoned. */
+	how: string,
+};
+
+/**  See [`Fit::verdict`]. */
+export type FitVerdict = 
+/**  It fits. */
+"fits" | 
+/**  It fits, but something else takes the memory at the moment. */
+"occupied" | 
+/**  The weights fit, one request of the full context does not. */
+"context-too-long" | 
+/**  The weights do not fit. */
+"too-large";
 
 /**  What to do about it. */
 export type Fix = {
@@ -687,6 +735,20 @@ export type LinkState =
 "socket-fallback" | 
 /**  Slower than expected, for no reason that Tandem knows. */
 "slow";
+
+/**  What lies ahead of a set-up on one machine. */
+export type MachineAhead = {
+	/**  Its identity here. */
+	id: string,
+	/**  Its name. */
+	name: string,
+	/**  What is on its disk. */
+	survey: Survey | null,
+	/**  Whether the model fits its memory; `None` where the model does not say enough to reckon. */
+	fit: Fit | null,
+	/**  Why it could not be looked at. */
+	problem: Problem | null,
+};
 
 /**  One machine. */
 export type MachineView = {
@@ -1196,6 +1258,37 @@ export type SudoAccess =
 "password-held" | 
 /**  The password must be typed once more. */
 "password-needed";
+
+/**  What is there, what is missing and how fast it would come. Sizes in bytes. */
+export type Survey = {
+	/**  The commit that the revision means. */
+	commit: string,
+	/**  Files of the revision. */
+	files: number,
+	/**  Bytes of the revision. */
+	bytes: number,
+	/**  Bytes of its safetensors files. */
+	weights: number,
+	/**  Bytes of blobs that are here in full. Their sizes are right; their hashes were not looked at. */
+	here: number,
+	/**  Bytes of unfinished blobs that a fetch goes on from. */
+	partial: number,
+	/**  Bytes that are still to be fetched. */
+	missing: number,
+	/**
+	 *  Files of the snapshot that are not the cache's own, or that another program left unfinished, with
+	 *  what that means.
+	 */
+	foreign: FileFault[],
+	/**  Free bytes on the disk of the cache. */
+	free: number,
+	/**  Bytes per second that came from the Hub just now; `None` if it was not measured. */
+	rate: number | null,
+	/**  `config.json` of the revision as text, for the arithmetic of memory. */
+	config: string | null,
+	/**  Whether the index names the MTP layers; `None` where there is no index or no config to tell. */
+	mtp_built_in: boolean | null,
+};
 
 /**  One of the two interfaces of a port. */
 export type Twin = {

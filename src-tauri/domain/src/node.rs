@@ -32,6 +32,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
 
+mod survey;
+
+pub use survey::{Survey, SurveyRequest};
+
 /// Version of this conversation. A node program that speaks another is replaced.
 pub const PROTOCOL: u32 = 1;
 
@@ -78,6 +82,8 @@ pub enum NodeWork {
     Graft(GraftRequest),
     /// Compare a checkpoint on disk with the Hub's listing.
     Verify(VerifyRequest),
+    /// Look what a fetch would find, and how fast the Hub gives.
+    Survey(SurveyRequest),
 }
 
 /// See [`NodeWork::Fetch`].
@@ -216,6 +222,7 @@ pub struct VerifyReceipt {
 
 /// One file that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct FileFault {
     /// Name in the repository.
     pub name: String,
@@ -257,7 +264,7 @@ pub enum NodeEvent {
     },
     /// The end: it is done. `result` is the kind's receipt.
     Done {
-        /// [`FetchReceipt`], [`GraftReceipt`] or [`VerifyReceipt`].
+        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`] or [`Survey`].
         result: serde_json::Value,
     },
     /// The end: it did not happen.

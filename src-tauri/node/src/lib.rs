@@ -15,6 +15,7 @@ pub mod hub;
 pub mod job;
 pub mod lines;
 pub mod made;
+pub mod survey;
 pub mod transfer;
 pub mod undo;
 pub mod verify;

@@ -70,7 +70,7 @@ fn usage() -> Problem {
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
          cancel --job NAME, undo --job NAME, grafted, run KIND, \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
-         [--seconds N] [--streams K]. Kinds are fetch, graft, verify.",
+         [--seconds N] [--streams K]. Kinds are fetch, graft, survey, verify.",
     )
 }
 

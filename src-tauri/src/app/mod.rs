@@ -1,5 +1,6 @@
 //! Everything the window and the headless story can ask for, without knowing either of them.
 
+mod ahead;
 mod bench;
 mod chat;
 mod machines;
@@ -9,6 +10,7 @@ mod programs;
 mod runs;
 mod serving;
 mod settings;
+mod visit;
 mod world;
 
 use std::collections::HashMap;

@@ -10,8 +10,7 @@ use tandem_adapters::ssh::keys::OwnKey;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
 use tandem_domain::machine::Facts;
-use tandem_domain::node::PROGRAM;
-use tandem_domain::ports::{Clock, Command, NodePrograms, Station};
+use tandem_domain::ports::{Clock, NodePrograms, Station};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::SetupMachine;
 use tandem_domain::secret::Secret;
@@ -26,7 +25,7 @@ pub(super) struct World {
     pub(super) public_key: String,
     own_key: Option<Arc<OwnKey>>,
     pub(super) rehearsal: Option<Rehearsal>,
-    programs: Arc<Programs>,
+    pub(super) programs: Arc<Programs>,
     connected: Mutex<HashMap<String, Arc<SshMachine>>>,
     passwords: Mutex<HashMap<String, Secret>>,
     pub(super) seen: Mutex<HashMap<String, Seen>>,
@@ -271,69 +270,6 @@ impl World {
         Ok(())
     }
 
-    /// Reads a machine's facts. Where the node program is not installed, a copy in `/tmp` is run once
-    /// and removed, so that looking leaves nothing behind.
-    pub(super) async fn look(&self, station: &Station) -> Result<Facts, Problem> {
-        let on = |e: tandem_domain::ports::MachineError| e.problem(&station.name);
-        let installed = station
-            .machine
-            .exec(&Command::new(PROGRAM, ["facts"]))
-            .await
-            .map_err(on)?;
-        if installed.ok()
-            && let Ok(facts) = serde_json::from_slice(&installed.stdout)
-        {
-            return Ok(arrived(facts));
-        }
-        let arch = station
-            .machine
-            .exec(&Command::new("uname", ["-m"]))
-            .await
-            .map_err(on)?;
-        let arch = arch.text().trim().to_owned();
-        let build = self.programs.build(&arch).ok_or_else(|| {
-            let problem = Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
-                .on(station.name.clone());
-            if arch == "aarch64" {
-                problem
-                    .cause("The node program for a Spark was not built with this Tandem.")
-                    .fix_with("Build it, then add the machine again.", "make spark-node")
-            } else {
-                problem
-                    .cause(format!("It is `{arch}`, and this build of Tandem has no helper for that; a Spark is `aarch64`."))
-                    .fix("Check that the address is that of a Spark.")
-            }
-        })?;
-        let folder = format!("/tmp/tandem-look-{}", super::new_id());
-        let path = format!("{folder}/tandem-node");
-        station
-            .machine
-            .upload(&build.path, &path, 0o700, &mut |_| {})
-            .await
-            .map_err(on)?;
-        let output = station.machine.exec(&Command::new(&path, ["facts"])).await;
-        let removed = station
-            .machine
-            .exec(&Command::new("rm", ["-rf", &folder]))
-            .await;
-        let output = output.map_err(on)?;
-        removed.map_err(on)?;
-        let facts = serde_json::from_slice(&output.stdout).map(arrived);
-        facts.map_err(|e| {
-            Problem::new(
-                Code::NodeProgram,
-                "The machine's facts were not understood.",
-            )
-            .cause(format!(
-                "The helper ended with {}: {}",
-                output.status,
-                output.error_text()
-            ))
-            .detail(e.to_string())
-            .on(station.name.clone())
-        })
-    }
-
     /// The machines with their facts, as a plan needs them.
     pub(super) async fn setup_machines(
         &self,
@@ -389,15 +325,4 @@ pub(super) fn resolve(address: &str) -> Result<ConfigHost, Problem> {
             .collect();
     }
     Ok(host)
-}
-
-/// Notes how far the machine's clock is ahead of this computer's, now that its answer is here. The machine
-/// looks at its clock last of all, so only the way of the answer lies between the two.
-fn arrived(mut facts: Facts) -> Facts {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    facts.clock_ahead_ms = now
-        .ok()
-        .and_then(|d| i64::try_from(d.as_millis()).ok())
-        .map(|here| facts.clock_ms - here);
-    facts
 }

@@ -7,7 +7,7 @@ use tauri::State;
 use tauri::ipc::Channel;
 
 use crate::app::App;
-use crate::wire::PlanView;
+use crate::wire::{MachineAhead, PlanView};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -23,6 +23,18 @@ pub async fn propose_setup(app: State<'_, App>) -> Answer<PlanView> {
 #[specta::specta]
 pub async fn plan_setup(app: State<'_, App>, request: SetupRequest) -> Answer<PlanView> {
     app.plan_setup(request).await
+}
+
+/// What is on the disks already, how long the rest takes and whether the model fits. Nothing changes.
+/// With `measure`, a few seconds of the line are taken to see how fast it is.
+#[tauri::command]
+#[specta::specta]
+pub async fn ahead(
+    app: State<'_, App>,
+    request: SetupRequest,
+    measure: bool,
+) -> Answer<Vec<MachineAhead>> {
+    app.ahead(request, measure).await
 }
 
 /// Starts the set-up.

@@ -17,6 +17,7 @@ import type {
   Serving,
   Settings,
 } from '../bindings';
+import { aheadOf } from './fake/ahead';
 import { afterSetup, compare, measured } from './fake/bench';
 import { answer, had, message, PICTURE } from './fake/chat';
 import { fingerprint, machine, pair } from './fake/machines';
@@ -274,6 +275,10 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       return planFor(request, machines);
     },
     planSetup: async (request) => planFor(request, machines),
+    ahead: async (request, measure) => {
+      await wait(tickMs * 8);
+      return aheadOf(request, machines, measure);
+    },
     startSetup: async () => {
       const started = newRun();
       void started.play();

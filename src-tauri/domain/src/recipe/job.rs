@@ -255,6 +255,7 @@ fn kind(work: &NodeWork) -> &'static str {
     match work {
         NodeWork::Fetch(_) => "fetch",
         NodeWork::Graft(_) => "graft",
+        NodeWork::Survey(_) => "survey",
         NodeWork::Verify(_) => "verify",
     }
 }

@@ -194,7 +194,7 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
         let home = match &request.work {
             NodeWork::Fetch(r) => Some(r.hf_home.clone()),
             NodeWork::Graft(r) => Some(r.hf_home.clone()),
-            NodeWork::Verify(_) => None,
+            NodeWork::Survey(_) | NodeWork::Verify(_) => None,
         };
         if let Some(asked) = home {
             let home = Cache::find(asked.as_deref())?;

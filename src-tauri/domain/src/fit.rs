@@ -1,0 +1,399 @@
+//! Whether a model fits the memory of the machines it is to be served on, with the arithmetic.
+//!
+//! A Spark has one memory for everything. vLLM is given a share of it (`gpu_memory_utilization`), puts
+//! its part of the weights there, keeps what it needs to compute, and gives the rest to the KV cache,
+//! which must hold at least one request of the full context.
+//!
+//! The forecast was compared with a real start of Step-3.7-Flash over two Sparks: weights within 3 %,
+//! tokens of KV cache within 5 %. A measured start is always better than a forecast.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::graft::config::text;
+
+/// What vLLM keeps beside weights and KV cache on each machine: activations at their peak, CUDA's own,
+/// NCCL's buffers, CUDA graphs. What was left over in a start of Step-3.7-Flash with tensor parallel
+/// size 2: 121.69 GiB x 0.85 - 60.94 GiB of weights - 36.05 GiB of KV cache.
+pub const WORKING: u64 = 6925 << 20;
+/// The MTP layers of Step-3.7-Flash in BF16, where a checkpoint does not have them yet.
+pub const MTP_LAYERS: u64 = 4_856_000_000;
+const GIB: f64 = (1_u64 << 30) as f64;
+
+/// What a model's attention needs to remember.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Attention {
+    /// Layers that remember every token.
+    pub full_layers: u32,
+    /// Layers that remember a window of tokens, those of MTP included.
+    pub sliding_layers: u32,
+    /// Tokens of that window.
+    pub window: u32,
+    /// Key and value heads of a layer.
+    pub kv_heads: u32,
+    /// Numbers of a head.
+    pub head_dim: u32,
+}
+
+impl Attention {
+    /// Reads it from `config.json`. `None` where the file does not say it.
+    pub fn read(config: &Value, mtp: bool) -> Option<Self> {
+        let part = text(config);
+        let number = |keys: &[&str]| {
+            let found = keys.iter().find_map(|k| part.get(*k)?.as_u64());
+            found.and_then(|n| u32::try_from(n).ok())
+        };
+        let layers = number(&["num_hidden_layers"])?;
+        let drafting = match mtp {
+            true => number(&["num_nextn_predict_layers"]).unwrap_or(0),
+            false => 0,
+        };
+        let window = number(&["sliding_window"]).unwrap_or(0);
+        let kinds = part.get("layer_types").and_then(Value::as_array);
+        let sliding = |layer: u32| {
+            let kind = kinds.and_then(|k| k.get(layer as usize)?.as_str());
+            window > 0 && kind == Some("sliding_attention")
+        };
+        let sliding_layers = (0..layers).filter(|l| sliding(*l)).count() as u32;
+        Some(Self {
+            full_layers: layers - sliding_layers,
+            // Those that draft see a window too, where the model knows of one at all.
+            sliding_layers: sliding_layers + drafting,
+            window,
+            kv_heads: number(&[
+                "num_attention_groups",
+                "num_key_value_heads",
+                "num_attention_heads",
+            ])?,
+            head_dim: number(&["head_dim"])?,
+        })
+    }
+
+    /// Bytes of KV cache that one request of `context` tokens takes on each machine.
+    pub fn request(&self, context: u32, ask: &Ask) -> u64 {
+        let heads = self.kv_heads.div_ceil(ask.tensor_parallel.max(1));
+        let a_token = 2 * u64::from(heads) * u64::from(self.head_dim) * u64::from(ask.kv_element);
+        // A prompt comes in pieces, and a layer with a window keeps the window and the piece.
+        let kept = if self.window == 0 {
+            context
+        } else {
+            context.min(self.window + ask.batched_tokens)
+        };
+        a_token
+            * (u64::from(self.full_layers) * u64::from(context)
+                + u64::from(self.sliding_layers) * u64::from(kept))
+    }
+}
+
+/// What is to be served, and how.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ask {
+    /// Machines that the model is split over.
+    pub tensor_parallel: u32,
+    /// Bytes of the safetensors files.
+    pub weights: u64,
+    /// Bytes of MTP layers that come from elsewhere; 0 if they are among the weights or not used.
+    pub mtp: u64,
+    /// Tokens of context.
+    pub max_model_len: u32,
+    /// Share of the memory that vLLM may take, 0 to 1.
+    pub utilization: f64,
+    /// Bytes of one number in the KV cache: 1 for fp8, 2 for bf16.
+    pub kv_element: u32,
+    /// Tokens computed at once (`--max-num-batched-tokens`).
+    pub batched_tokens: u32,
+}
+
+/// One machine's forecast. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Fit {
+    /// What vLLM may take there.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub budget: u64,
+    /// What it needs at least, part by part.
+    pub parts: Vec<FitPart>,
+    /// How it stands.
+    pub verdict: FitVerdict,
+    /// The verdict in a sentence, with what to do where it does not fit.
+    pub says: String,
+    /// How many requests of the full context fit at once; `None` where not even one does.
+    #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
+    pub requests: Option<f64>,
+}
+
+/// One summand.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct FitPart {
+    /// What it is.
+    pub what: String,
+    /// Bytes.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub bytes: u64,
+    /// How it was reckoned.
+    pub how: String,
+}
+
+/// See [`Fit::verdict`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "kebab-case")]
+pub enum FitVerdict {
+    /// It fits.
+    Fits,
+    /// It fits, but something else takes the memory at the moment.
+    Occupied,
+    /// The weights fit, one request of the full context does not.
+    ContextTooLong,
+    /// The weights do not fit.
+    TooLarge,
+}
+
+/// Reckons for a machine with this memory, of which so much is available now.
+pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit {
+    let split = u64::from(ask.tensor_parallel.max(1));
+    let budget = (memory as f64 * ask.utilization) as u64;
+    let mut parts = vec![FitPart {
+        what: "Weights".into(),
+        bytes: ask.weights / split,
+        how: match split {
+            1 => "the safetensors files".into(),
+            n => format!(
+                "{} of safetensors, split over {n} machines",
+                gib(ask.weights)
+            ),
+        },
+    }];
+    if ask.mtp > 0 {
+        parts.push(FitPart {
+            what: "MTP layers".into(),
+            bytes: ask.mtp / split,
+            how: "they come beside the checkpoint, in BF16".into(),
+        });
+    }
+    parts.push(FitPart {
+        what: "To compute with".into(),
+        bytes: WORKING,
+        how: "activations, CUDA, NCCL and CUDA graphs, as measured with Step-3.7-Flash".into(),
+    });
+    let fixed: u64 = parts.iter().map(|p| p.bytes).sum();
+    let request = attention.request(ask.max_model_len, ask);
+    parts.push(FitPart {
+        what: "KV cache".into(),
+        bytes: request,
+        how: format!(
+            "one request of {} tokens: {} layers that remember all of it, {} that remember {}",
+            ask.max_model_len,
+            attention.full_layers,
+            attention.sliding_layers,
+            match attention.window {
+                0 => "all of it too".to_owned(),
+                n => format!("{n} tokens"),
+            }
+        ),
+    });
+    let room = budget.saturating_sub(fixed);
+    let requests = (room >= request && request > 0).then(|| room as f64 / request as f64);
+    let (verdict, says) = if budget < fixed {
+        (
+            FitVerdict::TooLarge,
+            format!(
+                "It does not fit: {} are needed before the first token, and vLLM may take {} of {}. {}",
+                gib(fixed),
+                gib(budget),
+                gib(memory),
+                if split == 1 {
+                    "Use two machines, or a smaller model."
+                } else {
+                    "Use a smaller model."
+                }
+            ),
+        )
+    } else if requests.is_none() {
+        let longest = longest(ask, attention, room);
+        (
+            FitVerdict::ContextTooLong,
+            format!(
+                "The weights fit, but {} are left for a KV cache of {}. A context of {longest} tokens fits.",
+                gib(room),
+                gib(request)
+            ),
+        )
+    } else if available < budget {
+        (
+            FitVerdict::Occupied,
+            format!(
+                "It fits, but only {} of {} are free at the moment, and vLLM does not start below {}. Stop what runs there.",
+                gib(available),
+                gib(memory),
+                gib(budget)
+            ),
+        )
+    } else {
+        (
+            FitVerdict::Fits,
+            format!("It fits: {} are left for the KV cache.", gib(room)),
+        )
+    };
+    Fit {
+        budget,
+        parts,
+        verdict,
+        says,
+        requests,
+    }
+}
+
+/// The longest context, in whole steps of 1024 tokens, of which one request has room.
+pub fn longest(ask: &Ask, attention: &Attention, room: u64) -> u32 {
+    let steps: Vec<u32> = (1..=ask.max_model_len / 1024).collect();
+    let fitting = steps.partition_point(|n| attention.request(n * 1024, ask) <= room);
+    fitting as u32 * 1024
+}
+
+/// Bytes as memory is spoken of.
+fn gib(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / GIB)
+}
+
+/// What the arguments of `vllm serve` say of an option, in either of its two forms.
+pub fn argument<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
+    let joined = args
+        .iter()
+        .find_map(|a| a.strip_prefix(option)?.strip_prefix('='));
+    let after = args.iter().position(|a| a == option);
+    joined.or_else(|| after.and_then(|i| args.get(i + 1)).map(String::as_str))
+}
+
+/// Bytes of one number in the KV cache, by `--kv-cache-dtype`.
+pub fn kv_element(args: &[String]) -> u32 {
+    match argument(args, "--kv-cache-dtype") {
+        Some(kind) if kind.starts_with("fp8") => 1,
+        _ => 2,
+    }
+}
+
+/// Tokens computed at once, by `--max-num-batched-tokens`; vLLM's own choice for a server otherwise.
+pub fn batched_tokens(args: &[String]) -> u32 {
+    argument(args, "--max-num-batched-tokens")
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(2048)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Step-3.7-Flash as the real start had it, the checkpoint's 14 shards in all.
+    fn ask() -> Ask {
+        Ask {
+            tensor_parallel: 2,
+            weights: 129_000_000_000,
+            mtp: 0,
+            max_model_len: 262_144,
+            utilization: 0.85,
+            kv_element: 1,
+            batched_tokens: 8192,
+        }
+    }
+
+    fn step37() -> Value {
+        let kinds: Vec<&str> = (0..48)
+            .map(|l| match l {
+                l if l < 45 && l % 4 == 0 => "full_attention",
+                _ => "sliding_attention",
+            })
+            .collect();
+        serde_json::json!({"text_config": {
+            "num_hidden_layers": 45, "num_nextn_predict_layers": 3, "sliding_window": 512,
+            "num_attention_heads": 64, "num_attention_groups": 8, "head_dim": 128,
+            "layer_types": kinds,
+        }})
+    }
+
+    fn attention() -> Attention {
+        Attention::read(&step37(), true).expect("the config says everything")
+    }
+
+    const SPARK: u64 = 127_600_748 << 10;
+
+    fn near(found: f64, real: f64, share: f64) {
+        let off = (found / real - 1.0).abs();
+        assert!(off < share, "{found} is {off:.3} away from {real}");
+    }
+
+    #[test]
+    fn the_forecast_is_near_a_real_start_over_two_sparks() {
+        let attention = attention();
+        assert_eq!((attention.full_layers, attention.sliding_layers), (12, 36));
+        let fit = fit(&ask(), &attention, SPARK, 118 << 30);
+        assert_eq!(fit.verdict, FitVerdict::Fits, "{}", fit.says);
+        // As vLLM said: model loading took 60.94 GiB; 11.32x for 262,144 tokens.
+        near(fit.parts[0].bytes as f64 / GIB, 60.94, 0.03);
+        near(fit.requests.expect("some fit"), 11.32, 0.05);
+    }
+
+    #[test]
+    fn on_one_spark_or_on_small_ones_the_weights_do_not_fit() {
+        let alone = Ask {
+            tensor_parallel: 1,
+            ..ask()
+        };
+        let one = fit(&alone, &attention(), SPARK, SPARK);
+        assert_eq!(one.verdict, FitVerdict::TooLarge);
+        assert!(one.says.ends_with("Use two machines, or a smaller model."));
+        let small = fit(&ask(), &attention(), SPARK / 2, SPARK / 2);
+        assert_eq!(small.verdict, FitVerdict::TooLarge);
+        assert!(
+            small.says.ends_with("Use a smaller model."),
+            "{}",
+            small.says
+        );
+    }
+
+    #[test]
+    fn a_context_that_is_too_long_names_the_longest_that_fits() {
+        let ask = Ask {
+            max_model_len: 262_144,
+            kv_element: 2,
+            weights: 184_000_000_000,
+            ..ask()
+        };
+        let attention = attention();
+        let found = fit(&ask, &attention, SPARK, SPARK);
+        assert_eq!(found.verdict, FitVerdict::ContextTooLong, "{}", found.says);
+        let room = found.budget - found.parts[..2].iter().map(|p| p.bytes).sum::<u64>();
+        let longest = longest(&ask, &attention, room);
+        assert!(longest >= 1024 && longest < 262_144);
+        assert!(attention.request(longest, &ask) <= room);
+        assert!(attention.request(longest + 1024, &ask) > room);
+        assert!(found.says.contains(&longest.to_string()));
+    }
+
+    #[test]
+    fn memory_that_something_else_holds_is_said() {
+        let found = fit(&ask(), &attention(), SPARK, 90 << 30);
+        assert_eq!(found.verdict, FitVerdict::Occupied);
+        assert!(found.says.contains("90.0 GiB"), "{}", found.says);
+    }
+
+    #[test]
+    fn arguments_are_read_in_both_forms() {
+        let args = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
+        assert_eq!(kv_element(&args("--kv-cache-dtype fp8_e4m3")), 1);
+        assert_eq!(kv_element(&args("--kv-cache-dtype=auto")), 2);
+        assert_eq!(batched_tokens(&args("--max-num-batched-tokens=4096")), 4096);
+        assert_eq!(batched_tokens(&args("--max-num-seqs 8")), 2048);
+    }
+
+    #[test]
+    fn mtp_that_comes_beside_the_checkpoint_is_a_part_of_its_own() {
+        let ask = Ask {
+            mtp: MTP_LAYERS,
+            ..ask()
+        };
+        let found = fit(&ask, &attention(), SPARK, SPARK);
+        assert_eq!(found.parts[1].bytes, MTP_LAYERS / 2);
+    }
+}

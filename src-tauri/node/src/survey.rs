@@ -1,0 +1,182 @@
+//! Looks what a fetch would find: what is here, what is missing, and how fast the Hub gives just now.
+//! Nothing in the cache is changed, and what is read to measure the line is thrown away.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tandem_domain::graft::{config, index};
+use tandem_domain::node::{FileFault, Survey, SurveyRequest};
+use tandem_domain::secret::Secret;
+
+use crate::cache::{Cache, check_repo};
+use crate::disk;
+use crate::fetch::{PARTIAL, heads};
+use crate::hub::{Hub, Listing, Remote};
+use crate::work::{Context, Stop};
+
+/// How long the line is measured at most.
+const PROBE: Duration = Duration::from_secs(3);
+/// The first part of a measurement is the connections' start and does not count.
+const WARM_UP: Duration = Duration::from_millis(700);
+/// A file that is read to be understood may not be larger.
+const READABLE: u64 = 32 << 20;
+
+/// Carries a survey out.
+pub async fn survey(
+    request: &SurveyRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<Survey, Stop> {
+    check_repo(&request.repo)?;
+    let cache = Cache::find(request.hf_home.as_deref())?;
+    let hub = Hub::new(
+        &request.endpoint,
+        token,
+        context.settings.patience,
+        context.cancel.clone(),
+    )?;
+    let listing = hub.revision(&request.repo, &request.revision).await?;
+    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
+    let mut found = on_disk(&cache, &request.repo, &listing, &files);
+    let config = read(&hub, files.get(config::FILE)).await;
+    let index = read(&hub, files.get(index::FILE)).await;
+    found.mtp_built_in = mtp_in(config.as_deref(), index.as_deref());
+    found.config = config.and_then(|c| String::from_utf8(c).ok());
+    let largest = files.values().max_by_key(|f| f.size);
+    if let Some(remote) = largest.filter(|_| request.probe > 0 && found.missing > 0) {
+        found.rate = measure(&hub, remote, request.probe.min(32), context).await;
+    }
+    Ok(found)
+}
+
+/// Compares the cache with the listing.
+fn on_disk(
+    cache: &Cache,
+    repo: &str,
+    listing: &Listing,
+    files: &BTreeMap<String, Remote>,
+) -> Survey {
+    let mut found = Survey {
+        commit: listing.commit.clone(),
+        files: files.len() as u32,
+        bytes: files.values().map(|f| f.size).sum(),
+        weights: files
+            .iter()
+            .filter(|(name, _)| name.ends_with(".safetensors"))
+            .map(|(_, f)| f.size)
+            .sum(),
+        free: disk::space(&cache.repo(repo)).map_or(0, |(free, _)| free),
+        ..Survey::default()
+    };
+    let mut seen = BTreeSet::new();
+    let snapshot = cache.snapshot(repo, &listing.commit);
+    for (name, remote) in files {
+        if let Some(fault) = foreign(&snapshot.join(name)) {
+            found.foreign.push(FileFault {
+                name: name.clone(),
+                fault,
+            });
+        }
+        let blob = cache.blob(repo, &remote.etag);
+        let whole = std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == remote.size);
+        if whole {
+            found.here += remote.size;
+        } else if seen.insert(&remote.etag) {
+            let begun = begun(&blob.with_file_name(format!("{}.{PARTIAL}", remote.etag)));
+            let begun = begun.min(remote.size);
+            found.partial += begun;
+            found.missing += remote.size - begun;
+        }
+    }
+    found
+        .foreign
+        .extend(unfinished(&cache.repo(repo).join("blobs")));
+    found
+}
+
+/// Bytes that an unfinished blob has on the disk. It is written out of order, so its length says nothing.
+fn begun(partial: &Path) -> u64 {
+    std::fs::metadata(partial).map_or(0, |m| m.blocks() * 512)
+}
+
+/// What somebody put where a link to a blob belongs.
+fn foreign(path: &Path) -> Option<String> {
+    let meta = std::fs::symlink_metadata(path).ok()?;
+    (!meta.is_symlink()).then(|| {
+        "A file of somebody's own stands in the snapshot; it is left as it is and not checked."
+            .to_owned()
+    })
+}
+
+/// Blobs that `hf download` left unfinished: of no use to anybody any more.
+fn unfinished(blobs: &Path) -> Vec<FileFault> {
+    let Ok(entries) = std::fs::read_dir(blobs) else {
+        return Vec::new();
+    };
+    entries
+        .flatten()
+        .filter(|e| e.path().extension().is_some_and(|x| x == "incomplete"))
+        .map(|e| FileFault {
+            name: e.file_name().to_string_lossy().into_owned(),
+            fault: format!(
+                "Another program left {} of a file unfinished; Tandem cannot go on from it.",
+                tandem_domain::problem::bytes(e.metadata().map_or(0, |m| m.len()))
+            ),
+        })
+        .collect()
+}
+
+/// A small file's bytes. What cannot be read is not known: a survey only tells.
+async fn read(hub: &Hub, remote: Option<&Remote>) -> Option<Vec<u8>> {
+    let remote = remote.filter(|r| r.size > 0 && r.size <= READABLE)?;
+    let answer = hub.get(&remote.url, None).await.ok()?;
+    if !answer.status().is_success() {
+        return None;
+    }
+    let bytes = answer.bytes().await.ok()?;
+    (bytes.len() as u64 == remote.size).then(|| bytes.to_vec())
+}
+
+/// Whether the index has a tensor of a layer beyond the model's own.
+fn mtp_in(config: Option<&[u8]>, index: Option<&[u8]>) -> Option<bool> {
+    let config = config::parse(config::FILE, config?).ok()?;
+    let layers = config::layers(&config).ok()?;
+    let index = index::parse(index?).ok()?;
+    Some(index.from_layer(layers.hidden_layers).next().is_some())
+}
+
+/// Reads ranges of one file over several connections for a while, and gives bytes per second. What the
+/// connections need to start does not count.
+async fn measure(hub: &Hub, remote: &Remote, connections: u16, context: &Context) -> Option<f64> {
+    let counted = AtomicU64::new(0);
+    let started = Instant::now();
+    let share = remote.size / u64::from(connections);
+    let readers = (0..u64::from(connections)).map(|n| {
+        let counted = &counted;
+        async move {
+            let range = (share > 0).then(|| (n * share, (n + 1) * share));
+            let mut answer = hub.get(&remote.url, range).await.ok()?;
+            if !answer.status().is_success() {
+                return None;
+            }
+            while let Some(chunk) = answer.chunk().await.ok()? {
+                if started.elapsed() > WARM_UP {
+                    counted.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                }
+            }
+            Some(())
+        }
+    });
+    let all = futures::future::join_all(readers);
+    tokio::select! {
+        _ = all => {}
+        () = tokio::time::sleep(PROBE) => {}
+        () = context.cancel.cancelled() => return None,
+    }
+    let counted = counted.load(Ordering::Relaxed);
+    let time = started.elapsed().saturating_sub(WARM_UP);
+    (counted > 0 && time > Duration::from_millis(200)).then(|| counted as f64 / time.as_secs_f64())
+}

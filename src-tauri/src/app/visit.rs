@@ -1,0 +1,128 @@
+//! Short questions to the node program of a machine, before or between runs.
+
+use serde::de::DeserializeOwned;
+use tandem_domain::machine::Facts;
+use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refused};
+use tandem_domain::ports::{Command, NodePrograms as _, Output, Station};
+use tandem_domain::problem::{Code, Problem};
+
+use super::world::World;
+
+impl World {
+    /// Reads a machine's facts.
+    pub(super) async fn look(&self, station: &Station) -> Result<Facts, Problem> {
+        let facts = self
+            .visit(station, &["facts"], Vec::new(), |output| {
+                serde_json::from_slice(&output.stdout).ok()
+            })
+            .await?;
+        Ok(arrived(facts))
+    }
+
+    /// Carries out a piece of work that is over soon and asks for nobody to follow it. The Hub's token,
+    /// where there is one, goes by stdin.
+    pub(super) async fn work_once<T: DeserializeOwned>(
+        &self,
+        station: &Station,
+        kind: &str,
+        request: &NodeRequest,
+    ) -> Result<T, Problem> {
+        let stdin = serde_json::to_vec(request).expect("a request is plain data");
+        let last = |output: &Output| {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let lines = text
+                .lines()
+                .filter_map(|l| serde_json::from_str::<NodeLine>(l).ok());
+            lines.map(|l| l.event).find(NodeEvent::is_last)
+        };
+        match self.visit(station, &["run", kind], stdin, last).await? {
+            NodeEvent::Done { result } => serde_json::from_value(result)
+                .map_err(|e| not_understood(station).cause(format!("{e}."))),
+            NodeEvent::Failed { problem } => Err(problem.on(station.name.clone())),
+            _ => Err(not_understood(station).cause("It ended without a result.")),
+        }
+    }
+
+    /// Runs the node program once and reads its answer. Where it is not installed, or is of a version
+    /// that does not know the question, a copy in `/tmp` is run and removed, so that asking leaves
+    /// nothing behind.
+    pub(super) async fn visit<T>(
+        &self,
+        station: &Station,
+        words: &[&str],
+        stdin: Vec<u8>,
+        read: impl Fn(&Output) -> Option<T>,
+    ) -> Result<T, Problem> {
+        let on = |e: tandem_domain::ports::MachineError| e.problem(&station.name);
+        let ask = |program: &str| Command::new(program, words.iter().copied()).stdin(stdin.clone());
+        let installed = station.machine.exec(&ask(PROGRAM)).await.map_err(on)?;
+        if let Some(answer) = read(&installed) {
+            return Ok(answer);
+        }
+        let arch = station
+            .machine
+            .exec(&Command::new("uname", ["-m"]))
+            .await
+            .map_err(on)?;
+        let arch = arch.text().trim().to_owned();
+        let build = self
+            .programs
+            .build(&arch)
+            .ok_or_else(|| no_build(station, &arch))?;
+        let folder = format!("/tmp/tandem-look-{}", super::new_id());
+        let path = format!("{folder}/tandem-node");
+        station
+            .machine
+            .upload(&build.path, &path, 0o700, &mut |_| {})
+            .await
+            .map_err(on)?;
+        let output = station.machine.exec(&ask(&path)).await;
+        let removed = station
+            .machine
+            .exec(&Command::new("rm", ["-rf", &folder]))
+            .await;
+        let output = output.map_err(on)?;
+        removed.map_err(on)?;
+        read(&output).ok_or_else(|| match serde_json::from_slice(&output.stdout) {
+            Ok(Refused { problem }) => problem.on(station.name.clone()),
+            Err(_) => not_understood(station).cause(format!(
+                "It ended with {}: {}",
+                output.status,
+                output.error_text()
+            )),
+        })
+    }
+}
+
+fn not_understood(station: &Station) -> Problem {
+    Problem::new(
+        Code::NodeProgram,
+        "The node program's answer was not understood.",
+    )
+    .on(station.name.clone())
+}
+
+fn no_build(station: &Station, arch: &str) -> Problem {
+    let problem = Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
+        .on(station.name.clone());
+    if arch == "aarch64" {
+        problem
+            .cause("The node program for a Spark was not built with this Tandem.")
+            .fix_with("Build it, then add the machine again.", "make spark-node")
+    } else {
+        problem
+            .cause(format!("It is `{arch}`, and this build of Tandem has no helper for that; a Spark is `aarch64`."))
+            .fix("Check that the address is that of a Spark.")
+    }
+}
+
+/// Notes how far the machine's clock is ahead of this computer's, now that its answer is here. The machine
+/// looks at its clock last of all, so only the way of the answer lies between the two.
+fn arrived(mut facts: Facts) -> Facts {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    facts.clock_ahead_ms = now
+        .ok()
+        .and_then(|d| i64::try_from(d.as_millis()).ok())
+        .map(|here| facts.clock_ms - here);
+    facts
+}
