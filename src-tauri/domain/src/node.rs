@@ -101,12 +101,6 @@ pub struct FetchRequest {
     /// Ranges fetched at once over all files.
     #[serde(default = "default_connections")]
     pub connections: u16,
-}
-
-fn default_connections() -> u16 {
-    8
-}
-
     /// What it is held to; may be changed while it runs.
     #[serde(default)]
     pub limits: FetchLimits,
@@ -114,6 +108,12 @@ fn default_connections() -> u16 {
     /// says. It holds no password: a request is kept on the machine's disk.
     #[serde(default)]
     pub proxy: Option<String>,
+}
+
+fn default_connections() -> u16 {
+    8
+}
+
 /// What a fetch brought.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FetchReceipt {
