@@ -54,6 +54,7 @@ impl<'a> Job<'a> {
         work: NodeWork,
     ) -> Result<Self, Failure> {
         let kind = match work {
+            NodeWork::Copy(_) => "copy",
             NodeWork::Fetch(_) => "fetch",
             NodeWork::Graft(_) => "graft",
             NodeWork::Survey(_) => "survey",

@@ -10,6 +10,7 @@
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
+//! tandem-node copy serve …                   -> one line Serving; see CopyRequest
 //! tandem-node bandwidth serve --listen ADDRESS --seconds N --streams K
 //!                                            -> one line Listening, then one line Carried
 //! tandem-node bandwidth send  --to ADDRESS:PORT --seconds N --streams K
@@ -31,6 +32,10 @@ pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
+
+mod copy;
+
+pub use copy::{CopyRequest, CopyTicket, Serving};
 
 mod survey;
 
@@ -78,6 +83,8 @@ pub struct NodeRequest {
 pub enum NodeWork {
     /// Bring a revision of a repository into the Hugging Face cache.
     Fetch(FetchRequest),
+    /// Bring it from another machine of ours, over the private link.
+    Copy(CopyRequest),
     /// Give a snapshot its MTP layers.
     Graft(GraftRequest),
     /// Compare a checkpoint on disk with the Hub's listing.

@@ -10,19 +10,46 @@ pub const STRIDE: usize = 1 << 20;
 
 /// A hash in the making.
 #[derive(Clone)]
-pub struct Hasher(Context);
+pub struct Hasher {
+    context: Context,
+    tree: Option<Box<blake3::Hasher>>,
+}
+
+/// What bytes hashed to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    /// The hash, in hex.
+    pub hex: String,
+    /// The BLAKE3 of the same bytes in hex, where [`Hasher::with_tree`] asked for it.
+    pub tree: Option<String>,
+}
 
 impl Hasher {
     /// A sha256.
     pub fn sha256() -> Self {
-        Self(Context::new(&SHA256))
+        Self::over(Context::new(&SHA256))
     }
 
     /// The sha1 of a git blob of this size.
     pub fn git_blob(size: u64) -> Self {
         let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
         context.update(format!("blob {size}\0").as_bytes());
-        Self(context)
+        Self::over(context)
+    }
+
+    fn over(context: Context) -> Self {
+        Self {
+            context,
+            tree: None,
+        }
+    }
+
+    /// The same, with the BLAKE3 of the same bytes beside it: what was checked against the Hub can then be
+    /// known again by a hash that keeps up with the private link.
+    #[must_use]
+    pub fn with_tree(mut self) -> Self {
+        self.tree = Some(Box::default());
+        self
     }
 
     /// The hash that an etag of the Hub stands for: 64 digits are the sha256 of an LFS file, 40 the
@@ -40,12 +67,24 @@ impl Hasher {
 
     /// Takes bytes in.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        self.context.update(bytes);
+        if let Some(tree) = &mut self.tree {
+            tree.update(bytes);
+        }
     }
 
     /// The hash in hex.
     pub fn hex(self) -> String {
-        hex::encode(self.0.finish())
+        hex::encode(self.context.finish())
+    }
+
+    /// All that was asked for.
+    pub fn finish(self) -> Digest {
+        let tree = self.tree.as_ref().map(|t| t.finalize().to_hex().to_string());
+        Digest {
+            hex: self.hex(),
+            tree,
+        }
     }
 }
 

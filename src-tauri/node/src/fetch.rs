@@ -46,24 +46,12 @@ pub async fn fetch(
     let total: u64 = files.values().map(|f| f.size).sum();
 
     let repo = cache.repo(&request.repo);
-    let folder = |path: &Path| {
-        context
-            .made
-            .folder(cache.home(), path)
-            .map_err(|e| disk::problem("making a folder of the cache", path, &e))
-    };
-    folder(&repo.join("blobs"))?;
-    folder(&repo.join("refs"))?;
-    folder(&cache.snapshot(&request.repo, &listing.commit))?;
-    let lock = cache.lock(&request.repo);
-    if !lock.exists() {
-        folder(lock.parent().unwrap_or(&repo))?;
-        context
-            .made
-            .note(relative(cache.home(), &lock))
-            .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
-    }
-    let _held = cache.hold(&request.repo)?;
+    let _held = prepare(&cache, &request.repo, context)?;
+    folder(
+        &cache,
+        &cache.snapshot(&request.repo, &listing.commit),
+        context,
+    )?;
 
     let mut plan = Plan::look(&cache, &request.repo, &files, context)?;
     disk::ask_for(plan.missing, &repo)?;
@@ -133,6 +121,46 @@ pub async fn fetch(
         fetched: context.fetched.total(),
         made: context.made.entries(),
     })
+}
+
+/// Makes a repository's folders and holds it for this job alone, until the value is dropped.
+pub(crate) fn prepare(cache: &Cache, name: &str, context: &Context) -> Result<File, Problem> {
+    let repo = cache.repo(name);
+    folder(cache, &repo.join("blobs"), context)?;
+    folder(cache, &repo.join("refs"), context)?;
+    let lock = cache.lock(name);
+    if !lock.exists() {
+        folder(cache, lock.parent().unwrap_or(&repo), context)?;
+        context
+            .made
+            .note(relative(cache.home(), &lock))
+            .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
+    }
+    cache.hold(name)
+}
+
+fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> {
+    context
+        .made
+        .folder(cache.home(), path)
+        .map_err(|e| disk::problem("making a folder of the cache", path, &e))
+}
+
+/// Asks the Hub for the blobs of a revision: their names in the cache and their sizes.
+pub(crate) async fn blobs(
+    request: &FetchRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<BTreeMap<String, u64>, Stop> {
+    let hub = Hub::new(
+        &request.endpoint,
+        token,
+        context.settings.patience,
+        context.cancel.clone(),
+    )?;
+    let listing = hub.revision(&request.repo, &request.revision).await?;
+    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
+    Ok(files.into_values().map(|f| (f.etag, f.size)).collect())
 }
 
 /// Asks for size and hash of every file.

@@ -6,6 +6,7 @@
 
 pub mod bandwidth;
 pub mod cache;
+pub mod copy;
 pub mod digest;
 pub mod disk;
 pub mod facts;
@@ -16,6 +17,7 @@ pub mod job;
 pub mod lines;
 pub mod made;
 pub mod survey;
+pub mod proven;
 pub mod transfer;
 pub mod undo;
 pub mod verify;

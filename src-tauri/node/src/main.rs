@@ -7,7 +7,8 @@ use serde::Serialize;
 use tandem_domain::node::{NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
-use tandem_node::{bandwidth, facts, graft, job, version};
+use tandem_node::copy::serve::Offer;
+use tandem_node::{bandwidth, copy, facts, graft, job, version};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -55,7 +56,15 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
             let to = after(rest, "--to")?.parse().map_err(|_| usage())?;
             print(&bandwidth::send(to, &line()?, extent(rest)?)?);
         }
-        // Started by `start`, not by a person.
+        ["copy", "serve", rest @ ..] => {
+            let offer = Offer::of(rest).ok_or_else(usage)?;
+            print(&copy::serve::detach(&offer)?);
+        }
+        // Started by `copy serve` and by `start`, not by a person.
+        ["copy", "serving", rest @ ..] => {
+            let offer = Offer::of(rest).ok_or_else(usage)?;
+            copy::serve::serve(&offer, print)?;
+        }
         ["work", "--job", name] => job::work(name, None)?,
         ["work", "--job", name, "--token-file", path] => {
             job::work(name, Some(std::path::Path::new(path)))?;
@@ -69,6 +78,7 @@ fn usage() -> Problem {
     Problem::new(Code::BadInput, "The node program was not understood.").cause(
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
          cancel --job NAME, undo --job NAME, grafted, run KIND, \
+         copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
          [--seconds N] [--streams K]. Kinds are fetch, graft, survey, verify.",
     )

@@ -141,6 +141,7 @@ async fn carry_out(
     context: &Context,
 ) -> Result<serde_json::Value, Stop> {
     match work {
+        NodeWork::Copy(request) => value(crate::copy::copy(&request, token, context).await?),
         NodeWork::Fetch(request) => value(crate::fetch::fetch(&request, token, context).await?),
         NodeWork::Graft(request) => value(crate::graft::graft(&request, token, context).await?),
         NodeWork::Survey(request) => value(crate::survey::survey(&request, token, context).await?),

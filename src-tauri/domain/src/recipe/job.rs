@@ -253,6 +253,7 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
 
 fn kind(work: &NodeWork) -> &'static str {
     match work {
+        NodeWork::Copy(_) => "copy",
         NodeWork::Fetch(_) => "fetch",
         NodeWork::Graft(_) => "graft",
         NodeWork::Survey(_) => "survey",

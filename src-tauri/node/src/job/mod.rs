@@ -192,6 +192,7 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
     let mut undone = nothing;
     if let Some(request) = folder.request() {
         let home = match &request.work {
+            NodeWork::Copy(r) => Some(r.fetch.hf_home.clone()),
             NodeWork::Fetch(r) => Some(r.hf_home.clone()),
             NodeWork::Graft(r) => Some(r.hf_home.clone()),
             NodeWork::Survey(_) | NodeWork::Verify(_) => None,

@@ -1,0 +1,328 @@
+//! The receiving end: several streams on every rail, each on a thread of its own, one that asks what can be
+//! had, one that checks what is whole, one that makes what was written safe.
+
+use std::io::{self, ErrorKind};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::secret::Secret;
+
+use super::flow::{Flow, Stretch};
+use super::tree::{self, PieceHasher};
+use super::wire::{self, Answer, Ask, Refusal, SILENCE, Stream};
+use crate::disk;
+use crate::proven::{self, Proof};
+use crate::work::Stop;
+
+/// Bytes read at a time; they stay in the processor's own cache from the line through the hash to the disk.
+const STRIDE: usize = 512 << 10;
+/// Between two questions what can be had.
+const LOOK: Duration = Duration::from_millis(200);
+/// Between two tries of a stream that failed.
+const PAUSE: Duration = Duration::from_millis(300);
+/// Between two turns of making what was written safe.
+const SAFE: Duration = Duration::from_millis(1000);
+/// How long the other machine may have nothing under way while something is still missing.
+const STALLED: Duration = Duration::from_secs(60);
+/// How long the other end may take to read a whole blob for its nodes.
+const READING: Duration = Duration::from_secs(600);
+
+/// How the other machine is reached.
+pub(super) struct Road {
+    pub(super) addresses: Vec<SocketAddr>,
+    pub(super) token: Secret,
+    /// Streams to each address.
+    pub(super) streams: usize,
+}
+
+/// Copies until everything is here, or known not to be had, or it cannot go on.
+pub(super) fn carry(flow: &Flow, road: &Road) -> Result<(), Stop> {
+    if road.addresses.is_empty() {
+        return Err(flow
+            .broken(format!("{} serves at no address.", flow.source))
+            .into());
+    }
+    std::thread::scope(|scope| {
+        for address in &road.addresses {
+            for _ in 0..road.streams {
+                scope.spawn(|| haul(flow, *address, &road.token));
+            }
+        }
+        scope.spawn(|| keep_safe(flow));
+        scope.spawn(|| check(flow, road));
+        ask(flow, road);
+    });
+    flow.ended()
+}
+
+/// Opens a stream, or says what is wrong and waits a moment.
+fn open(flow: &Flow, address: SocketAddr, token: &Secret) -> Option<Stream> {
+    match wire::connect(address, token) {
+        Ok(stream) => {
+            flow.heard();
+            return Some(stream);
+        }
+        Err(Refusal::Stranger) => flow.end(Err(stranger(flow, address).into())),
+        Err(Refusal::Line(e)) => {
+            let refused = e.kind() == ErrorKind::ConnectionRefused;
+            flow.failed(format!("{address}: {e}"), refused);
+        }
+    }
+    if flow.going() {
+        flow.rest(PAUSE);
+    }
+    None
+}
+
+fn stranger(flow: &Flow, address: SocketAddr) -> Problem {
+    Problem::new(
+        Code::LinkFails,
+        "The two machines did not recognise each other.",
+    )
+    .cause(format!(
+        "What answers at {address} does not know the key that {} made for this copy.",
+        flow.source
+    ))
+    .fix("Resume; a new key is made. If it stays, something else answers at that address.")
+    .retry(Retry::Now)
+}
+
+/// One stream: takes stretch after stretch.
+fn haul(flow: &Flow, address: SocketAddr, token: &Secret) {
+    let mut buffer = vec![0; STRIDE];
+    while flow.going() {
+        let Some(mut stream) = open(flow, address, token) else {
+            continue;
+        };
+        while let Some(stretch) = flow.next() {
+            if let Err(e) = take(flow, &mut stream, stretch, &mut buffer) {
+                flow.failed(format!("{address}: {e}"), false);
+                break;
+            }
+        }
+    }
+}
+
+/// Brings one stretch. What came of it counts, whatever happens then.
+fn take(flow: &Flow, stream: &mut Stream, stretch: Stretch, buffer: &mut [u8]) -> io::Result<()> {
+    let one = &flow.wanted[stretch.blob];
+    let piece = (stretch.from / tree::PIECE) as usize;
+    let whole = (stretch.from, stretch.to) == tree::bounds(piece, one.size);
+    let mut hasher = PieceHasher::new(piece, one.size);
+    let mut at = stretch.from;
+    let mut bring = || -> io::Result<()> {
+        stream.say(&Ask::Bytes {
+            etag: one.etag.clone(),
+            from: stretch.from,
+            to: stretch.to,
+        })?;
+        let until = Instant::now() + SILENCE;
+        match stream.hear(|| flow.going() && Instant::now() < until)? {
+            Answer::Bytes => {}
+            Answer::Gone => {
+                flow.absent(&one.etag);
+                return Ok(());
+            }
+            _ => return Err(ErrorKind::InvalidData.into()),
+        }
+        while at < stretch.to {
+            let want = ((stretch.to - at) as usize).min(buffer.len());
+            let part = &mut buffer[..want];
+            stream.read(part, || flow.going())?;
+            flow.heard();
+            if whole {
+                hasher.update(part);
+            }
+            if let Err(stop) = flow.put(&stretch, at, part) {
+                flow.end(Err(stop));
+                return Err(ErrorKind::StorageFull.into());
+            }
+            at += want as u64;
+        }
+        Ok(())
+    };
+    let outcome = bring();
+    // A piece that did not come in one go is read back when its blob is checked.
+    let node = (whole && at == stretch.to).then(|| hasher.node());
+    flow.arrived(stretch, at, node);
+    outcome
+}
+
+/// Asks what can be had, and says at the end that nothing more is wanted.
+fn ask(flow: &Flow, road: &Road) {
+    let mut turns = road.addresses.iter().cycle();
+    let mut stalled: Option<Instant> = None;
+    while flow.going() {
+        let Some(address) = turns.next() else { return };
+        let Some(mut stream) = open(flow, *address, &road.token) else {
+            continue;
+        };
+        loop {
+            if flow.complete() {
+                flow.end(Ok(()));
+            }
+            if !flow.going() {
+                // Also on a cancel: nobody comes back to that key.
+                let _ = stream.say(&Ask::Bye);
+                return;
+            }
+            if let Err(e) = look(flow, &mut stream, &mut stalled) {
+                flow.failed(format!("{address}: {e}"), false);
+                break;
+            }
+            flow.rest(LOOK);
+        }
+    }
+}
+
+/// One question what can be had.
+fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::Result<()> {
+    stream.say(&Ask::State {
+        wanted: flow.awaited(),
+    })?;
+    let until = Instant::now() + SILENCE;
+    let Answer::State {
+        ready,
+        wrong,
+        working,
+    } = stream.hear(|| flow.going() && Instant::now() < until)?
+    else {
+        return Err(ErrorKind::InvalidData.into());
+    };
+    flow.heard();
+    for etag in &wrong {
+        flow.absent(etag);
+    }
+    for one in &ready {
+        flow.offered(one);
+    }
+    let idle = flow.is_idle();
+    flow.meter.doing(if idle {
+        format!("Waiting for {} to have more", flow.source)
+    } else {
+        format!("Copying from {} over the private link", flow.source)
+    });
+    if working || !idle {
+        *stalled = None;
+    } else if stalled.get_or_insert_with(Instant::now).elapsed() > STALLED {
+        for etag in flow.awaited() {
+            flow.absent(&etag);
+        }
+    }
+    Ok(())
+}
+
+/// Checks every blob that is whole and puts it in its place.
+fn check(flow: &Flow, road: &Road) {
+    while let Some(blob) = flow.next_whole() {
+        if let Err(stop) = settle(flow, road, blob) {
+            flow.end(Err(stop));
+        }
+    }
+}
+
+fn settle(flow: &Flow, road: &Road, blob: usize) -> Result<(), Stop> {
+    let one = &flow.wanted[blob];
+    let read_back = |e| disk::problem("reading back what arrived", &one.target.path, &e);
+    let (tree, known) = flow.proof(blob);
+    let mut nodes = Vec::with_capacity(known.len());
+    for (piece, node) in known.into_iter().enumerate() {
+        let node = match node {
+            Some(node) => node,
+            None => tree::read_node(one.target.file(), piece, one.size, || flow.going())
+                .map_err(read_back)?
+                .ok_or(Stop::Cancelled)?,
+        };
+        nodes.push(node);
+    }
+    if tree::root(&nodes, one.size) == tree {
+        let place = || -> io::Result<()> {
+            one.target.file().set_len(one.size)?;
+            one.target.file().sync_all()?;
+            proven::note(
+                one.target.file(),
+                &Proof {
+                    etag: one.etag.clone(),
+                    tree,
+                },
+            );
+            std::fs::rename(&one.target.path, &one.blob)?;
+            std::fs::remove_file(&one.notes)?;
+            crate::fetch::sync_folder(&one.blob)
+        };
+        place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
+        flow.is_here(blob);
+        return Ok(());
+    }
+    let Some(theirs) = nodes_there(flow, road, &one.etag) else {
+        return Ok(());
+    };
+    let differ = |p: &usize| theirs.get(*p) != Some(&hex::encode(nodes[*p]));
+    let wrong: Vec<usize> = (0..nodes.len()).filter(differ).collect();
+    if wrong.is_empty() || !flow.again(blob, &wrong) {
+        // Either its own bytes are not those any more whose hash was checked there, or the way spoils them.
+        one.target
+            .forget()
+            .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
+        flow.meter.take(one.size);
+        return Err(Problem::new(
+            Code::HashMismatch,
+            "A file did not arrive as it was checked on the other machine.",
+        )
+        .cause(format!(
+            "The file with the hash {} came from {} several times and is another one each time.",
+            one.etag, flow.source
+        ))
+        .fix("Resume. If it stays, run a deep check on that machine: its disk or its memory may fail.")
+        .retry(Retry::Now)
+        .into());
+    }
+    Ok(())
+}
+
+/// The nodes as they are read on the other machine now; `None` when it is over before they came.
+fn nodes_there(flow: &Flow, road: &Road, etag: &str) -> Option<Vec<String>> {
+    let mut turns = road.addresses.iter().cycle();
+    while flow.going() {
+        let address = *turns.next()?;
+        let Some(mut stream) = open(flow, address, &road.token) else {
+            continue;
+        };
+        let until = Instant::now() + READING;
+        let asked = stream.say(&Ask::Nodes {
+            etag: etag.to_owned(),
+        });
+        match asked.and_then(|()| stream.hear(|| flow.going() && Instant::now() < until)) {
+            Ok(Answer::Nodes { nodes }) => return Some(nodes),
+            Ok(_) => {
+                flow.absent(etag);
+                return None;
+            }
+            Err(e) => flow.failed(format!("{address}: {e}"), false),
+        }
+    }
+    None
+}
+
+/// Makes what was written safe, soon after it was and beside the rest, so that little is left to wait for
+/// at the end of a blob.
+fn keep_safe(flow: &Flow) {
+    while flow.going() && !flow.complete() {
+        flow.rest(SAFE);
+        for one in &flow.wanted {
+            if !flow.going() || flow.complete() {
+                break;
+            }
+            if let Err(e) = one.target.sync() {
+                let problem = disk::problem("writing what arrived", &one.target.path, &e);
+                flow.end(Err(problem.into()));
+                return;
+            }
+        }
+    }
+    // What arrived before the end is kept for the next start.
+    for one in &flow.wanted {
+        let _ = one.target.sync();
+    }
+}

@@ -1,0 +1,132 @@
+//! A blob's own note of what its bytes were proven to be, so that a whole model need not be hashed again
+//! before it is copied on.
+//!
+//! It is kept with the file as an extended attribute: it goes where the file goes, away with it, and
+//! counts only as long as size and time of the last change are those of then. It stands for what was read
+//! then; a disk that decays later is what a deep check is for.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
+use crate::digest::{Digest, Hasher, read_through};
+
+const NAME: &str = "user.tandem.proven";
+const VERSION: &str = "1";
+
+/// What a file was proven to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// Its name in the cache, which is the hash that was checked.
+    pub etag: String,
+    /// The BLAKE3 of the same bytes, read in the same pass, in hex.
+    pub tree: String,
+}
+
+fn stamp(file: &File) -> io::Result<String> {
+    let meta = file.metadata()?;
+    Ok(format!(
+        "{} {}.{:09}",
+        meta.len(),
+        meta.mtime(),
+        meta.mtime_nsec()
+    ))
+}
+
+impl Proof {
+    /// What a hasher with a tree found; `None` where it had none.
+    pub fn of(digest: &Digest) -> Option<Self> {
+        Some(Self {
+            etag: digest.hex.clone(),
+            tree: digest.tree.clone()?,
+        })
+    }
+}
+
+/// Notes it. Nothing writes to the file after this. Where the disk takes no attributes nothing is noted,
+/// and whoever needs the proof reads the file again.
+pub fn note(file: &File, proof: &Proof) {
+    let Ok(stamp) = stamp(file) else { return };
+    let text = format!("{VERSION} {stamp} {} {}", proof.etag, proof.tree);
+    let _ = rustix::fs::fsetxattr(file, NAME, text.as_bytes(), rustix::fs::XattrFlags::empty());
+}
+
+/// The proof that a file carries, if it still is the file of then.
+pub fn read(file: &File) -> Option<Proof> {
+    let mut buffer = [0u8; 512];
+    let n = rustix::fs::fgetxattr(file, NAME, &mut buffer).ok()?;
+    let text = std::str::from_utf8(buffer.get(..n)?).ok()?;
+    let rest = text.strip_prefix(VERSION)?.strip_prefix(' ')?;
+    let rest = rest.strip_prefix(&stamp(file).ok()?)?.strip_prefix(' ')?;
+    let (etag, tree) = rest.split_once(' ')?;
+    Some(Proof {
+        etag: etag.to_owned(),
+        tree: tree.to_owned(),
+    })
+}
+
+/// What reading a file from front to back gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// It is what its etag says; now noted.
+    Proven(Proof),
+    /// It has another hash, this one.
+    Wrong(String),
+    /// Its etag is no hash, so that nothing can prove it.
+    Unknown,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// Reads a file once through for both hashes. `going` is asked now and then.
+pub fn prove(file: &File, etag: &str, going: impl Fn() -> bool) -> io::Result<Reading> {
+    let Some(hasher) = Hasher::of_etag(etag, file.metadata()?.len()) else {
+        return Ok(Reading::Unknown);
+    };
+    let before = stamp(file)?;
+    let mut hasher = hasher.with_tree();
+    let whole = read_through(file, |_, bytes| {
+        hasher.update(bytes);
+        going()
+    })?;
+    if !whole {
+        return Ok(Reading::Stopped);
+    }
+    let digest = hasher.finish();
+    match Proof::of(&digest) {
+        Some(proof) if proof.etag == etag && stamp(file)? == before => {
+            note(file, &proof);
+            Ok(Reading::Proven(proof))
+        }
+        _ => Ok(Reading::Wrong(digest.hex)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_proof_is_kept_until_the_file_changes() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("blob");
+        std::fs::write(&path, b"hello").unwrap();
+        let file = File::options().read(true).append(true).open(&path).unwrap();
+        assert_eq!(read(&file), None);
+        let etag = crate::digest::sha256(b"hello");
+        let Reading::Proven(proof) = prove(&file, &etag, || true).unwrap() else {
+            panic!("it is what its name says");
+        };
+        assert_eq!(proof.tree, blake3::hash(b"hello").to_hex().as_str());
+        assert_eq!(read(&File::open(&path).unwrap()), Some(proof));
+        (&file).write_all(b"!").unwrap();
+        assert_eq!(read(&file), None, "it is another file now");
+        assert!(matches!(
+            prove(&file, &etag, || true).unwrap(),
+            Reading::Wrong(_)
+        ));
+        assert_eq!(prove(&file, "5f3-17a", || true).unwrap(), Reading::Unknown);
+        assert_eq!(prove(&file, &etag, || false).unwrap(), Reading::Stopped);
+    }
+}
