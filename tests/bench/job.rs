@@ -59,6 +59,7 @@ impl<'a> Job<'a> {
             NodeWork::Graft(_) => "graft",
             NodeWork::Survey(_) => "survey",
             NodeWork::Verify(_) => "verify",
+            NodeWork::Check(_) => "check",
         };
         let request = serde_json::to_string(&NodeRequest { token: None, work })?;
         let began = Instant::now();

@@ -11,6 +11,7 @@
 pub mod bench;
 pub mod chat;
 pub mod deploy;
+pub mod disk;
 pub mod fit;
 pub mod graft;
 pub mod machine;

@@ -17,7 +17,7 @@
 //!                                            reads the token from stdin -> one line Carried
 //! ```
 //!
-//! Where an answer of one line cannot be given, the line is `{"event":"failed","problem":…}` and the exit
+//! [`disk`] adds what concerns the disk. Where an answer of one line cannot be given, the line is `{"event":"failed","problem":…}` and the exit
 //! status is 1; [`Refused`] reads it.
 //!
 //! A job is named after its run and step, so a repeated `start` finds the one that is under way
@@ -32,6 +32,8 @@ pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 use serde::{Deserialize, Serialize};
 
 use crate::problem::Problem;
+
+pub mod disk;
 
 mod copy;
 
@@ -89,6 +91,8 @@ pub enum NodeWork {
     Graft(GraftRequest),
     /// Compare a checkpoint on disk with the Hub's listing.
     Verify(VerifyRequest),
+    /// Compare a revision with what it should be, and fetch again what is wrong where that is asked for.
+    Check(disk::CheckRequest),
     /// Look what a fetch would find, and how fast the Hub gives.
     Survey(SurveyRequest),
 }

@@ -6,9 +6,11 @@
 
 pub mod bandwidth;
 pub mod cache;
+pub mod check;
 pub mod copy;
 pub mod digest;
 pub mod disk;
+pub mod disk_view;
 pub mod facts;
 pub mod fetch;
 pub mod graft;
@@ -16,6 +18,7 @@ pub mod hub;
 pub mod job;
 pub mod lines;
 pub mod made;
+pub(crate) mod repair;
 pub mod survey;
 pub mod proven;
 pub mod transfer;

@@ -7,6 +7,7 @@ use serde::Serialize;
 use tandem_domain::node::{NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
+use tandem_node::{check, disk_view};
 use tandem_node::copy::serve::Offer;
 use tandem_node::{bandwidth, copy, facts, graft, job, version};
 
@@ -47,6 +48,10 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        ["disk"] => print(&disk_view::report(&asked()?)?),
+        ["check-time"] => print(&check::check_time(&asked()?)?),
+        ["remove"] => print(&disk_view::remove(&asked()?)?),
+        ["uncache"] => print(&disk_view::uncache(&asked()?)?),
         ["bandwidth", "serve", rest @ ..] => {
             let address = after(rest, "--listen")?.parse().map_err(|_| usage())?;
             let carried = bandwidth::serve(address, extent(rest)?, print)?;
@@ -77,10 +82,10 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
 fn usage() -> Problem {
     Problem::new(Code::BadInput, "The node program was not understood.").cause(
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
-         cancel --job NAME, undo --job NAME, grafted, run KIND, \
+         cancel --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
          copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
-         [--seconds N] [--streams K]. Kinds are fetch, graft, survey, verify.",
+         [--seconds N] [--streams K]. Kinds are check, fetch, graft, survey, verify.",
     )
 }
 
@@ -112,6 +117,17 @@ fn line() -> Result<Secret, Problem> {
         .read_to_string(&mut text)
         .map_err(|_| usage())?;
     Ok(Secret::new(text.trim().to_owned()))
+}
+
+/// Reads what a subcommand is asked from stdin.
+fn asked<T: serde::de::DeserializeOwned>() -> Result<T, Problem> {
+    let bad = |why: String| Problem::new(Code::BadInput, "The request cannot be read.").cause(why);
+    let mut text = String::new();
+    std::io::stdin()
+        .take(1 << 20)
+        .read_to_string(&mut text)
+        .map_err(|e| bad(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
 }
 
 /// Reads a request from stdin; its kind may be left to the command line.

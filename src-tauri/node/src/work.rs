@@ -145,6 +145,7 @@ async fn carry_out(
         NodeWork::Fetch(request) => value(crate::fetch::fetch(&request, token, context).await?),
         NodeWork::Graft(request) => value(crate::graft::graft(&request, token, context).await?),
         NodeWork::Survey(request) => value(crate::survey::survey(&request, token, context).await?),
+        NodeWork::Check(request) => value(crate::check::check(&request, token, context).await?),
         NodeWork::Verify(request) => value(crate::verify::verify(&request, token, context).await?),
     }
 }

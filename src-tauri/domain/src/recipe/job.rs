@@ -258,6 +258,7 @@ fn kind(work: &NodeWork) -> &'static str {
         NodeWork::Graft(_) => "graft",
         NodeWork::Survey(_) => "survey",
         NodeWork::Verify(_) => "verify",
+        NodeWork::Check(_) => "check",
     }
 }
 

@@ -195,7 +195,7 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
             NodeWork::Copy(r) => Some(r.fetch.hf_home.clone()),
             NodeWork::Fetch(r) => Some(r.hf_home.clone()),
             NodeWork::Graft(r) => Some(r.hf_home.clone()),
-            NodeWork::Survey(_) | NodeWork::Verify(_) => None,
+            NodeWork::Survey(_) | NodeWork::Check(_) | NodeWork::Verify(_) => None,
         };
         if let Some(asked) = home {
             let home = Cache::find(asked.as_deref())?;
