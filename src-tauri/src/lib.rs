@@ -13,7 +13,6 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
         .error_handling(tauri_specta::ErrorHandlingMode::Throw)
         .commands(tauri_specta::collect_commands![
             commands::machines::overview,
-            commands::machines::known_hosts,
             commands::machines::pair,
             commands::machines::neighbours,
             commands::machines::probe_host,
@@ -27,6 +26,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::runs::plan_setup,
             commands::runs::ahead,
             commands::runs::start_setup,
+            commands::link::propose_link,
+            commands::link::start_link,
             commands::runs::watch_run,
             commands::runs::cancel_run,
             commands::runs::resume_run,

@@ -9,7 +9,7 @@ use tandem_domain::network::health::Finding;
 use tandem_domain::network::verdict::LinkReport;
 use tandem_domain::node::Survey;
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::recipe::{LinkRequest, SetupRequest};
 use tandem_domain::run::{Plan, RunSummary};
 
 pub use tandem_domain::neighbours::{FoundBy, Neighbour};
@@ -97,19 +97,6 @@ pub struct Serving {
     pub max_model_len: u32,
 }
 
-/// A machine that could be added.
-#[derive(Debug, Clone, Serialize, Type)]
-pub struct KnownHost {
-    /// What to type: an alias of `~/.ssh/config` or an address.
-    pub alias: String,
-    /// Where it leads.
-    pub address: String,
-    /// SSH port.
-    pub port: u16,
-    /// The user, where known.
-    pub user: Option<String>,
-}
-
 /// What answers at an address, before anything is sent there.
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct HostProbe {
@@ -148,6 +135,17 @@ pub struct PlanView {
     /// What was asked for.
     pub request: SetupRequest,
     /// What would be done; empty steps when there are problems.
+    pub plan: Plan,
+    /// Everything that stands against it.
+    pub problems: Vec<Problem>,
+}
+
+/// A run for the cable alone, to be looked at before it begins.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct LinkView {
+    /// What was asked for.
+    pub request: LinkRequest,
+    /// What would be done.
     pub plan: Plan,
     /// Everything that stands against it.
     pub problems: Vec<Problem>,

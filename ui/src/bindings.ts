@@ -6,8 +6,6 @@ import { invoke as __TAURI_INVOKE, Channel } from "@tauri-apps/api/core";
 export const commands = {
 	/**  What surrounds every screen. */
 	overview: () => __TAURI_INVOKE<Overview>("overview"),
-	/**  Hosts of `~/.ssh/config` that could be added. */
-	knownHosts: () => __TAURI_INVOKE<KnownHost[]>("known_hosts"),
 	/**  What is known about the machines together: findings, cable, the last measurement. */
 	pair: () => __TAURI_INVOKE<PairView>("pair"),
 	/**  Machines on the network and in `~/.ssh/config` that could be added. */
@@ -37,6 +35,13 @@ export const commands = {
 	ahead: (request: SetupRequest, measure: boolean) => __TAURI_INVOKE<MachineAhead[]>("ahead", { request, measure }),
 	/**  Starts the set-up. */
 	startSetup: (request: SetupRequest) => __TAURI_INVOKE<RunId>("start_setup", { request }),
+	/**
+	 *  What addressing and measuring the link would do; with `restart`, after both machines were restarted.
+	 *  Nothing changes.
+	 */
+	proposeLink: (restart: boolean) => __TAURI_INVOKE<LinkView>("propose_link", { restart }),
+	/**  Starts a run for the cable alone. It always measures. */
+	startLink: (request: LinkRequest) => __TAURI_INVOKE<RunId>("start_link", { request }),
 	/**  Replays a run's events after `after_seq`, then sends what happens from then on. */
 	watchRun: (id: RunId, afterSeq: number, signals: Channel<RunSignal>) => __TAURI_INVOKE<null>("watch_run", { id, afterSeq, signals }),
 	/**  Asks a run to stop at its next safe point. What is done stays done. */
@@ -680,18 +685,6 @@ export type Interface = {
 	owner?: Owner | null,
 };
 
-/**  A machine that could be added. */
-export type KnownHost = {
-	/**  What to type: an alias of `~/.ssh/config` or an address. */
-	alias: string,
-	/**  Where it leads. */
-	address: string,
-	/**  SSH port. */
-	port: number,
-	/**  The user, where known. */
-	user: string | null,
-};
-
 /**  PCIe lanes. */
 export type Lanes = {
 	/**  In use. */
@@ -721,6 +714,16 @@ export type LinkReport = {
 	at: number,
 };
 
+/**  What a run for the cable alone is to do. Stored with the run; holds no secret. */
+export type LinkRequest = {
+	/**  The ids of the two machines, the head first. */
+	machines: string[],
+	/**  The addresses on the private link. */
+	network: NetworkPlan,
+	/**  Whether both machines are restarted before. */
+	restart: boolean,
+};
+
 /**  States of a link, by its bandwidth. */
 export type LinkState = 
 /**  As expected. */
@@ -735,6 +738,16 @@ export type LinkState =
 "socket-fallback" | 
 /**  Slower than expected, for no reason that Tandem knows. */
 "slow";
+
+/**  A run for the cable alone, to be looked at before it begins. */
+export type LinkView = {
+	/**  What was asked for. */
+	request: LinkRequest,
+	/**  What would be done. */
+	plan: Plan,
+	/**  Everything that stands against it. */
+	problems: Problem[],
+};
 
 /**  What lies ahead of a set-up on one machine. */
 export type MachineAhead = {

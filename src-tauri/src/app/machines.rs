@@ -3,16 +3,16 @@
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::SavedMachine;
 use tandem_domain::deploy::launch::CONTAINER;
-use tandem_domain::machine::same_machine;
+use tandem_domain::machine::{Facts, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::look::unfit;
 use tandem_domain::secret::Secret;
 use tandem_rehearsal::machines::Rehearsal;
 
-use super::world::{Seen, World, resolve, ssh_config};
+use super::world::{Seen, World, resolve};
 use super::{App, lock, stored};
-use crate::wire::{HostProbe, KnownHost, MachineView, NewMachine, Overview, SudoAccess};
+use crate::wire::{HostProbe, MachineView, NewMachine, Overview, SudoAccess};
 
 impl App {
     /// What surrounds every screen.
@@ -41,27 +41,6 @@ impl App {
             serving: self.serving(&world).await?,
             hub_token: self.inner.hub_token.load().await.is_some(),
         })
-    }
-
-    /// Hosts of `~/.ssh/config`.
-    pub async fn known_hosts(&self) -> Result<Vec<KnownHost>, Problem> {
-        let Some(path) = ssh_config() else {
-            return Ok(Vec::new());
-        };
-        let hosts = ssh::config::hosts(&path).map_err(|e| {
-            Problem::new(Code::BadInput, "Your SSH configuration could not be read.")
-                .cause(format!("{e}."))
-        })?;
-        let hosts = hosts
-            .into_iter()
-            .filter(|h| h.reachable().is_ok())
-            .map(|h| KnownHost {
-                alias: h.alias,
-                address: h.host_name,
-                port: h.port.unwrap_or(22),
-                user: h.user,
-            });
-        Ok(hosts.collect())
     }
 
     /// Reads the host key at an address.
@@ -171,12 +150,9 @@ impl App {
     pub async fn refresh_machine(&self, id: &str) -> Result<MachineView, Problem> {
         let world = self.world().await;
         let mut saved = world.machine(id).await?;
-        let station = world.station(&saved)?;
-        match world.look(&station).await {
+        match self.look_anew(&world, &saved).await {
             Ok(facts) => {
-                stored(world.store.keep_facts(id, &facts).await)?;
                 saved.facts = Some(facts);
-                self.note(&world, &saved);
                 Ok(view(&world, &saved))
             }
             Err(problem) => {
@@ -192,6 +168,22 @@ impl App {
                 })
             }
         }
+    }
+
+    /// Reads a machine's facts and keeps them.
+    pub(super) async fn look_anew(
+        &self,
+        world: &World,
+        saved: &SavedMachine,
+    ) -> Result<Facts, Problem> {
+        let facts = world.look(&world.station(saved)?).await?;
+        stored(world.store.keep_facts(&saved.id, &facts).await)?;
+        let saved = SavedMachine {
+            facts: Some(facts.clone()),
+            ..saved.clone()
+        };
+        self.note(world, &saved);
+        Ok(facts)
     }
 
     /// Keeps a password in memory after trying it with sudo.

@@ -3,6 +3,7 @@
 mod ahead;
 mod bench;
 mod chat;
+mod link;
 mod machines;
 mod neighbours;
 mod pair;

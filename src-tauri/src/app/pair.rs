@@ -1,39 +1,164 @@
 //! What is known about the machines together.
 
-use tandem_domain::network::verdict::LinkReport;
-use tandem_domain::network::{coach, health};
+use serde_json::Value;
+use tandem_domain::network::coach;
+use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::ProveReceipt;
 use tandem_domain::run::RunState;
 
+use super::world::World;
 use super::{App, stored};
 use crate::wire::PairView;
+
+/// The runs that are looked through for a measurement. An older one says little about the cable of today.
+const RUNS: usize = 20;
 
 impl App {
     /// Findings, cable and the last measurement, from the facts as they were read last.
     pub async fn pair(&self) -> Result<PairView, Problem> {
-        let machines = self.world().await.machines().await?;
-        let facts: Vec<_> = machines.iter().filter_map(|m| m.facts.as_ref()).collect();
+        let world = self.world().await;
+        let machines = world.machines().await?;
+        let (seen, facts): (Vec<u32>, Vec<_>) = (0..)
+            .zip(&machines)
+            .filter_map(|(at, m)| Some((at, m.facts.as_ref()?)))
+            .unzip();
+        let ids: Vec<String> = machines.iter().map(|m| m.id.clone()).collect();
         Ok(PairView {
-            findings: health::findings(&facts),
+            findings: placed(health::findings(&facts), &seen),
             cabling: coach::cabling(&facts),
-            link: self.last_report().await?,
+            link: self.last_measured(&world, &ids).await?.map(|r| r.report),
         })
     }
 
-    /// What the latest run that measured the link found. A run in between may have found the server at
-    /// work and measured nothing.
-    async fn last_report(&self) -> Result<Option<LinkReport>, Problem> {
-        for run in stored(self.world().await.store.runs().await)? {
-            let events = self.run_detail(&run.id).await?.events;
-            let receipt = RunState::fold(&events)
-                .ok()
-                .and_then(|mut state| state.steps.remove(&ProveReceipt::step())?.receipt);
-            if let Some(read) = receipt.and_then(|r| serde_json::from_value::<ProveReceipt>(r).ok())
-            {
-                return Ok(Some(read.report));
+    /// What the latest measurement between just these machines left. A run in between may have found the
+    /// server at work and measured nothing.
+    pub(super) async fn last_measured(
+        &self,
+        world: &World,
+        machines: &[String],
+    ) -> Result<Option<ProveReceipt>, Problem> {
+        for run in stored(world.store.runs().await)?.into_iter().take(RUNS) {
+            let params = stored(world.store.run_params(&run.id).await)?;
+            if !params.is_some_and(|p| between(&p, machines)) {
+                continue;
+            }
+            // A run whose history cannot be read is said where runs are shown; it measured nothing here.
+            let Ok(state) = self.run_state(world, &run.id).await else {
+                continue;
+            };
+            if let Some(receipt) = measured(&state) {
+                return Ok(Some(receipt));
             }
         }
         Ok(None)
+    }
+}
+
+/// The findings with the places of all machines; `seen` holds those of the machines that were looked at.
+fn placed(findings: Vec<Finding>, seen: &[u32]) -> Vec<Finding> {
+    let of_all = |at: u32| seen.get(at as usize).copied();
+    let findings = findings.into_iter().map(|finding| Finding {
+        machine: finding.machine.and_then(of_all),
+        ..finding
+    });
+    findings.collect()
+}
+
+/// Whether a run was for just these machines, in whatever order.
+fn between(params: &Value, machines: &[String]) -> bool {
+    let Some(of_run) = params["machines"].as_array() else {
+        return false;
+    };
+    of_run.len() == machines.len()
+        && machines
+            .iter()
+            .all(|id| of_run.iter().any(|of_run| of_run.as_str() == Some(id)))
+}
+
+/// What the step that measures the link left, if it stands.
+fn measured(state: &RunState) -> Option<ProveReceipt> {
+    let step = state.step(&ProveReceipt::step());
+    let receipt = step.receipt.filter(|_| step.status.is_done())?;
+    serde_json::from_value(receipt).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tandem_domain::machine::Facts;
+    use tandem_domain::run::{Event, RunEvent};
+
+    use super::*;
+
+    fn state(events: &[Event]) -> RunState {
+        let all: Vec<RunEvent> = events
+            .iter()
+            .zip(1..)
+            .map(|(event, seq)| RunEvent {
+                seq,
+                at: 0,
+                step: Some(ProveReceipt::step()),
+                event: event.clone(),
+            })
+            .collect();
+        RunState::fold(&all).expect("a legal history")
+    }
+
+    #[test]
+    fn a_measurement_counts_while_it_stands() {
+        let receipt = json!({"report": {
+            "measured": [{"method": "rdma", "rail": null, "from": 0, "gbps": 196.0}],
+            "verdict": {
+                "state": "good", "gbps": 196.0, "method": "rdma", "expected_low": 184.0,
+                "expected_high": 200.0, "says": "As it should be.", "cure": "",
+            },
+            "simulated": false, "at": 7,
+        }})
+        .to_string();
+        let applying = Event::Applying {
+            before: "null".into(),
+        };
+        let mut events = vec![applying, Event::Applied { receipt }];
+        assert!(measured(&state(&events)).is_none(), "not verified yet");
+        events.push(Event::Verified {
+            seen: "196 Gb/s".into(),
+        });
+        let report = measured(&state(&events)).expect("a report").report;
+        assert_eq!((report.at, report.verdict.gbps), (7, 196.0));
+        assert!(measured(&RunState::default()).is_none());
+    }
+
+    #[test]
+    fn a_measurement_is_of_these_machines() {
+        let params = json!({"machines": ["a", "b"]});
+        let are = |ids: &[&str]| {
+            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            between(&params, &ids)
+        };
+        assert!(are(&["b", "a"]));
+        assert!(!are(&["a", "c"]) && !are(&["a"]) && !are(&["a", "b", "c"]));
+        assert!(!between(&json!({}), &["a".to_owned(), "b".to_owned()]));
+    }
+
+    #[test]
+    fn a_finding_is_about_its_machine_though_another_was_never_looked_at() {
+        // A kernel without room for RDMA is a state of one machine.
+        let stuck = Facts {
+            kernel: "7.0.0-1019-nvidia".into(),
+            cma_total: Some(0),
+            ..Facts::default()
+        };
+        let found = health::findings(&[&stuck]);
+        assert!(
+            found.iter().any(|f| f.machine == Some(0)),
+            "something is found: {found:?}"
+        );
+        let placed = placed(found, &[1]);
+        assert!(
+            placed.iter().all(|f| f.machine != Some(0)),
+            "the first machine was never looked at: {placed:?}"
+        );
+        assert!(placed.iter().any(|f| f.machine == Some(1)), "{placed:?}");
     }
 }

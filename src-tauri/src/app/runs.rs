@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tandem_adapters::store::{LogLine, NewRun};
 use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::{SETUP, SetupRequest, setup_plan, setup_steps};
+use tandem_domain::recipe::{Recipe, SetupRequest, setup_plan};
 use tandem_domain::run::{
-    Driver, Event, Outcome, RunDetail, RunEvent, RunId, RunSignal, RunState, RunSummary, StepId,
-    report,
+    Driver, Event, Outcome, Plan, RunDetail, RunEvent, RunId, RunOutcome, RunSignal, RunState,
+    RunSummary, Status, StepId, report,
 };
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -72,11 +72,22 @@ impl App {
         if let Some(problem) = view.problems.into_iter().next() {
             return Err(problem);
         }
+        let recipe = Recipe::Setup(Box::new(view.request));
+        self.begin(world, recipe, view.plan).await
+    }
+
+    /// Writes a run of this recipe down and starts it.
+    pub(super) async fn begin(
+        &self,
+        world: Arc<World>,
+        recipe: Recipe,
+        plan: Plan,
+    ) -> Result<RunId, Problem> {
         let run = NewRun {
             id: RunId(super::new_id()[..12].to_owned()),
-            title: view.plan.summary.trim_end_matches('.').to_owned(),
-            params: serde_json::to_value(&view.request).expect("choices are plain data"),
-            plan: view.plan,
+            title: plan.summary.trim_end_matches('.').to_owned(),
+            params: recipe.choices(),
+            plan,
             started_at: self.now(),
             simulated: world.simulated(),
         };
@@ -85,8 +96,7 @@ impl App {
             *lock(&self.inner.live) = None;
             return Err(e.problem());
         }
-        self.launch(world, view.request, live, Direction::Forward)
-            .await?;
+        self.launch(world, recipe, live, Direction::Forward).await?;
         Ok(run.id)
     }
 
@@ -108,15 +118,14 @@ impl App {
                 .cause(why)
                 .fix("Undo it, or start a new run; what is done is found again.")
         };
-        let versions = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
-        if versions != SETUP && matches!(direction, Direction::Forward) {
-            return Err(stale("It was planned by another version of Tandem."));
-        }
         let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
-        let request: SetupRequest = serde_json::from_value(params)
-            .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?;
+        let planned = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
+        let recipe = Recipe::read(planned.0, params)
+            .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?
+            .filter(|r| r.name() == planned || matches!(direction, Direction::Backward))
+            .ok_or_else(|| stale("It was planned by another version of Tandem."))?;
         let live = self.claim(id)?;
-        self.launch(world, request, live, direction).await
+        self.launch(world, recipe, live, direction).await
     }
 
     /// Makes this the live run, or says which one is.
@@ -141,17 +150,19 @@ impl App {
     async fn launch(
         &self,
         world: Arc<World>,
-        request: SetupRequest,
+        recipe: Recipe,
         live: LiveRun,
         direction: Direction,
     ) -> Result<(), Problem> {
         let prepared = async {
-            let machines = world.setup_machines(&request.machines).await?;
-            let stations = world.stations(&request.machines).await?;
-            Ok::<_, Problem>((machines, stations))
+            let machines = world.setup_machines(recipe.machines()).await?;
+            let stations = world.stations(recipe.machines()).await?;
+            let measured = self.last_measured(&world, recipe.machines()).await?;
+            let steps = recipe.steps(&machines, &world.public_key, measured);
+            Ok::<_, Problem>((steps, stations))
         }
         .await;
-        let (machines, stations) = match prepared {
+        let (steps, stations) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
                 *lock(&self.inner.live) = None;
@@ -172,7 +183,7 @@ impl App {
         };
         let driver = Driver {
             run: id.clone(),
-            steps: setup_steps(&request, &machines, &world.public_key),
+            steps,
             stations,
             journal: Arc::new(world.store.clone()),
             clock: self.inner.clock.clone(),
@@ -189,15 +200,19 @@ impl App {
                     Direction::Backward => driver.undo().await,
                 }
             });
-            match guarded.await {
+            let ended = guarded.await;
+            match &ended {
                 Ok(Outcome::Finished(outcome)) => tracing::info!(run = %id, ?outcome, "run ended"),
                 // It shows as interrupted, with its last written step, and can be resumed or undone.
                 Ok(Outcome::JournalLost(why)) => tracing::error!(run = %id, why, "journal lost"),
                 Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
             }
             let end = writer.await.ok().flatten();
-            if let Err(problem) = app.note_serving(&world, &id, &request).await {
+            if let Err(problem) = app.note_serving(&world, &id, &recipe).await {
                 tracing::error!(run = %id, %problem, "what is served was not noted");
+            }
+            if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
+                app.look_after(&world, &id, &recipe).await;
             }
             *lock(&app.inner.live) = None;
             if let Some(end) = end {
@@ -205,6 +220,27 @@ impl App {
             }
         });
         Ok(())
+    }
+
+    /// Looks at the machines of a run that has changed their addresses, so that the next plan is made of
+    /// what is there now. What cannot be read stays as it was seen last.
+    async fn look_after(&self, world: &World, id: &RunId, recipe: &Recipe) {
+        let Ok(state) = self.run_state(world, id).await else {
+            return;
+        };
+        let network = state.step(&StepId("network".into())).status;
+        if !matches!(network, Status::Verified | Status::Undone) {
+            return;
+        }
+        for machine in recipe.machines() {
+            let looked = match world.machine(machine).await {
+                Ok(saved) => self.look_anew(world, &saved).await.map(drop),
+                Err(problem) => Err(problem),
+            };
+            if let Err(problem) = looked {
+                tracing::warn!(run = %id, %problem, "a machine was not looked at again");
+            }
+        }
     }
 
     /// Replays a run and goes on with what happens; ends with the run.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tandem_domain::deploy::launch::CONTAINER;
 use tandem_domain::ports::{ModelApi, Station};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{LaunchReceipt, SetupRequest, Validated};
+use tandem_domain::recipe::{LaunchReceipt, Recipe, Validated};
 use tandem_domain::run::{RunId, RunState, Status, StepId};
 
 use super::world::World;
@@ -26,9 +26,15 @@ impl App {
         &self,
         world: &World,
         id: &RunId,
-        request: &SetupRequest,
+        recipe: &Recipe,
     ) -> Result<(), Problem> {
         let state = self.run_state(world, id).await?;
+        let Recipe::Setup(request) = recipe else {
+            if restarted(&state) {
+                stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
+            }
+            return Ok(());
+        };
         let serving = match left_by(&state) {
             Some((launch, validated)) => {
                 let head = world.machine(&request.machines[0]).await?;
@@ -110,6 +116,12 @@ fn left_by(state: &RunState) -> Option<(LaunchReceipt, Option<Validated>)> {
         }
     }
     None
+}
+
+/// Whether the machines have been restarted, which no server survives.
+fn restarted(state: &RunState) -> bool {
+    let step = state.step(&StepId("restart".into()));
+    step.receipt.is_some() && step.status.is_ours()
 }
 
 fn touched(state: &RunState) -> bool {

@@ -4,7 +4,7 @@ use tandem_domain::problem::Problem;
 use tauri::State;
 
 use crate::app::App;
-use crate::wire::{HostProbe, KnownHost, MachineView, Neighbour, NewMachine, Overview, PairView};
+use crate::wire::{HostProbe, MachineView, Neighbour, NewMachine, Overview, PairView};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -13,13 +13,6 @@ type Answer<T> = Result<T, Problem>;
 #[specta::specta]
 pub async fn overview(app: State<'_, App>) -> Answer<Overview> {
     app.overview().await
-}
-
-/// Hosts of `~/.ssh/config` that could be added.
-#[tauri::command]
-#[specta::specta]
-pub async fn known_hosts(app: State<'_, App>) -> Answer<Vec<KnownHost>> {
-    app.known_hosts().await
 }
 
 /// What is known about the machines together: findings, cable, the last measurement.

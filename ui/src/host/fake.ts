@@ -13,6 +13,7 @@ import type {
   MachineView,
   Message,
   Overview,
+  Plan,
   RunSummary,
   Serving,
   Settings,
@@ -20,6 +21,7 @@ import type {
 import { aheadOf } from './fake/ahead';
 import { afterSetup, compare, measured } from './fake/bench';
 import { answer, had, message, PICTURE } from './fake/chat';
+import { isLink, linkFor } from './fake/link';
 import { fingerprint, machine, pair } from './fake/machines';
 import { factsIn, neighboursIn, NETWORK_STATES, pairView } from './fake/network';
 import { defaults, planFor } from './fake/plan';
@@ -90,24 +92,33 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   const ended = (run: FakeRun) => {
     if (run.summary.outcome === 'undone') serving = null;
     if (run.summary.outcome !== 'completed') return;
+    if (isLink(run.plan)) {
+      if (run.plan.recipe === 'restart') serving = null;
+      return;
+    }
     serving = served(run.summary.id, machines);
     benches = [...afterSetup(Date.now(), rehearsal), ...benches];
   };
 
-  function newRun(ageMs = 0, play = tickMs): FakeRun {
-    const view = planFor(defaults(machines), machines);
+  function newRun(
+    ageMs = 0,
+    play = tickMs,
+    plan: Plan = planFor(defaults(machines), machines).plan,
+  ): FakeRun {
     const run = new FakeRun(
       {
         id: `run-${runs.length + 1}`,
-        recipe: 'pair-setup',
-        title: `Serve Step-3.7-Flash on ${names().join(' and ')}`,
+        recipe: plan.recipe,
+        title: isLink(plan)
+          ? plan.summary.replace(/\.$/, '')
+          : `Serve Step-3.7-Flash on ${names().join(' and ')}`,
         started_at: Date.now() - ageMs,
         finished_at: null,
         outcome: null,
         live: true,
         simulated: rehearsal,
       },
-      view.plan,
+      plan,
       names(),
       play,
       ended,
@@ -197,12 +208,11 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
 
   return {
     overview: async () => overview(),
-    knownHosts: async () => [
-      { alias: 'spark-5c2d', address: '192.168.1.41', port: 22, user: 'nvidia' },
-      { alias: 'spark-bd26', address: '192.168.1.42', port: 22, user: 'nvidia' },
-      { alias: 'nas', address: '192.168.1.7', port: 22, user: null },
-    ],
-    pair: async () => pairView(state, machines, Date.now()),
+    pair: async () => {
+      // Once a run has measured the link, it is known.
+      const measured = runs.some((r) => r.summary.outcome === 'completed' && isLink(r.plan));
+      return pairView(measured ? 'well' : state, machines, Date.now());
+    },
     neighbours: async () => {
       await wait(tickMs * 6);
       return neighboursIn(state, machines);
@@ -281,6 +291,16 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     startSetup: async () => {
       const started = newRun();
+      void started.play();
+      return started.summary.id;
+    },
+    proposeLink: async (restart) => {
+      await wait(tickMs * 3);
+      return linkFor(machines, restart, state, serving?.model ?? null);
+    },
+    startLink: async (request) => {
+      const view = linkFor(machines, request.restart, state, null);
+      const started = newRun(0, tickMs, view.plan);
       void started.play();
       return started.summary.id;
     },

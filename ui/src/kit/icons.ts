@@ -32,6 +32,7 @@ export const ICONS = {
   refresh: ['M16 6a7 7 0 1 0 1 5', 'M16.5 2.5V6H13'],
   undo: ['M4 8h8.5a4 4 0 0 1 0 8H8', 'M7.5 4.5L4 8l3.5 3.5'],
   play: ['M6 4l10 6-10 6z'],
+  power: ['M10 3v6', 'M6 5.6a6.2 6.2 0 1 0 8 0'],
   trash: ['M4 6h12', 'M8 6V4h4v2', 'M5.5 6l1 11h7l1-11'],
   pencil: ['M4 16l1-4L13.5 3.5l3 3L8 15z', 'M11.5 5.5l3 3'],
   image: ['M3 4h14v12H3z', 'M3 14l4.5-4 3 2.5L13 10l4 4', circle(7, 7.5, 1)],

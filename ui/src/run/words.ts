@@ -14,7 +14,7 @@ export function headline(watch: RunWatch): string {
   if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}` : 'Beginning';
   switch (watch.state.outcome) {
     case 'completed':
-      return 'Done. The model is served.';
+      return done(watch);
     case 'failed':
       return at > 0 ? `It stopped at step ${at} of ${count}: ${name}` : 'It stopped.';
     case 'cancelled':
@@ -28,6 +28,18 @@ export function headline(watch: RunWatch): string {
         ? `It was interrupted at step ${at} of ${count}: ${name}`
         : 'It was interrupted.';
   }
+}
+
+/** Whether a run is for the cable alone. */
+export function isLink(watch: RunWatch): boolean {
+  return watch.plan?.recipe === 'link' || watch.plan?.recipe === 'restart';
+}
+
+function done(watch: RunWatch): string {
+  if (!isLink(watch)) return 'Done. The model is served.';
+  return watch.plan?.recipe === 'restart'
+    ? 'Both machines are back, and the link is measured.'
+    : 'The link is addressed and measured.';
 }
 
 /** How a run ended, in the list. */

@@ -1,7 +1,7 @@
 // Adding one or two machines: what was typed, what was found at the addresses, and what became of it.
 // Both are handled at once: one form, one look at both host keys, one yes.
 
-import type { HostProbe, KnownHost, MachineView, Neighbour, Problem } from '../bindings';
+import type { HostProbe, MachineView, Neighbour, Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { bare, port } from './address';
 import { choices, leads, obvious, typedAs } from './find';
@@ -25,7 +25,6 @@ export class AddMachines {
   /** Whether user and password of the second machine are those of the first. */
   same = $state(true);
   stage: Stage = $state('form');
-  known: KnownHost[] = $state.raw([]);
   /** Machines that were found and could be added; `null` while nobody has answered yet. */
   found: Neighbour[] | null = $state.raw(null);
   /** Whether it is being looked for machines. */
@@ -54,17 +53,6 @@ export class AddMachines {
         return `The port in “${entry.address.trim()}” is not a number.`;
     return null;
   });
-
-  /** Reads which hosts could be offered. Without them the form works as well. */
-  async offer(): Promise<void> {
-    await Promise.all([
-      this.host
-        .knownHosts()
-        .then((known) => (this.known = known))
-        .catch(() => undefined),
-      this.look(),
-    ]);
-  }
 
   /**
    * Looks for machines on the network. Where it is plain which ones are meant, their addresses are filled in,

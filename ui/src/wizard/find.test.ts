@@ -55,7 +55,7 @@ it('knows a machine by any of its addresses and names', () => {
 it('fills both addresses where two Sparks are plainly meant', async () => {
   const form = new AddMachines(hostWith([nas, other, one()]), 0);
   expect(form.found).toBeNull();
-  await form.offer();
+  await form.look();
   expect(form.entries.map((e) => e.address)).toEqual(['192.168.1.41', '192.168.1.42']);
   expect(form.missing).toBeNull();
   expect(form.found?.map((n) => form.chosenFor(n))).toEqual([0, 1, null]);
@@ -63,7 +63,7 @@ it('fills both addresses where two Sparks are plainly meant', async () => {
 
 it('fills nothing over what was typed meanwhile', async () => {
   const form = new AddMachines(hostWith([one(), other]), 0);
-  const offering = form.offer();
+  const offering = form.look();
   form.entries[1].address = '10.0.0.9';
   await offering;
   expect(form.entries.map((e) => e.address)).toEqual(['', '10.0.0.9']);
@@ -71,13 +71,13 @@ it('fills nothing over what was typed meanwhile', async () => {
 
 it('fills nothing where it is not plain', async () => {
   const form = new AddMachines(hostWith([one(), nas]), 0);
-  await form.offer();
+  await form.look();
   expect(form.entries.map((e) => e.address)).toEqual(['', '']);
 });
 
 it('chooses for the next free place, and takes back', async () => {
   const form = new AddMachines(hostWith([one(), nas]), 0);
-  await form.offer();
+  await form.look();
   form.choose(nas);
   form.choose(one());
   expect(form.entries.map((e) => e.address)).toEqual(['192.168.1.7', '192.168.1.41']);
@@ -87,7 +87,7 @@ it('chooses for the next free place, and takes back', async () => {
 
 it('keeps two users apart', async () => {
   const form = new AddMachines(hostWith([one({ user: 'ada' }), { ...other, user: 'bob' }]), 0);
-  await form.offer();
+  await form.look();
   expect(form.same).toBe(false);
   expect(form.entries.map((e) => form.userOf(e))).toEqual(['ada', 'bob']);
 });
@@ -98,7 +98,7 @@ it('goes on without an answer', async () => {
     neighbours: vi.fn().mockRejectedValue(new Error('no network')),
   };
   const form = new AddMachines(host, 0);
-  await form.offer();
+  await form.look();
   expect(form.found).toEqual([]);
   expect(form.looking).toBe(false);
 });

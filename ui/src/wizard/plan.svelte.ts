@@ -76,6 +76,30 @@ export class PlanReview {
     }
   }
 
+  /** Why the cable alone cannot be begun with; `null` if it can. What stands against a server does not count. */
+  readonly linkHeld: string | null = $derived.by(() => {
+    if (!this.view || !this.request) return 'The plan is still being made.';
+    if (this.unfit !== null) return this.unfit;
+    if (!this.fresh) return 'The choices are being checked.';
+    return null;
+  });
+
+  /** Starts with the cable alone; gives back the run, or `null` where that did not happen. */
+  async startLink(): Promise<string | null> {
+    const request = $state.snapshot(this.request);
+    if (this.linkHeld !== null || !request?.network || this.starting) return null;
+    this.starting = true;
+    try {
+      const { machines, network } = request;
+      return await this.host.startLink({ machines, network, restart: false });
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+      return null;
+    } finally {
+      this.starting = false;
+    }
+  }
+
   async #ask(question: () => Promise<PlanView>): Promise<PlanView | null> {
     this.#asked += 1;
     const mine = this.#asked;

@@ -124,4 +124,25 @@ describe('the plan', () => {
     await review.propose();
     expect(await review.start()).toBe('run-1');
   });
+
+  it('starts the cable alone with the choices in view, whatever stands against a server', async () => {
+    const host = fakeHost('pair', { tickMs: 1000 });
+    const startLink = vi.fn<typeof host.startLink>(async () => 'run-7');
+    const review = new PlanReview({ ...host, startLink });
+    expect(review.linkHeld).toMatch(/being made/);
+    await review.propose();
+    const request = review.request;
+    const end = request?.network?.rails[0]?.ends[0];
+    if (!request || !end) throw new Error('there is a link');
+    request.repo = 'none';
+    end.address = '192.168.100.20';
+    review.changed();
+    expect(review.linkHeld).toMatch(/being checked/);
+    await review.check();
+    expect(review.held).toMatch(/stands against/);
+    expect(await review.startLink()).toBe('run-7');
+    const [started] = startLink.mock.calls[0] ?? [];
+    expect(started?.network.rails[0]?.ends[0]?.address).toBe('192.168.100.20');
+    expect(started?.restart).toBe(false);
+  });
 });

@@ -87,6 +87,18 @@ impl SimulatedContainers {
         })
     }
 
+    /// Ends everything that runs on a machine, as a restart of it does.
+    pub(crate) fn end_all(machine: &Path) {
+        let entries = std::fs::read_dir(machine.join("containers"));
+        let kept = entries.into_iter().flatten().flatten().filter_map(|entry| {
+            let text = std::fs::read(entry.path().join("state.json")).ok()?;
+            serde_json::from_slice::<Kept>(&text).ok()
+        });
+        for kept in kept.filter(Self::running) {
+            signal(&kept, rustix::process::Signal::KILL);
+        }
+    }
+
     async fn read_from(&self, name: &str, from: u64) -> std::io::Result<Vec<u8>> {
         let mut file = tokio::fs::File::open(self.home_of(name).join("log")).await?;
         file.seek(SeekFrom::Start(from)).await?;
@@ -102,7 +114,7 @@ fn published(reference: &str) -> bool {
     name.strip_prefix("docker.io/").unwrap_or(name) == "vllm/vllm-openai"
 }
 
-async fn signal(kept: &Kept, with: rustix::process::Signal) {
+fn signal(kept: &Kept, with: rustix::process::Signal) {
     if let Some(group) = rustix::process::Pid::from_raw(kept.pid as i32) {
         // A group that is gone already is what was wanted.
         let _ = rustix::process::kill_process_group(group, with);
@@ -335,7 +347,7 @@ impl Containers for SimulatedContainers {
             return Ok(false);
         };
         if Self::running(&kept) {
-            signal(&kept, rustix::process::Signal::TERM).await;
+            signal(&kept, rustix::process::Signal::TERM);
             for _ in 0..40 {
                 if !Self::running(&kept) {
                     break;
@@ -343,7 +355,7 @@ impl Containers for SimulatedContainers {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             // Whatever of the group is left, the shell being gone or not.
-            signal(&kept, rustix::process::Signal::KILL).await;
+            signal(&kept, rustix::process::Signal::KILL);
         }
         remove_folder(&home)
             .await

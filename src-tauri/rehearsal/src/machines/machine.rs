@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use tandem_domain::machine::{DockerAccess, Facts, GpuNow};
 use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
 
+use super::containers::SimulatedContainers;
 use super::exec::{self, OnLine};
 use super::files;
 use super::links::{Links, Said};
@@ -126,6 +127,25 @@ impl SimulatedMachine {
         serde_json::from_value(value).unwrap_or(facts)
     }
 
+    /// Which start it is in.
+    fn boot(&self) -> String {
+        let kept = std::fs::read_to_string(self.folder.join("boot"));
+        kept.unwrap_or_else(|_| format!("{}-1", self.name))
+    }
+
+    /// A restart takes no time, but nothing that ran is left.
+    fn restart(&self) -> Said {
+        let starts = self.boot().rsplit('-').next().and_then(|n| n.parse().ok());
+        let next = format!("{}-{}", self.name, starts.unwrap_or(1_u32) + 1);
+        match std::fs::write(self.folder.join("boot"), next) {
+            Ok(()) => {
+                SimulatedContainers::end_all(&self.folder);
+                (0, String::new(), String::new())
+            }
+            Err(e) => (1, String::new(), format!("systemctl: {e}\n")),
+        }
+    }
+
     /// Commands that would touch this computer, or that it lacks, answered from the folder.
     fn simulated(&self, command: &Command) -> Option<Said> {
         let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
@@ -142,6 +162,10 @@ impl SimulatedMachine {
                 }
                 ok(serde_json::to_string(&self.facts()).ok()? + "\n")
             }
+            ("cat", ["/proc/sys/kernel/random/boot_id", counts @ ..]) => {
+                ok(format!("{}\n{}", self.boot(), "1\n".repeat(counts.len())))
+            }
+            ("systemctl", ["reboot", ..]) => Some(self.restart()),
             ("ip", _) => Some(self.links.ip(&args)),
             ("netplan", ["generate", "--root-dir", scratch]) => Some(
                 self.links

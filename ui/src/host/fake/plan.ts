@@ -95,7 +95,7 @@ function wrongIn(request: SetupRequest): Problem[] {
   return problems;
 }
 
-function steps(request: SetupRequest, names: string[]): StepPlan[] {
+export function steps(request: SetupRequest, names: string[]): StepPlan[] {
   const both = names.length > 1 ? 'both machines' : (names[0] ?? 'the machine');
   const all: (StepPlan | null)[] = [
     step(
@@ -201,7 +201,7 @@ function steps(request: SetupRequest, names: string[]): StepPlan[] {
   return all.filter((s) => s !== null);
 }
 
-function step(
+export function step(
   id: string,
   title: string,
   will: string,

@@ -30,6 +30,19 @@ const SCORE: Record<string, Score> = {
     says: 'Full frames of 9000 bytes pass on both rails.',
     logs: ['wrote /etc/netplan/90-tandem.yaml', 'netplan apply', 'ping -M do -s 8972: 3 of 3'],
   },
+  restart: {
+    ticks: 12,
+    says: 'Both machines are back from a new start.',
+    unit: 's',
+    doing: 'restarting',
+  },
+  prove: {
+    ticks: 12,
+    says: 'The link carries what two Sparks can exchange. 196 Gb/s by RDMA.',
+    unit: 'measurements',
+    total: 6,
+    doing: 'both rails',
+  },
   image: {
     ticks: 30,
     says: 'The same image on both: sha256:9f2c…41ab.',

@@ -1,0 +1,56 @@
+//! The cable alone: planned, measured, and measured again after a restart.
+
+use tandem_domain::problem::Problem;
+use tandem_domain::recipe::{LinkRequest, Recipe};
+use tandem_domain::run::RunId;
+
+use super::App;
+use super::world::World;
+use crate::wire::LinkView;
+
+impl App {
+    /// What a run for the cable alone would do. The machines are looked at anew first, so that addresses
+    /// that are on the ports already are found and kept.
+    pub async fn propose_link(&self, restart: bool) -> Result<LinkView, Problem> {
+        let world = self.world().await;
+        let mut ids = Vec::new();
+        for saved in world.machines().await? {
+            self.look_anew(&world, &saved).await?;
+            ids.push(saved.id);
+        }
+        let machines = world.setup_machines(&ids).await?;
+        let request = LinkRequest::proposed(ids, &machines, restart)?;
+        self.link_view(&world, request).await
+    }
+
+    /// Writes the run down and starts it.
+    pub async fn start_link(&self, request: LinkRequest) -> Result<RunId, Problem> {
+        let world = self.world().await;
+        let view = self.link_view(&world, request).await?;
+        if let Some(problem) = view.problems.into_iter().next() {
+            return Err(problem);
+        }
+        self.begin(world, Recipe::Link(view.request), view.plan)
+            .await
+    }
+
+    async fn link_view(&self, world: &World, request: LinkRequest) -> Result<LinkView, Problem> {
+        let machines = world.setup_machines(&request.machines).await?;
+        let recipe = Recipe::Link(request.clone());
+        let mut plan = recipe.plan(&machines, &world.public_key);
+        if request.restart
+            && let Some(serving) = self.serving(world).await?
+        {
+            let stops = format!(
+                "`{}` is served now. It stops, and is started again by a set-up.",
+                serving.model
+            );
+            plan.cautions.insert(0, stops);
+        }
+        Ok(LinkView {
+            problems: recipe.faults(&machines),
+            request,
+            plan,
+        })
+    }
+}
