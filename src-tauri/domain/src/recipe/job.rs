@@ -12,6 +12,7 @@ use crate::ports::{Command, MachineError, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::both::must;
 use crate::run::{ProgressPart, StepContext, StepError};
+use crate::secret::Secret;
 
 /// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
 const ATTEMPTS: u32 = 3;
@@ -31,9 +32,19 @@ pub(crate) async fn run<T: DeserializeOwned>(
     station: &Station,
     work: NodeWork,
 ) -> Result<T, StepError> {
+    run_with(cx, station, work, cx.hub_token.clone()).await
+}
+
+/// The same with another secret than the Hub's token.
+pub(crate) async fn run_with<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+    secret: Option<Secret>,
+) -> Result<T, StepError> {
     let job = name(cx);
     let request = NodeRequest {
-        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        token: secret.map(|s| s.reveal().to_owned()),
         work,
     };
     let kind = kind(&request.work);

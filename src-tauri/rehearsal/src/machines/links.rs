@@ -75,6 +75,15 @@ impl Links {
         std::fs::rename(draft, &self.file)
     }
 
+    /// Whether an address stands on one of the ends of the cable here.
+    pub(crate) fn has(&self, address: &str) -> bool {
+        address.parse::<std::net::Ipv4Addr>().is_ok()
+            && self.read().iter().any(|link| {
+                let own = |a: &String| a.split('/').next() == Some(address);
+                link.rdma.is_some() && link.up && link.addresses.iter().any(own)
+            })
+    }
+
     /// As `tandem-node facts` reports them.
     pub(crate) fn interfaces(&self) -> Vec<Interface> {
         let as_interface = |link: Link| {

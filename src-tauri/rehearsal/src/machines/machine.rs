@@ -224,7 +224,10 @@ impl SimulatedMachine {
         let mut process = tokio::process::Command::new(program);
         // As root or not, a path where root keeps things means the folder's.
         process.args(command.args.iter().map(|arg| {
-            if is_roots(arg) {
+            if self.links.has(arg) {
+                // The machine's own address on the cable; this computer has none of that kind.
+                "127.0.0.1".into()
+            } else if is_roots(arg) {
                 self.place(arg).into_os_string()
             } else {
                 arg.into()

@@ -1,15 +1,32 @@
-//! Step `weights`: the checkpoint in every machine's Hugging Face cache.
+//! Step `weights`: the checkpoint in every machine's Hugging Face cache, over the line once where a private
+//! link can carry it on.
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::node::{FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest};
 use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::SetupRequest;
 use crate::recipe::both::{on_all, stored, value};
-use crate::recipe::job;
+use crate::recipe::{ProveReceipt, job};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+
+mod cable;
+mod road;
+#[cfg(test)]
+mod tests;
+
+use road::{Known, Road, choose};
+
+/// What was there before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    /// For each machine whether it had everything.
+    #[serde(default)]
+    complete: Vec<bool>,
+}
 
 /// See the module.
 pub(super) struct FetchWeights {
@@ -18,6 +35,52 @@ pub(super) struct FetchWeights {
 }
 
 impl FetchWeights {
+    /// What every machine is to have in the end.
+    fn fetch(&self) -> FetchRequest {
+        FetchRequest {
+            endpoint: self.request.hub_endpoint.clone(),
+            repo: self.request.repo.clone(),
+            revision: self.request.revision.clone(),
+            hf_home: None,
+            connections: 8,
+            limits: Default::default(),
+            proxy: None,
+        }
+    }
+
+    fn road(&self, cx: &StepContext, before: &Before) -> Road {
+        let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
+        choose(&Known {
+            names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
+            network: self.request.network.as_ref(),
+            measured: proven.as_ref().map(|p| &p.report.verdict),
+            complete: &before.complete,
+        })
+    }
+
+    /// Before anything was looked at it is known whether there is a link at all.
+    fn words(&self) -> (String, Vec<String>) {
+        let r = &self.request;
+        let from = format!("{}/{} at {}", r.hub_endpoint, r.repo, r.revision);
+        let linked = r.machines.len() > 1 && r.network.iter().any(|n| !n.rails.is_empty());
+        if !linked {
+            let will = format!(
+                "Fetches `{}` into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away.",
+                r.repo
+            );
+            return (will, vec![from]);
+        }
+        let will = format!(
+            "Fetches `{}` once over your line into the Hugging Face cache of the head, or takes it from the machine that has it, and checks every file's hash. Each finished file crosses the private link to the other machine while the rest still comes, and has to be the one that was checked. Two machines take about as long as one so; what the link cannot bring the other machine fetches for itself. It goes on by itself if the connection or a machine goes away.",
+            r.repo
+        );
+        let serve = format!(
+            "tandem-node {}   (on these addresses only, for one other machine with a key made for this copy; it ends by itself)",
+            self.serve_words(0, None).join(" ")
+        );
+        (will, vec![from, serve])
+    }
+
     async fn verify_on(
         &self,
         cx: &StepContext,
@@ -38,15 +101,12 @@ impl FetchWeights {
 #[async_trait]
 impl Step for FetchWeights {
     fn plan(&self) -> StepPlan {
-        let r = &self.request;
+        let (will, exactly) = self.words();
         StepPlan {
             id: StepId("weights".into()),
             title: "Weights".into(),
-            will: format!(
-                "Fetches `{}` into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away.",
-                r.repo
-            ),
-            exactly: vec![format!("{}/{} at {}", r.hub_endpoint, r.repo, r.revision)],
+            will,
+            exactly,
             undo: "Removes the files this step brought, and no others.".into(),
             privileged: false,
         }
@@ -57,8 +117,11 @@ impl Step for FetchWeights {
             Box::pin(self.verify_on(cx, station, &self.request.revision))
         })
         .await?;
-        if !looked.iter().all(|v| v.faults.is_empty()) {
-            return Ok(Found::Needed { before: json!({}) });
+        let complete: Vec<bool> = looked.iter().map(|v| v.faults.is_empty()).collect();
+        if complete.contains(&false) {
+            return Ok(Found::Needed {
+                before: value(&Before { complete }),
+            });
         }
         let receipts: Vec<FetchReceipt> = looked
             .into_iter()
@@ -81,20 +144,18 @@ impl Step for FetchWeights {
         })
     }
 
-    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let receipts: Vec<FetchReceipt> = on_all(&cx.stations, |_, station| {
-            let work = NodeWork::Fetch(FetchRequest {
-                endpoint: self.request.hub_endpoint.clone(),
-                repo: self.request.repo.clone(),
-                revision: self.request.revision.clone(),
-                hf_home: None,
-                connections: 8,
-                limits: Default::default(),
-                proxy: None,
-            });
-            Box::pin(job::run(cx, station, work))
-        })
-        .await?;
+    async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
+        let road = self.road(cx, &stored(before)?);
+        cx.log(None, road.why());
+        let receipts: Vec<FetchReceipt> = match road {
+            Road::OnceThenCable { from, .. } => self.once(cx, from).await?,
+            Road::EachFromHub { .. } => {
+                on_all(&cx.stations, |_, station| {
+                    Box::pin(job::run(cx, station, NodeWork::Fetch(self.fetch())))
+                })
+                .await?
+            }
+        };
         let first = &receipts[0];
         if receipts.iter().any(|r| r.commit != first.commit) {
             return Err(Problem::new(
