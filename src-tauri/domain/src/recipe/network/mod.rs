@@ -11,6 +11,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
+use crate::machine::Facts;
+use crate::network::faults::faults;
 use crate::network::{NetworkPlan, netplan};
 use crate::problem::{Code, Problem};
 use crate::recipe::both::{on_all, stored, value};
@@ -106,12 +108,27 @@ impl AddressLink {
     fn undo_words(&self) -> String {
         let each = self.names.iter().enumerate().map(|(i, name)| {
             format!(
-                "On {name}: {} as it was or away, `netplan apply`, then addresses, MTU and NetworkManager's profile of {} as they were.",
+                "On {name}: {} as it was or away, `netplan apply`, where NetworkManager runs `nmcli connection reload`, then addresses, MTU and NetworkManager's profile of {} as they were.",
                 netplan::FILE,
                 self.port_names(i).join(" and ")
             )
         });
         each.collect::<Vec<_>>().join(" ")
+    }
+
+    /// Refuses a plan that what this run has seen of the machines speaks against. The plan may be older
+    /// than that: a network may have come that it collides with, or the machine be reached by the port.
+    fn still_stands(&self, cx: &StepContext) -> Result<(), StepError> {
+        // Without that look nothing newer is known than what the plan was made from.
+        let Some(seen) = cx.receipts.get(&StepId("look".into())) else {
+            return Ok(());
+        };
+        let facts: Vec<Facts> = stored(seen)?;
+        let facts: Vec<&Facts> = facts.iter().collect();
+        match faults(&self.plan, &facts).into_iter().next() {
+            Some(fault) => Err(fault.into()),
+            None => Ok(()),
+        }
     }
 
     /// Everything that changes a machine; whatever fails in it is taken back by the caller.
@@ -183,6 +200,7 @@ impl Step for AddressLink {
                 });
             }
         }
+        self.still_stands(cx)?;
         let now = &ports;
         on_all(&cx.stations, |i, s| {
             Box::pin(async move { Self::no_foreign_file(s, &now[i]).await })

@@ -44,6 +44,7 @@ async fn restore(
         put_file(station, was).await?;
         netplan(station).await?;
     }
+    forget_profiles(station).await?;
     let names: Vec<&str> = was.ports.iter().map(|p| p.name.as_str()).collect();
     // netplan leaves sizes and addresses on a port that no file names any more, and the system goes
     // on changing ports for a moment after netplan has returned: so until nothing changes any more.
@@ -136,6 +137,16 @@ async fn ip(station: &Station, args: &[&str]) -> Result<(), StepError> {
     must(station, &command, Code::NetworkPlan, FAILED)
         .await
         .map(drop)
+}
+
+/// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says
+/// nothing, so NetworkManager would keep them in memory and use them again as soon as no DHCP server
+/// answers, which is most of a minute later.
+async fn forget_profiles(station: &Station) -> Result<(), StepError> {
+    let reload = Command::new("nmcli", ["connection", "reload"]).sudo();
+    // Where there is no NetworkManager, or none that runs, nothing has to forget anything.
+    let said = station.machine.exec(&reload).await;
+    said.map(drop).map_err(|e| e.problem(&station.name).into())
 }
 
 /// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.

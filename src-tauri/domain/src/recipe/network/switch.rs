@@ -85,6 +85,8 @@ cd {FOLDER} || exit 0
 mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0
 {file}
 netplan apply
+# NetworkManager, where it runs, keeps in memory what netplan made for it.
+nmcli connection reload
 port() {{
   name=$1 state=$2 mtu=$3 mode=$4
   shift 4

@@ -1,28 +1,21 @@
-//! What the lab cannot show, for it has no NetworkManager: a machine whose automatic profile holds on to
-//! a port. And what the plan tells before anything happens.
+//! In which order the step says what to machines whose NetworkManager holds on to a port, and what the
+//! plan tells before anything happens. The lab shows the same with a real NetworkManager.
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use async_trait::async_trait;
-use futures::future::BoxFuture;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::bench::BenchResult;
-use crate::deploy::{ContainerSpec, ContainerState};
 use crate::network::{Rail, RailEnd};
-use crate::ports::{
-    BenchStore, Clock, Command, ContainerError, Containers, Engine, Image, JournalError, Machine,
-    MachineError, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station,
-    Tunnels,
-};
+use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
+use crate::recipe::doubles::{self, Said};
 use crate::recipe::network::ports::Port;
 use crate::run::memory::MemoryJournal;
-use crate::run::{Driver, Outcome, RunId, RunOutcome};
+use crate::run::{Driver, Outcome, RunOutcome};
 
 const PORT: &str = "enp1s0f1np1";
 const AUTOMATIC: &str = "604acd0a-e284-35c1-9e37-9179391e3687";
@@ -37,6 +30,9 @@ struct Managed {
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     active: String,
+    /// Whether NetworkManager knows the profile that netplan made for the port. It goes on knowing it
+    /// after the file is gone, until it is told to read its profiles anew.
+    knows_netplans: bool,
     mtu: u64,
     addresses: Vec<String>,
     said: Vec<String>,
@@ -49,6 +45,7 @@ impl Managed {
             state: Mutex::new(State {
                 files: BTreeMap::new(),
                 active: AUTOMATIC.into(),
+                knows_netplans: false,
                 mtu: 1500,
                 addresses: vec![],
                 said: vec![],
@@ -90,7 +87,13 @@ impl Managed {
                 let lacking = before == state.files.len() && !line.contains(" -");
                 return (i32::from(lacking), String::new());
             }
-            ["netplan", "apply"] if !planned => state.active = NETPLANS.into(),
+            ["netplan", "apply"] => state.knows_netplans |= planned,
+            ["nmcli", "connection", "reload"] => {
+                state.knows_netplans = planned;
+                if !planned && state.active == NETPLANS {
+                    state.active.clear();
+                }
+            }
             ["nmcli", "-g", "GENERAL.CON-UUID", "device", "show", PORT] => {
                 return (0, format!("{}\n", state.active));
             }
@@ -166,81 +169,6 @@ impl Machine for Managed {
     }
 }
 
-struct Nothing;
-
-impl Tunnels for Nothing {
-    fn api(&self, port: u16) -> Arc<dyn ModelApi> {
-        panic!("no server is asked: {port}")
-    }
-}
-
-impl NodePrograms for Nothing {
-    fn build(&self, _: &str) -> Option<NodeBuild> {
-        None
-    }
-}
-
-impl Clock for Nothing {
-    fn now_ms(&self) -> i64 {
-        0
-    }
-    fn monotonic(&self) -> Duration {
-        Duration::ZERO
-    }
-    fn wait(&self, _: Duration) -> BoxFuture<'static, ()> {
-        Box::pin(async {})
-    }
-}
-
-#[async_trait]
-impl BenchStore for Nothing {
-    async fn save(&self, _: &BenchResult) -> Result<(), JournalError> {
-        Ok(())
-    }
-    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, JournalError> {
-        Ok(None)
-    }
-}
-
-#[async_trait]
-impl Containers for Nothing {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
-        panic!("Docker is not asked")
-    }
-    async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn pull(
-        &self,
-        name: &str,
-        _: &mut (dyn FnMut(PullProgress) + Send),
-    ) -> Result<(), ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn remove_image(&self, name: &str) -> Result<bool, ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
-        panic!("Docker is not asked: {spec:?}")
-    }
-    async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn logs(&self, name: &str, _: usize) -> Result<Vec<String>, ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn follow(
-        &self,
-        name: &str,
-        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-    ) -> Result<(), ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-    async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
-        panic!("Docker is not asked: {name}")
-    }
-}
-
 fn plan() -> NetworkPlan {
     let end = |address: &str| RailEnd {
         interface: PORT.into(),
@@ -262,36 +190,24 @@ fn step() -> AddressLink {
 }
 
 fn driver(machines: &[Arc<Managed>], journal: &Arc<MemoryJournal>) -> Driver {
-    let station = |machine: &Arc<Managed>| Station {
-        id: "m".into(),
-        name: "spark".into(),
-        user: "nvidia".into(),
-        machine: machine.clone(),
-        containers: Arc::new(Nothing),
-        tunnels: Arc::new(Nothing),
-        node_program: Arc::new(Nothing),
-    };
-    Driver {
-        run: RunId("r".into()),
-        steps: vec![Arc::new(step())],
-        stations: machines.iter().map(station).collect(),
-        journal: journal.clone(),
-        clock: Arc::new(Nothing),
-        bench: Arc::new(Nothing),
-        hub_token: None,
-        cancel: CancellationToken::new(),
-        listener: Arc::new(|_| {}),
-    }
+    let station = |m: &Arc<Managed>| doubles::station("spark", m.clone(), &Arc::default());
+    doubles::driver(
+        vec![Arc::new(step())],
+        machines.iter().map(station).collect(),
+        journal,
+        &CancellationToken::new(),
+        &Said::default(),
+    )
 }
 
-#[test]
-fn a_profile_of_network_manager_lets_go_by_device_and_comes_back() {
+#[tokio::test]
+async fn a_profile_of_network_manager_lets_go_by_device_and_comes_back() {
     let machines = [
         Managed::new("192.168.100.10"),
         Managed::new("192.168.100.11"),
     ];
     let journal = Arc::new(MemoryJournal::default());
-    let done = futures::executor::block_on(driver(&machines, &journal).go());
+    let done = driver(&machines, &journal).go().await;
     assert_eq!(done, Outcome::Finished(RunOutcome::Completed));
     for machine in &machines {
         let state = machine.state.lock().unwrap();
@@ -325,13 +241,17 @@ fn a_profile_of_network_manager_lets_go_by_device_and_comes_back() {
             "nothing of the switch or the scratch folder is left"
         );
     }
-    let undone = futures::executor::block_on(driver(&machines, &journal).undo());
+    let undone = driver(&machines, &journal).undo().await;
     assert_eq!(undone, Outcome::Finished(RunOutcome::Undone));
     for machine in &machines {
         let state = machine.state.lock().unwrap();
         assert_eq!(
             state.active, AUTOMATIC,
             "the automatic profile is active again"
+        );
+        assert!(
+            !state.knows_netplans,
+            "nothing can bring the addresses back"
         );
         assert_eq!((state.mtu, state.addresses.len()), (1500, 0));
         assert!(!state.files.contains_key(netplan::FILE));
@@ -393,6 +313,10 @@ fn the_switch_puts_back_what_was_there() {
     assert!(script.contains("chmod 640"), "{script}");
     let profile = format!("nmcli --wait 0 connection up uuid {AUTOMATIC} ifname {PORT}\n");
     assert!(script.contains(&profile), "{script}");
+    assert!(
+        script.contains("netplan apply\n") && script.contains("nmcli connection reload\n"),
+        "{script}"
+    );
     let none = Before { file: None, ..was };
     assert!(switch::script(&none).contains("rm -f /etc/netplan/90-tandem.yaml\n"));
 }
