@@ -129,6 +129,21 @@ impl ProveLink {
         Ok(Method::Rdma)
     }
 
+    /// Refuses what was measured while the cable was drawn: it says nothing of the link.
+    async fn not_drawn(&self, cx: &StepContext, before: &[String]) -> Result<(), StepError> {
+        if before.is_empty() || mark(&cx.stations, &self.plan).await == before {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::LinkFails,
+            "The private link was not measured to the end.",
+        )
+        .cause("The cable was drawn, or a port lost its link, while it was measured.")
+        .fix("Push the cable in until it clicks on both machines, then resume.")
+        .retry(Retry::Now)
+        .into())
+    }
+
     /// Measures everything one way. Gives what was measured and whether a stand-in answered.
     async fn measure(
         &self,
@@ -322,13 +337,15 @@ impl Step for ProveLink {
             .unless_cancelled(on_all(&cx.stations, |_, s| Box::pin(facts_of(s))))
             .await?;
         // Taken first, so that a plug that is drawn in the middle makes the mark another.
-        let mark = mark(&cx.stations, &self.plan).await;
+        let mark = mark::mark(&cx.stations, &self.plan).await;
         let method = cx.unless_cancelled(self.method(cx, &facts)).await?;
         let (mut measured, mut stand_in) = self.measure(cx, &facts, method).await?;
+        self.not_drawn(cx, &mark).await?;
         let silent = |all: &[Measured]| all.iter().all(|m| m.gbps == 0.0);
         if method == Method::Rdma && silent(&measured) {
             cx.log(None, "RDMA carried nothing, so TCP is measured.");
             (measured, stand_in) = self.measure(cx, &facts, Method::Tcp).await?;
+            self.not_drawn(cx, &mark).await?;
         }
         let verdict = judge(&measured, None).filter(|_| !silent(&measured));
         let verdict = verdict.ok_or_else(|| {

@@ -12,12 +12,14 @@ use crate::network::{Rail, RailEnd};
 use crate::ports::{Command, Journal, Machine, MachineError, Output, RemoteFile};
 use crate::recipe::doubles::{Said, Server, driver, station};
 use crate::run::memory::MemoryJournal;
-use crate::run::{Outcome, RunId, RunOutcome, RunState, Status};
+use crate::run::{Outcome, RunId, RunOutcome, RunState, Status, StepState};
 
 /// A machine over whose link RDMA carries what a test says.
 struct Spark {
     carries: Mutex<f64>,
     mark: Mutex<&'static str>,
+    /// What the mark becomes while it is measured.
+    drawn: Mutex<Option<&'static str>>,
 }
 
 #[async_trait]
@@ -29,10 +31,15 @@ impl Machine for Spark {
         let said = match command.program.as_str() {
             "cat" => self.mark.lock().unwrap().to_owned(),
             "ib_write_bw" => String::new(),
-            "timeout" => format!(
-                " #bytes #iterations BW peak[Gb/sec] BW average[Gb/sec] MsgRate[Mpps]\n 65536 10 0.00 {} 0.1\n",
-                self.carries.lock().unwrap()
-            ),
+            "timeout" => {
+                if let Some(mark) = self.drawn.lock().unwrap().take() {
+                    *self.mark.lock().unwrap() = mark;
+                }
+                format!(
+                    " #bytes #iterations BW peak[Gb/sec] BW average[Gb/sec] MsgRate[Mpps]\n 65536 10 0.00 {} 0.1\n",
+                    self.carries.lock().unwrap()
+                )
+            }
             _ => serde_json::to_string(&Facts::default()).unwrap(),
         };
         Ok(Output {
@@ -80,6 +87,7 @@ impl Link {
             Arc::new(Spark {
                 carries: Mutex::new(carries),
                 mark: Mutex::new(MARK),
+                drawn: Mutex::default(),
             })
         };
         Self {
@@ -97,6 +105,13 @@ impl Link {
 
     /// One run of the step, in a journal; gives back how it stands and what it left.
     async fn run(&self, why: Why, journal: &Arc<MemoryJournal>) -> (Status, Option<ProveReceipt>) {
+        let (outcome, step) = self.go(why, journal).await;
+        assert_eq!(outcome, RunOutcome::Completed);
+        let receipt = step.receipt.and_then(|r| serde_json::from_value(r).ok());
+        (step.status, receipt)
+    }
+
+    async fn go(&self, why: Why, journal: &Arc<MemoryJournal>) -> (RunOutcome, StepState) {
         let rail = |name: &str| Rail {
             prefix: 24,
             ends: ["192.168.100.10", "192.168.100.11"]
@@ -119,11 +134,12 @@ impl Link {
         let outcome = driver(vec![step], stations.collect(), journal, &cancel, &self.said)
             .go()
             .await;
-        assert_eq!(outcome, Outcome::Finished(RunOutcome::Completed));
+        let Outcome::Finished(outcome) = outcome else {
+            panic!("the journal was lost")
+        };
         let events = journal.events(&RunId("r".into())).await.unwrap();
         let step = RunState::fold(&events).unwrap().step(&ProveReceipt::step());
-        let receipt = step.receipt.and_then(|r| serde_json::from_value(r).ok());
-        (step.status, receipt)
+        (outcome, step)
     }
 
     async fn once(&self, why: Why) -> (Status, Option<ProveReceipt>) {
@@ -198,4 +214,24 @@ async fn every_run_that_is_asked_to_measures() {
     let (_, anew) = link.once(Why::Asked).await;
     let state = anew.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::HotPlug), "another one anew");
+}
+
+#[tokio::test]
+async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
+    let link = Link::new(13.0);
+    *link.both[0].drawn.lock().unwrap() = Some("boot-1\n3\n2\n");
+    let journal = Arc::default();
+    let (outcome, step) = link.go(Why::InPassing(None), &journal).await;
+    assert_eq!(outcome, RunOutcome::Failed);
+    let problem = step.problem.expect("it says what happened");
+    assert_eq!(problem.code, Code::LinkFails);
+    let cause = problem.cause.clone().unwrap_or_default();
+    assert!(cause.contains("was drawn"), "{problem}");
+    assert_eq!(problem.retry, Retry::Now);
+
+    // It sits again.
+    link.carries(98.0);
+    let (_, receipt) = link.run(Why::InPassing(None), &journal).await;
+    let state = receipt.map(|r| r.report.verdict.state);
+    assert_eq!(state, Some(LinkState::Good));
 }
