@@ -21,6 +21,18 @@ fn nearest(path: &Path) -> Option<PathBuf> {
     path.ancestors().find(|p| p.exists()).map(Path::to_path_buf)
 }
 
+/// Whom the path belongs to, or what there is of it, where that is somebody else.
+fn owner(path: &Path) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let meta = nearest(path).and_then(|p| std::fs::metadata(p).ok());
+    let user = rustix::process::geteuid().as_raw();
+    match meta.map(|m| m.uid()).filter(|uid| *uid != user) {
+        Some(0) => ": it belongs to root".to_owned(),
+        Some(uid) => format!(": it belongs to user {uid}"),
+        None => String::new(),
+    }
+}
+
 /// A failure of a file or folder, in words.
 pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
     let shown = path.display();
@@ -43,10 +55,13 @@ pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
             Code::MachineUnfit,
             format!("The machine did not allow {doing}."),
         )
-        .cause(format!("{shown} is closed to this user."))
+        .cause(format!("{shown} is closed to this user{}.", owner(path)))
         .fix_with(
             "Make the folder your own; files that a container wrote as root belong to root.",
-            format!("sudo chown -R \"$USER\" '{shown}'"),
+            format!(
+                "sudo chown -R \"$USER\" '{}'",
+                nearest(path).unwrap_or_else(|| path.to_owned()).display()
+            ),
         ),
         Some(Errno::ROFS) => Problem::new(
             Code::MachineUnfit,

@@ -10,14 +10,17 @@ use futures::{StreamExt, TryStreamExt, stream};
 use tandem_domain::node::{FetchReceipt, FetchRequest};
 use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
-use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, check_repo, link_target};
-use crate::digest::{Hasher, read_through};
+use crate::digest::Hasher;
 use crate::disk;
-use crate::hub::{Hub, Remote, Source};
+use crate::hub::{Hub, Remote, Source, Way};
 use crate::made::{Made, relative};
-use crate::transfer::{self, Meter, Piece, Reporter, Target, Transfer, Verdict};
+use crate::proven::{self, Proof};
+use crate::shared;
+use crate::transfer::{
+    self, Keeper, Manner, Meter, Piece, Reporter, Target, Trail, Transfer, Valve, Verdict,
+};
 use crate::work::{Context, Stop};
 
 /// Ending of an unfinished blob, which no other program looks at.
@@ -32,15 +35,20 @@ pub async fn fetch(
     context: &Context,
 ) -> Result<FetchReceipt, Stop> {
     check_repo(&request.repo)?;
+    request.limits.check()?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let meter = Meter::new("Asking the Hub what the revision holds");
     let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
-    let hub = Arc::new(Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?);
+    let valve = Arc::new(Valve::default());
+    let _keeper = Keeper::start(
+        Arc::clone(&valve),
+        request.limits.clone(),
+        context.limits.clone(),
+        context.settings.minute,
+        Arc::clone(&meter),
+        Arc::clone(&context.lines),
+    );
+    let hub = Arc::new(reached(request, token, context)?);
     let listing = hub.revision(&request.repo, &request.revision).await?;
     let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
     let total: u64 = files.values().map(|f| f.size).sum();
@@ -68,6 +76,7 @@ pub async fn fetch(
     let pieces = pieces(&request.repo, &listing.commit, &wanted, &files);
     let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
     let mut tries = vec![0_u8; wanted.len()];
+    let trails = wanted.iter().map(|w| w.trail.clone()).collect();
     meter.doing("Fetching");
     transfer::run(
         Transfer {
@@ -78,6 +87,11 @@ pub async fn fetch(
             meter: Arc::clone(&meter),
             fetched: Arc::clone(&context.fetched),
             patience: context.settings.transfer_patience,
+            manner: Manner {
+                valve,
+                trails,
+                busy_patience: context.settings.busy_patience,
+            },
             cancel: context.cancel.clone(),
         },
         async |index| {
@@ -152,15 +166,24 @@ pub(crate) async fn blobs(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<BTreeMap<String, u64>, Stop> {
-    let hub = Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?;
+    let hub = reached(request, token, context)?;
     let listing = hub.revision(&request.repo, &request.revision).await?;
     let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
     Ok(files.into_values().map(|f| (f.etag, f.size)).collect())
+}
+
+/// The Hub, reached as a request says.
+fn reached(
+    request: &FetchRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<Hub, Problem> {
+    let way = Way {
+        patience: context.settings.patience,
+        silence: context.settings.silence,
+        proxy: request.proxy.clone(),
+    };
+    Hub::with(&request.endpoint, token, way, context.cancel.clone())
 }
 
 /// Asks for size and hash of every file.
@@ -186,6 +209,8 @@ struct Wanted {
     blob: PathBuf,
     notes: PathBuf,
     target: Arc<Target>,
+    /// Its hash; none where the etag is of an unknown kind.
+    trail: Option<Arc<Trail>>,
 }
 
 struct Plan {
@@ -214,6 +239,9 @@ impl Plan {
             if std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == remote.size) {
                 continue;
             }
+            if adopted(cache, repo, &blob, remote, context)? {
+                continue;
+            }
             let partial = with_ending(&blob, PARTIAL);
             let notes = with_ending(&blob, NOTES);
             let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
@@ -232,12 +260,36 @@ impl Plan {
                 blob,
                 notes,
                 target: Arc::new(target),
+                trail: Hasher::of_etag(&remote.etag, remote.size)
+                    .map(|hasher| Trail::new(hasher.with_tree(), remote.size)),
             });
         }
         // Small files first: what can be refused is refused before hours of shards.
         plan.wanted.sort_by_key(|w| w.size > (64 << 20));
         Ok(plan)
     }
+}
+
+/// Takes a blob from the store that newer versions of `huggingface_hub` share between repositories.
+fn adopted(
+    cache: &Cache,
+    repo: &str,
+    blob: &Path,
+    remote: &Remote,
+    context: &Context,
+) -> Result<bool, Problem> {
+    let Some(xet) = &remote.xet else {
+        return Ok(false);
+    };
+    let Some(shared) = shared::find(cache, xet, remote.size) else {
+        return Ok(false);
+    };
+    let failed = |e: io::Error| disk::problem("linking a file of the shared store", blob, &e);
+    context
+        .made
+        .note(relative(cache.home(), blob))
+        .map_err(failed)?;
+    shared.link(cache, repo, &remote.etag).map_err(failed)
 }
 
 fn pieces(
@@ -269,16 +321,16 @@ async fn finish(
     tries: &mut u8,
     context: &Context,
 ) -> Result<Verdict, Stop> {
-    let target = Arc::clone(&one.target);
-    let (etag, size, cancel) = (one.etag.clone(), one.size, context.cancel.clone());
-    let found = tokio::task::spawn_blocking(move || hash(target.file(), &etag, size, &cancel))
-        .await
-        .unwrap_or_else(|e| Err(io::Error::other(e)))
-        .map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?;
-    if context.cancel.is_cancelled() {
-        return Err(Stop::Cancelled);
-    }
-    if let Some(found) = found.filter(|f| *f != one.etag) {
+    let found = match &one.trail {
+        Some(trail) => tokio::select! {
+            () = context.cancel.cancelled() => return Err(Stop::Cancelled),
+            found = trail.end() => Some(
+                found.map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?
+            ),
+        },
+        None => None,
+    };
+    if let Some(found) = found.as_ref().filter(|f| f.hex != one.etag) {
         *tries += 1;
         if *tries < 2 {
             context.lines.note(format!(
@@ -291,10 +343,13 @@ async fn finish(
         one.target
             .forget()
             .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
-        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found).into());
+        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found.hex).into());
     }
     let place = || -> io::Result<()> {
         one.target.file().set_len(one.size)?;
+        if let Some(proof) = found.as_ref().and_then(Proof::of) {
+            proven::note(one.target.file(), &proof);
+        }
         one.target.file().sync_all()?;
         std::fs::rename(&one.target.path, &one.blob)?;
         std::fs::remove_file(&one.notes)?;
@@ -302,23 +357,6 @@ async fn finish(
     };
     place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
     Ok(Verdict::Good)
-}
-
-/// The hash of a file in the kind that its etag is of, `None` where that is unknown.
-pub fn hash(
-    file: &File,
-    etag: &str,
-    size: u64,
-    cancel: &CancellationToken,
-) -> io::Result<Option<String>> {
-    let Some(mut hasher) = Hasher::of_etag(etag, size) else {
-        return Ok(None);
-    };
-    read_through(file, |_, bytes| {
-        hasher.update(bytes);
-        !cancel.is_cancelled()
-    })?;
-    Ok(Some(hasher.hex()))
 }
 
 /// Makes a rename in a folder survive a loss of power.

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::process::ExitCode;
 
 use serde::Serialize;
-use tandem_domain::node::{NodeRequest, NodeWork};
+use tandem_domain::node::{FetchLimits, NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tandem_node::{check, disk_view};
@@ -38,6 +38,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
             job::follow(name, number(after)?, &mut std::io::stdout())?;
         }
         ["cancel", "--job", name] => print(&job::cancel(name)?),
+        ["limit", "--job", name] => print(&job::limit(name, &limits()?)?),
         ["undo", "--job", name] => print(&job::undo(name)?),
         ["grafted"] => match request(Some("graft"))?.work {
             NodeWork::Graft(request) => print(&graft::look(&request)?),
@@ -91,6 +92,13 @@ fn usage() -> Problem {
 
 fn number(text: &str) -> Result<u64, Problem> {
     text.parse().map_err(|_| usage())
+}
+
+/// Reads limits from stdin.
+fn limits() -> Result<FetchLimits, Problem> {
+    serde_json::from_reader(std::io::stdin().take(1 << 16)).map_err(|e| {
+        Problem::new(Code::BadInput, "The limits cannot be read.").cause(e.to_string())
+    })
 }
 
 /// The word after an option.

@@ -19,15 +19,25 @@ use crate::made::Made;
 pub struct Settings {
     /// For questions before anything is transferred.
     pub patience: Duration,
-    /// Without a single byte on any connection, during a transfer.
+    /// Without a single byte on any connection, during a transfer. Long enough for a router that
+    /// restarts in the night; until when it is tried is said meanwhile.
     pub transfer_patience: Duration,
+    /// The same while the Hub answers and asks to wait.
+    pub busy_patience: Duration,
+    /// How long one connection may say nothing before it is made anew.
+    pub silence: Duration,
+    /// The minute of the day by the machine's clock, for the hours in which a fetch may run.
+    pub minute: fn() -> Option<u32>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             patience: Duration::from_secs(20),
-            transfer_patience: Duration::from_secs(180),
+            transfer_patience: Duration::from_secs(1800),
+            busy_patience: Duration::from_secs(3600),
+            silence: Duration::from_secs(30),
+            minute: crate::transfer::minute_of_day,
         }
     }
 }
@@ -42,6 +52,8 @@ pub struct Context {
     pub made: Made,
     /// Bytes that crossed the line, over all starts.
     pub fetched: Arc<Fetched>,
+    /// Where limits that are given while it runs are kept.
+    pub limits: Option<PathBuf>,
     /// See [`Settings`].
     pub settings: Settings,
 }
@@ -54,6 +66,7 @@ impl Context {
             cancel,
             made: Made::in_memory(),
             fetched: Arc::default(),
+            limits: None,
             settings: Settings::default(),
         }
     }

@@ -306,6 +306,7 @@ fn a_job_killed_at_half_way_goes_on_and_fetches_almost_nothing_twice() {
     let given = site.hub.counters().read().bytes;
     let twice = (given.saturating_sub(bytes)) as f64 / bytes as f64;
     println!("refetched after kill: {twice:.4}");
+    // The box's own sockets hold some megabytes, which weigh more here than in a real checkpoint.
     assert!(twice <= 0.01, "{given} given for {bytes}");
     let check = home.done("verify", &home.verify(synthetic::REPO, "main", true));
     assert_eq!(check["faults"], json!([]));

@@ -87,6 +87,8 @@ where
             });
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
+                // Little is kept back, so that what was counted as given out is on its way.
+                .max_buf_size(64 << 10)
                 .serve_connection(TokioIo::new(stream), service);
             tokio::select! {
                 _ = connection => {}

@@ -72,10 +72,7 @@ impl FetchLimits {
             && hours.minutes().is_none()
         {
             return bad(
-                format!(
-                    "The hours are given as “{}” to “{}”.",
-                    hours.from, hours.to
-                ),
+                format!("The hours are given as “{}” to “{}”.", hours.from, hours.to),
                 "Give two different times of the day, such as 23:00 and 07:00.",
             );
         }
@@ -184,7 +181,12 @@ mod tests {
         };
         assert!(rate(Some(LEAST_RATE)).check().is_ok());
         assert!(rate(Some(0)).check().is_err());
-        for (from, to) in [("7:00", "08:00"), ("24:00", "08:00"), ("08:00", "08:00"), ("", "")] {
+        for (from, to) in [
+            ("7:00", "08:00"),
+            ("24:00", "08:00"),
+            ("08:00", "08:00"),
+            ("", ""),
+        ] {
             let limits = FetchLimits {
                 hours: Some(FetchHours {
                     from: from.into(),

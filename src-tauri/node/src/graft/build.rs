@@ -23,7 +23,7 @@ use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
 use crate::hub::Hub;
 use crate::made::relative;
-use crate::transfer::{self, Meter, Piece, Target, Transfer, Verdict};
+use crate::transfer::{self, Manner, Meter, Piece, Target, Transfer, Verdict};
 use crate::work::{Context, Stop};
 
 /// The tensors' file and its notes while it is unfinished, and what it is made after.
@@ -248,6 +248,7 @@ async fn bring(
             meter: Arc::clone(meter),
             fetched: Arc::clone(&context.fetched),
             patience: context.settings.transfer_patience,
+            manner: Manner::default(),
             cancel: context.cancel.clone(),
         },
         async |_| {

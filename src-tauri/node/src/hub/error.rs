@@ -43,6 +43,9 @@ impl Fault {
         while let Some(inner) = source.source() {
             source = inner;
         }
+        if let Some(problem) = of_certificate(&source.to_string()) {
+            return problem.into();
+        }
         let what = if error.is_timeout() {
             "it took too long to answer"
         } else if error.is_connect() {
@@ -76,10 +79,84 @@ impl Fault {
     }
 }
 
-/// `Retry-After` in seconds. The form with a date is rare and then left to the back-off.
+/// A certificate that is not accepted will not be accepted the next time either. A clock that is far off
+/// makes every certificate too old or too new.
+fn of_certificate(said: &str) -> Option<Problem> {
+    if !said.contains("certificate") {
+        return None;
+    }
+    let problem = Problem::new(
+        Code::HubUnreachable,
+        "The Hub's certificate was not accepted.",
+    );
+    let lower = said.to_lowercase();
+    Some(
+        if lower.contains("expired") || lower.contains("valid yet") || lower.contains("notvalidyet")
+        {
+            problem
+                .cause(format!("{said}. The clock of this machine may be wrong."))
+                .fix_with(
+                    "Look at the machine's time, and let it be set over the network.",
+                    "timedatectl; sudo timedatectl set-ntp true",
+                )
+        } else {
+            problem
+            .cause(format!("{said}."))
+            .fix("If a proxy here reads HTTPS, install its certificate on the machine with update-ca-certificates.")
+        },
+    )
+}
+
+/// How long the Hub asks to wait: `Retry-After` in seconds or as a date, else what is left of the window
+/// in `RateLimit`. A date is held against the answer's own, since this machine's clock may be wrong.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get("retry-after")?.to_str().ok()?;
-    Some(Duration::from_secs(text.trim().parse().ok()?))
+    let text = |name: &str| headers.get(name)?.to_str().ok();
+    let seconds = match text("retry-after") {
+        Some(told) => match told.trim().parse().ok() {
+            Some(seconds) => Some(seconds),
+            None => Some(seconds_of(told)?.saturating_sub(seconds_of(text("date")?)?)),
+        },
+        None => window(text("ratelimit")?),
+    };
+    seconds.map(Duration::from_secs)
+}
+
+/// The `t=` of `"api";r=0;t=55`, where nothing is left to ask for.
+fn window(limit: &str) -> Option<u64> {
+    let part = |name: &str| {
+        let mut parts = limit.split(';').map(str::trim);
+        parts.find_map(|p| p.strip_prefix(name)?.parse::<u64>().ok())
+    };
+    (part("r=") == Some(0)).then(|| part("t=")).flatten()
+}
+
+/// A date as HTTP writes it, `Sun, 06 Nov 1994 08:49:37 GMT`, in seconds since 1970.
+fn seconds_of(date: &str) -> Option<u64> {
+    const MONTHS: [&str; 12] = [
+        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+    ];
+    let (_, rest) = date.trim().split_once(", ")?;
+    let parts: Vec<&str> = rest.split(' ').collect();
+    let [day, month, year, time, "GMT"] = parts.as_slice() else {
+        return None;
+    };
+    let month = MONTHS.iter().position(|m| m == month)? as u64 + 1;
+    let (day, year): (u64, u64) = (day.parse().ok()?, year.parse().ok()?);
+    let clock: Vec<u64> = time.split(':').filter_map(|t| t.parse().ok()).collect();
+    let [hour, minute, second] = clock.as_slice() else {
+        return None;
+    };
+    if !(1970..10_000).contains(&year) {
+        return None;
+    }
+    // Years that begin in March have the leap day at their end.
+    let (years, months) = match month {
+        1 | 2 => (year - 1, month + 9),
+        _ => (year, month - 3),
+    };
+    let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
+    // 719 469 days lie between that count's beginning and the first day of 1970.
+    Some(((days.checked_sub(719_469)? * 24 + hour) * 60 + minute) * 60 + second)
 }
 
 /// The fault of a listing that `hf-hub` asked for.
@@ -270,6 +347,57 @@ mod tests {
             }
             _ => None,
         }
+    }
+
+    fn asks_to_wait(headers: &[(&'static str, &'static str)]) -> Option<u64> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.insert(*name, value.parse().unwrap());
+        }
+        retry_after(&map).map(|d| d.as_secs())
+    }
+
+    #[test]
+    fn the_wait_is_read_in_each_of_its_forms() {
+        assert_eq!(asks_to_wait(&[]), None);
+        assert_eq!(asks_to_wait(&[("retry-after", "120")]), Some(120));
+        assert_eq!(asks_to_wait(&[("retry-after", "soon")]), None);
+        assert_eq!(asks_to_wait(&[("ratelimit", "\"api\";r=0;t=55")]), Some(55));
+        assert_eq!(asks_to_wait(&[("ratelimit", "\"api\";r=7;t=55")]), None);
+    }
+
+    #[test]
+    fn a_date_is_held_against_the_answer_s_own_and_not_against_the_clock_here() {
+        // In 1994, as seen from a machine of any other year.
+        let told = ("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
+        let date = ("date", "Sun, 06 Nov 1994 08:48:07 GMT");
+        assert_eq!(asks_to_wait(&[told, date]), Some(90));
+        let later = ("date", "Mon, 07 Nov 1994 00:00:00 GMT");
+        assert_eq!(asks_to_wait(&[told, later]), Some(0), "it is over");
+        assert_eq!(asks_to_wait(&[told]), None);
+        // As `date -u -d … +%s` has it.
+        assert_eq!(seconds_of("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
+        assert_eq!(
+            seconds_of("Sun, 06 Nov 1994 08:49:37 GMT"),
+            Some(784_111_777)
+        );
+        assert_eq!(
+            seconds_of("Thu, 29 Feb 2024 23:59:59 GMT"),
+            Some(1_709_251_199)
+        );
+        assert_eq!(seconds_of("Sun, 06 Nov 0000 08:49:37 GMT"), None);
+    }
+
+    #[test]
+    fn a_certificate_out_of_its_time_leads_to_the_clock_and_another_to_the_proxy() {
+        let fix = |said| of_certificate(said).and_then(|p| p.fix).unwrap().sentence;
+        assert!(
+            fix("invalid peer certificate: certificate expired: verification time 1")
+                .contains("time")
+        );
+        assert!(fix("invalid peer certificate: certificate not valid yet").contains("time"));
+        assert!(fix("invalid peer certificate: UnknownIssuer").contains("proxy"));
+        assert!(of_certificate("connection reset by peer").is_none());
     }
 
     #[test]

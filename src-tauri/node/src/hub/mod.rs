@@ -40,6 +40,27 @@ pub struct Hub {
     cancel: CancellationToken,
 }
 
+/// How a Hub is reached.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// How long a question is repeated.
+    pub patience: Duration,
+    /// How long a connection may say nothing before it is made anew.
+    pub silence: Duration,
+    /// A proxy; `None` means what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
+    pub proxy: Option<String>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        Self {
+            patience: Duration::from_secs(20),
+            silence: Duration::from_secs(30),
+            proxy: None,
+        }
+    }
+}
+
 /// What was asked for, to be named in a problem.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -52,11 +73,25 @@ pub struct Asked<'a> {
 }
 
 impl Hub {
-    /// Makes the connection's client; nothing is sent yet.
+    /// Makes the connection's client, by the environment's proxy; nothing is sent yet.
     pub fn new(
         endpoint: &str,
         token: Option<Secret>,
         patience: Duration,
+        cancel: CancellationToken,
+    ) -> Result<Self, Problem> {
+        let way = Way {
+            patience,
+            ..Way::default()
+        };
+        Self::with(endpoint, token, way, cancel)
+    }
+
+    /// As [`Hub::new`], reached in this way.
+    pub fn with(
+        endpoint: &str,
+        token: Option<Secret>,
+        way: Way,
         cancel: CancellationToken,
     ) -> Result<Self, Problem> {
         let url = Url::parse(endpoint)
@@ -76,13 +111,18 @@ impl Hub {
                     "sudo apt-get install ca-certificates",
                 )
         };
+        let proxy = way.proxy.as_deref().map(proxy).transpose()?;
         // One stream per connection: a second stream on the same one would share its speed.
         let builder = || {
-            Client::builder()
+            let builder = Client::builder()
                 .http1_only()
                 .connect_timeout(Duration::from_secs(10))
-                .read_timeout(Duration::from_secs(30))
-                .user_agent(concat!("tandem-node/", env!("CARGO_PKG_VERSION")))
+                .read_timeout(way.silence)
+                .user_agent(concat!("tandem-node/", env!("CARGO_PKG_VERSION")));
+            match &proxy {
+                Some(proxy) => builder.proxy(proxy.clone()),
+                None => builder,
+            }
         };
         let client = builder()
             .redirect(reqwest::redirect::Policy::none())
@@ -103,7 +143,7 @@ impl Hub {
             token,
             client,
             listing,
-            patience,
+            patience: way.patience,
             cancel,
         })
     }
@@ -241,6 +281,29 @@ impl Hub {
             () = tokio::time::sleep(time) => Ok(()),
         }
     }
+}
+
+/// The proxy that a request names, for every address that `NO_PROXY` does not except.
+fn proxy(address: &str) -> Result<reqwest::Proxy, Problem> {
+    let refuse = |cause: String| {
+        Problem::new(Code::BadInput, "The proxy's address cannot be used.")
+            .cause(cause)
+            .fix("Give it as http://HOST:PORT or socks5h://HOST:PORT.")
+    };
+    let url = Url::parse(address)
+        .ok()
+        .filter(|u| u.host().is_some())
+        .filter(|u| matches!(u.scheme(), "http" | "https" | "socks5" | "socks5h"))
+        .ok_or_else(|| refuse("It is no address of an HTTP or SOCKS proxy.".into()))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(
+            "It holds a user or a password, and a request is kept on the machine's disk.".into(),
+        )
+        .fix("Set HTTPS_PROXY in the machine's /etc/environment instead."));
+    }
+    reqwest::Proxy::all(url)
+        .map(|p| p.no_proxy(reqwest::NoProxy::from_env()))
+        .map_err(|e| refuse(format!("{e}.")))
 }
 
 /// The pause before another attempt: doubling, at most half a minute.

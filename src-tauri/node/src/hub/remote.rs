@@ -21,6 +21,8 @@ pub struct Remote {
     pub etag: String,
     /// Where the bytes are.
     pub url: Url,
+    /// Its name in the Hub's other way of storage, by which a cache may share it between repositories.
+    pub xet: Option<String>,
 }
 
 /// A file whose bytes are fetched, by many connections at once.
@@ -110,6 +112,7 @@ impl Hub {
         }
         let mut size = None;
         let mut etag = None;
+        let mut xet = None;
         for _ in 0..8 {
             let request = self
                 .client
@@ -127,6 +130,7 @@ impl Hub {
             let headers = response.headers();
             size = size.or_else(|| header(headers, "x-linked-size")?.parse::<u64>().ok());
             etag = etag.or_else(|| header(headers, "x-linked-etag").map(plain));
+            xet = xet.or_else(|| header(headers, "x-xet-hash").map(str::to_owned));
             if status.is_redirection() {
                 let Some(location) = header(headers, LOCATION.as_str()) else {
                     return Err(nameless(asked, "a redirect without an address").into());
@@ -140,12 +144,12 @@ impl Hub {
                     continue;
                 }
                 let to = Url::parse(location).map_err(|_| nameless(asked, "no address"))?;
-                return Self::remote(asked, size, etag, to);
+                return Self::remote(asked, size, etag, xet, to);
             }
             // Without a redirect, the answer itself describes the file.
             size = size.or_else(|| header(headers, "content-length")?.parse::<u64>().ok());
             etag = etag.or_else(|| header(headers, "etag").map(plain));
-            return Self::remote(asked, size, etag, url);
+            return Self::remote(asked, size, etag, xet, url);
         }
         Err(nameless(asked, "one redirect after the other").into())
     }
@@ -154,6 +158,7 @@ impl Hub {
         asked: Asked<'_>,
         size: Option<u64>,
         etag: Option<String>,
+        xet: Option<String>,
         url: Url,
     ) -> Result<Remote, Fault> {
         let (Some(size), Some(etag)) = (size, etag) else {
@@ -167,7 +172,12 @@ impl Hub {
         if !is_name {
             return Err(nameless(asked, "an ETag that cannot name a file").into());
         }
-        Ok(Remote { size, etag, url })
+        Ok(Remote {
+            size,
+            etag,
+            url,
+            xet,
+        })
     }
 
     /// Reads one range into memory. The answer is exactly that range or a fault.
@@ -267,7 +277,11 @@ impl Hub {
                     })
                 }
             }
-            StatusCode::OK => Ok(Body::Whole),
+            StatusCode::OK if is_all_of(answer, source) => Ok(Body::Whole),
+            StatusCode::OK => Err(Fault::Again {
+                why: "something else came instead of the file, as a login page would".into(),
+                after: None,
+            }),
             status
                 if url.origin() != self.endpoint.origin()
                     && matches!(status.as_u16(), 400 | 401 | 403 | 404 | 410) =>
@@ -285,6 +299,14 @@ impl Hub {
             }),
             _ => Err(Fault::of_response(answer, source.asked(), self.has_token())),
         }
+    }
+}
+
+/// Whether an answer to a range is the whole file: it has its length, or, where none is announced, its name.
+fn is_all_of(answer: &Response, source: &Source) -> bool {
+    match header(answer.headers(), "content-length") {
+        Some(length) => length.parse() == Ok(source.size),
+        None => header(answer.headers(), "etag").map(plain).as_deref() == Some(&*source.etag),
     }
 }
 

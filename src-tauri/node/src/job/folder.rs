@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use tandem_domain::node::NodeRequest;
+use tandem_domain::node::{FetchLimits, NodeRequest};
 use tandem_domain::problem::{Code, Problem};
 
 use super::process::Worker;
@@ -119,6 +119,18 @@ impl Folder {
     /// Where the count of bytes is.
     pub fn fetched(&self) -> PathBuf {
         self.0.join("fetched")
+    }
+
+    /// Where limits that were given later than the request are.
+    pub fn limits(&self) -> PathBuf {
+        self.0.join("limits.json")
+    }
+
+    /// Holds the job to other limits from now on; a worker looks by itself.
+    pub fn hold_to(&self, limits: &FetchLimits) -> Result<(), Problem> {
+        let text = serde_json::to_vec(limits).unwrap_or_default();
+        write_whole(&self.limits(), &text)
+            .map_err(|e| disk::problem("keeping the limits", &self.0, &e))
     }
 
     /// Where the worker's last words on stderr are.

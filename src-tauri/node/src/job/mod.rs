@@ -4,6 +4,7 @@
 //! works on it. Whoever wants to know asks the folder; nobody has to stay.
 
 mod folder;
+mod limit;
 mod process;
 mod start;
 
@@ -14,6 +15,7 @@ use tandem_domain::node::{JobStanding, JobState, NodeEvent, NodeLine, NodeWork, 
 use tandem_domain::problem::{Code, Problem};
 
 pub use folder::Folder;
+pub use limit::limit;
 pub use start::{Launcher, foreground, start, work};
 
 use crate::cache::Cache;

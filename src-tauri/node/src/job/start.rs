@@ -26,7 +26,7 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 const ARRIVE: Duration = Duration::from_secs(15);
 
 /// What is passed on to a worker that a service manager starts without our surroundings.
-const PASSED_ON: [&str; 10] = [
+const PASSED_ON: [&str; 13] = [
     "HOME",
     "PATH",
     "HF_HOME",
@@ -34,8 +34,11 @@ const PASSED_ON: [&str; 10] = [
     "https_proxy",
     "HTTP_PROXY",
     "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
     "NO_PROXY",
     "no_proxy",
+    "TZ",
     "SSL_CERT_FILE",
 ];
 
@@ -53,9 +56,13 @@ pub fn start(name: &str, request: &NodeRequest, launcher: Launcher) -> Result<Jo
     let folder = Folder::make(name)?;
     let _lock = folder.lock()?;
     let now = state(&folder, name)?;
-    let same = folder
-        .request()
-        .is_some_and(|kept| kept.work == request.work);
+    let kept = folder.request().map(|kept| kept.work);
+    let same = kept
+        .as_ref()
+        .is_some_and(|kept| super::limit::same_work(kept, &request.work));
+    if same && kept.as_ref() != Some(&request.work) {
+        super::limit::take_over(&folder, &request.work)?;
+    }
     match now.state {
         JobStanding::Running if same => return Ok(now),
         JobStanding::Running => {
@@ -252,6 +259,7 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
         cancel: CancellationToken::new(),
         made,
         fetched: Arc::new(Fetched::in_file(folder.fetched())),
+        limits: Some(folder.limits()),
         settings: Settings::default(),
     };
     let runtime = crate::runtime()?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tandem_domain::node::NodeEvent;
@@ -11,6 +11,10 @@ use crate::lines::Lines;
 
 /// The rate is taken over this time.
 const WINDOW: Duration = Duration::from_secs(5);
+/// A standing that stays the same is said again after this time, as a sign of life.
+const SIGN: Duration = Duration::from_secs(10);
+/// What goes wrong is said once nothing has arrived for this long; before, it is nobody's concern.
+const CONCERN: Duration = Duration::from_secs(3);
 
 /// Counters that every connection adds to.
 pub struct Meter {
@@ -18,7 +22,16 @@ pub struct Meter {
     total: AtomicU64,
     arrived_ms: AtomicU64,
     started: Instant,
-    doing: Mutex<String>,
+    words: Mutex<Words>,
+}
+
+#[derive(Default)]
+struct Words {
+    doing: String,
+    /// What is said instead while nothing may arrive.
+    held: Option<String>,
+    /// Why nothing arrives, as part of a sentence, and until when it is tried.
+    trouble: Option<(String, Instant)>,
 }
 
 impl Meter {
@@ -29,7 +42,10 @@ impl Meter {
             total: AtomicU64::new(0),
             arrived_ms: AtomicU64::new(0),
             started: Instant::now(),
-            doing: Mutex::new(doing.to_owned()),
+            words: Mutex::new(Words {
+                doing: doing.to_owned(),
+                ..Words::default()
+            }),
         })
     }
 
@@ -55,7 +71,48 @@ impl Meter {
 
     /// What is being done now.
     pub fn doing(&self, text: impl Into<String>) {
-        *self.doing.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
+        self.words().doing = text.into();
+    }
+
+    /// What is waited for while nothing may arrive; `None` when it may again. Time that was waited is no
+    /// silence of the line.
+    pub fn hold(&self, text: Option<String>) {
+        let mut words = self.words();
+        if words.held.is_some() || text.is_some() {
+            self.alive();
+        }
+        words.held = text;
+    }
+
+    /// Something did not arrive, and is tried again until then.
+    pub fn trouble(&self, why: &str, until: Instant) {
+        self.words().trouble = Some((why.to_owned(), until));
+    }
+
+    /// What is said of the present.
+    fn says(&self) -> String {
+        let words = self.words();
+        if let Some(held) = &words.held {
+            return held.clone();
+        }
+        match &words.trouble {
+            Some((why, until)) if self.quiet() > CONCERN => {
+                let left = until.saturating_duration_since(Instant::now()).as_secs();
+                let left = match left {
+                    0..120 => format!("{left} s"),
+                    _ => format!("{} min", left / 60),
+                };
+                format!(
+                    "{}: nothing arrives ({why}); it is tried for another {left}",
+                    words.doing
+                )
+            }
+            _ => words.doing.clone(),
+        }
+    }
+
+    fn words(&self) -> MutexGuard<'_, Words> {
+        self.words.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Something arrived just now.
@@ -72,7 +129,7 @@ impl Meter {
     }
 }
 
-/// Says a meter's standing twice a second until it is dropped.
+/// Says a meter's standing twice a second until it is dropped, as long as it changes.
 pub struct Reporter(tokio::task::JoinHandle<()>);
 
 impl Reporter {
@@ -80,6 +137,7 @@ impl Reporter {
     pub fn start(meter: Arc<Meter>, lines: Arc<Lines>) -> Self {
         Self(tokio::spawn(async move {
             let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
+            let mut said: Option<(Instant, NodeEvent)> = None;
             loop {
                 let done = meter.done.load(Ordering::Relaxed);
                 let total = meter.total.load(Ordering::Relaxed);
@@ -90,16 +148,20 @@ impl Reporter {
                 }
                 let (since, before) = seen[0];
                 let seconds = (now - since).as_secs_f64();
-                lines.say(NodeEvent::Progress {
+                let event = NodeEvent::Progress {
                     done,
                     total: (total > 0).then_some(total),
                     rate: (seconds > 0.2).then(|| done.saturating_sub(before) as f64 / seconds),
-                    doing: meter
-                        .doing
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .clone(),
-                });
+                    doing: meter.says(),
+                };
+                // A night of waiting is not worth a hundred thousand equal lines.
+                if said
+                    .as_ref()
+                    .is_none_or(|(at, last)| *last != event || now - *at >= SIGN)
+                {
+                    lines.say(event.clone());
+                    said = Some((now, event));
+                }
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }))
@@ -109,5 +171,22 @@ impl Reporter {
 impl Drop for Reporter {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_waited_for_is_said_instead_and_is_no_silence() {
+        let meter = Meter::new("Fetching");
+        assert_eq!(meter.says(), "Fetching");
+        meter.hold(Some("Paused".into()));
+        assert_eq!(meter.says(), "Paused");
+        assert!(meter.quiet() < Duration::from_secs(1));
+        meter.hold(None);
+        meter.trouble("the connection was lost", Instant::now());
+        assert_eq!(meter.says(), "Fetching", "it may be over in a moment");
     }
 }

@@ -1,20 +1,24 @@
 //! Bytes from the Hub to their places, over several connections, in pieces that survive a death.
 //!
-//! Pieces are small against the whole (a two-hundredth, shared by all connections), so that what is
-//! under way when the process is killed stays well below a hundredth of the job.
+//! What arrives is written and noted an eighth of a mebibyte at a time, so that a process that is killed
+//! loses what its connections held and no more; see [`ranges`] for what a loss of power costs. A few files
+//! are under way at once, each filled from its first byte on, so that its hash can follow ([`Trail`]).
 
+mod bucket;
+mod lanes;
 mod meter;
 pub mod ranges;
 mod stream;
 mod target;
+mod trail;
+mod valve;
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tandem_domain::problem::{Code, Problem, Retry};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -22,8 +26,14 @@ use crate::disk;
 use crate::hub::{Hub, Source};
 use crate::work::{Fetched, Stop};
 
+use lanes::{Lanes, Segment};
 pub use meter::{Meter, Reporter};
 pub use target::Target;
+pub use trail::Trail;
+pub use valve::{Keeper, Valve, minute_of_day};
+
+/// Written and not flushed at most, before a flush is asked for and before connections wait for it.
+const UNSAFE: (u64, u64) = (64 << 20, 256 << 20);
 
 /// A stretch of a file on the Hub and its place here.
 pub struct Piece {
@@ -55,28 +65,41 @@ pub struct Transfer {
     pub fetched: Arc<Fetched>,
     /// How long no byte may arrive on any connection.
     pub patience: Duration,
+    /// What else it is told.
+    pub manner: Manner,
     /// Tripped when somebody cancels.
     pub cancel: CancellationToken,
 }
 
-/// A segment of a piece, in the target's bytes.
-#[derive(Debug, Clone, Copy)]
-struct Segment {
-    piece: usize,
-    from: u64,
-    to: u64,
+/// How a transfer behaves where the defaults are not enough.
+pub struct Manner {
+    /// What every connection passes.
+    pub valve: Arc<Valve>,
+    /// The hashes that follow the targets, in their order; none where nothing is to be hashed.
+    pub trails: Vec<Option<Arc<Trail>>>,
+    /// How long nothing may arrive while the Hub answers and asks to wait.
+    pub busy_patience: Duration,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Self {
+            valve: Arc::default(),
+            trails: Vec::new(),
+            busy_patience: Duration::from_secs(3600),
+        }
+    }
 }
 
 struct Shared {
     transfer: Transfer,
-    queue: Mutex<VecDeque<Segment>>,
+    queue: Mutex<Lanes>,
     segment: u64,
     /// Bytes of each target that are still to come; the finisher hears of it at zero.
     open: Vec<AtomicU64>,
     complete: mpsc::UnboundedSender<usize>,
     left: AtomicUsize,
     unsynced: AtomicU64,
-    sync_at: u64,
     wake_sync: Notify,
     synced: Notify,
     wake_workers: Notify,
@@ -98,7 +121,7 @@ where
 {
     let total: u64 = transfer.pieces.iter().map(|p| p.len).sum();
     let connections = transfer.connections.clamp(1, 64);
-    let segment = (total / (200 * u64::from(connections))).clamp(512 << 10, 64 << 20);
+    let segment = (total / (200 * u64::from(connections))).clamp(1 << 20, 64 << 20);
     let (complete, mut completed) = mpsc::unbounded_channel();
     let open: Vec<AtomicU64> = transfer.targets.iter().map(|_| AtomicU64::new(0)).collect();
     for piece in &transfer.pieces {
@@ -109,12 +132,11 @@ where
     let cancel = transfer.cancel.clone();
     let shared = Arc::new(Shared {
         left: AtomicUsize::new(transfer.targets.len()),
-        queue: Mutex::new(VecDeque::new()),
+        queue: Mutex::new(Lanes::new(transfer.targets.len())),
         segment,
         open,
         complete,
         unsynced: AtomicU64::new(0),
-        sync_at: (total / 1000).clamp(1 << 20, 128 << 20),
         wake_sync: Notify::new(),
         synced: Notify::new(),
         wake_workers: Notify::new(),
@@ -132,6 +154,20 @@ where
         tasks.spawn(stream::worker(Arc::clone(&shared)));
     }
     let syncer = tokio::spawn(syncer(Arc::clone(&shared)));
+    let turns = Arc::new(Semaphore::new(
+        std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
+    ));
+    let mut followers = JoinSet::new();
+    for (target, trail) in shared.transfer.targets.iter().zip(&shared.transfer.manner.trails) {
+        if let Some(trail) = trail {
+            followers.spawn(trail::follow(
+                Arc::clone(trail),
+                Arc::clone(target),
+                Arc::clone(&turns),
+                shared.stop.clone(),
+            ));
+        }
+    }
     let mut outcome: Result<(), Stop> = Ok(());
     while outcome.is_ok() && shared.left.load(Ordering::Relaxed) > 0 {
         tokio::select! {
@@ -155,6 +191,7 @@ where
     }
     shared.stop.cancel();
     while tasks.join_next().await.is_some() {}
+    while followers.join_next().await.is_some() {}
     let synced = syncer.await.unwrap_or(Ok(()));
     match outcome {
         Ok(()) => synced,
@@ -175,11 +212,14 @@ impl Shared {
                 let mut at = from;
                 while at < to {
                     let end = to.min(at + self.segment);
-                    queue.push_back(Segment {
-                        piece: index,
-                        from: at,
-                        to: end,
-                    });
+                    queue.push(
+                        target,
+                        Segment {
+                            piece: index,
+                            from: at,
+                            to: end,
+                        },
+                    );
                     at = end;
                 }
             }
@@ -192,7 +232,7 @@ impl Shared {
         self.queue
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
+            .next()
     }
 
     /// Writes bytes in their place and counts them.
@@ -206,18 +246,21 @@ impl Shared {
         let n = tokio::task::block_in_place(|| target.write(at, bytes))
             .map_err(|e| disk::problem("writing what arrived", &target.path, &e))?;
         self.transfer.meter.add(n);
-        if n == 0 {
-            // Nothing of it was new, so that no sync will speak of it.
-            self.unsynced.fetch_sub(len, Ordering::Relaxed);
+        if n < len {
+            // What was not new, no sync will speak of.
+            self.is_safe(len - n);
         }
-        if unsynced >= self.sync_at {
+        if unsynced >= UNSAFE.0 {
             self.wake_sync.notify_one();
         }
         if n > 0 && self.open[piece.target].fetch_sub(n, Ordering::AcqRel) == n {
             let _ = self.complete.send(piece.target);
         }
+        if let Some(trail) = self.trail(piece.target) {
+            trail.wake();
+        }
         // A disk slower than the line must not let the unsafe part grow.
-        while self.unsynced.load(Ordering::Relaxed) > 2 * self.sync_at {
+        while self.unsynced.load(Ordering::Relaxed) > UNSAFE.1 {
             tokio::select! {
                 () = self.stop.cancelled() => return Err(Stop::Cancelled),
                 () = self.synced.notified() => {}
@@ -225,6 +268,20 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    fn trail(&self, target: usize) -> Option<&Arc<Trail>> {
+        self.transfer.manner.trails.get(target)?.as_ref()
+    }
+
+    /// Takes bytes off the count of unsafe ones. An earlier life's bytes are made safe too and were never
+    /// counted.
+    fn is_safe(&self, n: u64) {
+        let _ = self
+            .unsynced
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |u| {
+                Some(u.saturating_sub(n))
+            });
     }
 
     /// Makes what was written to a target safe.
@@ -235,7 +292,7 @@ impl Shared {
             .await
             .unwrap_or_else(|e| Err(std::io::Error::other(e)))
             .map_err(|e| disk::problem("writing what arrived", &path, &e))?;
-        self.unsynced.fetch_sub(safe, Ordering::Relaxed);
+        self.is_safe(safe);
         self.synced.notify_waiters();
         Ok(())
     }
@@ -253,6 +310,9 @@ impl Shared {
             }
         }
         self.transfer.meter.take(bytes);
+        if let Some(trail) = self.trail(target) {
+            trail.reset();
+        }
         self.open[target].store(bytes, Ordering::Release);
         self.enqueue(target);
         Ok(())

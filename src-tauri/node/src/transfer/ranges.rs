@@ -2,6 +2,10 @@
 //!
 //! The notes stand beside the file, one range a line, and a line is written only after the data it
 //! speaks of was flushed to the disk. A line that was cut short by a death is not counted.
+//!
+//! A line that begins with `w` speaks of data that was written and not flushed yet. The kernel keeps such
+//! data when the program dies, and loses it when the machine does; so it counts only within the boot that
+//! the `boot` line above it names.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -62,6 +66,15 @@ impl Ranges {
         out
     }
 
+    /// Up to where everything is in from `at` on; `at` itself where it is not.
+    pub fn whole_from(&self, at: u64) -> u64 {
+        let next = self.0.partition_point(|r| r.1 <= at);
+        match self.0.get(next) {
+            Some(range) if range.0 <= at => range.1,
+            _ => at,
+        }
+    }
+
     /// Whether all of `from..to` is in.
     pub fn covers(&self, from: u64, to: u64) -> bool {
         self.missing(from, to).is_empty()
@@ -83,13 +96,28 @@ pub struct Mark {
 pub struct Notes {
     path: PathBuf,
     out: File,
+    boot: String,
+}
+
+/// What the notes of an earlier life say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Kept {
+    /// Flushed to the disk.
+    pub safe: Vec<Mark>,
+    /// Written in this boot of the machine, and to be flushed again.
+    pub written: Vec<Mark>,
 }
 
 impl Notes {
     /// Opens the notes of a file that will have `size` bytes. Notes of another size are of another
     /// file and count for nothing.
-    pub fn open(path: &Path, size: u64) -> io::Result<(Self, Vec<Mark>)> {
-        let head = format!("tandem-ranges 1 {size}");
+    pub fn open(path: &Path, size: u64) -> io::Result<(Self, Kept)> {
+        let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        Self::open_in(path, size, boot.trim())
+    }
+
+    /// As [`Notes::open`], in a boot of this name. Without a name nothing is trusted that was not flushed.
+    fn open_in(path: &Path, size: u64, boot: &str) -> io::Result<(Self, Kept)> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
@@ -97,27 +125,40 @@ impl Notes {
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.lines();
-        let marks: Vec<Mark> = if lines.next() == Some(head.as_str()) {
-            lines.filter_map(|line| mark(line, size)).collect()
-        } else {
-            Vec::new()
-        };
-        let mut fresh = format!("{head}\n");
-        for mark in &marks {
-            fresh.push_str(&line(mark));
+        let mut kept = Kept::default();
+        if lines.next() == Some(head(size).as_str()) {
+            let mut this_boot = false;
+            for line in lines {
+                if let Some(of) = line.strip_prefix("boot ") {
+                    this_boot = !boot.is_empty() && of == boot;
+                } else if let Some(written) = line.strip_prefix("w ") {
+                    kept.written
+                        .extend(mark(written, size).filter(|_| this_boot));
+                } else {
+                    kept.safe.extend(mark(line, size));
+                }
+            }
         }
+        let mut safe = Ranges::default();
+        for mark in &kept.safe {
+            safe.add(mark.from, mark.to);
+        }
+        kept.written.retain(|m| !safe.covers(m.from, m.to));
         // Written anew, so that a half line at the end cannot swallow the next one.
+        let mut fresh = format!("{}\n", head(size));
+        fresh.extend(kept.safe.iter().map(line));
+        fresh.push_str(&format!("boot {boot}\n"));
+        fresh.extend(kept.written.iter().map(|m| format!("w {}", line(m))));
         let beside = path.with_extension("tandem-new");
         std::fs::write(&beside, fresh)?;
         std::fs::rename(&beside, path)?;
         let out = OpenOptions::new().append(true).open(path)?;
-        Ok((
-            Self {
-                path: path.to_path_buf(),
-                out,
-            },
-            marks,
-        ))
+        let notes = Self {
+            path: path.to_path_buf(),
+            out,
+            boot: boot.to_owned(),
+        };
+        Ok((notes, kept))
     }
 
     /// Adds lines; the data must be on the disk already.
@@ -126,12 +167,22 @@ impl Notes {
         self.out.write_all(text.as_bytes())
     }
 
+    /// Adds a line of data that is written and not flushed yet.
+    pub fn wrote(&mut self, mark: &Mark) -> io::Result<()> {
+        self.out.write_all(format!("w {}", line(mark)).as_bytes())
+    }
+
     /// Forgets every line.
     pub fn clear(&mut self, size: u64) -> io::Result<()> {
-        std::fs::write(&self.path, format!("tandem-ranges 1 {size}\n"))?;
+        let fresh = format!("{}\nboot {}\n", head(size), self.boot);
+        std::fs::write(&self.path, fresh)?;
         self.out = OpenOptions::new().append(true).open(&self.path)?;
         Ok(())
     }
+}
+
+fn head(size: u64) -> String {
+    format!("tandem-ranges 1 {size}")
 }
 
 fn line(mark: &Mark) -> String {
@@ -166,31 +217,83 @@ mod tests {
     }
 
     #[test]
+    fn what_is_whole_from_a_byte_on_ends_at_the_first_gap() {
+        let mut ranges = Ranges::default();
+        ranges.add(0, 10);
+        ranges.add(20, 30);
+        for (at, to) in [
+            (0, 10),
+            (9, 10),
+            (10, 10),
+            (15, 15),
+            (20, 30),
+            (29, 30),
+            (40, 40),
+        ] {
+            assert_eq!(ranges.whole_from(at), to, "from {at}");
+        }
+    }
+
+    fn plain(from: u64, to: u64) -> Mark {
+        Mark {
+            from,
+            to,
+            sha256: None,
+        }
+    }
+
+    #[test]
     fn notes_outlive_a_death_in_the_middle_of_a_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.notes");
         let (mut notes, none) = Notes::open(&path, 100).unwrap();
-        assert!(none.is_empty());
-        let first = Mark {
-            from: 0,
-            to: 10,
-            sha256: None,
-        };
+        assert_eq!(none, Kept::default());
+        let first = plain(0, 10);
         notes.add(std::slice::from_ref(&first)).unwrap();
         let mut text = std::fs::read(&path).unwrap();
         text.extend_from_slice(b"10 2");
         std::fs::write(&path, text).unwrap();
-        let (mut notes, marks) = Notes::open(&path, 100).unwrap();
-        assert_eq!(marks, [first], "the half line is not counted");
+        let (mut notes, kept) = Notes::open(&path, 100).unwrap();
+        assert_eq!(kept.safe, [first], "the half line is not counted");
         let second = Mark {
             from: 20,
             to: 30,
             sha256: Some("ab".into()),
         };
         notes.add(std::slice::from_ref(&second)).unwrap();
-        let (_, marks) = Notes::open(&path, 100).unwrap();
-        assert_eq!(marks[1], second, "the next line stands by itself");
-        let (_, marks) = Notes::open(&path, 101).unwrap();
-        assert!(marks.is_empty(), "notes of another size are another file's");
+        let (_, kept) = Notes::open(&path, 100).unwrap();
+        assert_eq!(kept.safe[1], second, "the next line stands by itself");
+        let (_, kept) = Notes::open(&path, 101).unwrap();
+        assert_eq!(
+            kept,
+            Kept::default(),
+            "notes of another size are another file's"
+        );
+    }
+
+    #[test]
+    fn what_was_not_flushed_counts_after_a_kill_and_not_after_a_loss_of_power() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.notes");
+        let (mut notes, _) = Notes::open_in(&path, 100, "monday").unwrap();
+        notes.add(&[plain(0, 10)]).unwrap();
+        notes.wrote(&plain(10, 20)).unwrap();
+        // The program is killed twice, the machine stays.
+        for _ in 0..2 {
+            let (_, kept) = Notes::open_in(&path, 100, "monday").unwrap();
+            assert_eq!(kept.safe, [plain(0, 10)]);
+            assert_eq!(kept.written, [plain(10, 20)]);
+        }
+        let (mut notes, kept) = Notes::open_in(&path, 100, "tuesday").unwrap();
+        assert_eq!(kept.safe, [plain(0, 10)]);
+        assert_eq!(kept.written, [], "the power was off");
+        notes.wrote(&plain(50, 60)).unwrap();
+        let (_, kept) = Notes::open_in(&path, 100, "tuesday").unwrap();
+        assert_eq!(kept.written, [plain(50, 60)]);
+        let (mut notes, kept) = Notes::open_in(&path, 100, "").unwrap();
+        assert_eq!(kept.written, [], "a boot without a name is no boot");
+        notes.clear(100).unwrap();
+        let (_, kept) = Notes::open_in(&path, 100, "tuesday").unwrap();
+        assert_eq!(kept, Kept::default());
     }
 }

@@ -1,16 +1,17 @@
 //! One connection: takes segments and reads them until nothing is left.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::Response;
+use tandem_domain::problem::{Code, Retry};
 
 use super::{Piece, Segment, Shared};
 use crate::hub::{Body, Fault, backoff, gave_up, no_ranges};
 use crate::work::Stop;
 
 /// Bytes gathered before they are written.
-const BUFFER: usize = 256 << 10;
+const BUFFER: usize = 128 << 10;
 /// How many fresh addresses in a row may be refused.
 const REFUSALS: u32 = 6;
 
@@ -44,6 +45,7 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
     let mut attempt = 0;
     let mut before = u64::MAX;
     loop {
+        shared.transfer.manner.valve.open().await;
         let Some((from, _)) = target.missing(segment.from, segment.to).first().copied() else {
             return Ok(());
         };
@@ -52,7 +54,7 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
             before = from;
         }
         let (generation, fault) = match once(shared, piece, from, segment.to).await {
-            Ok(()) => continue,
+            Ok(()) | Err(Trouble::Closed) => continue,
             Err(Trouble::Stop(stop)) => return Err(stop),
             Err(Trouble::Fault(generation, fault)) => (generation, fault),
         };
@@ -62,31 +64,54 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
             Fault::Expired { why } if attempt >= REFUSALS => {
                 return Err(gave_up(piece.source.asked(), &why, None).into());
             }
-            Fault::Expired { why } => {
-                piece
-                    .source
-                    .refresh(&shared.transfer.hub, generation)
-                    .await?;
+            Fault::Expired { why } => match refreshed(shared, piece, generation).await? {
                 // The first fresh address is tried at once.
-                (why, (attempt == 0).then_some(Duration::ZERO))
-            }
+                None => (why, (attempt == 0).then_some(Duration::ZERO)),
+                Some(why) => (why, None),
+            },
             Fault::Again { why, after } => (why, after),
         };
-        if shared.transfer.meter.quiet() > shared.transfer.patience {
-            return Err(gave_up(piece.source.asked(), &why, after).into());
-        }
+        let meter = &shared.transfer.meter;
+        // A Hub that answers and asks to wait is there; one that is silent may not be.
+        let patience = match after {
+            Some(wait) if !wait.is_zero() => shared.transfer.manner.busy_patience,
+            _ => shared.transfer.patience,
+        };
+        let quiet = meter.quiet();
         let pause = after.unwrap_or_else(|| backoff(attempt));
-        if pause > shared.transfer.patience {
+        if quiet > patience || pause > patience {
             return Err(gave_up(piece.source.asked(), &why, after).into());
         }
+        meter.trouble(&why, Instant::now() + (patience - quiet));
         tokio::time::sleep(pause).await;
         attempt += 1;
+    }
+}
+
+/// Asks for a fresh address. Gives back why there is none while that may pass: a line that is down takes
+/// the Hub away together with the storage.
+async fn refreshed(
+    shared: &Shared,
+    piece: &Piece,
+    generation: u64,
+) -> Result<Option<String>, Stop> {
+    match piece.source.refresh(&shared.transfer.hub, generation).await {
+        Ok(()) => Ok(None),
+        Err(Stop::Problem(problem))
+            if matches!(problem.code, Code::HubUnreachable | Code::HubBusy)
+                && problem.retry != Retry::No =>
+        {
+            Ok(Some("the Hub gives no fresh address".into()))
+        }
+        Err(stop) => Err(stop),
     }
 }
 
 enum Trouble {
     Stop(Stop),
     Fault(u64, Fault),
+    /// Nothing may flow for now; the connection is given up, so that none hangs through the night.
+    Closed,
 }
 
 /// Asks once for `from..to` of the target's bytes and writes what comes.
@@ -137,8 +162,19 @@ async fn copy(
 ) -> Result<(), Trouble> {
     let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER.min((to - from) as usize));
     let mut at = from;
+    let valve = &shared.transfer.manner.valve;
+    let closed = valve.closed();
+    tokio::pin!(closed);
     let result = loop {
-        match answer.chunk().await {
+        let chunk = tokio::select! {
+            biased;
+            () = &mut closed => {
+                flush(shared, piece, &mut at, &mut buffer).await?;
+                return Err(Trouble::Closed);
+            }
+            chunk = answer.chunk() => chunk,
+        };
+        match chunk {
             Ok(Some(chunk)) => {
                 shared.transfer.meter.alive();
                 shared.transfer.fetched.add(chunk.len() as u64);
@@ -158,6 +194,7 @@ async fn copy(
                         flush(shared, piece, &mut at, &mut buffer).await?;
                     }
                 }
+                valve.pass(chunk.len() as u64).await;
             }
             Ok(None) => break Ok(()),
             Err(e) => break Err(Fault::of_transport(&e)),
@@ -177,23 +214,20 @@ async fn copy(
     }
 }
 
-/// Writes the buffer's missing parts.
+/// Writes what the buffer holds.
 async fn flush(
     shared: &Shared,
     piece: &Piece,
     at: &mut u64,
     buffer: &mut Vec<u8>,
 ) -> Result<(), Trouble> {
-    let target = &shared.transfer.targets[piece.target];
-    let end = *at + buffer.len() as u64;
-    for (from, to) in target.missing(*at, end) {
-        let bytes = &buffer[(from - *at) as usize..(to - *at) as usize];
+    if !buffer.is_empty() {
         shared
-            .put(piece, from, bytes)
+            .put(piece, *at, buffer)
             .await
             .map_err(Trouble::Stop)?;
     }
-    *at = end;
+    *at += buffer.len() as u64;
     buffer.clear();
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::ranges::{Mark, Notes, Ranges};
+use super::ranges::{Kept, Mark, Notes, Ranges};
 
 /// An unfinished file.
 pub struct Target {
@@ -22,6 +22,9 @@ pub struct Target {
 
 struct State {
     have: Ranges,
+    /// What is here or on its way into the file, so that no two connections write one byte: the second
+    /// could bring another one after the first was hashed.
+    taken: Ranges,
     marks: Vec<Mark>,
     unsynced: Vec<Mark>,
     notes: Notes,
@@ -37,15 +40,17 @@ impl Target {
             .read(true)
             .write(true)
             .open(path)?;
-        let (mut notes, mut marks) = Notes::open(notes, size)?;
+        let (mut notes, mut kept) = Notes::open(notes, size)?;
         if !existed || file.metadata()?.len() > size {
             notes.clear(size)?;
             file.set_len(0)?;
-            marks.clear();
+            kept = Kept::default();
         }
+        let (mut marks, mut unsynced) = (kept.safe, kept.written);
         marks.retain(|m| m.sha256.is_some() == hashed);
+        unsynced.retain(|m| m.sha256.is_some() == hashed);
         let mut have = Ranges::default();
-        for mark in &marks {
+        for mark in marks.iter().chain(&unsynced) {
             have.add(mark.from, mark.to);
         }
         if !hashed {
@@ -57,9 +62,10 @@ impl Target {
             hashed,
             file,
             state: Mutex::new(State {
+                taken: have.clone(),
                 have,
                 marks,
-                unsynced: Vec::new(),
+                unsynced,
                 notes,
             }),
         })
@@ -84,6 +90,11 @@ impl Target {
         self.state().have.missing(from, to)
     }
 
+    /// Up to where everything is written from `at` on.
+    pub fn whole_from(&self, at: u64) -> u64 {
+        self.state().have.whole_from(at)
+    }
+
     /// The pieces with their hashes, in order of place.
     pub fn marks(&self) -> Vec<Mark> {
         let mut marks = self.state().marks.clone();
@@ -91,30 +102,43 @@ impl Target {
         marks
     }
 
-    /// Writes a piece in its place and says how many of its bytes were not there before.
+    /// Writes what is missing of a piece in its place and says how many bytes that were.
     pub fn write(&self, at: u64, bytes: &[u8]) -> io::Result<u64> {
-        let sha256 = self.hashed.then(|| crate::digest::sha256(bytes));
-        self.file.write_all_at(bytes, at)?;
-        let mark = Mark {
-            from: at,
-            to: at + bytes.len() as u64,
-            sha256,
+        let end = at + bytes.len() as u64;
+        let missing = {
+            let mut state = self.state();
+            let missing = state.taken.missing(at, end);
+            state.taken.add(at, end);
+            missing
         };
-        let mut state = self.state();
-        let new = (mark.to - mark.from) - state.have.within(mark.from, mark.to);
-        if new == 0 {
-            return Ok(0);
+        let mut new = 0;
+        for (from, to) in missing {
+            let part = &bytes[(from - at) as usize..(to - at) as usize];
+            let sha256 = self.hashed.then(|| crate::digest::sha256(part));
+            self.file.write_all_at(part, from)?;
+            self.note(Mark { from, to, sha256 })?;
+            new += to - from;
         }
+        Ok(new)
+    }
+
+    /// Notes a piece that is written.
+    fn note(&self, mark: Mark) -> io::Result<()> {
+        let mut state = self.state();
         state.have.add(mark.from, mark.to);
         if self.hashed {
             state.marks.push(mark.clone());
+        } else {
+            state.notes.wrote(&mark)?;
         }
         // Pieces that follow each other are one line, unless each has a hash of its own.
-        match state.unsynced.last_mut() {
-            Some(last) if !self.hashed && last.to == mark.from => last.to = mark.to,
-            _ => state.unsynced.push(mark),
+        let before = state.unsynced.iter_mut().rev().take(64);
+        let mut before = before.filter(|last| !self.hashed && last.to == mark.from);
+        match before.next() {
+            Some(last) => last.to = mark.to,
+            None => state.unsynced.push(mark),
         }
-        Ok(new)
+        Ok(())
     }
 
     /// Flushes what was written to the disk and notes it; says how many bytes became safe.
@@ -132,8 +156,46 @@ impl Target {
     pub fn forget(&self) -> io::Result<()> {
         let mut state = self.state();
         state.have = Ranges::default();
+        state.taken = Ranges::default();
         state.marks.clear();
         state.unsynced.clear();
         state.notes.clear(self.size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_byte_that_is_there_is_not_written_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, notes) = (dir.path().join("f"), dir.path().join("n"));
+        let target = Target::open(&path, &notes, 30, false).unwrap();
+        assert_eq!(target.write(5, &[1; 10]).unwrap(), 10);
+        assert_eq!(target.write(0, &[2; 30]).unwrap(), 20);
+        assert_eq!(target.write(0, &[3; 30]).unwrap(), 0);
+        let mut expected = [2; 30];
+        expected[5..15].fill(1);
+        assert_eq!(std::fs::read(&path).unwrap(), expected);
+        assert_eq!(target.whole_from(0), 30);
+    }
+
+    #[test]
+    fn what_was_written_counts_after_a_kill_and_is_flushed_then() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, notes) = (dir.path().join("f"), dir.path().join("n"));
+        let target = Target::open(&path, &notes, 30, false).unwrap();
+        target.write(0, &[1; 10]).unwrap();
+        assert_eq!(target.sync().unwrap(), 10);
+        target.write(10, &[1; 5]).unwrap();
+        drop(target); // as a kill leaves it: the file closed, nothing flushed
+        let target = Target::open(&path, &notes, 30, false).unwrap();
+        assert_eq!(target.missing(0, 30), [(15, 30)]);
+        assert_eq!(target.sync().unwrap(), 5, "it is not safe yet");
+        drop(target);
+        std::fs::remove_file(&path).unwrap();
+        let target = Target::open(&path, &notes, 30, false).unwrap();
+        assert_eq!(target.missing(0, 30), [(0, 30)], "the file itself is gone");
     }
 }

@@ -53,6 +53,7 @@ pub(crate) fn range(value: Option<&str>, size: u64) -> Result<Option<(u64, u64)>
 #[derive(Default)]
 struct Breaks {
     drop_after: Option<u64>,
+    stall_after: Option<u64>,
     wrong: bool,
     rate: Option<u64>,
 }
@@ -115,6 +116,10 @@ pub(crate) fn give<B>(
             FaultKind::DropAfter { bytes } => Some(*bytes),
             _ => None,
         }),
+        stall_after: strike(|k| match k {
+            FaultKind::Stall { bytes } => Some(*bytes),
+            _ => None,
+        }),
         wrong: strike(|k| matches!(k, FaultKind::WrongBytes).then_some(0)).is_some(),
         rate: strike(|k| match k {
             FaultKind::Slow { bytes_per_second } => Some((*bytes_per_second).max(1)),
@@ -166,6 +171,7 @@ fn stream(
     pieces(futures::stream::unfold(Some(progress), move |progress| {
         let (state, key, path) = (state.clone(), key.clone(), path.clone());
         let (drop_after, wrong, rate) = (breaks.drop_after, breaks.wrong, breaks.rate);
+        let stall_after = breaks.stall_after;
         async move {
             let mut progress = progress?;
             if progress.sent >= length {
@@ -179,6 +185,9 @@ fn stream(
                     None,
                 ));
             }
+            if stall_after.is_some_and(|limit| progress.sent >= limit) {
+                std::future::pending::<()>().await;
+            }
             let step = async {
                 let file = match &mut progress.file {
                     Some(file) => file,
@@ -189,7 +198,7 @@ fn stream(
                     }
                 };
                 let mut most = (length - progress.sent).min(PIECE as u64);
-                if let Some(limit) = drop_after {
+                if let Some(limit) = drop_after.or(stall_after) {
                     most = most.min(limit - progress.sent);
                 }
                 if let Some(rate) = rate {

@@ -42,6 +42,17 @@ pub enum FaultKind {
         #[serde(default)]
         retry_after: Option<u32>,
     },
+    /// A page of another server comes with 200 instead of the answer, as a network's login does it.
+    LoginPage,
+    /// Nothing more comes after this many bytes of a body, and the connection stays.
+    Stall {
+        /// Bytes that still arrive.
+        bytes: u64,
+    },
+    /// A large file is another one: its name and hash are those of other content.
+    OtherContent,
+    /// Large files are named by the hash of the Hub's other way of storage too, as real ones mostly are.
+    XetNames,
     /// Signed URLs are expired when they are handed out.
     ExpiredUrls,
     /// Bodies come no faster than this.

@@ -1,5 +1,6 @@
 //! A small Hub that speaks the Hugging Face Hub's protocol: listings, `resolve` with its two kinds of
-//! redirect, a CDN with signed URLs on a port of its own, ranges, refusals. No Xet.
+//! redirect, a CDN with signed URLs on a port of its own, ranges, refusals. Of Xet only the names of files.
+//! The same is given below `/mirror/of/models/`, as a mirror does that is not at its host's root.
 //!
 //! It counts what it gives out and breaks things on request: in-process through [`Hub::faults`] and
 //! [`Hub::counters`], from outside with `POST /_faults` (one [`Fault`] in JSON), `DELETE /_faults`,
@@ -11,6 +12,8 @@ pub mod counters;
 pub mod faults;
 mod refuse;
 mod routes;
+
+pub use routes::xet_hash;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -78,7 +81,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
         TcpSocket::new_v6()?
     };
     socket.set_reuseaddr(true)?;
-    socket.set_send_buffer_size(256 * 1024)?;
+    socket.set_send_buffer_size(128 * 1024)?;
     socket.bind(address)?;
     socket.listen(1024)
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::State;
 use super::catalog::Absent;
 use super::faults::{FaultKind, Side};
-use crate::wire::{Answer, json as answer_json, set};
+use crate::wire::{Answer, empty, json as answer_json, set, whole};
 
 /// An error with the headers by which clients tell which one it is.
 pub(crate) fn refuse(status: u16, code: Option<&str>, message: &str) -> Answer {
@@ -18,6 +18,9 @@ pub(crate) fn refuse(status: u16, code: Option<&str>, message: &str) -> Answer {
     set(&mut response, "x-error-message", message);
     response
 }
+
+/// What a network sends until somebody has agreed to its terms.
+const LOGIN_PAGE: &[u8] = b"<!doctype html><title>Welcome</title><p>Log in to use this network.";
 
 const NOT_FOUND_WITHOUT_TOKEN: &str = "Invalid username or password.";
 
@@ -79,6 +82,20 @@ pub(crate) fn access(
         if let Some(seconds) = retry_after {
             set(&mut response, "retry-after", seconds.to_string());
         }
+        return Some(response);
+    }
+    let page = state.faults.strike(side, path, |k| {
+        matches!(k, FaultKind::LoginPage).then_some(())
+    });
+    if page.is_some() {
+        let mut response = empty(StatusCode::OK);
+        *response.body_mut() = whole(bytes::Bytes::from_static(LOGIN_PAGE));
+        set(&mut response, "content-type", "text/html");
+        set(
+            &mut response,
+            "content-length",
+            LOGIN_PAGE.len().to_string(),
+        );
         return Some(response);
     }
     let bad_token = || refuse(401, None, "Invalid credentials in Authorization header");

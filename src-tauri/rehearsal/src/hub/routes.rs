@@ -42,8 +42,12 @@ pub(crate) async fn hub(state: Arc<State>, request: Request<Incoming>) -> Answer
         return control(&state, request, parts[0] == "_faults").await;
     }
     state.counters.request();
+    // A mirror often lies below a path of its own.
+    let parts = parts
+        .strip_prefix(&["mirror", "of", "models"])
+        .unwrap_or(&parts);
     let read = matches!(*request.method(), Method::GET | Method::HEAD);
-    match parts.as_slice() {
+    match parts {
         ["api", "whoami-v2"] if read => whoami(&state, &request),
         ["api", "models", owner, name] if read => {
             info(&state, &request, &format!("{owner}/{name}"), "main").await
@@ -337,13 +341,28 @@ async fn resolve(
             );
             set(&mut response, "location", to);
             set(&mut response, "x-linked-size", entry.size.to_string());
-            set(&mut response, "x-linked-etag", format!("\"{sha}\""));
+            let other = state.faults.strike(Side::Resolve, &key, |k| {
+                matches!(k, FaultKind::OtherContent).then(|| "0".repeat(64))
+            });
+            let name = other.as_ref().unwrap_or(sha);
+            set(&mut response, "x-linked-etag", format!("\"{name}\""));
+            let xet = state.faults.strike(Side::Resolve, &key, |k| {
+                matches!(k, FaultKind::XetNames).then_some(())
+            });
+            if xet.is_some() {
+                set(&mut response, "x-xet-hash", xet_hash(sha));
+            }
             set(&mut response, "etag", format!("\"{}\"", entry.oid));
             response
         }
     };
     set(&mut response, "x-repo-commit", &found.commit);
     response
+}
+
+/// Stands for the name that Xet gives to a file: as long, and another one than the sha256.
+pub fn xet_hash(sha256: &str) -> String {
+    hex::encode(Sha256::digest(format!("xet {sha256}")))
 }
 
 impl State {

@@ -1,0 +1,47 @@
+//! Limits that are given to a job after its request.
+
+use tandem_domain::node::{FetchLimits, FetchRequest, JobState, NodeWork};
+use tandem_domain::problem::{Code, Problem};
+
+use super::folder::Folder;
+use super::state;
+
+/// Holds a fetch to other limits. One that runs follows within a second; one that does not is held to them
+/// by its next start.
+pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
+    limits.check()?;
+    let folder = Folder::existing(name)?;
+    if !matches!(folder.request().map(|r| r.work), Some(NodeWork::Fetch(_))) {
+        return Err(
+            Problem::new(Code::BadInput, "This job cannot be held to limits.")
+                .cause(format!("{name} is no download.")),
+        );
+    }
+    folder.hold_to(limits)?;
+    state(&folder, name)
+}
+
+/// Whether two requests ask for one thing, whatever they are held to.
+pub(super) fn same_work(kept: &NodeWork, asked: &NodeWork) -> bool {
+    match (kept, asked) {
+        (NodeWork::Fetch(kept), NodeWork::Fetch(asked)) => {
+            FetchRequest {
+                limits: asked.limits.clone(),
+                ..kept.clone()
+            } == *asked
+        }
+        _ => kept == asked,
+    }
+}
+
+/// A start with other limits than the start before sets them; one with the same leaves those that were
+/// given in between.
+pub(super) fn take_over(folder: &Folder, asked: &NodeWork) -> Result<(), Problem> {
+    match asked {
+        NodeWork::Fetch(request) => {
+            request.limits.check()?;
+            folder.hold_to(&request.limits)
+        }
+        _ => Ok(()),
+    }
+}
