@@ -130,6 +130,10 @@ pub(crate) async fn standin() -> Result<ImageSpec, LabError> {
     std::fs::write(&users, "root:x:0:0:root:/root:/bin/sh\n")
         .context(|| "the image could not be made".to_owned())?;
     copy(&standin, &vllm.join("usr/local/bin"), Some("vllm")).await?;
+    // It also stands in for a Python with PyTorch, which one program of Tandem's asks for.
+    let python = vllm.join("usr/local/bin/python3");
+    std::os::unix::fs::symlink("vllm", python)
+        .context(|| "the image could not be made".to_owned())?;
     let layer = |name: &str, folder: &Path| LayerSpec {
         name: name.to_owned(),
         folder: folder.to_owned(),

@@ -110,6 +110,22 @@ export type Acceptance = {
 	per_position: number[],
 };
 
+/**  An all-reduce between two containers of the image. */
+export type AllReduce = {
+	/**  What carried it out. */
+	backend: Backend,
+	/**  Version of PyTorch. */
+	torch: string,
+	/**  Whether NCCL used RDMA, by its own words on both machines; `None` where it does not say. */
+	rdma: boolean | null,
+	/**  The RDMA devices it used on the head, by its own words. */
+	devices: string[],
+	/**  The sizes, smallest first. */
+	sizes: Reduced[],
+	/**  Whether a stand-in for PyTorch answered. */
+	stand_in: boolean,
+};
+
 /**  What an answer took. */
 export type AnswerStats = {
 	/**  Seconds to the first token (TTFT). */
@@ -123,6 +139,13 @@ export type AnswerStats = {
 	/**  The server's reason to end. */
 	finish: string,
 };
+
+/**  What carried the collective out. */
+export type Backend = 
+/**  NCCL, between GPUs, as the model server does it. */
+"nccl" | 
+/**  Gloo, between processors, where PyTorch sees no GPU. Nothing is known of what it should reach. */
+"gloo";
 
 /**  What is measured. */
 export type BenchCase = {
@@ -712,6 +735,8 @@ export type LinkReport = {
 	simulated: boolean,
 	/**  Milliseconds since 1970. */
 	at: number,
+	/**  The all-reduce between two containers of the image, once there was one. */
+	all_reduce?: AllReduce | null,
 };
 
 /**  What a run for the cable alone is to do. Stored with the run; holds no secret. */
@@ -1028,6 +1053,22 @@ export type RailEnd = {
 	address: string,
 	/**  The RDMA device on it, e.g. `rocep1s0f1`, where there is one. */
 	rdma: string | null,
+};
+
+/**  One size of message. */
+export type Reduced = {
+	/**  Bytes. */
+	size: number,
+	/**  How often it was reduced. */
+	count: number,
+	/**  Seconds for one. */
+	seconds: number | null,
+	/**  Size over time, Gb/s, 10^9 bits. */
+	algorithm_gbps: number | null,
+	/**  What crossed each machine's link, Gb/s: 2(n-1)/n of it for n machines. */
+	bus_gbps: number | null,
+	/**  Elements with another sum than they should have. */
+	wrong: number,
 };
 
 /**  Whether trying again without a change can help. */

@@ -2,7 +2,7 @@ import { expect, it } from 'vitest';
 
 import type { LinkReport } from '../bindings';
 import { fakeHost, type FakeState } from '../host/fake';
-import { asText, expected, rows, scale, standing } from './verdict';
+import { asText, expected, reduced, rows, scale, standing } from './verdict';
 
 async function report(state: FakeState): Promise<LinkReport> {
   const found = (await fakeHost(state, { frozen: true, tickMs: 0 }).pair()).link;
@@ -51,4 +51,17 @@ it('copies without the names of machines, and says when it means nothing', async
   expect(text).toContain('What to do: Leave the cable in and restart both machines.');
   expect(text).not.toContain('spark-');
   expect(asText(await report('rehearsal'))).toContain('simulated');
+});
+
+it('tells the road of an all-reduce and what it carried by size', async () => {
+  const good = (await report('well')).all_reduce;
+  if (!good) throw new Error('there was one');
+  expect(reduced(good)).toBe(
+    'NCCL over RDMA (rocep1s0f1, roceP2p1s0f1): 9.9 Gb/s at 1 MiB, 136 Gb/s at 16 MiB, 162 Gb/s at 256 MiB, 187 Gb/s at 1 GiB',
+  );
+  const sockets = await report('socket-fallback');
+  expect(asText(sockets)).toContain('All-reduce: NCCL over TCP sockets: 2.9 Gb/s at 1 MiB');
+  expect(reduced({ ...good, rdma: null, devices: [], sizes: [] })).toBe('NCCL: ');
+  expect(reduced({ ...good, backend: 'gloo' })).toMatch(/^Gloo over TCP: 9.9/);
+  expect(asText(await report('hot-plug'))).not.toContain('All-reduce');
 });

@@ -1,6 +1,6 @@
 // A measured link: the scale it is drawn on, the single measurements, and the words for its state.
 
-import type { LinkReport, LinkState, Measured, Method } from '../bindings';
+import type { AllReduce, LinkReport, LinkState, Measured, Method } from '../bindings';
 import { number } from '../kit/format';
 
 /** A state in a few words. */
@@ -66,6 +66,21 @@ export function rows(measured: readonly Measured[], names: readonly string[]): R
   }));
 }
 
+/** `64 MiB`: messages of a collective come in powers of two. */
+function message(bytes: number): string {
+  const mib = bytes / 2 ** 20;
+  return mib >= 1024 ? `${number(mib / 1024)} GiB` : `${number(mib)} MiB`;
+}
+
+/** The road that an all-reduce took, and what it carried by the size of its messages. */
+export function reduced(all: AllReduce): string {
+  const over = all.devices.length > 0 ? ` (${all.devices.join(', ')})` : '';
+  const roads = { true: `NCCL over RDMA${over}`, false: 'NCCL over TCP sockets', null: 'NCCL' };
+  const road = all.backend === 'gloo' ? 'Gloo over TCP' : roads[`${all.rdma}`];
+  const sizes = all.sizes.map((s) => `${speed(s.bus_gbps)} at ${message(s.size)}`);
+  return `${road}: ${sizes.join(', ')}`;
+}
+
 /** The measurement as one would paste it into a forum: no addresses, no names of machines. */
 export function asText(report: LinkReport): string {
   const { verdict } = report;
@@ -78,6 +93,7 @@ export function asText(report: LinkReport): string {
     ...rows(report.measured, ['a', 'b']).map(
       (r) => `${METHOD[r.method].name}, rail ${r.rail}, ${r.direction}: ${r.gbps} Gb/s`,
     ),
+    report.all_reduce ? `All-reduce: ${reduced(report.all_reduce)}` : '',
   ];
   return lines.filter((line) => line !== '').join('\n');
 }

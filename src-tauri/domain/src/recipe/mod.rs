@@ -10,6 +10,7 @@ use crate::problem::{Code, Problem};
 use crate::run::{Plan, Step, StepId, StepPlan};
 
 mod both;
+mod collective;
 mod docker;
 #[cfg(test)]
 mod doubles;
@@ -30,6 +31,7 @@ mod restart;
 mod validate;
 mod weights;
 
+pub use collective::{CollectiveReceipt, PROGRAM as ALL_REDUCE};
 pub use kinds::Recipe;
 pub use launch::LaunchReceipt;
 pub use link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
@@ -37,7 +39,7 @@ pub use prove::ProveReceipt;
 pub use validate::Validated;
 
 /// The name and version of the set-up. A change of its steps is a new version.
-pub const SETUP: (&str, u32) = ("setup", 2);
+pub const SETUP: (&str, u32) = ("setup", 3);
 
 /// What the set-up of a pair (or of one machine) is to do. Stored with the run; holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -337,6 +339,10 @@ fn steps_knowing(
     steps.push(Arc::new(image::PullImage {
         image: request().image,
     }));
+    if let Some(plan) = request().network {
+        let request = request();
+        steps.push(Arc::new(collective::Collective { request, plan }));
+    }
     steps.push(Arc::new(weights::FetchWeights { request: request() }));
     if request().mtp {
         steps.push(Arc::new(graft::GraftMtp { request: request() }));

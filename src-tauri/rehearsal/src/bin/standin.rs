@@ -1,5 +1,5 @@
-//! Installed as `vllm` in the images of the lab and of the rehearsal.
+//! Installed as `vllm` and as `python3` in the images of the lab and of the rehearsal.
 
 fn main() -> std::process::ExitCode {
-    tandem_rehearsal::standin::main(std::env::args().skip(1))
+    tandem_rehearsal::standin::main(std::env::args())
 }

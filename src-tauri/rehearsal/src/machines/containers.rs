@@ -15,6 +15,7 @@ use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgre
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use super::words::startable;
+use crate::standin::PYTHON;
 
 /// A container as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -186,6 +187,10 @@ impl Containers for SimulatedContainers {
         tokio::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o755))
             .await
             .map_err(refused(act))?;
+        // Of an earlier pull, which may have been of another program.
+        let python = folder.join(PYTHON);
+        let _ = std::fs::remove_file(&python);
+        std::fs::hard_link(&draft, &python).map_err(refused(act))?;
         tokio::fs::rename(&draft, folder.join("vllm"))
             .await
             .map_err(refused(act))?;

@@ -15,18 +15,28 @@ mod log;
 mod metrics;
 mod model;
 mod mtp;
+mod python;
 mod speech;
 mod startup;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use tokio_util::sync::CancellationToken;
 
 use args::Args;
 
-/// The whole program.
+/// The name under which an image also has it, in the place of a Python with PyTorch.
+pub const PYTHON: &str = "python3";
+
+/// The whole program, with the name it was started by first.
 pub fn main(args: impl IntoIterator<Item = String>) -> ExitCode {
-    let args: Vec<String> = args.into_iter().collect();
+    let mut args = args.into_iter();
+    let name = args.next().unwrap_or_default();
+    let args: Vec<String> = args.collect();
+    if Path::new(&name).file_name().is_some_and(|n| n == PYTHON) {
+        return python::main(&args);
+    }
     if args.iter().any(|a| a == "--version") {
         println!("{}", api::VERSION);
         return ExitCode::SUCCESS;

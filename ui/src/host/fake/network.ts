@@ -2,6 +2,7 @@
 // carries, and who else is on the network. One story for each state of the cable that people meet.
 
 import type {
+  AllReduce,
   CableState,
   Cabling,
   Facts,
@@ -241,6 +242,23 @@ function findings(machines: MachineView[]): Finding[] {
   return list;
 }
 
+/** An all-reduce of NCCL's by the size of its messages in MiB. */
+const nccl = (rdma: boolean, sizes: [mib: number, gbps: number][]): AllReduce => ({
+  backend: 'nccl',
+  torch: '2.11.0+cu130',
+  rdma,
+  devices: rdma ? ['rocep1s0f1', 'roceP2p1s0f1'] : [],
+  sizes: sizes.map(([mib, gbps]) => ({
+    size: mib * 2 ** 20,
+    count: 20,
+    seconds: (mib * 2 ** 20 * 8) / gbps / 1e9,
+    algorithm_gbps: gbps,
+    bus_gbps: gbps,
+    wrong: 0,
+  })),
+  stand_in: false,
+});
+
 const both = (gbps: number[], method: Measured['method']): Measured[] => [
   { method, rail: 0, from: 0, gbps: gbps[0] ?? null },
   { method, rail: 0, from: 1, gbps: gbps[1] ?? null },
@@ -255,26 +273,36 @@ function measuredIn(state: string, simulated: boolean, at: number): LinkReport |
     { method: 'rdma', rail: null, from: 0, gbps: 196.08 },
     { method: 'rdma', rail: null, from: 1, gbps: 195.4 },
   ];
-  const report = (measured: Measured[], verdict: LinkReport['verdict']): LinkReport => ({
-    measured,
-    verdict,
-    simulated,
-    at,
-  });
+  const report = (
+    measured: Measured[],
+    verdict: LinkReport['verdict'],
+    all_reduce: AllReduce | null = null,
+  ): LinkReport => ({ measured, verdict, simulated, at, all_reduce });
   switch (state) {
     case 'well':
     case 'serving':
     case 'different-ports':
     case 'rehearsal':
-      return report([...healthy, { method: 'all-reduce', rail: null, from: null, gbps: 186.9 }], {
-        state: 'good',
-        gbps: 186.9,
-        method: 'all-reduce',
-        expected_low: 180,
-        expected_high: 196,
-        says: 'The link carries what two Sparks can exchange.',
-        cure: '',
-      });
+      return report(
+        [...healthy, { method: 'all-reduce', rail: null, from: null, gbps: 186.9 }],
+        {
+          state: 'good',
+          gbps: 186.9,
+          method: 'all-reduce',
+          expected_low: 180,
+          expected_high: 196,
+          says: 'The link carries what two Sparks can exchange.',
+          cure: '',
+        },
+        simulated
+          ? null
+          : nccl(true, [
+              [1, 9.9],
+              [16, 136],
+              [256, 161.6],
+              [1024, 186.9],
+            ]),
+      );
     case 'hot-plug':
       return report(
         [
@@ -293,15 +321,24 @@ function measuredIn(state: string, simulated: boolean, at: number): LinkReport |
         },
       );
     case 'socket-fallback':
-      return report([...healthy, { method: 'all-reduce', rail: null, from: null, gbps: 16.1 }], {
-        state: 'socket-fallback',
-        gbps: 16.1,
-        method: 'all-reduce',
-        expected_low: 180,
-        expected_high: 196,
-        says: 'The cable is fine, but the containers exchange data over ordinary sockets, at a twelfth of the speed.',
-        cure: 'Start the containers with `/dev/infiniband`, which Tandem does by itself when it starts the server.',
-      });
+      return report(
+        [...healthy, { method: 'all-reduce', rail: null, from: null, gbps: 16.1 }],
+        {
+          state: 'socket-fallback',
+          gbps: 16.1,
+          method: 'all-reduce',
+          expected_low: 180,
+          expected_high: 196,
+          says: 'The cable is fine, but the containers exchange data over ordinary sockets, at a twelfth of the speed.',
+          cure: 'Start the containers with `/dev/infiniband`, which Tandem does by itself when it starts the server.',
+        },
+        nccl(false, [
+          [1, 2.9],
+          [16, 13.2],
+          [256, 16.1],
+          [1024, 16.1],
+        ]),
+      );
     case 'cable-100g':
       return report(both([91.8, 92.1, 91.9, 92], 'rdma'), {
         state: 'cable100-g',

@@ -139,6 +139,17 @@ export function steps(request: SetupRequest, names: string[]): StepPlan[] {
         undo: 'Removes the image where it was not there before.',
       },
     ),
+    request.network
+      ? step(
+          'collective',
+          'All-reduce',
+          'Start a short-lived container of the image on each machine and let its PyTorch add up numbers over the private link, as the model will.',
+          {
+            exactly: ['docker run --name tandem-all-reduce … python3 -c PROGRAM'],
+            undo: 'Removes the containers, should any be left.',
+          },
+        )
+      : null,
     step(
       'weights',
       'Model weights',

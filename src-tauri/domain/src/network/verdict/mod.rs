@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod all_reduce;
 #[cfg(test)]
 mod captures;
 pub mod collective;
@@ -53,6 +54,9 @@ pub struct LinkReport {
     /// Milliseconds since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub at: i64,
+    /// The all-reduce between two containers of the image, once there was one.
+    #[serde(default)]
+    pub all_reduce: Option<all_reduce::AllReduce>,
 }
 
 /// The meaning of a measurement.

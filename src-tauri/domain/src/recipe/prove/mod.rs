@@ -238,7 +238,7 @@ async fn served(cx: &StepContext) -> bool {
     false
 }
 
-fn said(gbps: f64) -> String {
+pub(super) fn said(gbps: f64) -> String {
     if gbps >= 100.0 {
         format!("{gbps:.0} Gb/s")
     } else {
@@ -247,7 +247,7 @@ fn said(gbps: f64) -> String {
 }
 
 /// The verdict in words, with the number.
-fn sentence(report: &LinkReport) -> String {
+pub(super) fn sentence(report: &LinkReport) -> String {
     let Verdict {
         gbps,
         expected_low,
@@ -363,6 +363,7 @@ impl Step for ProveLink {
                 verdict,
                 simulated: stand_in || facts.iter().any(|f| f.simulated),
                 at: cx.clock.now_ms(),
+                all_reduce: None,
             },
             mark,
         }))

@@ -1,0 +1,170 @@
+//! Starting the two containers, hearing them out, and what came of it.
+
+use std::time::Duration;
+
+use super::{CONTAINER, Collective, LIMIT_SECONDS, PROGRAM, as_command, explain};
+use crate::deploy::ContainerSpec;
+use crate::network::verdict::all_reduce::{AllReduce, Heard};
+use crate::ports::ContainerError;
+use crate::recipe::both::on_all;
+use crate::recipe::ours;
+use crate::run::{ProgressPart, StepContext, StepError};
+
+/// Longer than the program itself takes at most, for its start and a slow engine.
+const PATIENCE: Duration = Duration::from_secs(LIMIT_SECONDS as u64 + 30);
+const BETWEEN: Duration = Duration::from_millis(500);
+/// Lines of a log that are read in the end; NCCL says some hundred.
+const LINES: usize = 2000;
+
+/// How it ended well.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With numbers.
+    Measured(AllReduce),
+    /// The image cannot do it, for this reason.
+    NoTorch(String),
+}
+
+/// Why both containers are not waited for any longer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stop {
+    /// Both ended with 0.
+    Ended,
+    /// One ended otherwise, in these words.
+    Failed(String),
+    /// Time was up.
+    TimedOut,
+}
+
+impl Collective {
+    /// Starts the containers and waits for both. What was started is the caller's to remove.
+    pub(super) async fn run(
+        &self,
+        cx: &StepContext,
+        specs: &[ContainerSpec],
+    ) -> Result<End, StepError> {
+        // The second rank first, as with the server: it waits for the head.
+        for (station, spec) in cx.stations.iter().zip(specs).rev() {
+            cx.safe_point()?;
+            cx.log(Some(&station.name), shown(spec));
+            match station.containers.start(spec).await {
+                Ok(_) => {}
+                Err(ContainerError::Refused { detail, .. }) if no_python(&detail) => {
+                    return Ok(End::NoTorch("it has no `python3`".into()));
+                }
+                Err(e) => return Err(e.problem(&station.name, &station.user).into()),
+            }
+        }
+        let stop = cx.unless_cancelled(self.hear_out(cx)).await?;
+        let logs = on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let log = station.containers.logs(CONTAINER, LINES).await;
+                Ok(log.map_err(|e| e.problem(&station.name, &station.user))?)
+            })
+        });
+        let logs = cx.unless_cancelled(logs).await?;
+        if let (Stop::Ended, Some(all_reduce)) = (&stop, AllReduce::of(&logs)) {
+            return Ok(End::Measured(all_reduce));
+        }
+        let missing = logs.iter().flatten().find(|l| no_torch(l));
+        if let Some(line) = missing {
+            let why = line.trim().trim_end_matches('.');
+            return Ok(End::NoTorch(why.to_owned()));
+        }
+        Err(explain::nothing_came(cx, &self.plan, self.request.master_port, &logs, &stop).into())
+    }
+
+    /// Passes on what both print until both have ended, one has failed, or time is up.
+    async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
+        let follows = cx.stations.iter().map(|station| async move {
+            let mut heard = Heard::default();
+            let mut on_line = |line: &str| {
+                cx.log(Some(&station.name), line);
+                if heard.hear(line) {
+                    cx.progress(ProgressPart {
+                        machine: station.name.clone(),
+                        done: heard.sizes.len() as u64,
+                        total: None,
+                        unit: "measurements".into(),
+                        rate: None,
+                        doing: doing(&heard).into(),
+                    });
+                }
+            };
+            // A log that cannot be followed costs the progress and nothing else: it is read in the end.
+            if let Err(e) = station.containers.follow(CONTAINER, &mut on_line).await {
+                cx.log(
+                    Some(&station.name),
+                    format!("The log is not followed any more: {e}."),
+                );
+            }
+            futures::future::pending::<()>().await;
+        });
+        let follows = futures::future::join_all(follows);
+        let stops = self.stop(cx);
+        futures::pin_mut!(follows, stops);
+        match futures::future::select(stops, follows).await {
+            futures::future::Either::Left((stop, _)) => stop,
+            futures::future::Either::Right(_) => unreachable!("following never ends by itself"),
+        }
+    }
+
+    async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {
+        let began = cx.clock.monotonic();
+        loop {
+            let standing =
+                on_all(&cx.stations, |_, s| Box::pin(ours::standing(s, CONTAINER))).await?;
+            let mut running = false;
+            for (station, state) in cx.stations.iter().zip(standing) {
+                let name = &station.name;
+                match state {
+                    Some(state) if state.running => running = true,
+                    Some(state) if state.exit_code == Some(0) => {}
+                    Some(state) if state.oom_killed => {
+                        return Ok(Stop::Failed(format!(
+                            "The kernel ended it on `{name}` for want of memory"
+                        )));
+                    }
+                    Some(state) => {
+                        let code = state.exit_code.unwrap_or(-1);
+                        return Ok(Stop::Failed(format!("It ended on `{name}` with {code}")));
+                    }
+                    None => {
+                        return Ok(Stop::Failed(format!("Its container on `{name}` is gone")));
+                    }
+                }
+            }
+            if !running {
+                return Ok(Stop::Ended);
+            }
+            if cx.clock.monotonic().saturating_sub(began) >= PATIENCE {
+                return Ok(Stop::TimedOut);
+            }
+            cx.clock.wait(BETWEEN).await;
+        }
+    }
+}
+
+/// The command as one would type it, without the program's text, which the plan shows.
+fn shown(spec: &ContainerSpec) -> String {
+    as_command(spec).replace(PROGRAM, "PROGRAM")
+}
+
+fn doing(heard: &Heard) -> &'static str {
+    if heard.done {
+        "measured"
+    } else if heard.met {
+        "reducing"
+    } else {
+        "waiting for the other"
+    }
+}
+
+fn no_python(detail: &str) -> bool {
+    detail.contains("python3")
+        && (detail.contains("executable file not found") || detail.contains("no such file"))
+}
+
+fn no_torch(line: &str) -> bool {
+    line.contains("No module named 'torch'")
+}
