@@ -1,6 +1,7 @@
 //! The same checkpoint fetched by `hf download`, in turns with the node program, on this box.
 
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::time::Instant;
 
 use serde_json::json;
@@ -46,7 +47,7 @@ pub(crate) async fn with_hf(
         .await?;
     let speed = |seconds: &[f64]| bytes as f64 / 1e6 / middle(seconds);
     let figure = Figure::ratio(
-        "fetch_vs_hf_download",
+        "fetch_vs_hf_download_unlimited",
         "MB/s",
         ("tandem-node fetch, which hashes every byte", speed(&ours)),
         (
@@ -64,8 +65,23 @@ pub(crate) async fn with_hf(
 
 /// Downloads the checkpoint with the command's own settings and says the seconds.
 async fn download(bench: &Bench<'_>, bin: &Path, home: &Path) -> Result<f64, Failure> {
-    let began = Instant::now();
-    let out = Command::new(bin.join("hf"))
+    let seconds = ends(hf(bench, &[], bin, home)).await?;
+    std::fs::remove_dir_all(home)?;
+    Ok(seconds)
+}
+
+/// `hf download` of the checkpoint into a home of its own, behind the words of `before`.
+pub(crate) fn hf(bench: &Bench<'_>, before: &[&str], bin: &Path, home: &Path) -> Command {
+    let hf = bin.join("hf");
+    let mut command = match before {
+        [program, words @ ..] => {
+            let mut command = Command::new(program);
+            command.args(words).arg(hf);
+            command
+        }
+        [] => Command::new(hf),
+    };
+    command
         .args(["download", synthetic::REPO])
         .env("HF_ENDPOINT", bench.hub.endpoint())
         .env("HF_HOME", home)
@@ -73,19 +89,25 @@ async fn download(bench: &Bench<'_>, bin: &Path, home: &Path) -> Result<f64, Fai
         .env("HF_HUB_DISABLE_TELEMETRY", "1")
         .env("HF_HUB_DISABLE_PROGRESS_BARS", "1")
         .env_remove("HF_TOKEN")
-        .kill_on_drop(true)
-        .output()
-        .await?;
-    let seconds = began.elapsed().as_secs_f64();
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+/// Runs it to its good end and says the seconds.
+pub(crate) async fn ends(mut hf: Command) -> Result<f64, Failure> {
+    let began = Instant::now();
+    let out = hf.output().await?;
     if !out.status.success() {
         return Err(format!("hf download: {}", String::from_utf8_lossy(&out.stderr)).into());
     }
-    std::fs::remove_dir_all(home)?;
-    Ok(seconds)
+    Ok(began.elapsed().as_secs_f64())
 }
 
 /// The programs of a Python with `huggingface_hub`, made once.
-async fn python(folder: &Path) -> Result<PathBuf, Failure> {
+pub(crate) async fn python(folder: &Path) -> Result<PathBuf, Failure> {
     let bin = folder.join("bin");
     let ready = folder.join("tandem-ready");
     if ready.exists() {

@@ -26,6 +26,9 @@ pub(crate) struct Figure {
     /// The most it may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     at_most: Option<f64>,
+    /// The least it may be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    at_least: Option<f64>,
     /// A ratio's upper and lower side.
     #[serde(skip_serializing_if = "Option::is_none")]
     sides: Option<[Side; 2]>,
@@ -42,6 +45,7 @@ impl Figure {
             value,
             unit,
             at_most: None,
+            at_least: None,
             sides: None,
             details: Value::Null,
         }
@@ -70,6 +74,14 @@ impl Figure {
         }
     }
 
+    /// Sets the least it may be.
+    pub(crate) fn at_least(self, limit: f64) -> Self {
+        Self {
+            at_least: Some(limit),
+            ..self
+        }
+    }
+
     /// Adds what it was made of.
     pub(crate) fn with(self, details: Value) -> Self {
         Self { details, ..self }
@@ -83,9 +95,12 @@ impl Figure {
 
     /// The sentence of a target that was missed. What is no number has missed every target.
     pub(crate) fn missed(&self) -> Option<String> {
-        let limit = self.at_most?;
-        let met = self.value <= limit;
-        (!met).then(|| format!("{} is {} and may be {limit} at most", self.name, self.value))
+        let most = self.at_most.map(|l| (l, self.value <= l, "most"));
+        let least = self.at_least.map(|l| (l, self.value >= l, "least"));
+        let mut limits = most.into_iter().chain(least);
+        let (limit, _, end) = limits.find(|(_, met, _)| !met)?;
+        let (name, value) = (self.name, self.value);
+        Some(format!("{name} is {value} and may be {limit} at {end}"))
     }
 }
 
@@ -108,6 +123,10 @@ mod tests {
         let figure = |value| Figure::of("x", value, "MiB").at_most(64.0);
         assert_eq!(figure(64.0).missed(), None);
         assert!(figure(64.1).missed().is_some());
+        assert!(figure(f64::NAN).missed().is_some());
+        let figure = |value| Figure::of("y", value, "ratio").at_least(0.97);
+        assert_eq!(figure(0.97).missed(), None);
+        assert!(figure(0.969).missed().is_some());
         assert!(figure(f64::NAN).missed().is_some());
     }
 }

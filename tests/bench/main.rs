@@ -8,6 +8,7 @@ mod circumstances;
 mod compare;
 mod figure;
 mod job;
+mod line;
 mod measure;
 mod place;
 
@@ -109,7 +110,22 @@ async fn run() -> Result<Vec<String>, Failure> {
     let mut figures = measure::all(&bench).await?;
     match compare::with_hf(&bench, &program, &folder, work.path()).await? {
         Ok(figure) => figures.push(figure),
-        Err(why) => eprintln!("bench: fetch_vs_hf_download was not measured: {why}"),
+        Err(why) => eprintln!("bench: fetch_vs_hf_download_unlimited was not measured: {why}"),
+    }
+    match line::hf_killed(&bench, &folder, work.path()).await? {
+        Ok(figure) => figures.push(figure),
+        Err(why) => eprintln!("bench: hf_refetched_after_kill was not measured: {why}"),
+    }
+    match &lab {
+        Some(lab) => figures.extend(line::all(&bench, lab, &folder, work.path()).await?),
+        None => eprintln!("bench: fetch_vs_line was not measured: it needs the lab"),
+    }
+    match &lab {
+        Some(lab) => {
+            let second = Place::lab(lab, Spark::B, &program).await?;
+            figures.extend(copy::all(&bench, lab, &second).await?);
+        }
+        None => eprintln!("bench: copy_vs_rsync_ssh was not measured: it needs the lab"),
     }
 
     let version = bench.place.version().await?;

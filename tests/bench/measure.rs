@@ -34,7 +34,7 @@ pub(crate) async fn all(bench: &Bench<'_>) -> Result<Vec<Figure>, Failure> {
                 "fetch_around_a_kill": mib(killed_peak),
                 "graft": mib(graft_peak),
             })),
-        refetched.at_most(0.01),
+        refetched.at_most(0.001),
         plain.figure,
     ])
 }

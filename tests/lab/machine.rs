@@ -54,7 +54,7 @@ impl Spark {
         }
     }
 
-    pub(crate) fn namespace(self) -> &'static str {
+    pub fn namespace(self) -> &'static str {
         match self {
             Self::A => "tandem-spark-a",
             Self::B => "tandem-spark-b",
