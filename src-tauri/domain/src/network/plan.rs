@@ -194,5 +194,4 @@ fn names(interfaces: &[&Interface]) -> String {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

@@ -38,7 +38,7 @@ impl LinkRequest {
         restart: bool,
     ) -> Result<Self, Problem> {
         let [a, b] = machines else {
-            return Err(alone());
+            return Err(no_pair(machines.len()));
         };
         Ok(Self {
             machines: ids,
@@ -55,7 +55,7 @@ impl LinkRequest {
     /// Everything that stands against it; empty if nothing does.
     pub fn faults(&self, machines: &[SetupMachine]) -> Vec<Problem> {
         if machines.len() != 2 {
-            return vec![alone()];
+            return vec![no_pair(machines.len())];
         }
         let names: Vec<&str> = machines.iter().map(|m| m.name.as_str()).collect();
         let facts: Vec<Facts> = machines.iter().map(|m| m.facts.clone()).collect();
@@ -69,10 +69,18 @@ impl LinkRequest {
     }
 }
 
-fn alone() -> Problem {
-    Problem::new(Code::BadInput, "A link takes two machines.")
-        .cause("Only one is here.")
-        .fix("Add the second Spark.")
+fn no_pair(count: usize) -> Problem {
+    let problem = Problem::new(Code::BadInput, "A link takes two machines.");
+    match count {
+        0 | 1 => problem
+            .cause("Only one is here.")
+            .fix("Add the second Spark."),
+        more => problem
+            .cause(format!(
+                "{more} machines were chosen, in a ring or at a switch; Tandem addresses the one cable between two."
+            ))
+            .fix("Choose two of them, joined by one cable."),
+    }
 }
 
 /// The steps, in order. `public_key` is the line of Tandem's own SSH key, which a restart is survived by.

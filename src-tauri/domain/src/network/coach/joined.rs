@@ -35,8 +35,11 @@ pub(super) fn said(a: End<'_>, b: End<'_>, second: bool) -> Said {
     if second {
         return (
             CableState::TwoCables,
-            "Two cables join the machines, at full speed.".to_owned(),
-            "Nothing must be done; the second cable adds about 5 % and Tandem uses one.".to_owned(),
+            "Both ports of both machines have a link, at full speed.".to_owned(),
+            "If both lead from one machine to the other, nothing must be done: the second adds about 5 % and \
+             Tandem uses one. Unplug one that leads to a third machine or a switch; Tandem sets up no rings \
+             and no switches."
+                .to_owned(),
         );
     }
     if port_a != port_b {
