@@ -50,6 +50,7 @@ async fn restore(
     // on changing ports for a moment after netplan has returned: so until nothing changes any more.
     let mut still = 0;
     let mut wrong: Vec<String> = Vec::new();
+    let mut complaint = None;
     for _ in 0..20 {
         let now = ports::read(station, &names).await?;
         let pairs = || {
@@ -72,19 +73,22 @@ async fn restore(
             return Ok(notes);
         }
         for (port, before) in pairs() {
-            correct(station, port, before).await?;
+            correct(station, port, before, &mut complaint).await?;
         }
         cx.clock.wait(Duration::from_millis(300)).await;
     }
-    Err(Problem::new(Code::NetworkPlan, FAILED)
+    let mut problem = Problem::new(Code::NetworkPlan, FAILED)
         .cause(format!(
             "Something on the machine keeps changing it: {}.",
             wrong.join("; ")
         ))
         .fix("Look which network service manages the port, then undo again.")
         .retry(Retry::Now)
-        .on(station.name.clone())
-        .into())
+        .on(station.name.clone());
+    if let Some(complaint) = complaint {
+        problem = problem.detail(complaint);
+    }
+    Err(problem.into())
 }
 
 async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
@@ -109,34 +113,63 @@ async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
 }
 
 /// Changes what is not as it was at one port.
-async fn correct(station: &Station, now: &Port, was: &Port) -> Result<(), StepError> {
+async fn correct(
+    station: &Station,
+    now: &Port,
+    was: &Port,
+    complaint: &mut Option<String>,
+) -> Result<(), StepError> {
     let name = now.name.as_str();
     if now.mtu != was.mtu {
-        ip(station, &["link", "set", name, "mtu", &was.mtu.to_string()]).await?;
+        ip(
+            station,
+            &["link", "set", name, "mtu", &was.mtu.to_string()],
+            complaint,
+        )
+        .await?;
     }
     if let Some(mode) = was.address_mode.as_deref()
         && now.address_mode != was.address_mode
     {
-        ip(station, &["link", "set", name, "addrgenmode", mode]).await?;
+        ip(
+            station,
+            &["link", "set", name, "addrgenmode", mode],
+            complaint,
+        )
+        .await?;
     }
     for address in now.addresses.iter().filter(|a| !was.addresses.contains(a)) {
-        ip(station, &["addr", "del", address, "dev", name]).await?;
+        ip(station, &["addr", "del", address, "dev", name], complaint).await?;
     }
     for address in was.addresses.iter().filter(|a| !now.addresses.contains(a)) {
-        ip(station, &["addr", "replace", address, "dev", name]).await?;
+        ip(
+            station,
+            &["addr", "replace", address, "dev", name],
+            complaint,
+        )
+        .await?;
     }
     if now.up != was.up {
         let state = if was.up { "up" } else { "down" };
-        ip(station, &["link", "set", name, state]).await?;
+        ip(station, &["link", "set", name, state], complaint).await?;
     }
     Ok(())
 }
 
-async fn ip(station: &Station, args: &[&str]) -> Result<(), StepError> {
+/// Runs it and keeps its complaint, if it has one. That is no failure yet: the system changes the port at
+/// the same time, and what was to be taken away may be gone already. The next look says what counts.
+async fn ip(
+    station: &Station,
+    args: &[&str],
+    complaint: &mut Option<String>,
+) -> Result<(), StepError> {
     let command = Command::new("ip", args.iter().copied()).sudo();
-    must(station, &command, Code::NetworkPlan, FAILED)
-        .await
-        .map(drop)
+    let said = station.machine.exec(&command).await;
+    let said = said.map_err(|e| e.problem(&station.name))?;
+    if !said.ok() {
+        *complaint = Some(said.error_text());
+    }
+    Ok(())
 }
 
 /// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says

@@ -73,7 +73,11 @@ impl Managed {
                 return (0, link.to_string());
             }
             ["ip", "link", "set", _, "mtu", mtu] => state.mtu = mtu.parse().unwrap(),
-            ["ip", "addr", "del", ..] => state.addresses.clear(),
+            ["ip", "addr", "del", ..] => {
+                // NetworkManager takes it away at the same moment and is quicker.
+                state.addresses.clear();
+                return (2, "Error: ipv4: Address not found.\n".into());
+            }
             ["cat", ..] => return (0, "0\n".into()),
             ["mktemp", ..] => return (0, "/tmp/tmp.scratch\n".into()),
             ["stat", ..] => return (i32::from(!planned), "600\n".into()),
