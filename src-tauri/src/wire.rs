@@ -1,5 +1,7 @@
 //! Shapes that only the window needs: domain types gathered for one screen.
 
+pub mod disk;
+
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::fit::Fit;

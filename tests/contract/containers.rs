@@ -1,7 +1,7 @@
 //! What every [`Containers`] must do, whoever implements it.
 
 use tandem_domain::deploy::{ContainerSpec, LABEL, Mount};
-use tandem_domain::ports::{ContainerError, Containers};
+use tandem_domain::ports::{ContainerError, Containers, KeptImage};
 
 const NAME: &str = "tandem-contract";
 
@@ -117,6 +117,26 @@ async fn life(containers: &dyn Containers, image: &str) {
     assert!(
         state.running && state.id == id && !state.oom_killed,
         "{state:?}"
+    );
+    let stock = containers.stock().await.expect("listed");
+    let of_image = |kept: &&KeptImage| kept.id == state.image_id;
+    let kept = stock
+        .images
+        .iter()
+        .find(of_image)
+        .expect("its image is kept");
+    assert!(kept.size > 0 && !kept.tags.is_empty(), "{kept:?}");
+    let stands = stock.containers.iter().find(|c| c.name == NAME);
+    let stands = stands.expect("it stands there");
+    assert!(
+        stands.running && stands.ours && stands.image_id == state.image_id,
+        "{stands:?}"
+    );
+    let mount = ("/etc".to_owned(), "/machine".to_owned());
+    assert_eq!(stands.mounts, [mount]);
+    assert!(
+        stands.command.iter().any(|word| word == "/machine/passwd"),
+        "{stands:?}"
     );
     assert_eq!(state.exit_code, None);
     assert!(

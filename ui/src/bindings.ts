@@ -84,6 +84,16 @@ export const commands = {
 	sendMessage: (conversation: string | null, text: string, images: string[], thinking: boolean, events: Channel<ChatEvent>) => __TAURI_INVOKE<string>("send_message", { conversation, text, images, thinking, events }),
 	/**  Stops an answer. What came is kept. */
 	stopAnswer: (answer: string) => __TAURI_INVOKE<null>("stop_answer", { answer }),
+	/**  What takes room on every machine. Only looks. */
+	disks: () => __TAURI_INVOKE<MachineDisk[]>("disks"),
+	/**  How long a deep check will take, from a moment of reading on that machine. */
+	checkTime: (target: CheckTarget) => __TAURI_INVOKE<CheckTime>("check_time", { target }),
+	/**  Checks a revision, and fetches again what is wrong where that is asked for. */
+	checkRevision: (target: CheckTarget, deep: boolean, repair: boolean, events: Channel<CheckEvent>) => __TAURI_INVOKE<CheckReceipt>("check_revision", { target, deep, repair, events }),
+	/**  Stops the check or repair on a machine. What was fetched stays for the next one. */
+	stopCheck: (machine: string) => __TAURI_INVOKE<null>("stop_check", { machine }),
+	/**  Deletes an item for good. Refused while something uses it. */
+	deleteItem: (target: DeleteTarget) => __TAURI_INVOKE<Freed>("delete_item", { target }),
 	/**  The remembered choices. */
 	settings: () => __TAURI_INVOKE<Settings>("settings"),
 	/**  Remembers choices. */
@@ -276,6 +286,83 @@ problem: Problem;
 /**  What came until then, if anything. */
 message: Message | null };
 
+/**  What the window hears while a revision is checked or repaired. */
+export type CheckEvent = 
+/**  It came further. */
+{ kind: "progress"; 
+/**  Bytes done. */
+done: number; 
+/**  Bytes in all, where that is known. */
+total: number | null; 
+/**  Bytes per second over the last seconds. */
+rate: number | null; 
+/**  What is being done. */
+doing: string } | 
+/**  Something worth knowing. */
+{ kind: "note"; 
+/**  A sentence. */
+text: string };
+
+/**  Something that is not as it should be. */
+export type CheckFault = {
+	/**  The file's name in the repository. */
+	name: string,
+	/**  Which kind of wrong. */
+	kind: FaultKind,
+	/**  What is wrong, as a sentence. */
+	fault: string,
+	/**  A command that cures it, where Tandem may not do it itself. */
+	cure?: string | null,
+};
+
+/**  What a check found, and what a repair did about it. */
+export type CheckReceipt = {
+	/**  The commit looked at. */
+	commit: string,
+	/**  Files looked at. */
+	files: number,
+	/**  Bytes of those that are right. */
+	bytes: number,
+	/**  Whether every byte was hashed. */
+	deep: boolean,
+	/**  What is wrong still. Empty: as far as it was looked at, all is well. */
+	faults: CheckFault[],
+	/**  What could not be looked at, as sentences. Not empty when the Hub did not answer. */
+	unchecked: string[],
+	/**  Names of the files that a repair put right. */
+	repaired: string[],
+	/**  Bytes that crossed the line for that. */
+	fetched: number,
+	/**  How long it took. */
+	seconds: number,
+};
+
+/**  A revision on a machine, to be checked. */
+export type CheckTarget = {
+	/**  The machine's id. */
+	machine: string,
+	/**  `owner/name`. */
+	repo: string,
+	/**  The commit. */
+	commit: string,
+};
+
+/**  Answer of `check-time`: how long a deep check will take, as far as a moment's reading tells. */
+export type CheckTime = {
+	/**  Files to be hashed, each once. */
+	files: number,
+	/**  Their bytes. */
+	bytes: number,
+	/**  Seconds that it will take. */
+	seconds: number,
+	/**  Bytes per second that one processor core hashes. */
+	hash_rate: number,
+	/**  Bytes per second that the disk gave, with as many readers as there will be. */
+	disk_rate: number,
+	/**  Cores that hash at a time. */
+	cores: number,
+};
+
 /**  See [`Comparison::differences`]. */
 export type CircumstanceDifference = {
 	/**  What differs. */
@@ -411,6 +498,89 @@ export type ConversationSummary = {
 	updated_at: number,
 };
 
+/**  An item on a machine, to be deleted. */
+export type DeleteTarget = {
+	/**  The machine's id. */
+	machine: string,
+	/**  The item. */
+	item: Doomed,
+};
+
+/**  An item with what is to be known before it is deleted. */
+export type DiskEntry = {
+	/**  The item. */
+	item: DiskItem,
+	/**  Who uses it. */
+	uses: Use[],
+	/**  Why it may not be deleted now; `None` if it may. */
+	refused: Problem | null,
+	/**  What no longer works, or takes longer, once it is gone. */
+	breaks: string[],
+};
+
+/**  Something on the disk that can be looked at and removed by itself. */
+export type DiskItem = {
+	/**  What it is. */
+	kind: DiskKind,
+	/**  Where it is, absolute; of an image its id. */
+	path: string,
+	/**  `owner/name`, an image's tag, or what the folder is called. */
+	name: string,
+	/**  The commit of a revision, or the one a checkpoint was made for. */
+	commit: string | null,
+	/**  Branches and tags that name the revision; other tags of an image. */
+	refs: string[],
+	/**  Files in it. */
+	files: number,
+	/**  Bytes it takes, with those it shares. */
+	size: number,
+	/**  Bytes that are free once it alone is removed. */
+	frees: number,
+	/**  When it was last read or written, in milliseconds since 1970. */
+	used_at: number | null,
+	/**  Links of a revision that lead to nothing. */
+	missing: number,
+	/**  The user it belongs to, where that is another than ours. */
+	foreign: string | null,
+	/**  Who has it open on the machine, in words. */
+	busy: string | null,
+};
+
+/**  See [`DiskItem::kind`]. */
+export type DiskKind = 
+/**  A revision of a repository in the Hugging Face cache. */
+"revision" | 
+/**  A checkpoint that Tandem made beside a revision. */
+"overlay" | 
+/**  A checkpoint of the drafter alone. */
+"draft" | 
+/**  A container image. */
+"image" | 
+/**  What a server compiled, to start faster. */
+"compile-cache" | 
+/**  What a downloader keeps to fetch less. */
+"download-cache" | 
+/**  A download that has not come to its end. */
+"unfinished" | 
+/**  Files of the cache that no revision uses any more. */
+"leftover";
+
+/**  See [`MachineDisk::disk`]. */
+export type DiskKnown = {
+	/**  The Hugging Face home. */
+	home: string,
+	/**  Free bytes of its disk. */
+	free: number,
+	/**  All bytes of its disk. */
+	total: number,
+	/**  Bytes of memory that hold files which were read or written. */
+	cached: number,
+	/**  Bytes that everything in the list takes, each counted once. */
+	taken: number,
+	/**  What takes room, the largest first. */
+	entries: DiskEntry[],
+};
+
 /**  How the user stands to Docker. */
 export type DockerAccess = 
 /**  No socket and no `docker` program. */
@@ -421,6 +591,14 @@ export type DockerAccess =
 "denied" | 
 /**  The socket is open to the user. */
 "open";
+
+/**  One item of a [`RemoveRequest`]. */
+export type Doomed = {
+	/**  See [`DiskItem::kind`]. */
+	kind: DiskKind,
+	/**  See [`DiskItem::path`]. */
+	path: string,
+};
 
 /**  What can happen in a run. */
 export type Event = 
@@ -540,6 +718,27 @@ export type Facts = {
 	simulated?: boolean,
 };
 
+/**  See [`CheckFault::kind`]. */
+export type FaultKind = 
+/**  The file or the blob behind its link is not there. */
+"missing" | 
+/**  The blob may be right, but the link to it is not. */
+"link" | 
+/**  It has another size than it should. */
+"size" | 
+/**  Its safetensors header does not fit it. */
+"header" | 
+/**  Its hash is another. */
+"content" | 
+/**  It cannot be read, mostly because it belongs to another user. */
+"closed" | 
+/**  The index of the checkpoint and its files do not agree. */
+"index" | 
+/**  A branch's reference leads to nothing. */
+"reference" | 
+/**  A checkpoint made beside the revision is not as it was made. */
+"overlay";
+
 /**  See [`Comparison::figures`]. */
 export type FigureDifference = {
 	/**  `pp_tps`, `tg_tps` or `ttft_s`. */
@@ -633,6 +832,14 @@ export type FoundBy =
 "mdns" | 
 /**  It stands in `~/.ssh/config`. */
 "ssh-config";
+
+/**  What a deletion did. */
+export type Freed = {
+	/**  Bytes that are free now. */
+	bytes: number,
+	/**  What could not be removed, as sentences. */
+	left: string[],
+};
 
 /**  What the GPU does at this moment. */
 export type GpuNow = {
@@ -785,6 +992,18 @@ export type MachineAhead = {
 	/**  Whether the model fits its memory; `None` where the model does not say enough to reckon. */
 	fit: Fit | null,
 	/**  Why it could not be looked at. */
+	problem: Problem | null,
+};
+
+/**  One machine's disk. */
+export type MachineDisk = {
+	/**  The machine's id. */
+	machine: string,
+	/**  Its name. */
+	name: string,
+	/**  What is known; `None` where the machine could not be asked. */
+	disk: DiskKnown | null,
+	/**  Why it could not be asked, or why Docker's part is missing. */
 	problem: Problem | null,
 };
 
@@ -1354,6 +1573,14 @@ export type Twin = {
 	speed: number | null,
 	/**  Whether its RDMA device is active. */
 	rdma: boolean,
+};
+
+/**  Somebody who uses an item. */
+export type Use = {
+	/**  Who, in words that can stand in a sentence. */
+	by: string,
+	/**  Whether the item cannot be deleted while it does. */
+	holds: boolean,
 };
 
 /**  The meaning of a measurement. */

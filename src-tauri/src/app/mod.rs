@@ -3,6 +3,7 @@
 mod ahead;
 mod bench;
 mod chat;
+mod disk;
 mod link;
 mod machines;
 mod neighbours;
@@ -47,6 +48,8 @@ struct Inner {
     live: Mutex<Option<LiveRun>>,
     answers: Mutex<HashMap<String, CancellationToken>>,
     measuring: Mutex<Option<CancellationToken>>,
+    /// Checks of a disk under way, by machine.
+    checks: Mutex<HashMap<String, CancellationToken>>,
 }
 
 impl App {
@@ -68,6 +71,7 @@ impl App {
                 live: Mutex::new(None),
                 answers: Mutex::default(),
                 measuring: Mutex::default(),
+                checks: Mutex::default(),
             }),
         };
         if app.rehearsal_folder().exists() {

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod chat;
+pub mod disk;
 pub mod link;
 pub mod machines;
 pub mod runs;

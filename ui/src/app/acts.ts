@@ -9,6 +9,7 @@ export type Act = { name: string; keys?: string; go: () => void };
 const NAMES: [ScreenName, string][] = [
   ['setup', 'Go to Set-up'],
   ['pair', 'Go to Machines'],
+  ['disk', 'Go to Disk'],
   ['bench', 'Go to Benchmarks'],
   ['chat', 'Go to Chat'],
   ['runs', 'Go to Runs'],

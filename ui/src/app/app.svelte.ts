@@ -8,7 +8,7 @@ import { lasting } from '../kit/lasting.svelte';
 import { RunWatch } from '../run/run.svelte';
 import { asTheme, setTheme, type Theme } from '../theme/theme';
 
-export const SCREENS = ['setup', 'pair', 'bench', 'chat', 'runs', 'settings'] as const;
+export const SCREENS = ['setup', 'pair', 'disk', 'bench', 'chat', 'runs', 'settings'] as const;
 export type ScreenName = (typeof SCREENS)[number];
 
 export class App {

@@ -22,6 +22,7 @@ import { aheadOf } from './fake/ahead';
 import { afterSetup, compare, measured } from './fake/bench';
 import { answer, had, message, PICTURE } from './fake/chat';
 import { isLink, linkFor } from './fake/link';
+import { FakeDisks } from './fake/disk';
 import { fingerprint, machine, pair } from './fake/machines';
 import { factsIn, neighboursIn, NETWORK_STATES, pairView } from './fake/network';
 import { defaults, planFor } from './fake/plan';
@@ -84,6 +85,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   const conversations = new Map<string, { summary: ConversationSummary; messages: Message[] }>();
   const images = new Map<string, ImageView>([[PICTURE.id, PICTURE]]);
   const stopped = new Set<string>();
+  const disks = new FakeDisks(tickMs, options.frozen ?? false);
   let plugged = 0;
   let measuring = false;
   let stopMeasuring = false;
@@ -421,6 +423,24 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     stopAnswer: async (id) => {
       stopped.add(id);
       return null;
+    },
+    disks: async () => {
+      await wait(tickMs * 2);
+      return disks.disks(machines, serving !== null, state === 'one');
+    },
+    checkTime: async () => {
+      await wait(tickMs * 3);
+      return disks.time();
+    },
+    checkRevision: (target, deep, repair, listen) =>
+      disks.check(target, target.machine === machines[1]?.id, deep, repair, listen),
+    stopCheck: async (id) => {
+      disks.stop(id);
+      return null;
+    },
+    deleteItem: async (target) => {
+      await wait(tickMs * 2);
+      return disks.remove(target);
     },
     settings: async () => ({ ...settings }),
     saveSettings: async (saved) => {

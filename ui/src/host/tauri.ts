@@ -29,6 +29,8 @@ export function tauriHost(): Host {
   return problemsOnly({
     ...commands,
     watchRun: (id, afterSeq, listen) => commands.watchRun(id, afterSeq, heardBy(listen)),
+    checkRevision: (target, deep, repair, listen) =>
+      commands.checkRevision(target, deep, repair, heardBy(listen)),
     runBenchmark: (benchCase, label, listen) =>
       commands.runBenchmark(benchCase, label, heardBy(listen)),
     sendMessage: (conversation, text, images, thinking, listen) =>

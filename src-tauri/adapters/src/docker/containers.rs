@@ -14,14 +14,14 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tandem_domain::deploy::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{
-    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress,
+    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress, Stock,
 };
 use tokio::sync::OnceCell;
 
 use super::error::{Failure, closed, sort};
 use super::log::{LogReading, Stream};
 use super::pull::Layers;
-use super::spec;
+use super::{spec, stock};
 use super::transport::{self, RoadError, SOCKET};
 use crate::ssh::SshMachine;
 
@@ -208,6 +208,13 @@ impl Containers for SshContainers {
             }
         }
         Ok(())
+    }
+
+    async fn stock(&self) -> Result<Stock, ContainerError> {
+        match stock::read(self.docker().await?).await {
+            Ok(stock) => Ok(stock),
+            Err(e) => Err(self.refused("list what it keeps", e).await),
+        }
     }
 
     async fn remove_image(&self, reference: &str) -> Result<bool, ContainerError> {

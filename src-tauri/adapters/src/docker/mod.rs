@@ -8,6 +8,7 @@ mod error;
 mod log;
 mod pull;
 mod spec;
+mod stock;
 mod transport;
 
 pub use containers::SshContainers;

@@ -66,7 +66,8 @@ impl Mounting {
         }
         // Our own says in its arguments which checkpoint it serves. Of another one that sees the folder
         // nothing is known, so it may be using anything in there; one that sees the whole machine watches it.
-        let covers = |source: &str| source != "/" && within(path, source);
+        // A source without a name is memory.
+        let covers = |source: &str| !matches!(source, "" | "/") && within(path, source);
         self.mounts.iter().any(|(source, _)| covers(source))
             && (!self.ours || self.named().any(|named| within(&named, path)))
     }
@@ -154,7 +155,7 @@ pub fn breaks(item: &DiskItem, all: &[DiskItem], uses: &[Use]) -> Vec<String> {
             "It is what {first} made or found; taking that run up again brings it back first."
         ));
     }
-    let again = bytes(item.size);
+    let again = bytes(item.frees);
     sentences.push(match item.kind {
         DiskKind::Revision => format!(
             "Whatever loads this model from the Hugging Face cache fetches {again} again, or fails without the network."

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::MachineError;
 use crate::deploy::{ContainerSpec, ContainerState};
+use crate::disk::Mounting;
 use crate::problem::{Code, Problem, Retry};
 
 /// The Docker engine of a machine.
@@ -25,6 +26,26 @@ pub struct Image {
     pub id: String,
     /// Bytes on disk.
     pub size: u64,
+}
+
+/// An image in the engine's stock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptImage {
+    /// `sha256:…`
+    pub id: String,
+    /// What it is called; nothing where a later pull took its name.
+    pub tags: Vec<String>,
+    /// Bytes on disk, with the layers that it shares.
+    pub size: u64,
+}
+
+/// What the engine keeps on the disk, and who stands on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stock {
+    /// All images.
+    pub images: Vec<KeptImage>,
+    /// All containers, also those that have ended.
+    pub containers: Vec<Mounting>,
 }
 
 /// Progress of a pull: bytes over all layers known so far.
@@ -110,6 +131,14 @@ pub trait Containers: Send + Sync {
         reference: &str,
         on_progress: &mut (dyn FnMut(PullProgress) + Send),
     ) -> Result<(), ContainerError>;
+
+    /// Everything the engine keeps. An engine that is asked for single things only refuses this.
+    async fn stock(&self) -> Result<Stock, ContainerError> {
+        Err(ContainerError::Refused {
+            act: "list what it keeps",
+            detail: "it is asked for single images only".into(),
+        })
+    }
 
     /// Removes an image; `false` if there was none.
     async fn remove_image(&self, reference: &str) -> Result<bool, ContainerError>;

@@ -11,9 +11,10 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_adapters::docker::LineCutter;
 use tandem_domain::deploy::{ContainerSpec, ContainerState};
-use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress};
+use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress, Stock};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
+use super::stock;
 use super::words::startable;
 use crate::standin::PYTHON;
 
@@ -21,13 +22,19 @@ use crate::standin::PYTHON;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Kept {
     id: String,
-    image_id: String,
-    labels: Vec<(String, String)>,
+    pub(super) image_id: String,
+    pub(super) labels: Vec<(String, String)>,
     pid: u32,
     /// When the process began, so that another with its number is not taken for it.
     began: String,
     /// Ports inside and here.
     pub(crate) ports: BTreeMap<u16, u16>,
+    /// Its folders: of the machine, and as they are called inside.
+    #[serde(default)]
+    pub(super) mounts: Vec<(String, String)>,
+    /// Its arguments.
+    #[serde(default)]
+    pub(super) command: Vec<String>,
 }
 
 /// See the module.
@@ -69,11 +76,11 @@ impl SimulatedContainers {
             .join(reference.replace(['/', ':', '@'], "_"))
     }
 
-    fn kept(&self, name: &str) -> Option<Kept> {
+    pub(super) fn kept(&self, name: &str) -> Option<Kept> {
         serde_json::from_slice(&std::fs::read(self.home_of(name).join("state.json")).ok()?).ok()
     }
 
-    fn running(kept: &Kept) -> bool {
+    pub(super) fn running(kept: &Kept) -> bool {
         began(kept.pid).is_some_and(|at| at == kept.began)
     }
 
@@ -194,10 +201,17 @@ impl Containers for SimulatedContainers {
         tokio::fs::rename(&draft, folder.join("vllm"))
             .await
             .map_err(refused(act))?;
+        tokio::fs::write(folder.join(stock::REFERENCE), reference)
+            .await
+            .map_err(refused(act))?;
         let image = serde_json::to_vec(&Image { id, size: total }).expect("an image is plain data");
         tokio::fs::write(folder.join("image.json"), image)
             .await
             .map_err(refused(act))
+    }
+
+    async fn stock(&self) -> Result<Stock, ContainerError> {
+        Ok(self.all_kept())
     }
 
     async fn remove_image(&self, reference: &str) -> Result<bool, ContainerError> {
@@ -273,6 +287,12 @@ impl Containers for SimulatedContainers {
             pid,
             began: began(pid).unwrap_or_default(),
             ports,
+            mounts: spec
+                .mounts
+                .iter()
+                .map(|m| (m.source.clone(), m.target.clone()))
+                .collect(),
+            command: spec.command.clone(),
         };
         let text = serde_json::to_vec_pretty(&kept).expect("a container is plain data");
         tokio::fs::write(home.join("state.json"), text)

@@ -10,6 +10,7 @@ mod files;
 mod links;
 mod machine;
 mod perftest;
+mod stock;
 mod words;
 
 use std::net::SocketAddr;

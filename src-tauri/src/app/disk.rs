@@ -1,0 +1,308 @@
+//! The disks of the machines: looked at, checked, put right, cleared.
+
+mod streamed;
+
+use futures::future::join_all;
+use tandem_adapters::store::SavedMachine;
+use tandem_domain::disk::{Mounting, Use, breaks, refused, uses};
+use tandem_domain::node::Undone;
+use tandem_domain::node::disk::{
+    CheckReceipt, CheckRequest, CheckTime, DiskItem, DiskKind, DiskReport, DiskRequest,
+    RemoveRequest,
+};
+use tandem_domain::ports::{KeptImage, Station, Stock};
+use tandem_domain::problem::{Code, Problem};
+use tandem_domain::run::RunState;
+use tokio_util::sync::CancellationToken;
+
+use super::world::World;
+use super::{App, lock, stored};
+use crate::wire::disk::{
+    CheckEvent, CheckTarget, DeleteTarget, DiskEntry, DiskKnown, Freed, MachineDisk,
+};
+
+/// Runs that are asked what they made, the latest first. Older ones are history.
+const RUNS: usize = 20;
+
+impl App {
+    /// What takes room on every machine, who uses it, and what deleting it would do.
+    pub async fn disks(&self) -> Result<Vec<MachineDisk>, Problem> {
+        let world = self.world().await;
+        let machines = world.machines().await?;
+        let named = self.named_by_runs(&world).await?;
+        let looks = machines.iter().map(|saved| async {
+            let mut seen = MachineDisk {
+                machine: saved.id.clone(),
+                name: saved.name.clone(),
+                disk: None,
+                problem: None,
+            };
+            match look(&world, saved).await {
+                Ok((report, stock, problem)) => {
+                    seen.disk = Some(known(report, &stock, &named));
+                    seen.problem = problem;
+                }
+                Err(problem) => seen.problem = Some(problem),
+            }
+            seen
+        });
+        Ok(join_all(looks).await)
+    }
+
+    /// How long a deep check will take.
+    pub async fn check_time(&self, target: &CheckTarget) -> Result<CheckTime, Problem> {
+        let world = self.world().await;
+        let station = world.station(&world.machine(&target.machine).await?)?;
+        let request = self.check_request(&world, target, true, false).await?;
+        let stdin = serde_json::to_vec(&request).expect("a request is plain data");
+        world
+            .visit(&station, &["check-time"], stdin, |output| {
+                serde_json::from_slice(&output.stdout).ok()
+            })
+            .await
+    }
+
+    /// Checks a revision, and puts right what is wrong where that is asked for. One at a time on a
+    /// machine; stopped, it leaves what was fetched for the next try.
+    pub async fn check_revision(
+        &self,
+        target: &CheckTarget,
+        deep: bool,
+        repair: bool,
+        mut hear: impl FnMut(CheckEvent) + Send,
+    ) -> Result<CheckReceipt, Problem> {
+        let world = self.world().await;
+        let saved = world.machine(&target.machine).await?;
+        let station = world.station(&saved)?;
+        if repair && self.live_id().is_some() {
+            return Err(busy(&saved, "A run is working on the machines."));
+        }
+        let cancel = CancellationToken::new();
+        {
+            let mut checks = lock(&self.inner.checks);
+            if checks.contains_key(&saved.id) {
+                return Err(busy(&saved, "Another check is under way there."));
+            }
+            checks.insert(saved.id.clone(), cancel.clone());
+        }
+        let _done = Clear(self, &saved.id);
+        let request = self.check_request(&world, target, deep, repair).await?;
+        let token = self.inner.hub_token.load().await;
+        streamed::check(&world, &station, request, token, &cancel, &mut hear).await
+    }
+
+    /// Stops what [`App::check_revision`] does on a machine.
+    pub async fn stop_check(&self, machine: &str) -> Result<(), Problem> {
+        if let Some(cancel) = lock(&self.inner.checks).get(machine) {
+            cancel.cancel();
+        }
+        Ok(())
+    }
+
+    /// Deletes an item. What it is and who uses it is looked at anew, so that nothing is decided by what
+    /// a window showed some time ago.
+    pub async fn delete_item(&self, target: &DeleteTarget) -> Result<Freed, Problem> {
+        let world = self.world().await;
+        let saved = world.machine(&target.machine).await?;
+        if self.live_id().is_some() {
+            return Err(busy(&saved, "A run is working on the machines."));
+        }
+        if lock(&self.inner.checks).contains_key(&saved.id) {
+            return Err(busy(&saved, "A check is under way there."));
+        }
+        let station = world.station(&saved)?;
+        let (report, stock, problem) = look(&world, &saved).await?;
+        if let Some(problem) = problem {
+            // Without Docker's word nobody knows what a container uses.
+            return Err(problem);
+        }
+        let known = known(report, &stock, &[]);
+        let entry = known
+            .entries
+            .iter()
+            .find(|e| e.item.kind == target.item.kind && e.item.path == target.item.path)
+            .ok_or_else(|| {
+                Problem::new(Code::BadInput, "Nothing was deleted.")
+                    .cause("It is not there any more.")
+                    .fix("Look at the disk anew.")
+                    .on(saved.name.clone())
+            })?;
+        if let Some(problem) = &entry.refused {
+            return Err(problem.clone().on(saved.name.clone()));
+        }
+        if entry.item.kind == DiskKind::Image {
+            return delete_image(&station, &entry.item).await;
+        }
+        let request = RemoveRequest {
+            hf_home: None,
+            items: vec![target.item.clone()],
+            in_use: known
+                .entries
+                .iter()
+                .filter(|e| e.uses.iter().any(|u| u.holds))
+                .map(|e| e.item.path.clone())
+                .collect(),
+        };
+        let stdin = serde_json::to_vec(&request).expect("a request is plain data");
+        let undone: Undone = world
+            .visit(&station, &["remove"], stdin, |output| {
+                serde_json::from_slice(&output.stdout).ok()
+            })
+            .await?;
+        Ok(Freed {
+            bytes: undone.bytes,
+            left: undone.left,
+        })
+    }
+
+    async fn check_request(
+        &self,
+        world: &World,
+        target: &CheckTarget,
+        deep: bool,
+        repair: bool,
+    ) -> Result<CheckRequest, Problem> {
+        Ok(CheckRequest {
+            endpoint: self.endpoint(world).await?,
+            repo: target.repo.clone(),
+            commit: target.commit.clone(),
+            hf_home: None,
+            deep,
+            repair,
+        })
+    }
+
+    /// The receipts of the latest runs, as text, with their titles.
+    async fn named_by_runs(&self, world: &World) -> Result<Vec<(String, String)>, Problem> {
+        let mut named = Vec::new();
+        for run in stored(world.store.runs().await)?.into_iter().take(RUNS) {
+            let events = self.run_detail(&run.id).await?.events;
+            let Ok(state) = RunState::fold(&events) else {
+                continue; // a history that contradicts itself names nothing
+            };
+            let receipts = state.steps.into_values();
+            let done = receipts.filter(|step| step.status.is_done());
+            let text = done.filter_map(|s| Some(s.receipt?.to_string()));
+            named.push((text.collect::<Vec<_>>().join("\n"), run.title));
+        }
+        Ok(named)
+    }
+}
+
+/// Frees the place of the check under way on a machine, however it ends.
+struct Clear<'a>(&'a App, &'a str);
+
+impl Drop for Clear<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.inner.checks).remove(self.1);
+    }
+}
+
+fn busy(saved: &SavedMachine, why: &str) -> Problem {
+    Problem::new(Code::Locked, "Nothing was done to the disk.")
+        .cause(why)
+        .fix("Stop it or wait for its end.")
+        .on(saved.name.clone())
+}
+
+/// Asks a machine, and its Docker. Without Docker the rest is told all the same, with the reason.
+async fn look(
+    world: &World,
+    saved: &SavedMachine,
+) -> Result<(DiskReport, Stock, Option<Problem>), Problem> {
+    let station = world.station(saved)?;
+    let stdin = serde_json::to_vec(&DiskRequest::default()).expect("a request is plain data");
+    let report = world
+        .visit(&station, &["disk"], stdin, |output| {
+            serde_json::from_slice::<DiskReport>(&output.stdout).ok()
+        })
+        .await?;
+    Ok(match station.containers.stock().await {
+        Ok(stock) => (report, stock, None),
+        Err(e) => {
+            let problem = e.problem(&station.name, &station.user);
+            (report, Stock::default(), Some(problem))
+        }
+    })
+}
+
+/// The items of a machine with what is to be known of them.
+fn known(report: DiskReport, stock: &Stock, runs: &[(String, String)]) -> DiskKnown {
+    let mut items = report.items;
+    items.extend(stock.images.iter().map(image));
+    items.sort_by_key(|item| std::cmp::Reverse(item.size));
+    let taken = report.taken + stock.images.iter().map(|i| i.size).sum::<u64>();
+    let entries = items.iter().map(|item| {
+        let uses = uses_of(item, &stock.containers, runs);
+        DiskEntry {
+            refused: refused(item, &uses),
+            breaks: breaks(item, &items, &uses),
+            item: item.clone(),
+            uses,
+        }
+    });
+    DiskKnown {
+        entries: entries.collect(),
+        home: report.home,
+        free: report.free,
+        total: report.total,
+        cached: report.cached,
+        taken,
+    }
+}
+
+fn uses_of(item: &DiskItem, containers: &[Mounting], runs: &[(String, String)]) -> Vec<Use> {
+    // As a whole string of a receipt, or as the folder that one lies in.
+    let whole = format!("\"{}\"", item.path);
+    let above = format!("\"{}/", item.path);
+    let titles: Vec<String> = runs
+        .iter()
+        .filter(|(text, _)| text.contains(&whole) || text.contains(&above))
+        .map(|(_, title)| title.clone())
+        .collect();
+    uses(item, containers, &titles)
+}
+
+fn image(kept: &KeptImage) -> DiskItem {
+    let mut tags = kept.tags.clone().into_iter();
+    DiskItem {
+        kind: DiskKind::Image,
+        path: kept.id.clone(),
+        name: tags
+            .next()
+            .unwrap_or_else(|| "An image whose name another took".to_owned()),
+        commit: None,
+        refs: tags.collect(),
+        files: 0,
+        size: kept.size,
+        frees: kept.size,
+        used_at: None,
+        missing: 0,
+        foreign: None,
+        busy: None,
+    }
+}
+
+/// Removes an image under all of its names, and by its id where it has none.
+async fn delete_image(station: &Station, item: &DiskItem) -> Result<Freed, Problem> {
+    let on = |e: tandem_domain::ports::ContainerError| e.problem(&station.name, &station.user);
+    let stock = station.containers.stock().await.map_err(on)?;
+    let tags = stock
+        .images
+        .into_iter()
+        .find(|kept| kept.id == item.path)
+        .map(|kept| kept.tags)
+        .unwrap_or_default();
+    let names = if tags.is_empty() {
+        vec![item.path.clone()]
+    } else {
+        tags
+    };
+    for name in names {
+        station.containers.remove_image(&name).await.map_err(on)?;
+    }
+    Ok(Freed {
+        bytes: item.frees,
+        left: Vec::new(),
+    })
+}
