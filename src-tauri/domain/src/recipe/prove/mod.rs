@@ -39,6 +39,10 @@ pub(super) struct ProveLink {
 
 /// Why the link is measured.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a run has one of it, and it is not moved about"
+)]
 pub(super) enum Why {
     /// Somebody asked for a number. Nothing that was measured in another run will do.
     Asked,
