@@ -8,9 +8,10 @@ use crate::hands::{ENTER, Hands, button, heading, screen, step};
 /// How long a set-up over tiny weights may take.
 pub(crate) const RUN: Duration = Duration::from_secs(120);
 
-const SCREENS: [&str; 6] = [
+const SCREENS: [&str; 7] = [
     "Set-up",
     "Machines",
+    "Disk",
     "Benchmarks",
     "Runs",
     "Settings",

@@ -28,6 +28,7 @@ mod program;
 mod prove;
 mod rate;
 mod restart;
+mod uncache;
 mod validate;
 mod weights;
 

@@ -12,7 +12,7 @@ use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftReceipt};
 use crate::ports::{Image, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::recipe::SetupRequest;
+use crate::recipe::{SetupRequest, uncache};
 use crate::recipe::both::{on_all, value};
 use crate::recipe::ours::{self, label};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
@@ -166,6 +166,7 @@ impl Step for LaunchServer {
         if !self.request.engine_args.is_empty() {
             exactly.push(self.request.engine_args.join(" "));
         }
+        exactly.insert(0, uncache::SHOWN.to_owned());
         let over = if self.request.machines.len() > 1 {
             "over both machines"
         } else {
@@ -232,6 +233,11 @@ impl Step for LaunchServer {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let (specs, receipt) = self.containers(cx, self.mtp)?;
         self.clear(cx).await?;
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        on_all(&cx.stations, |i, s| {
+            Box::pin(uncache::let_go(cx, s, &facts[i]))
+        })
+        .await?;
         on_all(&cx.stations, |_, s| Box::pin(self.memory_back(cx, s))).await?;
         self.ports_free(&cx.stations[0]).await?;
         let result = match self.start(cx, &specs).await {
