@@ -5,6 +5,7 @@ pub mod disk;
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::fit::Fit;
+use tandem_domain::graft::way::Proposal;
 use tandem_domain::machine::Facts;
 use tandem_domain::network::coach::Cabling;
 use tandem_domain::network::health::Finding;
@@ -140,6 +141,9 @@ pub struct PlanView {
     pub plan: Plan,
     /// Everything that stands against it.
     pub problems: Vec<Problem>,
+    /// The way to MTP that is proposed for this image and revision, by what their names tell; the
+    /// machines may tell more.
+    pub mtp: Proposal,
 }
 
 /// A run for the cable alone, to be looked at before it begins.

@@ -1,6 +1,7 @@
 //! The figures with targets: line and memory of fetch and graft, and what a kill costs.
 
 use serde_json::json;
+use tandem_domain::graft::way::MtpWay;
 use tandem_domain::node::{
     FetchLimits, FetchReceipt, FetchRequest, GraftKind, GraftReceipt, GraftRequest, NodeWork,
 };
@@ -113,6 +114,8 @@ async fn graft(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
         source_repo: synthetic::BF16_REPO.into(),
         source_revision: "main".into(),
         hf_home: None,
+        way: MtpWay::Overlay,
+        draft_repo: None,
     });
     let job = Job::start(&bench.place, "bench-graft", work).await?;
     let ended = job.end().await?;

@@ -1072,6 +1072,15 @@ export type Method =
 /**  An all-reduce between two containers of the image. */
 "all-reduce";
 
+/**  See the module. */
+export type MtpWay = 
+/**  With the layers of the revision itself. */
+"built-in" | 
+/**  With a checkpoint beside the snapshot. A revision that has the layers is served as it is. */
+"overlay" | 
+/**  With a draft directory. */
+"draft";
+
 /**
  *  A machine that was found on the network or in `~/.ssh/config`. One machine seen at several addresses
  *  is one of these.
@@ -1218,6 +1227,11 @@ export type PlanView = {
 	plan: Plan,
 	/**  Everything that stands against it. */
 	problems: Problem[],
+	/**
+	 *  The way to MTP that is proposed for this image and revision, by what their names tell; the
+	 *  machines may tell more.
+	 */
+	mtp: Proposal,
 };
 
 /**  A failure in words. */
@@ -1254,6 +1268,14 @@ export type ProgressPart = {
 	rate: number | null,
 	/**  What is being done. */
 	doing: string,
+};
+
+/**  What is proposed. */
+export type Proposal = {
+	/**  The way. */
+	way: MtpWay,
+	/**  Why, as a sentence. */
+	reason: string,
 };
 
 /**  One rail: one of the two paths through the cable. */
@@ -1461,6 +1483,8 @@ export type SetupRequest = {
 	mtp: boolean,
 	/**  Tokens drafted at a time (num_speculative_tokens). */
 	speculative_tokens: number,
+	/**  How it comes to the MTP layers; `None` takes the way that is proposed. */
+	mtp_way?: MtpWay | null,
 	/**  More arguments for `vllm serve`, the same on every machine. */
 	engine_args: string[],
 	/**  More environment for the containers, as `NAME=value`. */

@@ -18,6 +18,7 @@ pub mod machine;
 pub mod neighbours;
 pub mod network;
 pub mod node;
+pub mod patch;
 pub mod ports;
 pub mod problem;
 pub mod recipe;

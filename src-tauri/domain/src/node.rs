@@ -31,6 +31,8 @@ pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 
 use serde::{Deserialize, Serialize};
 
+use crate::graft::way::MtpWay;
+use crate::patch::PatchFile;
 use crate::problem::Problem;
 
 pub mod disk;
@@ -158,6 +160,13 @@ pub struct GraftRequest {
     /// As in [`FetchRequest::hf_home`].
     #[serde(default)]
     pub hf_home: Option<String>,
+    /// How they are to be had.
+    #[serde(default)]
+    pub way: MtpWay,
+    /// A repository that has them as a draft of its own; it is used for a draft where the Hub has it and
+    /// it holds exactly the tensors that `source_repo` names.
+    #[serde(default)]
+    pub draft_repo: Option<String>,
 }
 
 /// Where the MTP layers to serve with are.
@@ -165,7 +174,8 @@ pub struct GraftRequest {
 pub struct GraftReceipt {
     /// How it came about.
     pub kind: GraftKind,
-    /// The folder to serve, absolute: the snapshot itself, or the one made beside it.
+    /// The folder, absolute: the snapshot itself, the checkpoint made beside it, or the draft directory
+    /// with which the snapshot is served.
     pub path: String,
     /// MTP tensors in it.
     pub tensors: u32,
@@ -175,6 +185,9 @@ pub struct GraftReceipt {
     pub fetched: u64,
     /// What the graft wrote, with sha256 in hex; the same on every machine. Empty when built in.
     pub written: Vec<WrittenFile>,
+    /// A file of the image's vLLM that is changed for them. The step that starts the server adds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch: Option<PatchFile>,
 }
 
 /// See [`GraftReceipt`].
@@ -185,6 +198,8 @@ pub enum GraftKind {
     BuiltIn,
     /// A checkpoint beside the snapshot.
     Overlay,
+    /// A checkpoint of the layers alone.
+    Draft,
 }
 
 /// A file with its hash.

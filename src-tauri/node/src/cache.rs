@@ -73,10 +73,19 @@ impl Cache {
 
     /// The folder of the checkpoint that a graft makes beside a snapshot.
     pub fn overlay(&self, repo: &str, commit: &str) -> PathBuf {
+        self.beside(repo, commit, "mtp")
+    }
+
+    /// The folder of the draft that is made for a snapshot.
+    pub fn draft(&self, repo: &str, commit: &str) -> PathBuf {
+        self.beside(repo, commit, "draft")
+    }
+
+    fn beside(&self, repo: &str, commit: &str, what: &str) -> PathBuf {
         self.home
             .join("tandem")
             .join(repo.replace('/', "--"))
-            .join(format!("{commit}-mtp"))
+            .join(format!("{commit}-{what}"))
     }
 
     /// The lock of a repository, where `huggingface_hub` keeps its own.
@@ -175,6 +184,7 @@ mod tests {
             Path::new("/h/hub/models--o--n/snapshots/c")
         );
         assert_eq!(cache.overlay("o/n", "c"), Path::new("/h/tandem/o--n/c-mtp"));
+        assert_eq!(cache.draft("o/n", "c"), Path::new("/h/tandem/o--n/c-draft"));
         assert_eq!(link_target("a", "e"), Path::new("../../blobs/e"));
         assert_eq!(link_target("d/a", "e"), Path::new("../../../blobs/e"));
         assert!(Cache::find(Some("relative")).is_err());

@@ -53,6 +53,9 @@ fn python_opens_the_cache_and_the_grafted_checkpoint() {
     let home = site.home("one");
     let fetched = home.done("fetch", &home.fetch(NVFP4_REPO, "before-mtp"));
     let grafted = home.done("graft", &home.graft(NVFP4_OLD_COMMIT));
+    let mut request = home.graft(NVFP4_OLD_COMMIT);
+    request["way"] = "draft".into();
+    let draft = home.done("graft", &request);
     let out = Command::new(python)
         .arg(concat!(
             env!("CARGO_MANIFEST_DIR"),
@@ -68,6 +71,7 @@ fn python_opens_the_cache_and_the_grafted_checkpoint() {
                 .join(BF16_REPO)
                 .join(BF16_COMMIT),
         )
+        .arg(draft["path"].as_str().unwrap())
         .env("HOME", &home.path)
         .env("HF_HUB_OFFLINE", "1")
         .output()
@@ -82,4 +86,9 @@ fn python_opens_the_cache_and_the_grafted_checkpoint() {
     assert_eq!(found["bytes"], fetched["bytes"]);
     assert_eq!(found["refs"], serde_json::json!(["before-mtp"]));
     assert_eq!(found["mtp"], 51);
+    assert_eq!(
+        found["drafted"],
+        serde_json::json!(["model.embed_tokens.weight"]),
+        "a draft has the embedding besides"
+    );
 }

@@ -10,7 +10,7 @@ use tandem_adapters::inference::{HttpModelApi, tcp};
 use tandem_domain::chat::ChatRequest;
 use tandem_domain::ports::ModelApi;
 use tandem_rehearsal::checkpoint::{
-    BF16_COMMIT, BF16_REPO, NVFP4_COMMIT, NVFP4_OLD_COMMIT, NVFP4_REPO, write_all,
+    BF16_COMMIT, BF16_REPO, NVFP4_COMMIT, NVFP4_OLD_COMMIT, NVFP4_REPO, shape, write, write_all,
 };
 use tokio::process::{Child, Command};
 
@@ -245,6 +245,77 @@ async fn two_ranks_serve_with_mtp_and_count_what_they_stream() {
         metric(&text, "spec_decode_num_accepted_tokens_per_pos_total"),
         accepted
     );
+}
+
+/// A draft as a checkpoint of its own.
+fn draft(bed: &Bed, tensors: impl Fn(&str) -> bool) -> PathBuf {
+    let folder = bed.dir.path().join("draft");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir(&folder).expect("folder");
+    let source = bed.model(BF16_REPO, BF16_COMMIT);
+    for name in ["config.json", "configuration_step3p7.py"] {
+        std::fs::copy(source.join(name), folder.join(name)).expect("copied");
+    }
+    let mut all = shape::mtp(&shape::Widths::TINY);
+    all.extend(shape::body(&shape::Widths::TINY, shape::Release::Bf16));
+    all.retain(|t| tensors(&t.name));
+    let map: serde_json::Map<String, Value> = all
+        .iter()
+        .map(|t| (t.name.clone(), "model.safetensors".into()))
+        .collect();
+    write::shard(&folder.join("model.safetensors"), all).expect("written");
+    let index = json!({"metadata": {}, "weight_map": map}).to_string();
+    std::fs::write(folder.join("model.safetensors.index.json"), index).expect("written");
+    folder
+}
+
+fn of_draft(name: &str) -> bool {
+    (45..48).any(|n| name.starts_with(&format!("model.layers.{n}.")))
+        || name == "model.embed_tokens.weight"
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_of_its_own_is_taken_and_looked_at() {
+    let bed = Bed::new();
+    // The revision without layers, its lists cut: the draft has all that drafting needs.
+    let model = bed.model(NVFP4_REPO, NVFP4_OLD_COMMIT);
+    let with = |folder: &Path| {
+        json!({"method": "mtp", "model": folder, "num_speculative_tokens": 3}).to_string()
+    };
+    let folder = draft(&bed, of_draft);
+    let pair = pair(&model, &["--speculative-config", &with(&folder)]).await;
+    let api = HttpModelApi::new(Arc::new(tcp("127.0.0.1", pair.port)));
+    let mut request = ChatRequest::ask("step", "What is the capital of France?");
+    request.max_tokens = 20;
+    api.chat(&request, &mut |_| {}).await.expect("an answer");
+    let text = api.metrics().await.expect("metrics");
+    assert!(metric(&text, "spec_decode_num_drafts_total") > 0.0);
+    drop(pair);
+
+    let trust = "--trust-remote-code";
+    let expect = async |folder: &Path, words: &str| {
+        let config = with(folder);
+        let log = fails(&model, &[trust, "--speculative-config", &config]).await;
+        assert!(log.contains(words), "{words:?} is in {log}");
+    };
+    let no_embedding = draft(&bed, |name| of_draft(name) && !name.contains("embed"));
+    expect(
+        &no_embedding,
+        "Some parameters like model.embed_tokens.weight are not in the checkpoint",
+    )
+    .await;
+    let no_head = draft(&bed, |name| {
+        of_draft(name) && name != "model.layers.46.transformer.shared_head.output.weight"
+    });
+    expect(
+        &no_head,
+        "Some parameters like model.layers.46.shared_head.head.weight",
+    )
+    .await;
+    let quantized = draft(&bed, of_draft);
+    std::fs::copy(model.join("config.json"), quantized.join("config.json")).expect("copied");
+    expect(&quantized, "IndexError: list index out of range").await;
+    expect(Path::new("/no/such/draft"), "Repo id must be in the form").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_adapters::store::{LogLine, NewRun};
+use tandem_domain::graft::way::propose_by_name;
 use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::{Recipe, SetupRequest, setup_plan};
@@ -58,10 +59,12 @@ impl App {
         let machines = world.setup_machines(&request.machines).await?;
         let plan = setup_plan(&request, &machines, &world.public_key);
         let problems = request.faults(&machines);
+        let mtp = propose_by_name(&request.image, &request.repo, &request.revision);
         Ok(PlanView {
             request,
             plan,
             problems,
+            mtp,
         })
     }
 

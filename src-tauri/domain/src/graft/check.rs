@@ -31,9 +31,12 @@ pub fn check(tensor: &Tensor, config: &Value) -> Result<(), GraftError> {
 /// The shape a tensor of an MTP layer must have, where the configuration says enough.
 fn expected(name: &str, config: &Value) -> Option<Vec<u64>> {
     let part = text(config);
-    let layer = super::index::layer(name)? as usize;
     let number = |key: &str| part.get(key).and_then(Value::as_u64);
     let hidden = number("hidden_size")?;
+    if super::plan::EMBEDDINGS.contains(&name) {
+        return Some(vec![number("vocab_size")?, hidden]);
+    }
+    let layer = super::index::layer(name)? as usize;
     // Layers with a sliding window have widths of their own.
     let sliding = part
         .get("layer_types")
@@ -145,7 +148,15 @@ mod tests {
 
     #[test]
     fn a_tensor_of_another_width_or_dtype_is_refused() {
-        let (config, tensors) = fixtures();
+        let (config, mut tensors) = fixtures();
+        tensors.push(Tensor {
+            begin: 0,
+            end: 2 * 128_896 * 4096,
+            name: "model.embed_tokens.weight".into(),
+            dtype: "BF16".into(),
+            shape: vec![128_896, 4096],
+        });
+        assert_eq!(check(&tensors[51], &config), Ok(()), "a draft's embedding");
         for tensor in &tensors {
             let mut other = tensor.clone();
             other.dtype = "U8".into();

@@ -116,6 +116,27 @@ pub fn extended(target: &Value, source: &Value) -> Result<Value, GraftError> {
     Ok(out)
 }
 
+/// The configuration of a draft that is a checkpoint of its own: the source's, in which nothing is
+/// quantized. An error unless its layers fit the checkpoint to be served and their lists are whole.
+pub fn of_draft(target: &Value, source: &Value) -> Result<Value, GraftError> {
+    let layers = layers(source)?;
+    same_model(target, source)?;
+    if let Some(key) = truncated_lists(source, layers).first() {
+        return Err(GraftError::Json {
+            file: FILE.into(),
+            why: format!("of the source has no entries for the MTP layers in {key}"),
+        });
+    }
+    let mut out = source.clone();
+    // A release in another precision may be the source too; its layers are BF16 all the same.
+    for place in ["", "/text_config"] {
+        if let Some(part) = out.pointer_mut(place).and_then(Value::as_object_mut) {
+            part.shift_remove("quantization_config");
+        }
+    }
+    Ok(out)
+}
+
 /// The numbers that must agree for one release's tensors to fit the other's model.
 fn same_model(target: &Value, source: &Value) -> Result<(), GraftError> {
     for key in [
@@ -304,6 +325,29 @@ mod tests {
         );
         let mut plain = json!({"model_type": "x"});
         assert!(!exclude(&mut plain, layers), "nothing is quantized");
+    }
+
+    #[test]
+    fn a_drafts_configuration_is_the_sources_without_quantization() {
+        let (target, mut source) = configs();
+        let plain = of_draft(&target, &source).unwrap();
+        assert_eq!(plain, source, "nothing was quantized there");
+        source["quantization_config"] = json!({"quant_method": "fp8"});
+        source["text_config"]["quantization_config"] = json!({"quant_method": "fp8"});
+        let draft = of_draft(&target, &source).unwrap();
+        assert_eq!(draft, plain);
+        let keys = |v: &Value| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+        assert_eq!(keys(&draft), keys(&plain), "in the order they had");
+        let mut cut = source.clone();
+        cut["text_config"]["layer_types"]
+            .as_array_mut()
+            .unwrap()
+            .truncate(45);
+        assert!(of_draft(&target, &cut).is_err(), "its lists are cut");
+        source["text_config"]["vocab_size"] = json!(9);
+        let mut other = target;
+        other["text_config"]["vocab_size"] = json!(8);
+        assert!(of_draft(&other, &source).is_err(), "another model");
     }
 
     #[test]

@@ -89,6 +89,18 @@ pub fn extended<'a>(
     super::config::pretty(&value)
 }
 
+/// The text of an index in which one file holds all of `tensors`.
+pub fn single<'a>(
+    file: &str,
+    tensors: impl IntoIterator<Item = (&'a str, u64)>,
+) -> Result<String, GraftError> {
+    extended(
+        br#"{"metadata":{"total_size":0},"weight_map":{}}"#,
+        file,
+        tensors,
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -12,6 +12,7 @@ pub mod header;
 pub mod index;
 pub mod plan;
 pub mod python;
+pub mod way;
 
 /// Why a checkpoint cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -9,6 +9,14 @@ use super::index::Index;
 
 /// The file that a graft writes, named as the later release names it.
 pub const FILE: &str = "model-mtp-bf16.safetensors";
+/// The only file with tensors of a draft directory.
+pub const DRAFT_FILE: &str = "model.safetensors";
+/// The embedding's names in the releases, of which a draft has one.
+pub const EMBEDDINGS: [&str; 3] = [
+    "model.embed_tokens.weight",
+    "model.language_model.embed_tokens.weight",
+    "embed_tokens.weight",
+];
 
 /// What a look at the checkpoint says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +74,37 @@ pub fn wanted(source: &Index, text: &Text) -> Result<BTreeMap<String, Vec<String
         return Err(GraftError::LayerMissing { layer });
     }
     Ok(files)
+}
+
+/// The same with the embedding, which a draft that is a checkpoint of its own must have.
+pub fn wanted_for_draft(
+    source: &Index,
+    text: &Text,
+) -> Result<BTreeMap<String, Vec<String>>, GraftError> {
+    let mut files = wanted(source, text)?;
+    let embedding = EMBEDDINGS.iter().find_map(|name| {
+        let (name, file) = source.weight_map.get_key_value(*name)?;
+        Some((name.clone(), file.clone()))
+    });
+    let Some((name, file)) = embedding else {
+        return Err(GraftError::Json {
+            file: super::index::FILE.into(),
+            why: format!("of the source does not name {}", EMBEDDINGS[0]),
+        });
+    };
+    files.entry(file).or_default().push(name);
+    Ok(files)
+}
+
+/// Whether one source has exactly the tensors that another one was asked for.
+pub fn same_tensors(
+    one: &BTreeMap<String, Vec<String>>,
+    other: &BTreeMap<String, Vec<String>>,
+) -> bool {
+    let names = |files: &BTreeMap<String, Vec<String>>| -> std::collections::BTreeSet<String> {
+        files.values().flatten().cloned().collect()
+    };
+    names(one) == names(other)
 }
 
 /// One tensor on its way.
@@ -247,6 +286,38 @@ mod tests {
             assert_eq!(run.to, to, "the new file has no holes");
             to += run.len;
         }
+    }
+
+    #[test]
+    fn a_draft_is_the_layers_and_the_embedding() {
+        let (mut index, _) = source();
+        assert!(
+            wanted_for_draft(&index, &text()).is_err(),
+            "a draft without an embedding cannot be loaded"
+        );
+        let layers = wanted(&index, &text()).unwrap();
+        for name in EMBEDDINGS {
+            let mut index = index.clone();
+            index.weight_map.insert(name.into(), "s0".into());
+            let files = wanted_for_draft(&index, &text()).unwrap();
+            assert_eq!(files["s0"], [name]);
+            assert_eq!(
+                files.values().map(Vec::len).sum::<usize>(),
+                layers.values().map(Vec::len).sum::<usize>() + 1
+            );
+        }
+        // The same tensors, cut into files otherwise, are the same draft.
+        index.weight_map.insert(EMBEDDINGS[0].into(), "s0".into());
+        let mut single = index.clone();
+        for file in single.weight_map.values_mut() {
+            *file = DRAFT_FILE.into();
+        }
+        let of = |index: &Index| wanted_for_draft(index, &text()).unwrap();
+        assert!(same_tensors(&of(&index), &of(&single)));
+        single
+            .weight_map
+            .insert("model.layers.47.more".into(), DRAFT_FILE.into());
+        assert!(!same_tensors(&of(&index), &of(&single)));
     }
 
     #[test]

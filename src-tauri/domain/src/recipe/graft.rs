@@ -1,9 +1,14 @@
-//! Step `graft`: the MTP layers beside the snapshot, where the revision lacks them.
+//! Step `graft`: the MTP layers, in the way that serves with this image and revision.
+
+mod choose;
 
 use async_trait::async_trait;
-use serde_json::{Value, json};
+use serde_json::Value;
 
+use crate::graft::way::{self, MtpWay};
+use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
+use crate::ports::Image;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::SetupRequest;
 use crate::recipe::both::{on_all, stored, value};
@@ -40,19 +45,47 @@ impl GraftMtp {
 impl Step for GraftMtp {
     fn plan(&self) -> StepPlan {
         let r = &self.request;
+        let will = match r.mtp_way {
+            None => {
+                "Looks which vLLM the image has and whether the weights have the MTP layers (which draft several tokens at a time), and takes the way that serves. What is missing is fetched, about 5 GB, and put beside the original. The original stays as it is."
+            }
+            Some(MtpWay::BuiltIn) => {
+                "Looks whether the weights have the MTP layers (which draft several tokens at a time) and whether the vLLM of the image reads them. Nothing is fetched."
+            }
+            Some(MtpWay::Overlay) => {
+                "Looks whether the weights already have the MTP layers (which draft several tokens at a time). If not, fetches just those, about 5 GB, and writes a checkpoint beside the original. The original stays as it is."
+            }
+            Some(MtpWay::Draft) => {
+                "Fetches the MTP layers (which draft several tokens at a time) and the embedding, about 6 GB, as a draft of its own beside the original. The original stays as it is."
+            }
+        };
+        let mut exactly = vec![format!(
+            "from {}/{} at {}",
+            r.hub_endpoint, r.source_repo, r.source_revision
+        )];
+        exactly.push(format!(
+            "docker run --name {} {} sh  (reads, and is removed)",
+            choose::LOOKER,
+            r.image
+        ));
         StepPlan {
             id: StepId("graft".into()),
             title: "MTP layers".into(),
-            will: "Looks whether the weights already have the MTP layers (which draft several tokens at a time). If not, fetches just those, about 5 GB, and writes a checkpoint beside the original. The original stays as it is.".into(),
-            exactly: vec![format!("from {}/{} at {}", r.hub_endpoint, r.source_repo, r.source_revision)],
-            undo: "Removes the checkpoint beside the original.".into(),
+            will: will.into(),
+            exactly,
+            undo: "Removes what was put beside the original.".into(),
             privileged: false,
         }
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        // Whether there is anything to do is read from the index on the machines, by the job itself,
-        // which finds a finished graft by the hashes in its manifest and then writes nothing.
+        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let folders = self.folders(cx, &fetched)?;
+        let needed = Found::Needed {
+            before: value(&folders),
+        };
+        // What is there is read on the machines: the note of the choice, and by the job itself, which
+        // finds what it made by the hashes in its manifest and writes nothing.
         if let Some(receipt) = cx.receipts.get(&cx.step) {
             let receipts: Vec<GraftReceipt> = stored(receipt)?;
             let mut standing = true;
@@ -60,6 +93,9 @@ impl Step for GraftMtp {
                 let path = format!("{}/config.json", receipt.path);
                 let there = super::both::exists(&*station.machine, &path).await;
                 standing &= there.map_err(|e| e.problem(&station.name))?;
+                if let Some(patch) = &receipt.patch {
+                    standing &= choose::is_whole(station, patch).await?;
+                }
             }
             if standing {
                 return Ok(Found::AlreadyDone {
@@ -68,10 +104,17 @@ impl Step for GraftMtp {
                 });
             }
         }
-        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let folders = &folders;
+        let notes = on_all(&cx.stations, |i, station| {
+            Box::pin(choose::kept(station, &folders[i]))
+        })
+        .await?;
+        let notes: Vec<choose::Note> = notes.into_iter().flatten().collect();
+        if notes.len() < cx.stations.len() || notes.iter().any(|n| n.way != notes[0].way) {
+            return Ok(needed);
+        }
         let looked: Vec<Option<GraftReceipt>> = on_all(&cx.stations, |i, station| {
-            let commit = fetched[i].commit.clone();
-            let work = crate::node::NodeWork::Graft(self.order(commit));
+            let work = NodeWork::Graft(self.order(fetched[i].commit.clone(), notes[i].way));
             Box::pin(async move {
                 let request = crate::node::NodeRequest { token: None, work };
                 let request = serde_json::to_vec(&request).expect("a request is plain data");
@@ -88,22 +131,33 @@ impl Step for GraftMtp {
             })
         })
         .await?;
-        let found: Vec<GraftReceipt> = looked.iter().flatten().cloned().collect();
-        if found.len() == looked.len() {
-            Self::same(&found)?;
-            return Ok(Found::AlreadyDone {
-                found: sentence(&found[0]),
-                receipt: value(&found),
-            });
+        let mut found: Vec<GraftReceipt> = looked.into_iter().flatten().collect();
+        if found.len() < notes.len() {
+            return Ok(needed);
         }
-        Ok(Found::Needed { before: json!({}) })
+        for (receipt, note) in found.iter_mut().zip(notes) {
+            receipt.patch = note.patch;
+        }
+        Self::same(&found)?;
+        Ok(Found::AlreadyDone {
+            found: sentence(&found[0]),
+            receipt: value(&found),
+        })
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let folders = self.folders(cx, &fetched)?;
+        let choice = choose::choose(cx, &self.request, &fetched[0].snapshot).await?;
         let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
-            let work = NodeWork::Graft(self.order(fetched[i].commit.clone()));
-            Box::pin(job::run(cx, station, work))
+            let order = self.order(fetched[i].commit.clone(), choice.way);
+            let (folder, choice) = (&folders[i], &choice);
+            Box::pin(async move {
+                let mut receipt: GraftReceipt =
+                    job::run(cx, station, NodeWork::Graft(order)).await?;
+                receipt.patch = choose::keep(station, folder, choice).await?.patch;
+                Ok(receipt)
+            })
         })
         .await?;
         Self::same(&receipts)?;
@@ -113,6 +167,18 @@ impl Step for GraftMtp {
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
         let receipts: Vec<GraftReceipt> = stored(receipt)?;
         for (station, receipt) in cx.stations.iter().zip(&receipts) {
+            if let Some(patch) = &receipt.patch
+                && !choose::is_whole(station, patch).await?
+            {
+                return Err(Problem::new(
+                    Code::HashMismatch,
+                    "The changed file of vLLM is not whole.",
+                )
+                .cause(format!("`{}` has another content.", patch.source))
+                .fix("Undo this step and run it again.")
+                .on(station.name.clone())
+                .into());
+            }
             let path = format!("{}/model.safetensors.index.json", receipt.path);
             let index = station
                 .machine
@@ -151,20 +217,31 @@ impl Step for GraftMtp {
     async fn undo(
         &self,
         cx: &StepContext,
-        _: &Value,
+        before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let undone = on_all(&cx.stations, |_, s| Box::pin(job::undo(cx, s))).await?;
+        let folders: Vec<String> = stored(before).unwrap_or_default();
+        let folders = &folders;
+        let undone = on_all(&cx.stations, |i, station| {
+            Box::pin(async move {
+                super::ours::remove(station, choose::LOOKER).await?;
+                if let Some(folder) = folders.get(i) {
+                    choose::forget(station, folder).await?;
+                }
+                job::undo(cx, station).await
+            })
+        })
+        .await?;
         let freed: u64 = undone.iter().map(|u| u.bytes).sum();
         Ok(format!(
-            "The checkpoint beside the original is gone, {}.",
+            "What was put beside the original is gone, {}.",
             bytes(freed)
         ))
     }
 }
 
 impl GraftMtp {
-    fn order(&self, commit: String) -> GraftRequest {
+    fn order(&self, commit: String, way: MtpWay) -> GraftRequest {
         GraftRequest {
             endpoint: self.request.hub_endpoint.clone(),
             repo: self.request.repo.clone(),
@@ -172,12 +249,29 @@ impl GraftMtp {
             source_repo: self.request.source_repo.clone(),
             source_revision: self.request.source_revision.clone(),
             hf_home: None,
+            way,
+            draft_repo: way::published_draft(&self.request.source_repo).map(str::to_owned),
         }
+    }
+
+    /// The folder of the choice on each machine.
+    fn folders(
+        &self,
+        cx: &StepContext,
+        fetched: &[FetchReceipt],
+    ) -> Result<Vec<String>, StepError> {
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        let image: Image = cx.receipt("image")?;
+        let of = |(facts, fetched): (&Facts, &FetchReceipt)| {
+            let asked = self.request.mtp_way;
+            choose::folder(&facts.hf_home, &image.id, &fetched.commit, asked)
+        };
+        Ok(facts.iter().zip(fetched).map(of).collect())
     }
 }
 
 fn sentence(receipt: &GraftReceipt) -> String {
-    match receipt.kind {
+    let mut said = match receipt.kind {
         GraftKind::BuiltIn => format!(
             "The weights already have all {} MTP tensors; nothing was grafted.",
             receipt.tensors
@@ -187,5 +281,17 @@ fn sentence(receipt: &GraftReceipt) -> String {
             receipt.tensors,
             bytes(receipt.tensor_bytes)
         ),
+        GraftKind::Draft => format!(
+            "A draft of {} MTP tensors and the embedding, {}, stands beside the original, the same on every machine.",
+            receipt.tensors,
+            bytes(receipt.tensor_bytes)
+        ),
+    };
+    if let Some(patch) = &receipt.patch {
+        said.push_str(&format!(
+            " One file of the image's vLLM is replaced from outside: it {}.",
+            patch.mend.does()
+        ));
     }
+    said
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::graft::way::MtpWay;
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, plan};
 use crate::problem::{Code, Problem};
@@ -77,6 +78,9 @@ pub struct SetupRequest {
     pub mtp: bool,
     /// Tokens drafted at a time (num_speculative_tokens).
     pub speculative_tokens: u32,
+    /// How it comes to the MTP layers; `None` takes the way that is proposed.
+    #[serde(default)]
+    pub mtp_way: Option<MtpWay>,
     /// More arguments for `vllm serve`, the same on every machine.
     pub engine_args: Vec<String>,
     /// More environment for the containers, as `NAME=value`.
@@ -125,6 +129,7 @@ impl SetupRequest {
             gpu_memory_utilization: 0.85,
             mtp: true,
             speculative_tokens: 3,
+            mtp_way: None,
             engine_args: ENGINE_ARGS.iter().map(|a| (*a).to_owned()).collect(),
             engine_env: Vec::new(),
             ready_timeout_s: 1800,

@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
-use serde_json::Value;
+use tandem_domain::graft::index;
 use tandem_domain::graft::plan::{self, Plan, Standing};
-use tandem_domain::graft::{config, index, python};
 use tandem_domain::node::{GraftReceipt, GraftRequest, WrittenFile};
 use tandem_domain::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
 
+use super::donor::Parts;
 use super::manifest::{self, LinkedFile, Manifest};
-use super::{Own, Parts};
+use super::own::Own;
 use crate::cache::Cache;
 use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
@@ -36,16 +36,24 @@ pub(super) struct Site<'a> {
     pub(super) cache: &'a Cache,
     pub(super) request: &'a GraftRequest,
     pub(super) snapshot: &'a Path,
-    pub(super) overlay: &'a Path,
+    /// The final folder.
+    pub(super) folder: &'a Path,
     pub(super) own: &'a Own,
     pub(super) source_commit: &'a str,
 }
 
-/// What is new in it.
+/// What is in it.
 pub(super) struct Content {
-    pub(super) config: Value,
-    pub(super) python: Option<Vec<u8>>,
+    /// The name of the tensors' file.
+    pub(super) file: &'static str,
+    /// Small files with their names.
+    pub(super) texts: Vec<(&'static str, Vec<u8>)>,
+    /// The tensors to be brought.
     pub(super) parts: Option<Parts>,
+    /// The published draft that they come from.
+    pub(super) draft_source: Option<String>,
+    /// Whether the snapshot's other files are in it too, as hard links.
+    pub(super) shares: bool,
 }
 
 pub(super) async fn build(
@@ -55,12 +63,12 @@ pub(super) async fn build(
     meter: Arc<Meter>,
     context: &Context,
 ) -> Result<GraftReceipt, Stop> {
-    let folder = super::unfinished(site.overlay);
+    let folder = super::unfinished(site.folder);
     let failed = |e: io::Error| disk::problem("making the checkpoint", &folder, &e);
     let home = site.cache.home();
     context
         .made
-        .note(format!("graft:{}", relative(home, site.overlay)))
+        .note(format!("graft:{}", relative(home, site.folder)))
         .map_err(failed)?;
     std::fs::create_dir_all(&folder).map_err(failed)?;
     let lock = File::open(&folder).map_err(failed)?;
@@ -70,25 +78,27 @@ pub(super) async fn build(
                 .fix("Wait for it to end, or cancel it.")
         },
     )?;
-    clear(&folder).map_err(failed)?;
+    clear(&folder, content.file).map_err(failed)?;
 
     let mut written = Vec::new();
     let mut tensor_sha256 = BTreeMap::new();
     let (tensors, tensor_bytes) = match &content.parts {
         Some(parts) => {
-            let hashes = bring(&folder, parts, &site, hub, &meter, context).await?;
+            let hashes = bring(&folder, &content, parts, &site, hub, &meter, context).await?;
             written.push(WrittenFile {
-                name: plan::FILE.to_owned(),
+                name: content.file.to_owned(),
                 size: parts.plan.file_size,
                 sha256: hashes.whole,
             });
             tensor_sha256 = hashes.tensors;
-            (parts.plan.moves.len() as u32, parts.plan.tensor_bytes)
+            let layers = parts.plan.moves.iter();
+            let layers = layers.filter(|m| index::layer(&m.tensor.name).is_some());
+            (layers.count() as u32, parts.plan.tensor_bytes)
         }
         None => own_tensors(&site)?,
     };
     meter.doing("Writing index and configuration");
-    let mut put = |name: &str, text: &[u8]| -> Result<(), Problem> {
+    for (name, text) in &content.texts {
         let path = folder.join(name);
         let write = || -> io::Result<()> {
             std::fs::write(&path, text)?;
@@ -96,47 +106,25 @@ pub(super) async fn build(
         };
         write().map_err(|e| disk::problem("writing a file of the checkpoint", &path, &e))?;
         written.push(WrittenFile {
-            name: name.to_owned(),
+            name: (*name).to_owned(),
             size: text.len() as u64,
             sha256: sha256(text),
         });
-        Ok(())
-    };
-    let shape = |e| super::shape(&e);
-    put(
-        config::FILE,
-        config::pretty(&content.config).map_err(shape)?.as_bytes(),
-    )?;
-    if let Some(parts) = &content.parts {
-        let added = parts
-            .plan
-            .moves
-            .iter()
-            .map(|m| (m.tensor.name.as_str(), m.tensor.bytes()));
-        let text = index::extended(&site.own.index_text, plan::FILE, added).map_err(shape)?;
-        put(index::FILE, text.as_bytes())?;
-    }
-    if let Some(quant) = &site.own.quant {
-        let mut quant = quant.clone();
-        let layers = config::layers(&content.config).map_err(shape)?;
-        if config::exclude(&mut quant, layers) {
-            put(
-                config::QUANT_FILE,
-                config::pretty(&quant).map_err(shape)?.as_bytes(),
-            )?;
-        }
-    }
-    if let Some(text) = &content.python {
-        put(python::FILE, text)?;
     }
     written.sort_by(|a, b| a.name.cmp(&b.name));
-    let linked = link(site.snapshot, &folder, &written)?;
+    let linked = if content.shares {
+        link(site.snapshot, &folder, &written)?
+    } else {
+        Vec::new()
+    };
     let manifest = Manifest {
         tandem_graft: 1,
+        way: site.request.way,
         repo: site.request.repo.clone(),
         commit: site.request.commit.clone(),
         source_repo: site.request.source_repo.clone(),
         source_commit: site.source_commit.to_owned(),
+        draft_source: content.draft_source,
         tensors,
         tensor_bytes,
         tensor_sha256,
@@ -152,18 +140,18 @@ pub(super) async fn build(
         }
         lock.sync_all()?;
         // What stands in the way has our name and failed its own check.
-        if site.overlay.exists() {
-            std::fs::remove_dir_all(site.overlay)?;
+        if site.folder.exists() {
+            std::fs::remove_dir_all(site.folder)?;
         }
-        std::fs::rename(&folder, site.overlay)?;
-        crate::fetch::sync_folder(site.overlay)
+        std::fs::rename(&folder, site.folder)?;
+        crate::fetch::sync_folder(site.folder)
     };
     seal().map_err(failed)?;
-    Ok(manifest.receipt(site.overlay, context.fetched.total()))
+    Ok(manifest.receipt(site.folder, context.fetched.total()))
 }
 
 /// Removes what an earlier attempt made besides the tensors' file.
-fn clear(folder: &Path) -> io::Result<()> {
+fn clear(folder: &Path, file: &str) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -171,7 +159,7 @@ fn clear(folder: &Path) -> io::Result<()> {
             continue;
         }
         // A finished tensors' file goes back to being unfinished: its notes are still there.
-        if name == plan::FILE && folder.join(NOTES).exists() {
+        if name == file && folder.join(NOTES).exists() {
             std::fs::rename(entry.path(), folder.join(PARTIAL))?;
         } else if entry.file_type()?.is_dir() {
             std::fs::remove_dir_all(entry.path())?;
@@ -197,6 +185,7 @@ struct Hashes {
 /// Fetches the tensors into their file, goes on from what an earlier start left, and reads back.
 async fn bring(
     folder: &Path,
+    content: &Content,
     parts: &Parts,
     site: &Site<'_>,
     hub: Arc<Hub>,
@@ -206,7 +195,7 @@ async fn bring(
     let plan = &parts.plan;
     let path = folder.join(PARTIAL);
     let failed = |e: io::Error| disk::problem("writing the tensors", &path, &e);
-    let identity = identity(parts, site);
+    let identity = identity(content, parts, site);
     let plan_file = folder.join(PLAN);
     if std::fs::read_to_string(&plan_file).ok().as_deref() != Some(identity.as_str()) {
         // Bytes of another plan have other places.
@@ -292,13 +281,16 @@ async fn bring(
         hashes.ok_or_else(|| Problem::new(Code::Broken, "The tensors were not read back."))?;
     target.file().set_len(plan.file_size).map_err(failed)?;
     target.file().sync_all().map_err(failed)?;
-    std::fs::rename(&path, folder.join(plan::FILE)).map_err(failed)?;
+    std::fs::rename(&path, folder.join(content.file)).map_err(failed)?;
     Ok(hashes)
 }
 
 /// What the unfinished file is made after: another source or layout is another file.
-fn identity(parts: &Parts, site: &Site<'_>) -> String {
-    let mut text = format!("{} {}\n", site.request.source_repo, site.source_commit);
+fn identity(content: &Content, parts: &Parts, site: &Site<'_>) -> String {
+    let mut text = match &content.draft_source {
+        Some(published) => format!("{published}\n"),
+        None => format!("{} {}\n", site.request.source_repo, site.source_commit),
+    };
     for source in parts.sources.values() {
         text.push_str(&format!(
             "{} {} {}\n",

@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use tandem_domain::graft::way::MtpWay;
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest, WrittenFile};
 
-use crate::cache::{Cache, is_inside};
+use crate::cache::is_inside;
 use crate::digest::{Hasher, read_through, sha256};
 
 /// The manifest's name in the checkpoint.
@@ -20,6 +21,9 @@ const SMALL: u64 = 16 << 20;
 pub struct Manifest {
     /// Version of this file.
     pub tandem_graft: u32,
+    /// What the checkpoint is.
+    #[serde(default)]
+    pub way: MtpWay,
     /// The repository served.
     pub repo: String,
     /// Its commit.
@@ -28,6 +32,9 @@ pub struct Manifest {
     pub source_repo: String,
     /// Its commit.
     pub source_commit: String,
+    /// The published draft that the tensors came from, with its commit, where it was not the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft_source: Option<String>,
     /// MTP tensors in the checkpoint.
     pub tensors: u32,
     /// Bytes of those tensors.
@@ -70,10 +77,9 @@ impl Manifest {
         text
     }
 
-    /// The checkpoint made before for a request, if it is whole.
-    pub(crate) fn existing(cache: &Cache, request: &GraftRequest) -> Option<Self> {
-        let overlay = cache.overlay(&request.repo, &request.commit);
-        let manifest = Self::read(&overlay)?;
+    /// The manifest of what was made before for a request in `folder`, if it is whole.
+    pub(crate) fn existing(folder: &Path, request: &GraftRequest) -> Option<Self> {
+        let manifest = Self::read(folder)?;
         let asks_for_commit = request.source_revision.len() == 40
             && request
                 .source_revision
@@ -81,9 +87,10 @@ impl Manifest {
                 .all(|b| b.is_ascii_hexdigit());
         let same = manifest.repo == request.repo
             && manifest.commit == request.commit
+            && manifest.way == request.way
             && manifest.source_repo == request.source_repo
             && (!asks_for_commit || manifest.source_commit == request.source_revision);
-        (same && manifest.faults(&overlay, false).is_empty()).then_some(manifest)
+        (same && manifest.faults(folder, false).is_empty()).then_some(manifest)
     }
 
     /// What is wrong with the checkpoint: file and sentence.
@@ -132,12 +139,16 @@ impl Manifest {
             sha256: sha256(text.as_bytes()),
         });
         GraftReceipt {
-            kind: GraftKind::Overlay,
+            kind: match self.way {
+                MtpWay::Draft => GraftKind::Draft,
+                _ => GraftKind::Overlay,
+            },
             path: folder.to_string_lossy().into_owned(),
             tensors: self.tensors,
             tensor_bytes: self.tensor_bytes,
             fetched,
             written,
+            patch: None,
         }
     }
 }

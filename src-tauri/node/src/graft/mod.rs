@@ -1,34 +1,34 @@
 //! Gives a snapshot its MTP layers, in a checkpoint beside it. The snapshot is read and never written.
 //!
-//! Everything is made in a hidden folder next to the final one, which is renamed at the end: the
-//! checkpoint is there whole or not at all. Unchanged files are hard links to the cache's blobs.
+//! The checkpoint is either an overlay, which is served instead of the snapshot and shares its files, or
+//! a draft, which has the layers and the embedding alone and is served with it. Everything is made in a
+//! hidden folder next to the final one, which is renamed at the end: the checkpoint is there whole or
+//! not at all.
 
 mod build;
+mod donor;
 mod manifest;
 mod own;
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tandem_domain::graft::header::Header;
-use tandem_domain::graft::plan::{self, Plan, Standing};
-use tandem_domain::graft::{GraftError, check, config, header, index, python};
+use tandem_domain::graft::plan::{self, Standing};
+use tandem_domain::graft::way::MtpWay;
+use tandem_domain::graft::{GraftError, config, header, index, python};
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest};
-use tandem_domain::problem::{Code, Problem, bytes};
+use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
-use crate::hub::{Hub, Source};
+use crate::hub::Hub;
 use crate::transfer::{Meter, Reporter};
 use crate::work::{Context, Stop};
 
+use donor::Donor;
 pub use manifest::Manifest;
 use own::Own;
 pub(crate) use own::local_header;
-
-/// The longest index or configuration that is read into memory.
-const LONGEST_JSON: u64 = 16 << 20;
 
 /// The hidden folder in which a checkpoint is made.
 pub fn unfinished(overlay: &Path) -> PathBuf {
@@ -36,6 +36,14 @@ pub fn unfinished(overlay: &Path) -> PathBuf {
     name.push(overlay.file_name().unwrap_or_default());
     name.push(".unfinished");
     overlay.with_file_name(name)
+}
+
+/// Where a request's checkpoint is made.
+fn place(cache: &Cache, request: &GraftRequest) -> PathBuf {
+    match request.way {
+        MtpWay::Draft => cache.draft(&request.repo, &request.commit),
+        _ => cache.overlay(&request.repo, &request.commit),
+    }
 }
 
 /// Looks, without asking the Hub, whether there is nothing left to do.
@@ -47,11 +55,13 @@ pub fn look(request: &GraftRequest) -> Result<Option<GraftReceipt>, Problem> {
         return Ok(None);
     }
     let own = Own::read(&snapshot)?;
-    if let Some(receipt) = built_in(&own, &snapshot)? {
+    if request.way != MtpWay::Draft
+        && let Some(receipt) = built_in(&own, &snapshot)?
+    {
         return Ok(Some(receipt));
     }
-    Ok(Manifest::existing(&cache, request)
-        .map(|m| m.receipt(&cache.overlay(&request.repo, &request.commit), 0)))
+    let folder = place(&cache, request);
+    Ok(Manifest::existing(&folder, request).map(|m| m.receipt(&folder, 0)))
 }
 
 /// Carries a graft out.
@@ -74,18 +84,23 @@ pub async fn graft(
         .into());
     }
     let own = Own::read(&snapshot)?;
-    if let Some(receipt) = built_in(&own, &snapshot)? {
-        context
-            .lines
-            .note("The revision has its MTP layers already; there is nothing to graft.");
-        return Ok(receipt);
+    if request.way != MtpWay::Draft {
+        if let Some(receipt) = built_in(&own, &snapshot)? {
+            context
+                .lines
+                .note("The revision has its MTP layers already; there is nothing to graft.");
+            return Ok(receipt);
+        }
+        if request.way == MtpWay::BuiltIn {
+            return Err(not_built_in(request, &own).into());
+        }
     }
-    let overlay = cache.overlay(&request.repo, &request.commit);
-    if let Some(manifest) = Manifest::existing(&cache, request) {
+    let folder = place(&cache, request);
+    if let Some(manifest) = Manifest::existing(&folder, request) {
         context
             .lines
             .note("The checkpoint with the MTP layers was made before and is whole.");
-        return Ok(manifest.receipt(&overlay, context.fetched.total()));
+        return Ok(manifest.receipt(&folder, context.fetched.total()));
     }
 
     let meter = Meter::new("Asking the Hub where the MTP layers are");
@@ -97,32 +112,108 @@ pub async fn graft(
         context.cancel.clone(),
     )?);
     let donor = Donor::ask(&hub, request, context).await?;
-    let new_config = config::extended(&own.config, &donor.config).map_err(|e| shape(&e))?;
-    let replaced_python = good_python(&own, &hub, request, &donor, context).await?;
+    let site = build::Site {
+        cache: &cache,
+        request,
+        snapshot: &snapshot,
+        folder: &folder,
+        own: &own,
+        source_commit: &donor.commit,
+    };
+    let content = match request.way {
+        MtpWay::Draft => draft(&own, &hub, request, &donor, context).await?,
+        _ => overlay(&own, &hub, request, &donor, context).await?,
+    };
+    build::build(site, content, hub, meter, context).await
+}
+
+/// What an overlay holds beside the files it shares with the snapshot.
+async fn overlay(
+    own: &Own,
+    hub: &Hub,
+    request: &GraftRequest,
+    donor: &Donor,
+    context: &Context,
+) -> Result<build::Content, Stop> {
+    let configuration = config::extended(&own.config, &donor.config).map_err(|e| shape(&e))?;
+    let layers = config::layers(&configuration).map_err(|e| shape(&e))?;
+    let pretty = |value| config::pretty(value).map_err(|e| shape(&e));
+    let mut texts = vec![(config::FILE, pretty(&configuration)?.into_bytes())];
+    let code = donor.replaced_python(own, hub, request, context).await?;
     let parts = if own.complete() {
         None
     } else {
-        Some(donor.plan(&hub, request, context).await?)
+        let wanted = donor.wanted(&donor.index, plan::wanted)?;
+        let found = donor.of_source(hub, request, &wanted, context).await?;
+        Some(found)
     };
-    build::build(
-        build::Site {
-            cache: &cache,
-            request,
-            snapshot: &snapshot,
-            overlay: &overlay,
-            own: &own,
-            source_commit: &donor.commit,
-        },
-        build::Content {
-            config: new_config,
-            python: replaced_python,
-            parts,
-        },
-        hub,
-        meter,
-        context,
+    if let Some(parts) = &parts {
+        let text = index::extended(&own.index_text, plan::FILE, parts.sizes());
+        texts.push((index::FILE, text.map_err(|e| shape(&e))?.into_bytes()));
+    }
+    if let Some(quant) = &own.quant {
+        let mut quant = quant.clone();
+        if config::exclude(&mut quant, layers) {
+            texts.push((config::QUANT_FILE, pretty(&quant)?.into_bytes()));
+        }
+    }
+    texts.extend(code.map(|text| (python::FILE, text)));
+    Ok(build::Content {
+        file: plan::FILE,
+        texts,
+        parts,
+        draft_source: None,
+        shares: true,
+    })
+}
+
+/// What a draft holds, which is all of it.
+async fn draft(
+    own: &Own,
+    hub: &Hub,
+    request: &GraftRequest,
+    donor: &Donor,
+    context: &Context,
+) -> Result<build::Content, Stop> {
+    let configuration = config::of_draft(&own.config, &donor.config).map_err(|e| shape(&e))?;
+    let text = config::pretty(&configuration).map_err(|e| shape(&e))?;
+    let mut texts = vec![(config::FILE, text.into_bytes())];
+    let code = donor.python(hub, request, context).await?;
+    texts.extend(code.map(|text| (python::FILE, text)));
+    let wanted = donor.wanted(&donor.index, plan::wanted_for_draft)?;
+    let (parts, draft_source) = match donor.published(hub, request, &wanted, context).await? {
+        Some((parts, from)) => (parts, Some(from)),
+        None => (donor.of_source(hub, request, &wanted, context).await?, None),
+    };
+    let text = index::single(plan::DRAFT_FILE, parts.sizes()).map_err(|e| shape(&e))?;
+    texts.push((index::FILE, text.into_bytes()));
+    Ok(build::Content {
+        file: plan::DRAFT_FILE,
+        texts,
+        parts: Some(parts),
+        draft_source,
+        shares: false,
+    })
+}
+
+/// The problem of a revision that was to be served as it is and cannot be.
+fn not_built_in(request: &GraftRequest, own: &Own) -> Problem {
+    let why = if !own.complete() {
+        "it has no tensors of them".to_owned()
+    } else if own.python_truncates() {
+        format!("its {} cuts their entries off", python::FILE)
+    } else {
+        format!("its lists end before them: {}", own.truncated().join(", "))
+    };
+    Problem::new(
+        Code::MtpMissing,
+        "This revision cannot serve its own MTP layers.",
     )
-    .await
+    .cause(format!(
+        "{} at {} was to be served as it is, and {why}.",
+        request.repo, request.commit
+    ))
+    .fix("Choose another way to MTP under Choices, or a newer revision.")
 }
 
 /// The receipt of a revision that can serve MTP as it is.
@@ -150,141 +241,8 @@ fn built_in(own: &Own, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem>
         tensor_bytes,
         fetched: 0,
         written: Vec::new(),
+        patch: None,
     }))
-}
-
-/// The release that has the layers.
-struct Donor {
-    commit: String,
-    files: Vec<String>,
-    config: serde_json::Value,
-    index: index::Index,
-}
-
-/// The new file's plan, and the source's files to read from.
-pub(crate) struct Parts {
-    pub(crate) plan: Plan,
-    pub(crate) sources: BTreeMap<String, Arc<Source>>,
-}
-
-impl Donor {
-    async fn ask(hub: &Hub, request: &GraftRequest, context: &Context) -> Result<Self, Stop> {
-        let repo = &request.source_repo;
-        let listing = hub.revision(repo, &request.source_revision).await?;
-        let read = async |file: &str| {
-            let text = hub.read(repo, &listing.commit, file, LONGEST_JSON).await?;
-            context.fetched.add(text.len() as u64);
-            Ok::<_, Stop>(text)
-        };
-        let config =
-            config::parse(config::FILE, &read(config::FILE).await?).map_err(|e| shape(&e))?;
-        let index = index::parse(&read(index::FILE).await?).map_err(|e| shape(&e))?;
-        Ok(Self {
-            commit: listing.commit,
-            files: listing.files,
-            config,
-            index,
-        })
-    }
-
-    /// Reads the headers of the files that hold the layers, exactly, and lays out the new file.
-    async fn plan(
-        &self,
-        hub: &Hub,
-        request: &GraftRequest,
-        context: &Context,
-    ) -> Result<Parts, Stop> {
-        let text = config::layers(&self.config).map_err(|e| shape(&e))?;
-        let wanted = plan::wanted(&self.index, &text).map_err(|e| shape(&e))?;
-        let mut headers: BTreeMap<String, Header> = BTreeMap::new();
-        let mut sources = BTreeMap::new();
-        for file in wanted.keys() {
-            let remote = hub.head(&request.source_repo, &self.commit, file).await?;
-            let source = Source::new(&request.source_repo, &self.commit, file, remote);
-            let prefix = hub.range(&source, 0, header::PREFIX).await?;
-            let prefix: [u8; 8] = prefix
-                .try_into()
-                .map_err(|_| Problem::new(Code::Broken, "A header's length has eight bytes."))?;
-            let length = header::length(file, prefix).map_err(|e| shape(&e))?;
-            let json = hub
-                .range(&source, header::PREFIX, header::PREFIX + length)
-                .await?;
-            context.fetched.add(header::PREFIX + length);
-            let parsed = header::parse(file, &json).map_err(|e| shape(&e))?;
-            if parsed.file_size != source.size {
-                return Err(Problem::new(
-                    Code::GraftUnknownShape,
-                    format!(
-                        "{file} of {} does not fit its own header.",
-                        request.source_repo
-                    ),
-                )
-                .cause(format!(
-                    "The header speaks of {} bytes, the Hub of {}.",
-                    parsed.file_size, source.size
-                ))
-                .into());
-            }
-            headers.insert(file.clone(), parsed);
-            sources.insert(file.clone(), source);
-        }
-        let plan = plan::lay_out(&wanted, &headers).map_err(|e| shape(&e))?;
-        for step in &plan.moves {
-            check::check(&step.tensor, &self.config).map_err(|e| shape(&e))?;
-        }
-        context.lines.note(format!(
-            "{} MTP tensors of {} are in {} of the files of {}.",
-            plan.moves.len(),
-            bytes(plan.tensor_bytes),
-            sources.len(),
-            request.source_repo
-        ));
-        Ok(Parts { plan, sources })
-    }
-}
-
-/// The good form of `configuration_step3p7.py`, where the snapshot has the other one.
-async fn good_python(
-    own: &Own,
-    hub: &Hub,
-    request: &GraftRequest,
-    donor: &Donor,
-    context: &Context,
-) -> Result<Option<Vec<u8>>, Stop> {
-    if !own.python_truncates() {
-        return Ok(None);
-    }
-    let refusal = |why: &str| {
-        Problem::new(
-            Code::GraftUnknownShape,
-            format!(
-                "The configuration class of {} cuts the MTP layers off again.",
-                request.repo
-            ),
-        )
-        .cause(format!(
-            "{} leaves the per-layer lists without entries for the MTP layers, and {} {why}.",
-            python::FILE,
-            request.source_repo
-        ))
-        .fix("Fetch a newer revision of the weights.")
-    };
-    if !donor.files.iter().any(|f| f == python::FILE) {
-        return Err(refusal("has no such file").into());
-    }
-    let text = hub
-        .read(&request.source_repo, &donor.commit, python::FILE, 1 << 20)
-        .await?;
-    context.fetched.add(text.len() as u64);
-    if python::form(&String::from_utf8_lossy(&text)) == python::Form::Truncates {
-        return Err(refusal("has the same form").into());
-    }
-    context.lines.note(format!(
-        "{} of the snapshot cuts the per-layer lists; the checkpoint gets the one of {} instead.",
-        python::FILE,
-        request.source_repo
-    ));
-    Ok(Some(text))
 }
 
 /// A checkpoint that the graft does not know how to handle.

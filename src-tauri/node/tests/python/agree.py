@@ -1,6 +1,6 @@
 """Opens with Python's own packages what tandem-node wrote, and prints what it finds as JSON.
 
-usage: agree.py HF_HOME REPO COMMIT OVERLAY SOURCE_FOLDER
+usage: agree.py HF_HOME REPO COMMIT OVERLAY SOURCE_FOLDER DRAFT
 """
 
 import hashlib
@@ -37,7 +37,7 @@ def raw(path):
 
 
 def main():
-    home, repo, commit, overlay, source = sys.argv[1:6]
+    home, repo, commit, overlay, source, draft = sys.argv[1:7]
     cache = Path(home) / "hub"
     info = scan_cache_dir(cache)
     assert not info.warnings, [str(w) for w in info.warnings]
@@ -64,6 +64,14 @@ def main():
     for file in sorted(Path(source).glob("*.safetensors")):
         theirs.update(raw(file))
     assert all(theirs[name] == value for name, value in ours.items()), "bytes differ"
+
+    draft = Path(draft)
+    index = json.loads((draft / "model.safetensors.index.json").read_text())
+    drafted = tensors(draft / "model.safetensors")
+    assert index["weight_map"] == dict.fromkeys(drafted, "model.safetensors")
+    theirs_too = raw(draft / "model.safetensors")
+    assert all(theirs[name] == value for name, value in theirs_too.items()), "bytes differ"
+    assert all(kind[0] == "BF16" for kind in drafted.values()), drafted
     print(
         json.dumps(
             {
@@ -72,6 +80,7 @@ def main():
                 "refs": sorted(found.refs),
                 "tensors": len(held),
                 "mtp": len(ours),
+                "drafted": sorted(set(drafted) - set(ours)),
             }
         )
     )

@@ -19,7 +19,7 @@ use crate::wire::{Answer, empty, json as answer_json};
 const IMAGE_TOKENS: u64 = 169;
 
 /// What `/version` says.
-pub(crate) const VERSION: &str = "0.23.0+simulated";
+pub(crate) const VERSION: &str = "0.33.0+simulated";
 
 /// What every refusal looks like.
 pub(crate) fn refuse(

@@ -139,6 +139,39 @@ impl Model {
         })
     }
 
+    /// A draft: a checkpoint with the MTP layers alone, of which only the configuration is read so far.
+    pub(crate) fn draft(path: &str) -> Result<Self, Failure> {
+        let folder = PathBuf::from(path);
+        let missing = |name: &str| {
+            config_error(format!(
+                "OSError: {path} does not appear to have a file named {name}. Checkout 'https://huggingface.co/{path}/tree/main' for available files."
+            ))
+        };
+        if !folder.is_dir() {
+            return Err(config_error(format!(
+                "huggingface_hub.errors.HFValidationError: Repo id must be in the form 'repo_name' or 'namespace/repo_name': '{path}'. Use `repo_type` argument if needed."
+            )));
+        }
+        let config = json(&folder, "config.json")?.ok_or_else(|| missing("config.json"))?;
+        if config["model_type"] != "step3p7" {
+            return Err(config_error(
+                "NotImplementedError: Unsupported speculative method: 'mtp'",
+            ));
+        }
+        let code = "configuration_step3p7.py";
+        if !folder.join(code).is_file() {
+            return Err(missing(code));
+        }
+        Ok(Self {
+            folder,
+            config,
+            files: Vec::new(),
+            tensors: HashMap::new(),
+            bytes: 0,
+            fingerprint: String::new(),
+        })
+    }
+
     /// The numbers of `text_config`.
     pub(crate) fn text(&self, name: &str) -> usize {
         self.config["text_config"][name].as_u64().unwrap_or(0) as usize
@@ -171,6 +204,12 @@ impl Model {
 
     /// Finds the weights and reads every header. It happens in the worker.
     pub(crate) fn open(&mut self) -> Result<(), Failure> {
+        self.look()?;
+        self.complete()
+    }
+
+    /// The same for a draft, which has no decoder.
+    pub(crate) fn look(&mut self) -> Result<(), Failure> {
         let index = json(&self.folder, "model.safetensors.index.json")?;
         let map: BTreeMap<String, String> = index
             .and_then(|index| serde_json::from_value(index["weight_map"].clone()).ok())
@@ -194,7 +233,7 @@ impl Model {
         }
         hash.update(self.config.to_string());
         self.fingerprint = hex::encode(&hash.finalize()[..8]);
-        self.complete()
+        Ok(())
     }
 
     /// Reads one file's header, checks that the file is as long as it says, and notes its tensors.

@@ -12,8 +12,45 @@ fn n_predict(model: &Model) -> u64 {
     model.text("num_nextn_predict_layers") as u64
 }
 
-/// Reads `--speculative-config`: tokens to draft at a time, or `None` without drafting.
-pub(crate) fn drafted(args: &Args, model: &Model) -> Result<Option<u64>, Failure> {
+/// What drafts, and how far ahead.
+pub(crate) struct Drafting {
+    /// Tokens at a time.
+    pub(crate) tokens: u64,
+    /// The checkpoint with the MTP layers, where it is not the served one.
+    apart: Option<Model>,
+}
+
+impl Drafting {
+    /// Reads the headers of a draft that is a checkpoint of its own.
+    pub(crate) fn open(&mut self) -> Result<(), Failure> {
+        self.apart.as_mut().map_or(Ok(()), Model::look)
+    }
+
+    /// The same on two machines if their drafts are.
+    pub(crate) fn fingerprint(&self) -> &str {
+        self.apart.as_ref().map_or("", |draft| &draft.fingerprint)
+    }
+
+    /// Where the draft is.
+    pub(crate) fn place(&self, model: &Model) -> String {
+        let draft = self.apart.as_ref().unwrap_or(model);
+        draft.folder.to_string_lossy().into_owned()
+    }
+
+    /// Loads the draft, or fails with the words of the real one; gives back its files.
+    pub(crate) fn load(&self, model: &Model) -> Result<usize, Failure> {
+        let draft = self.apart.as_ref().unwrap_or(model);
+        load(draft)?;
+        let embedding = "model.embed_tokens.weight";
+        if self.apart.is_some() && !draft.tensors.contains_key(embedding) {
+            return Err(missing(embedding));
+        }
+        Ok(draft.files.len())
+    }
+}
+
+/// Reads `--speculative-config`, or `None` without drafting.
+pub(crate) fn drafted(args: &Args, model: &Model) -> Result<Option<Drafting>, Failure> {
     let Some(config) = args.speculative() else {
         return Ok(None);
     };
@@ -28,7 +65,13 @@ pub(crate) fn drafted(args: &Args, model: &Model) -> Result<Option<u64>, Failure
             "Unsupported speculative method: '{method}'"
         )));
     }
-    let n = n_predict(model);
+    let apart = match &config["model"] {
+        Value::Null => None,
+        Value::String(path) if *path == args.model => None,
+        Value::String(path) => Some(Model::draft(path)?),
+        _ => return Err(invalid("Input should be a valid string")),
+    };
+    let n = n_predict(apart.as_ref().unwrap_or(model));
     if n == 0 {
         return Err(invalid(
             "num_speculative_tokens was provided but without speculative model.",
@@ -47,7 +90,7 @@ pub(crate) fn drafted(args: &Args, model: &Model) -> Result<Option<u64>, Failure
             "num_speculative_tokens:{k} must be divisible by n_predict={n}"
         )));
     }
-    Ok(Some(k))
+    Ok(Some(Drafting { tokens: k, apart }))
 }
 
 /// Whether what the object holds in the end are cut lists: the last word on them decides.
@@ -80,8 +123,14 @@ fn patterns(list: &Value) -> Vec<&str> {
         .unwrap_or_default()
 }
 
-/// Loads the draft model, or fails with the words of the real one.
-pub(crate) fn load(model: &Model) -> Result<(), Failure> {
+fn missing(parameter: &str) -> Failure {
+    Failure::Worker(format!(
+        "RuntimeError: Some parameters like {parameter} are not in the checkpoint and will falsely use random initialization"
+    ))
+}
+
+/// Loads the MTP layers of a checkpoint.
+fn load(model: &Model) -> Result<(), Failure> {
     let layers = model.text("num_hidden_layers");
     let n = n_predict(model) as usize;
     let python =
@@ -109,10 +158,7 @@ pub(crate) fn load(model: &Model) -> Result<(), Failure> {
         .iter()
         .find(|t| !model.tensors.contains_key(&t.name))
     {
-        return Err(Failure::Worker(format!(
-            "RuntimeError: Some parameters like {} are not in the checkpoint and will falsely use random initialization",
-            parameter(&tensor.name)
-        )));
+        return Err(missing(&parameter(&tensor.name)));
     }
     for tensor in &expected {
         let (_, shape) = &model.tensors[&tensor.name];

@@ -149,7 +149,7 @@ async fn load(
     args: &Args,
     model: &mut Model,
     rank: u64,
-    drafting: Option<u64>,
+    drafting: Option<&mtp::Drafting>,
 ) -> Result<(), Failure> {
     let part = Part::Rank(rank);
     let started = Instant::now();
@@ -170,11 +170,11 @@ async fn load(
         "Loading weights took {:.2} seconds",
         loading.elapsed().as_secs_f64()
     ));
-    if drafting.is_some() {
+    if let Some(drafting) = drafting {
         part.info("Loading drafter model...");
-        mtp::load(model)?;
+        let files = drafting.load(model)?;
         let loading = Instant::now();
-        shards(part, rank, model.files.len(), 0.25).await;
+        shards(part, rank, files, 0.25).await;
         part.info(&format!(
             "Loading weights took {:.2} seconds",
             loading.elapsed().as_secs_f64()
@@ -286,7 +286,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
     }
     take(0.1).await;
     let mut model = Model::configure(&args)?;
-    let drafting = mtp::drafted(&args, &model)?;
+    let mut drafting = mtp::drafted(&args, &model)?;
     Part::Api.info("Resolved architecture: Step3p7ForConditionalGeneration");
     let max_len = args.number(
         "--max-model-len",
@@ -301,7 +301,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
         Part::Engine.info(&format!(
             "Initializing a V1 LLM engine (v{VERSION}) with config: model='{}', speculative_config={}, [...]",
             args.model,
-            drafting.map_or("None".into(), |k| format!("SpeculativeConfig(method='mtp', model='{}', num_spec_tokens={k})", args.model))
+            drafting.as_ref().map_or("None".into(), |d| format!("SpeculativeConfig(method='mtp', model='{}', num_spec_tokens={})", d.place(&model), d.tokens))
         ));
     }
     let (address, port) = (
@@ -312,8 +312,13 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
         "world_size={nodes} rank={rank} local_rank=0 distributed_init_method=tcp://{address}:{port} backend=nccl"
     ));
     model.open()?;
+    let mut fingerprint = model.fingerprint.clone();
+    if let Some(drafting) = &mut drafting {
+        drafting.open()?;
+        fingerprint.push_str(drafting.fingerprint());
+    }
     let link = if nodes > 1 {
-        Some(Link::meet(&args, rank, &model.fingerprint).await?)
+        Some(Link::meet(&args, rank, &fingerprint).await?)
     } else {
         None
     };
@@ -324,7 +329,8 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
         "rank {rank} in world size {nodes} is assigned as DP rank 0, PP rank 0, PCP rank 0, TP rank {rank}, EP rank {rank}, EPLB rank N/A"
     ));
     let started = Instant::now();
-    load(&args, &mut model, rank, drafting).await?;
+    load(&args, &mut model, rank, drafting.as_ref()).await?;
+    let drafting = drafting.map(|d| d.tokens);
     warm(&args, rank).await;
     let Some(socket) = socket else {
         if let Some(link) = link {

@@ -45,6 +45,7 @@ export function defaults(machines: MachineView[]): SetupRequest {
     gpu_memory_utilization: 0.85,
     mtp: true,
     speculative_tokens: 3,
+    mtp_way: null,
     engine_args: [
       '--quantization',
       'modelopt',
@@ -65,6 +66,11 @@ export function planFor(request: SetupRequest, machines: MachineView[]): PlanVie
   return {
     request,
     problems,
+    mtp: {
+      way: 'built-in',
+      reason:
+        'The revision has the layers; one file of vLLM 0.1.dev16944+ge9c8946e7 is changed for them, from outside, and nothing is fetched.',
+    },
     plan: {
       recipe: 'pair-setup',
       recipe_version: 1,

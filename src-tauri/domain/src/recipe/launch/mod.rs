@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::deploy::launch::{CONTAINER, Launch, as_command};
 use crate::deploy::{ContainerSpec, ContainerState};
+use crate::graft::way::MtpWay;
 use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftReceipt};
 use crate::ports::{Image, Station};
@@ -55,22 +56,19 @@ impl LaunchServer {
     ) -> Result<(Vec<ContainerSpec>, LaunchReceipt), StepError> {
         let facts: Vec<Facts> = cx.receipt("look")?;
         let image: Image = cx.receipt("image")?;
-        let paths: Vec<String> = if mtp {
-            cx.receipt::<Vec<GraftReceipt>>("graft")?
-                .into_iter()
-                .map(|r| r.path)
-                .collect()
+        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let paths: Vec<String> = fetched.into_iter().map(|r| r.snapshot).collect();
+        let grafts: Vec<GraftReceipt> = if mtp {
+            cx.receipt("graft")?
         } else {
-            cx.receipt::<Vec<FetchReceipt>>("weights")?
-                .into_iter()
-                .map(|r| r.snapshot)
-                .collect()
+            Vec::new()
         };
         let speculative_tokens = mtp.then_some(self.request.speculative_tokens);
         let launch = Launch {
             request: &self.request,
             machines: &facts,
             paths: &paths,
+            grafts: &grafts,
             image_id: &image.id,
             speculative_tokens,
         };
@@ -156,8 +154,12 @@ impl Step for LaunchServer {
             self.request.gpu_memory_utilization,
             self.request.api_port,
             if self.mtp {
+                let draft = match self.request.mtp_way {
+                    Some(MtpWay::Draft) => r#""model":"DRAFT","#,
+                    _ => "",
+                };
                 format!(
-                    r#" --speculative-config '{{"method":"mtp","num_speculative_tokens":{tokens}}}'"#
+                    r#" --speculative-config '{{"method":"mtp",{draft}"num_speculative_tokens":{tokens}}}'"#
                 )
             } else {
                 String::new()
