@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
 use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, NodeWork};
+use tandem_domain::secret::Secret;
 
 use crate::Failure;
 use crate::place::Place;
@@ -53,6 +54,16 @@ impl<'a> Job<'a> {
         name: &str,
         work: NodeWork,
     ) -> Result<Self, Failure> {
+        Self::start_with(place, name, work, None).await
+    }
+
+    /// The same with a secret.
+    pub(crate) async fn start_with(
+        place: &'a Place<'a>,
+        name: &str,
+        work: NodeWork,
+        secret: Option<&Secret>,
+    ) -> Result<Self, Failure> {
         let kind = match work {
             NodeWork::Copy(_) => "copy",
             NodeWork::Fetch(_) => "fetch",
@@ -61,7 +72,10 @@ impl<'a> Job<'a> {
             NodeWork::Verify(_) => "verify",
             NodeWork::Check(_) => "check",
         };
-        let request = serde_json::to_string(&NodeRequest { token: None, work })?;
+        let request = serde_json::to_string(&NodeRequest {
+            token: secret.map(|s| s.reveal().to_owned()),
+            work,
+        })?;
         let began = Instant::now();
         let state = place
             .answer(&["start", kind, "--job", name], &request)

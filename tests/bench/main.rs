@@ -6,6 +6,7 @@
 
 mod circumstances;
 mod compare;
+mod copy;
 mod figure;
 mod job;
 mod line;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 use serde_json::json;
 use tandem_rehearsal::checkpoint::synthetic::{self, Synthetic};
 use tandem_rehearsal::hub::{Hub, HubConfig};
-use tandem_tests::Lab;
+use tandem_tests::{Lab, Spark};
 
 use figure::Figure;
 use place::Place;
@@ -89,7 +90,7 @@ async fn run() -> Result<Vec<String>, Failure> {
         None
     };
     let (place, hub) = match &lab {
-        Some(lab) => (Place::lab(lab, &program).await?, lab.hub(&repos).await?),
+        Some(lab) => (Place::lab(lab, Spark::A, &program).await?, lab.hub(&repos).await?),
         None => {
             let config = HubConfig {
                 bind: "127.0.0.1:0".parse()?,
@@ -119,6 +120,13 @@ async fn run() -> Result<Vec<String>, Failure> {
     match &lab {
         Some(lab) => figures.extend(line::all(&bench, lab, &folder, work.path()).await?),
         None => eprintln!("bench: fetch_vs_line was not measured: it needs the lab"),
+    }
+    match &lab {
+        Some(lab) => {
+            let second = Place::lab(lab, Spark::B, &program).await?;
+            figures.extend(copy::all(&bench, lab, &second).await?);
+        }
+        None => eprintln!("bench: copy_vs_rsync_ssh was not measured: it needs the lab"),
     }
     match &lab {
         Some(lab) => {

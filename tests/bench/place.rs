@@ -43,8 +43,7 @@ impl<'a> Place<'a> {
     }
 
     /// On a machine of the lab, where the program is put first.
-    pub(crate) async fn lab(lab: &'a Lab, program: &Path) -> Result<Self, Failure> {
-        let spark = Spark::A;
+    pub(crate) async fn lab(lab: &'a Lab, spark: Spark, program: &Path) -> Result<Self, Failure> {
         let place = format!("/home/{USER}/{ON_LAB}");
         let script = "set -e\n\
             runuser -u \"$1\" -- mkdir -p \"$(dirname \"$2\")\"\n\

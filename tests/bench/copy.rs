@@ -1,0 +1,323 @@
+//! From one machine of the lab to the other: against `rsync` over ssh, against what link and disk carry, and
+//! whether two machines are ready as soon as one.
+
+use std::time::Instant;
+
+use serde_json::json;
+use tandem_domain::node::{CopyRequest, CopyTicket, FetchReceipt, FetchRequest, NodeWork, Serving};
+use tandem_rehearsal::checkpoint::synthetic;
+use tandem_tests::{Lab, Link, Spark, USER};
+
+use crate::figure::Figure;
+use crate::job::Job;
+use crate::measure::fetch;
+use crate::place::Place;
+use crate::{Bench, Failure};
+
+/// The rails and the networks that they get for the measurement.
+const RAILS: [(&str, &str); 2] = [
+    ("enp1s0f1np1", "192.168.100"),
+    ("enP2p1s0f1np1", "192.168.101"),
+];
+/// Turns of the copy, of which the middle one counts.
+const TURNS: usize = 3;
+/// Mbit/s of the line for [`Figure`] `two_vs_one`, as `tc` counts them.
+const LINE: u32 = 1000;
+/// Where the checkpoint lies below the user's home, and what it is compared by.
+const MODEL: &str = ".cache/huggingface/hub/models--tandem--Synthetic-NVFP4";
+
+/// Measures everything, beginning with a cache that is empty on both machines.
+pub(crate) async fn all(
+    bench: &Bench<'_>,
+    lab: &Lab,
+    second: &Place<'_>,
+) -> Result<Vec<Figure>, Failure> {
+    address(lab).await?;
+    for spark in Spark::BOTH {
+        let cache = format!("/home/{USER}/.cache/huggingface");
+        lab.must(spark, &["rm", "-rf", &cache]).await?;
+    }
+    let mut figures = line(bench, lab, second).await?;
+    let fetched = Job::start(&bench.place, "bench-source", fetch(bench.hub.endpoint())).await?;
+    let bytes = fetched.end().await?.receipt::<FetchReceipt>()?.bytes;
+    let mut copies = Vec::new();
+    let mut peak = 0;
+    for turn in 0..TURNS {
+        let copied = copy(bench, second, &format!("bench-copy-{turn}"), None).await?;
+        if copied.bytes != bytes || copied.fetched != 0 {
+            return Err(format!(
+                "{} bytes were to be copied; {} are there and {} came over the line",
+                bytes, copied.bytes, copied.fetched
+            )
+            .into());
+        }
+        copies.push(copied.seconds);
+        peak = peak.max(copied.peak_kib);
+    }
+    let rate = |seconds: f64| bytes as f64 / 1e6 / seconds;
+    let ours = rate(middle(&copies));
+    let by_ssh = rsync(lab, bytes).await?;
+    let (link, disk) = (iperf(lab).await?, dd(lab, bytes).await?);
+    fetched.undo().await?;
+    let details = json!({
+        "bytes": bytes, "copy_seconds": copies, "counts": "the middle",
+        "includes": "detaching, asking the Hub what there is, hashing every byte, flushing to the disk",
+        "peak_mib": peak as f64 / 1024.0, "cores_shared_by_both_machines": true,
+    });
+    let what =
+        "tandem-node copy over both rails, every byte held against the hash that was checked";
+    figures.push(
+        Figure::ratio(
+            "copy_vs_rsync_ssh",
+            "MB/s",
+            (what, ours),
+            ("rsync -a --whole-file --inplace over ssh", by_ssh),
+        )
+        .at_least(3.0)
+        .with(details.clone()),
+    );
+    let (least, limit) = if link < disk {
+        ("iperf3 over the link", link)
+    } else {
+        ("dd to the disk, flushed at the end", disk)
+    };
+    figures.push(
+        Figure::ratio("copy_vs_limit", "MB/s", (what, ours), (least, limit))
+            .at_least(0.8)
+            .with(json!({"iperf3": link, "dd": disk, "copy": details})),
+    );
+    figures.push(
+        Figure::of("copy_peak_mib", peak as f64 / 1024.0, "MiB")
+            .at_most(64.0)
+            .with(json!({"what": "VmHWM of the receiving worker"})),
+    );
+    Ok(figures)
+}
+
+/// Gives the rails their addresses; whatever was there is replaced.
+async fn address(lab: &Lab) -> Result<(), Failure> {
+    for (host, spark) in [(10, Spark::A), (11, Spark::B)] {
+        for (interface, net) in RAILS {
+            let address = format!("{net}.{host}/24");
+            lab.must(
+                spark,
+                &["ip", "link", "set", interface, "up", "mtu", "9000"],
+            )
+            .await?;
+            lab.must(
+                spark,
+                &["ip", "addr", "replace", &address, "dev", interface],
+            )
+            .await?;
+        }
+    }
+    Ok(())
+}
+
+/// How a copy went.
+struct Copied {
+    bytes: u64,
+    fetched: u64,
+    seconds: f64,
+    peak_kib: u64,
+}
+
+/// Copies to the second machine, from the start of serving until its end was heard of, and takes it back.
+async fn copy(
+    bench: &Bench<'_>,
+    second: &Place<'_>,
+    name: &str,
+    fetching: Option<&str>,
+) -> Result<Copied, Failure> {
+    let began = Instant::now();
+    let mut words = vec!["copy", "serve", "--repo", synthetic::REPO];
+    let addresses = RAILS.map(|(_, net)| format!("{net}.10"));
+    for address in &addresses {
+        words.extend(["--listen", address]);
+    }
+    words.extend(fetching.into_iter().flat_map(|job| ["--job", job]));
+    let serving: Serving = serde_json::from_value(bench.place.answer(&words, "").await?)?;
+    let ticket = CopyTicket::new(serving, None).seal();
+    let work = NodeWork::Copy(CopyRequest {
+        fetch: request(bench),
+        from: "spark-a".into(),
+        streams: 4,
+    });
+    let job = Job::start_with(second, name, work, Some(&ticket)).await?;
+    let ended = job.end().await?;
+    let (seconds, peak_kib) = (began.elapsed().as_secs_f64(), ended.peak_kib);
+    let receipt: FetchReceipt = ended.receipt()?;
+    job.undo().await?;
+    Ok(Copied {
+        bytes: receipt.bytes,
+        fetched: receipt.fetched,
+        seconds,
+        peak_kib,
+    })
+}
+
+fn request(bench: &Bench<'_>) -> FetchRequest {
+    match fetch(bench.hub.endpoint()) {
+        NodeWork::Fetch(request) => request,
+        other => unreachable!("a fetch is a fetch: {other:?}"),
+    }
+}
+
+/// One machine, and then two, over a line that is the bottleneck.
+async fn line(bench: &Bench<'_>, lab: &Lab, second: &Place<'_>) -> Result<Vec<Figure>, Failure> {
+    let links = Spark::BOTH.map(Link::Management);
+    for link in links {
+        lab.rate(link, Some(LINE)).await?;
+    }
+    let measured = one_and_two(bench, second).await;
+    for link in links {
+        lab.rate(link, None).await?;
+    }
+    let (one, two) = measured?;
+    let figure = Figure::ratio(
+        "two_vs_one",
+        "s",
+        (
+            "both machines have the checkpoint, the second over the cable",
+            two,
+        ),
+        ("one machine fetches it alone", one),
+    )
+    .at_most(1.1)
+    .with(json!({"line": "tc tbf towards each machine, 1000mbit"}));
+    Ok(vec![figure])
+}
+
+async fn one_and_two(bench: &Bench<'_>, second: &Place<'_>) -> Result<(f64, f64), Failure> {
+    let job = Job::start(&bench.place, "bench-one", fetch(bench.hub.endpoint())).await?;
+    let ended = job.end().await?;
+    let one = ended.took.as_secs_f64();
+    ended.receipt::<FetchReceipt>()?;
+    job.undo().await?;
+
+    let began = Instant::now();
+    let job = Job::start(&bench.place, "bench-two", fetch(bench.hub.endpoint())).await?;
+    let copying = copy(bench, second, "bench-second", Some("bench-two"));
+    let (fetched, copied) = tokio::join!(job.end(), async {
+        let copied = copying.await;
+        (copied, began.elapsed())
+    });
+    fetched?.receipt::<FetchReceipt>()?;
+    let (copied, took) = (copied.0?, copied.1);
+    if copied.fetched != 0 {
+        return Err(format!("{} bytes came over the line twice", copied.fetched).into());
+    }
+    job.undo().await?;
+    Ok((one, took.as_secs_f64()))
+}
+
+/// MB/s of `rsync` over ssh and the private link, into an empty folder.
+async fn rsync(lab: &Lab, bytes: u64) -> Result<f64, Failure> {
+    let user =
+        |command: &str| ["runuser", "-u", USER, "--", "sh", "-ec", command].map(str::to_owned);
+    let run = async |spark, command: &str| {
+        let words = user(command);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        lab.must(spark, &words).await
+    };
+    let home = format!("/home/{USER}");
+    run(
+        Spark::A,
+        &format!(
+            "mkdir -p -m 700 {home}/.ssh && ssh-keygen -q -t ed25519 -N '' -f {home}/.ssh/bench"
+        ),
+    )
+    .await?;
+    let key = run(Spark::A, &format!("cat {home}/.ssh/bench.pub")).await?;
+    run(
+        Spark::B,
+        &format!(
+            "mkdir -p -m 700 {home}/.ssh && echo '{}' >> {home}/.ssh/authorized_keys",
+            key.trim()
+        ),
+    )
+    .await?;
+    let ssh = format!(
+        "ssh -i {home}/.ssh/bench -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+    );
+    let command = format!(
+        "rsync -a --whole-file --inplace -e '{ssh}' {home}/{MODEL} {USER}@{}.11:{home}/bench-rsync/",
+        RAILS[0].1
+    );
+    run(Spark::B, &format!("mkdir -p {home}/bench-rsync")).await?;
+    let began = Instant::now();
+    run(Spark::A, &command).await?;
+    run(Spark::B, &format!("sync -f {home}/bench-rsync")).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    run(
+        Spark::B,
+        &format!("rm -rf {home}/bench-rsync {home}/.ssh/authorized_keys"),
+    )
+    .await?;
+    run(
+        Spark::A,
+        &format!("rm -f {home}/.ssh/bench {home}/.ssh/bench.pub"),
+    )
+    .await?;
+    Ok(bytes as f64 / 1e6 / seconds)
+}
+
+/// MB/s of TCP over the link as `iperf3` counts them, several streams on one rail: both rails of the lab end in
+/// the same cores.
+async fn iperf(lab: &Lab) -> Result<f64, Failure> {
+    let address = format!("{}.11", RAILS[0].1);
+    lab.must(
+        Spark::B,
+        &[
+            "iperf3",
+            "--server",
+            "--one-off",
+            "--daemon",
+            "--bind",
+            &address,
+        ],
+    )
+    .await?;
+    let client = [
+        "iperf3",
+        "--client",
+        &address,
+        "--time",
+        "5",
+        "--parallel",
+        "4",
+        "--json",
+    ];
+    let said = lab.must(Spark::A, &client).await?;
+    let said: serde_json::Value = serde_json::from_str(&said)?;
+    let bits = said["end"]["sum_received"]["bits_per_second"].as_f64();
+    Ok(bits.ok_or("iperf3 said no rate")? / 8e6)
+}
+
+/// MB/s of the second machine's disk for as many bytes, flushed at the end.
+async fn dd(lab: &Lab, bytes: u64) -> Result<f64, Failure> {
+    let file = format!("/home/{USER}/bench-dd");
+    let (out, count) = (format!("of={file}"), format!("count={}", bytes / 1_000_000));
+    let began = Instant::now();
+    lab.must(
+        Spark::B,
+        &[
+            "dd",
+            "if=/dev/zero",
+            &out,
+            "bs=1000000",
+            &count,
+            "conv=fdatasync",
+        ],
+    )
+    .await?;
+    let seconds = began.elapsed().as_secs_f64();
+    lab.must(Spark::B, &["rm", "-f", &file]).await?;
+    Ok(bytes as f64 / 1e6 / seconds)
+}
+
+fn middle(seconds: &[f64]) -> f64 {
+    let mut sorted = seconds.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
