@@ -1,11 +1,12 @@
 //! What is known about the machines together.
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tandem_domain::network::coach;
 use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::ProveReceipt;
-use tandem_domain::run::RunState;
+use tandem_domain::recipe::{CollectiveReceipt, ProveReceipt};
+use tandem_domain::run::{RunState, StepId};
 
 use super::world::World;
 use super::{App, stored};
@@ -78,7 +79,21 @@ fn between(params: &Value, machines: &[String]) -> bool {
 
 /// What the step that measures the link left, if it stands.
 fn measured(state: &RunState) -> Option<ProveReceipt> {
-    let step = state.step(&ProveReceipt::step());
+    let mut receipt: ProveReceipt = left(state, &ProveReceipt::step())?;
+    // The all-reduce over the same wire knows the wire's figures too, and tells more of it.
+    let over_it = left::<CollectiveReceipt>(state, &CollectiveReceipt::step());
+    let later = over_it
+        .and_then(|c| c.report)
+        .filter(|r| r.at >= receipt.report.at);
+    if let Some(report) = later {
+        receipt.report = report;
+    }
+    Some(receipt)
+}
+
+/// What a step left, if it stands.
+fn left<T: DeserializeOwned>(state: &RunState, step: &StepId) -> Option<T> {
+    let step = state.step(step);
     let receipt = step.receipt.filter(|_| step.status.is_done())?;
     serde_json::from_value(receipt).ok()
 }
@@ -87,35 +102,68 @@ fn measured(state: &RunState) -> Option<ProveReceipt> {
 mod tests {
     use serde_json::json;
     use tandem_domain::machine::Facts;
+    use tandem_domain::network::verdict::Method;
     use tandem_domain::run::{Event, RunEvent};
 
     use super::*;
 
     fn state(events: &[Event]) -> RunState {
+        let of = events.iter().map(|e| (ProveReceipt::step(), e.clone()));
+        state_of(of.collect())
+    }
+
+    fn state_of(events: Vec<(StepId, Event)>) -> RunState {
         let all: Vec<RunEvent> = events
-            .iter()
+            .into_iter()
             .zip(1..)
-            .map(|(event, seq)| RunEvent {
+            .map(|((step, event), seq)| RunEvent {
                 seq,
                 at: 0,
-                step: Some(ProveReceipt::step()),
-                event: event.clone(),
+                step: Some(step),
+                event,
             })
             .collect();
         RunState::fold(&all).expect("a legal history")
     }
 
-    #[test]
-    fn a_measurement_counts_while_it_stands() {
-        let receipt = json!({"report": {
-            "measured": [{"method": "rdma", "rail": null, "from": 0, "gbps": 196.0}],
+    /// A report of this time, by its method.
+    fn report(at: i64, method: &str) -> Value {
+        json!({
+            "measured": [{"method": method, "rail": null, "from": 0, "gbps": 196.0}],
             "verdict": {
-                "state": "good", "gbps": 196.0, "method": "rdma", "expected_low": 184.0,
+                "state": "good", "gbps": 196.0, "method": method, "expected_low": 184.0,
                 "expected_high": 200.0, "says": "As it should be.", "cure": "",
             },
-            "simulated": false, "at": 7,
-        }})
-        .to_string();
+            "simulated": false, "at": at,
+        })
+    }
+
+    #[test]
+    fn an_all_reduce_tells_more_of_the_wire_unless_that_was_measured_since() {
+        for (wire_at, method) in [(7, Method::AllReduce), (9, Method::Rdma)] {
+            let wire = json!({"report": report(wire_at, "rdma")});
+            let over_it = json!({
+                "report": report(8, "all-reduce"), "all_reduce": null, "simulated": false, "at": 8,
+            });
+            let already = |receipt: &Value| Event::AlreadyDone {
+                found: String::new(),
+                receipt: receipt.to_string(),
+            };
+            let state = state_of(vec![
+                (ProveReceipt::step(), already(&wire)),
+                (CollectiveReceipt::step(), already(&over_it)),
+            ]);
+            let told = measured(&state).expect("a report").report;
+            assert_eq!(
+                told.verdict.method, method,
+                "the wire was measured at {wire_at}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_measurement_counts_while_it_stands() {
+        let receipt = json!({"report": report(7, "rdma")}).to_string();
         let applying = Event::Applying {
             before: "null".into(),
         };
