@@ -7,6 +7,7 @@
 mod circumstances;
 mod compare;
 mod copy;
+mod deep_check;
 mod figure;
 mod job;
 mod line;
@@ -116,6 +117,10 @@ async fn run() -> Result<Vec<String>, Failure> {
     match line::hf_killed(&bench, &folder, work.path()).await? {
         Ok(figure) => figures.push(figure),
         Err(why) => eprintln!("bench: hf_refetched_after_kill was not measured: {why}"),
+    }
+    match deep_check::with_openssl(&bench, &program, work.path()).await? {
+        Ok(measured) => figures.extend(measured),
+        Err(why) => eprintln!("bench: deep_check_vs_openssl was not measured: {why}"),
     }
     match &lab {
         Some(lab) => figures.extend(line::all(&bench, lab, &folder, work.path()).await?),
