@@ -1,6 +1,6 @@
 //! Bytes from the Hub to their places, over several connections, in pieces that survive a death.
 //!
-//! What arrives is written and noted an eighth of a mebibyte at a time, so that a process that is killed
+//! What arrives is written and noted a sixteenth of a mebibyte at a time, so that a process that is killed
 //! loses what its connections held and no more; see [`ranges`] for what a loss of power costs. A few files
 //! are under way at once, each filled from its first byte on, so that its hash can follow ([`Trail`]).
 

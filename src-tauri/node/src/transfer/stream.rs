@@ -11,7 +11,7 @@ use crate::hub::{Body, Fault, backoff, gave_up, no_ranges};
 use crate::work::Stop;
 
 /// Bytes gathered before they are written.
-const BUFFER: usize = 128 << 10;
+const BUFFER: usize = 64 << 10;
 /// How many fresh addresses in a row may be refused.
 const REFUSALS: u32 = 6;
 
