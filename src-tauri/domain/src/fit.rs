@@ -365,7 +365,7 @@ mod tests {
         assert_eq!(found.verdict, FitVerdict::ContextTooLong, "{}", found.says);
         let room = found.budget - found.parts[..2].iter().map(|p| p.bytes).sum::<u64>();
         let longest = longest(&ask, &attention, room);
-        assert!(longest >= 1024 && longest < 262_144);
+        assert!((1024..262_144).contains(&longest));
         assert!(attention.request(longest, &ask) <= room);
         assert!(attention.request(longest + 1024, &ask) > room);
         assert!(found.says.contains(&longest.to_string()));
