@@ -133,13 +133,6 @@ async fn run() -> Result<Vec<String>, Failure> {
         }
         None => eprintln!("bench: copy_vs_rsync_ssh was not measured: it needs the lab"),
     }
-    match &lab {
-        Some(lab) => {
-            let second = Place::lab(lab, Spark::B, &program).await?;
-            figures.extend(copy::all(&bench, lab, &second).await?);
-        }
-        None => eprintln!("bench: copy_vs_rsync_ssh was not measured: it needs the lab"),
-    }
 
     let version = bench.place.version().await?;
     for (name, value) in [
