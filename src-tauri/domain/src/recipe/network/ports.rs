@@ -43,6 +43,20 @@ pub(super) struct Port {
 }
 
 impl Port {
+    /// Whether NetworkManager has its own profile active here again. It gives and takes the addresses
+    /// then, with routes of its own, and whoever does it by hand beside it leaves a second route.
+    pub(super) fn is_with_its_profile(&self, was: &Self) -> bool {
+        was.profile.is_some() && self.profile == was.profile
+    }
+
+    fn addresses_differ(&self, was: &Self) -> bool {
+        let lacks = |these: &[String], those: &[String]| those.iter().any(|a| !these.contains(a));
+        let more = lacks(&was.addresses, &self.addresses);
+        let fewer = lacks(&self.addresses, &was.addresses);
+        // What a profile brings comes with it and not before.
+        !self.is_with_its_profile(was) && (more || fewer && was.profile.is_none())
+    }
+
     /// What is not as it was, in words; empty if nothing is.
     pub(super) fn differences(&self, was: &Self) -> Vec<String> {
         let mut all = Vec::new();
@@ -61,7 +75,7 @@ impl Port {
                 self.mtu, was.mtu
             ));
         }
-        if sorted(&self.addresses) != sorted(&was.addresses) {
+        if self.addresses_differ(was) {
             let list = |a: &[String]| match a {
                 [] => "no address".to_owned(),
                 some => some.join(" and "),
@@ -79,12 +93,6 @@ impl Port {
         }
         all
     }
-}
-
-fn sorted(list: &[String]) -> Vec<&String> {
-    let mut list: Vec<_> = list.iter().collect();
-    list.sort();
-    list
 }
 
 /// All interfaces of a machine, as `ip` shows them.

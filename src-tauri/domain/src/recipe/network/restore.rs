@@ -138,10 +138,13 @@ async fn correct(
         )
         .await?;
     }
-    for address in now.addresses.iter().filter(|a| !was.addresses.contains(a)) {
+    let by_hand = !now.is_with_its_profile(was);
+    let more = now.addresses.iter().filter(|a| !was.addresses.contains(a));
+    for address in more.filter(|_| by_hand) {
         ip(station, &["addr", "del", address, "dev", name], complaint).await?;
     }
-    for address in was.addresses.iter().filter(|a| !now.addresses.contains(a)) {
+    let fewer = was.addresses.iter().filter(|a| !now.addresses.contains(a));
+    for address in fewer.filter(|_| was.profile.is_none()) {
         ip(
             station,
             &["addr", "replace", address, "dev", name],

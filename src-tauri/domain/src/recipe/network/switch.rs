@@ -68,7 +68,8 @@ pub(super) fn script(was: &Before) -> String {
             let state = if p.up { "up" } else { "down" };
             let mode = p.address_mode.as_deref().unwrap_or("-");
             let list: String = p.addresses.iter().map(|a| format!(" {a}")).collect();
-            format!("  port {} {state} {} {mode}{list}\n", p.name, p.mtu)
+            let by = p.profile.as_ref().map_or("-", |_| "profile");
+            format!("  port {} {state} {} {mode} {by}{list}\n", p.name, p.mtu)
         })
         .collect();
     let profiles: String = was
@@ -86,20 +87,23 @@ mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0
 {file}
 netplan apply
 # NetworkManager, where it runs, keeps in memory what netplan made for it.
-nmcli connection reload
+nmcli connection reload && runs=yes
 port() {{
-  name=$1 state=$2 mtu=$3 mode=$4
-  shift 4
+  name=$1 state=$2 mtu=$3 mode=$4 by=$5
+  shift 5
   [ -e "/sys/class/net/$name" ] || return 0
   ip link set "$name" mtu "$mtu"
   [ "$mode" = - ] || ip link set "$name" addrgenmode "$mode"
-  now=$(ip -o addr show dev "$name" | while read -r _ _ _ address _; do echo "$address"; done)
-  for address in $now; do
-    case " $* " in *" $address "*) ;; *) ip addr del "$address" dev "$name" ;; esac
-  done
-  for address in "$@"; do
-    case " $(echo $now) " in *" $address "*) ;; *) ip addr replace "$address" dev "$name" ;; esac
-  done
+  # It gives and takes the addresses of its own profiles itself.
+  if [ "$by $runs" != "profile yes" ]; then
+    now=$(ip -o addr show dev "$name" | while read -r _ _ _ address _; do echo "$address"; done)
+    for address in $now; do
+      case " $* " in *" $address "*) ;; *) ip addr del "$address" dev "$name" ;; esac
+    done
+    for address in "$@"; do
+      case " $(echo $now) " in *" $address "*) ;; *) ip addr replace "$address" dev "$name" ;; esac
+    done
+  fi
   ip link set "$name" "$state"
 }}
 # netplan returns while the system still changes ports.

@@ -311,14 +311,14 @@ fn the_switch_puts_back_what_was_there() {
     };
     let script = switch::script(&was);
     assert!(
-        script.contains("port enp1s0f1np1 down 1500 eui64 169.254.7.8/16\n"),
+        script.contains("port enp1s0f1np1 down 1500 eui64 profile 169.254.7.8/16\n"),
         "{script}"
     );
     assert!(script.contains("chmod 640"), "{script}");
     let profile = format!("nmcli --wait 0 connection up uuid {AUTOMATIC} ifname {PORT}\n");
     assert!(script.contains(&profile), "{script}");
     assert!(
-        script.contains("netplan apply\n") && script.contains("nmcli connection reload\n"),
+        script.contains("netplan apply\n") && script.contains("nmcli connection reload &&"),
         "{script}"
     );
     let none = Before { file: None, ..was };
