@@ -739,6 +739,27 @@ export type FaultKind =
 /**  A checkpoint made beside the revision is not as it was made. */
 "overlay";
 
+/**  A stretch of the day in the machine's local time, which may go over midnight. */
+export type FetchHours = {
+	/**  From then on, as `23:00`. */
+	from: string,
+	/**  Until then, as `07:00`. */
+	to: string,
+};
+
+/**
+ *  What a fetch is held to. May be changed while it runs: `tandem-node limit --job NAME` reads it from
+ *  stdin.
+ */
+export type FetchLimits = {
+	/**  Bytes a second over all connections; `None` takes as much as there is. */
+	bytes_per_second?: number | null,
+	/**  Nothing is fetched until this is taken back. */
+	paused?: boolean,
+	/**  The hours in which it fetches; `None` is around the clock. */
+	hours?: FetchHours | null,
+};
+
 /**  See [`Comparison::figures`]. */
 export type FigureDifference = {
 	/**  `pp_tps`, `tg_tps` or `ttft_s`. */
@@ -1491,6 +1512,8 @@ export type SetupRequest = {
 	engine_env: string[],
 	/**  How long the server may take until it answers. */
 	ready_timeout_s: number,
+	/**  How much of the line the download may take, and when. */
+	download?: FetchLimits,
 };
 
 /**  How much it matters. */

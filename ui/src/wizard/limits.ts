@@ -7,6 +7,9 @@ import { anyWrong, wrongIn } from '../network/addresses';
 
 const PORT: Limits = { min: 1, max: 65_535 };
 
+/** The rate of a download in MB/s. */
+export const RATE: Limits = { min: 0.1, max: 10_000, parts: true };
+
 /** The numbers of the form. */
 export const LIMITS = {
   speculative_tokens: { min: 1, max: 3 },
@@ -23,7 +26,9 @@ export function unfit(request: SetupRequest): string | null {
     if (name === 'speculative_tokens' && !request.mtp) return false;
     return wrongNumber(request[name as keyof typeof LIMITS], limits) !== null;
   });
-  if (numbers) return 'A number cannot be used. Look under Choices.';
+  const rate = request.download?.bytes_per_second ?? null;
+  if (numbers || (rate !== null && wrongNumber(rate / 1e6, RATE) !== null))
+    return 'A number cannot be used. Look under Choices.';
   if (request.network && anyWrong(wrongIn(request.network)))
     return 'An address of the private link cannot be used. Look under Choices.';
   return null;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::graft::way::MtpWay;
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, plan};
+use crate::node::FetchLimits;
 use crate::problem::{Code, Problem};
 use crate::run::{Plan, Step, StepId, StepPlan};
 
@@ -87,6 +88,9 @@ pub struct SetupRequest {
     pub engine_env: Vec<String>,
     /// How long the server may take until it answers.
     pub ready_timeout_s: u32,
+    /// How much of the line the download may take, and when.
+    #[serde(default)]
+    pub download: FetchLimits,
 }
 
 /// What the recipe needs to know beside the choices.
@@ -133,12 +137,13 @@ impl SetupRequest {
             engine_args: ENGINE_ARGS.iter().map(|a| (*a).to_owned()).collect(),
             engine_env: Vec::new(),
             ready_timeout_s: 1800,
+            download: FetchLimits::default(),
         })
     }
 
     /// Everything that stands against these choices; empty if nothing does.
     pub fn faults(&self, machines: &[SetupMachine]) -> Vec<Problem> {
-        let mut all = Vec::new();
+        let mut all: Vec<Problem> = self.download.check().err().into_iter().collect();
         let mut fault = |message: &str, cause: String, fix: &str| {
             all.push(Problem::new(Code::BadInput, message).cause(cause).fix(fix));
         };

@@ -6,12 +6,13 @@ use tandem_domain::problem::{Code, Problem};
 use super::folder::Folder;
 use super::state;
 
-/// Holds a fetch to other limits. One that runs follows within a second; one that does not is held to them
-/// by its next start.
+/// Holds a download to other limits. One that runs follows within a second; one that does not is held to
+/// them by its next start.
 pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     limits.check()?;
     let folder = Folder::existing(name)?;
-    if !matches!(folder.request().map(|r| r.work), Some(NodeWork::Fetch(_))) {
+    let work = folder.request().map(|r| r.work);
+    if work.as_ref().and_then(fetch).is_none() {
         return Err(
             Problem::new(Code::BadInput, "This job cannot be held to limits.")
                 .cause(format!("{name} is no download.")),
@@ -21,27 +22,37 @@ pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     state(&folder, name)
 }
 
+/// What a work fetches from the Hub, where it does.
+fn fetch(work: &NodeWork) -> Option<&FetchRequest> {
+    match work {
+        NodeWork::Fetch(request) => Some(request),
+        NodeWork::Copy(request) => Some(&request.fetch),
+        _ => None,
+    }
+}
+
 /// Whether two requests ask for one thing, whatever they are held to.
 pub(super) fn same_work(kept: &NodeWork, asked: &NodeWork) -> bool {
-    match (kept, asked) {
-        (NodeWork::Fetch(kept), NodeWork::Fetch(asked)) => {
-            FetchRequest {
-                limits: asked.limits.clone(),
-                ..kept.clone()
-            } == *asked
-        }
-        _ => kept == asked,
+    let mut kept = kept.clone();
+    let held = match &mut kept {
+        NodeWork::Fetch(request) => Some(&mut request.limits),
+        NodeWork::Copy(request) => Some(&mut request.fetch.limits),
+        _ => None,
+    };
+    if let (Some(held), Some(asked)) = (held, fetch(asked)) {
+        *held = asked.limits.clone();
     }
+    kept == *asked
 }
 
 /// A start with other limits than the start before sets them; one with the same leaves those that were
 /// given in between.
 pub(super) fn take_over(folder: &Folder, asked: &NodeWork) -> Result<(), Problem> {
-    match asked {
-        NodeWork::Fetch(request) => {
+    match fetch(asked) {
+        Some(request) => {
             request.limits.check()?;
             folder.hold_to(&request.limits)
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }

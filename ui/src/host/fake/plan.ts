@@ -56,6 +56,7 @@ export function defaults(machines: MachineView[]): SetupRequest {
     ],
     engine_env: [],
     ready_timeout_s: 1800,
+    download: { bytes_per_second: null, paused: false, hours: null },
   };
 }
 

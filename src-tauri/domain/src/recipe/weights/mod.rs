@@ -43,7 +43,7 @@ impl FetchWeights {
             revision: self.request.revision.clone(),
             hf_home: None,
             connections: 8,
-            limits: Default::default(),
+            limits: self.request.download.clone(),
             proxy: None,
         }
     }

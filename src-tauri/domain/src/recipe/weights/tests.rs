@@ -332,3 +332,16 @@ async fn without_a_link_both_fetch_and_the_plan_says_which() {
         linked.exactly
     );
 }
+
+#[test]
+fn what_the_download_is_held_to_goes_with_it() {
+    let mut step = step(true);
+    step.request.download.bytes_per_second = Some(5_000_000);
+    assert_eq!(step.fetch().limits, step.request.download);
+    step.request.download.bytes_per_second = Some(1);
+    let faults = step.request.faults(&[]);
+    assert!(
+        faults.iter().any(|f| f.message.contains("limits")),
+        "{faults:?}"
+    );
+}
