@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::log::pace;
 
 /// Bytes of the messages: as many as the program takes with Gloo, but smaller, for their speed means nothing.
-const SIZES: [usize; 3] = [1 << 20, 4 << 20, 16 << 20];
+const SIZES: [usize; 3] = [1 << 18, 1 << 20, 1 << 22];
 /// The share of the time that PyTorch would take.
 const SHARE: f64 = 0.1;
 

@@ -153,6 +153,44 @@ async fn ranks_that_never_meet_are_a_firewall_and_a_hang_afterwards_is_not() {
     assert!(cause.starts_with("The two met, but"), "{cause}");
     assert!(problem.fix.unwrap().sentence.contains("MTU"));
 
+    // So the program ends itself where a firewall lets the first port through and no other.
+    let ends = Play {
+        ends: Some(1),
+        ..hangs(&[&start, MET, "Timeout (0:02:00)!"])
+    };
+    let problem = Pair::new(both(ends)).fails().await;
+    let cause = problem.cause.unwrap();
+    assert!(
+        cause.contains("no collective came to its end within 120 s"),
+        "{cause}"
+    );
+    assert!(
+        problem
+            .details
+            .iter()
+            .any(|d| d.contains("Timeout (0:02:00)!"))
+    );
+
+    // PyTorch's own words for a head that is not reached.
+    let last = "torch.distributed.DistNetworkError: The client socket has timed out after 60000ms while trying to connect to (192.168.100.10, 29501).";
+    let ends = Play {
+        ends: Some(1),
+        ..hangs(&[&start, last])
+    };
+    let problem = Pair::new([hangs(&[&start]), ends]).fails().await;
+    assert!(
+        problem
+            .cause
+            .unwrap()
+            .contains("did not reach 192.168.100.10:29501")
+    );
+    assert!(
+        problem
+            .details
+            .iter()
+            .any(|d| d.contains("DistNetworkError"))
+    );
+
     let problem = Pair::new([hangs(&[&start]), hangs(&[])]).fails().await;
     assert_eq!(problem.machine.as_deref(), Some("b"));
     assert!(problem.cause.unwrap().contains("PyTorch did not start"));
