@@ -357,7 +357,7 @@ mod tests {
         let ask = Ask {
             max_model_len: 262_144,
             kv_element: 2,
-            weights: 184_000_000_000,
+            weights: 195_000_000_000,
             ..ask()
         };
         let attention = attention();
