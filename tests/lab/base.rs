@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::error::{Context as _, LabError};
 use crate::host::{ask, cache, run, text};
+use crate::layer::Making;
 
 /// Debian's release and the packages of a machine. A Spark has Ubuntu 24.04, whose parts that Tandem
 /// touches are these.
@@ -106,12 +107,14 @@ const FILES: &[(&str, &str, &str)] = &[
 const SHADOWED: [&str; 2] = ["usr/bin/udevadm", "usr/sbin/ethtool"];
 const FINISH: &str = include_str!("machine/finish.sh");
 
-/// The three parts.
+/// The three parts, and one more where it is wanted.
 #[derive(Debug, Clone)]
 pub(crate) struct Base {
     pub(crate) tree: PathBuf,
     pub(crate) layer: PathBuf,
     pub(crate) home: PathBuf,
+    /// A layer over the other, with NetworkManager.
+    pub(crate) managed: Option<PathBuf>,
 }
 
 /// Finds all parts or makes what is missing. The first time takes minutes, for Debian is downloaded.
@@ -130,7 +133,12 @@ pub(crate) async fn ensure(note: &dyn Fn(&str)) -> Result<Base, LabError> {
         note("making the lab's layer");
         make_layer(&tree, &layer, &home).await?;
     }
-    Ok(Base { tree, layer, home })
+    Ok(Base {
+        tree,
+        layer,
+        home,
+        managed: None,
+    })
 }
 
 async fn tree(note: &dyn Fn(&str)) -> Result<PathBuf, LabError> {
@@ -182,75 +190,26 @@ async fn has_packages(tree: &Path) -> bool {
 
 /// Writes the lab's files over the tree and finishes inside it; what changed is the layer.
 async fn make_layer(tree: &Path, layer: &Path, home: &Path) -> Result<(), LabError> {
-    let (half, work, root) = (
-        cache().join("layer.part"),
-        cache().join("layer.work"),
-        cache().join("layer.root"),
-    );
-    // A killed earlier try may have left its mount.
-    let _ = ask(&["umount", text(&root)], b"").await;
-    for folder in [&half, &work, &root] {
-        run(&["rm", "-rf", "--one-file-system", text(folder)]).await?;
-        std::fs::create_dir_all(folder)
-            .context(|| format!("`{}` could not be made", folder.display()))?;
-    }
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        text(tree),
-        text(&half),
-        text(&work)
-    );
-    run(&[
-        "mount",
-        "-t",
-        "overlay",
-        "overlay",
-        "-o",
-        &options,
-        text(&root),
-    ])
-    .await?;
-    let filled = fill(&root).await;
+    let half = home.with_extension("part");
+    let making = Making::over(&[tree]).await?;
+    let filled = fill(&making).await;
     let made = match filled {
-        Ok(()) => make_home(&root, &home.with_extension("part")).await,
+        Ok(()) => make_home(&making.root, &half).await,
         Err(e) => Err(e),
     };
-    run(&["umount", text(&root)]).await?;
-    made?;
-    for folder in [&work, &root, &layer.to_path_buf()] {
-        run(&["rm", "-rf", "--one-file-system", text(folder)]).await?;
-    }
+    making.end(made, layer).await?;
     // The disk last: where it is, all is.
-    std::fs::rename(&half, layer)
-        .and_then(|()| std::fs::rename(home.with_extension("part"), home))
-        .context(|| "the layer could not be put in its place".to_owned())
+    std::fs::rename(half, home).context(|| "the disk could not be put in its place".to_owned())
 }
 
-async fn fill(root: &Path) -> Result<(), LabError> {
+async fn fill(making: &Making) -> Result<(), LabError> {
     for path in SHADOWED {
-        let real = root.join(path);
-        std::fs::rename(&real, root.join(format!("{path}.real")))
+        let real = making.root.join(path);
+        std::fs::rename(&real, making.root.join(format!("{path}.real")))
             .context(|| format!("`{}` could not be renamed", real.display()))?;
     }
-    for (path, mode, content) in FILES {
-        let file = root.join(path);
-        let what = || format!("`{}` could not be written", file.display());
-        if let Some(parent) = file.parent() {
-            std::fs::create_dir_all(parent).context(what)?;
-        }
-        // Debian's own file may be a link; ours shall not write through it.
-        let _ = std::fs::remove_file(&file);
-        std::fs::write(&file, content).context(what)?;
-        run(&["chmod", mode, text(&file)]).await?;
-    }
-    let done = ask(&["chroot", text(root), "sh", "-s"], FINISH.as_bytes()).await?;
-    if done.ok() {
-        return Ok(());
-    }
-    Err(LabError::new(
-        "the layer could not be finished",
-        done.stderr,
-    ))
+    making.write(FILES).await?;
+    making.inside(FINISH).await
 }
 
 async fn make_home(root: &Path, image: &Path) -> Result<(), LabError> {
@@ -270,7 +229,8 @@ async fn make_home(root: &Path, image: &Path) -> Result<(), LabError> {
     Ok(())
 }
 
-fn name_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+/// A short name for what something is made of.
+pub(crate) fn name_of<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
     let mut hash = Sha256::new();
     for part in parts {
         hash.update(part.len().to_le_bytes());

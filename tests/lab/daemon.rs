@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::error::{Context as _, LabError};
 use crate::host::{state, until};
-use crate::machine::end_process;
+use crate::process::end_process;
 
 /// Starts a program in a session of its own and waits until it listens. Its output is in `NAME.log`.
 pub(crate) async fn start(name: &str, argv: &[&str], listens: &str) -> Result<(), LabError> {

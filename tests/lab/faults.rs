@@ -3,8 +3,9 @@
 
 use crate::error::LabError;
 use crate::host::Output;
-use crate::machine::{Spark, USER, booted, exec, leader};
+use crate::machine::{Spark, USER, booted};
 use crate::network::{self, Link};
+use crate::process::{exec, leader};
 use crate::running::Lab;
 use crate::snapshot::Snapshot;
 

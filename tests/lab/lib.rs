@@ -12,7 +12,8 @@
 //!                  spark-a ═ enp1s0f1np1, enP2p1s0f1np1 ═ spark-b
 //! ```
 //!
-//! A test starts with [`enabled`] and [`Lab::start`]; the `lab` binary does the same for a person.
+//! A test starts with [`enabled`] and [`Lab::start`]; the `lab` binary does the same for a person. After
+//! [`Lab::start_managed`] the private ports belong to a real NetworkManager, in that test alone.
 
 mod base;
 #[path = "../recipes/bed.rs"]
@@ -23,9 +24,12 @@ mod faults;
 mod hardware;
 mod host;
 mod image;
+mod layer;
 mod lock;
 mod machine;
+mod managed;
 mod network;
+mod process;
 mod registry;
 mod running;
 mod snapshot;

@@ -1,4 +1,4 @@
-//! One machine: its disk, its boot, its end, and running something in it as root.
+//! One machine: its disk, its boot and its end.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,9 @@ use tokio::io::AsyncReadExt as _;
 use crate::base::Base;
 use crate::error::{Context as _, LabError};
 use crate::hardware;
-use crate::host::{Output, ask, cache, run, state, text, until};
+use crate::host::{ask, cache, run, state, text, until};
+use crate::managed;
+use crate::process::{children, end_process, exec, pids};
 
 /// The user of both machines, in group sudo, as a fresh Spark has one.
 pub const USER: &str = "nvidia";
@@ -90,10 +92,11 @@ pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
     for folder in ["upper", "work", "root", "docker", "home", "identity"] {
         make_folder(&disk.join(folder))?;
     }
+    let parts = base.managed.iter().chain([&base.layer, &base.tree]);
+    let parts: Vec<&str> = parts.map(|p| text(p)).collect();
     let lower = format!(
-        "lowerdir={}:{},upperdir={},workdir={}",
-        text(&base.layer),
-        text(&base.tree),
+        "lowerdir={},upperdir={},workdir={}",
+        parts.join(":"),
         text(&disk.join("upper")),
         text(&disk.join("work"))
     );
@@ -135,7 +138,7 @@ pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
     write(
         "etc/netplan/01-management.yaml",
         format!(
-            "network:\n  version: 2\n  ethernets:\n    enP7s7:\n      dhcp4: no\n      dhcp6: no\n      accept-ra: no\n      \
+            "network:\n  version: 2\n  ethernets:\n    enP7s7:\n      renderer: networkd\n      dhcp4: no\n      dhcp6: no\n      accept-ra: no\n      \
              addresses: [{}/24]\n      routes:\n        - to: default\n          via: {}\n",
             spark.address(),
             crate::network::BOX_ADDRESS
@@ -251,6 +254,10 @@ pub(crate) async fn booted(spark: Spark) -> Result<(), LabError> {
         ));
     }
     until(&format!("{name}'s links"), BOOT, || async {
+        let asked = exec(spark, &managed::QUESTION, b"").await.ok()?;
+        if let Some(taken) = managed::taken(&asked) {
+            return taken.then_some(());
+        }
         let said = exec(spark, &["networkctl", "--no-legend", "--no-pager"], b"")
             .await
             .ok()?
@@ -270,59 +277,6 @@ pub(crate) async fn booted(spark: Spark) -> Result<(), LabError> {
         (&banner == b"SSH-").then_some(())
     })
     .await
-}
-
-/// The process on the box that is the machine's first one.
-pub(crate) async fn leader(spark: Spark) -> Result<u32, LabError> {
-    for pid in pids(spark).await? {
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
-            continue;
-        };
-        // Its id in its own namespace is 1; a container's first process has a third id.
-        let ids: Vec<_> = status
-            .lines()
-            .find_map(|l| l.strip_prefix("NSpid:"))
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        if ids.len() == 2 && ids[1] == "1" {
-            return pid.parse().context(|| format!("`{pid}` is no process id"));
-        }
-    }
-    Err(LabError::new(
-        format!("{} is not running", spark.name()),
-        "no process of it was found",
-    ))
-}
-
-/// All processes that are in its network.
-async fn pids(spark: Spark) -> Result<Vec<String>, LabError> {
-    let said = ask(&["ip", "netns", "pids", spark.namespace()], b"").await?;
-    Ok(said.stdout.split_whitespace().map(str::to_owned).collect())
-}
-
-/// Runs a program in it as root, with `input` on stdin; any status is an answer.
-pub(crate) async fn exec(spark: Spark, argv: &[&str], input: &[u8]) -> Result<Output, LabError> {
-    let leader = leader(spark).await?.to_string();
-    let mut line = vec![
-        "nsenter",
-        "-t",
-        &leader,
-        "-m",
-        "-u",
-        "-i",
-        "-n",
-        "-p",
-        "-C",
-        "--",
-        "env",
-        "-i",
-        "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        "HOME=/root",
-        "LANG=C.UTF-8",
-    ];
-    line.extend(argv);
-    ask(&line, input).await
 }
 
 /// Switches it off at once, as if the plug were pulled, and removes its disk.
@@ -396,31 +350,6 @@ fn mounted(path: &std::path::Path) -> bool {
     table
         .lines()
         .any(|l| l.split(' ').nth(1) == Some(text(path)))
-}
-
-fn children(pid: &str) -> Vec<String> {
-    std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))
-        .unwrap_or_default()
-        .split_whitespace()
-        .map(str::to_owned)
-        .collect()
-}
-
-/// Ends a process by its id if its command line still names what it was started for.
-pub(crate) fn end_process(pid: &str, mark: &str) {
-    let Some(id) = pid
-        .trim()
-        .parse()
-        .ok()
-        .and_then(rustix::process::Pid::from_raw)
-    else {
-        return;
-    };
-    let line = std::fs::read(format!("/proc/{}/cmdline", pid.trim())).unwrap_or_default();
-    if String::from_utf8_lossy(&line).contains(mark) {
-        // It may have ended by itself in between, which is what is wanted.
-        let _ = rustix::process::kill_process(id, rustix::process::Signal::KILL);
-    }
 }
 
 fn make_folder(path: &std::path::Path) -> Result<(), LabError> {

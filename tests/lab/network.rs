@@ -297,6 +297,6 @@ async fn start_relay(port: &str, near: &str, ms: u32) -> Result<(), LabError> {
 
 fn end_relay(file: &std::path::Path) -> Result<(), LabError> {
     let pid = std::fs::read_to_string(file).unwrap_or_default();
-    crate::machine::end_process(&pid, "relay.py");
+    crate::process::end_process(&pid, "relay.py");
     std::fs::remove_file(file).context(|| format!("`{}` could not be removed", file.display()))
 }

@@ -12,7 +12,7 @@ use crate::error::{Context as _, LabError};
 use crate::host::{ask, cache, missing, state, text};
 use crate::lock::Lock;
 use crate::machine::{self, Spark};
-use crate::{IMAGE, daemon, image, network, registry};
+use crate::{IMAGE, daemon, image, managed, network, process, registry};
 
 /// Where the lab's Hub listens on the box.
 pub const HUB_PORT: u16 = 8077;
@@ -40,15 +40,26 @@ pub enum Standing {
 impl Lab {
     /// Waits for whoever uses the lab, then gives two machines as on their first day.
     pub async fn start() -> Result<Self, LabError> {
-        let lab = Self::begin(&|line| eprintln!("lab: {line}")).await?;
+        Self::begin(&say).await?.fresh().await
+    }
+
+    /// The same with NetworkManager on both machines, which owns the private ports as on the desktop of
+    /// DGX OS: an automatic profile each, asking for DHCP.
+    pub async fn start_managed() -> Result<Self, LabError> {
+        let mut lab = Self::begin(&say).await?;
+        lab.base.managed = Some(managed::ensure(&lab.base, &say).await?);
+        lab.fresh().await
+    }
+
+    async fn fresh(self) -> Result<Self, LabError> {
         // Two machines that an earlier test kept are made fresh, which is quicker than all anew.
         if standing().await == Standing::Up {
-            lab.reset().await?;
+            self.reset().await?;
         } else {
             clear(true).await?;
-            lab.boot_all().await?;
+            self.boot_all().await?;
         }
-        Ok(lab)
+        Ok(self)
     }
 
     /// Brings the lab up for a person, with a Hub, and leaves it so.
@@ -172,6 +183,10 @@ impl Drop for Lab {
     }
 }
 
+fn say(line: &str) {
+    eprintln!("lab: {line}");
+}
+
 /// Removes both machines, the cables and the registry's process, from whatever state they are in.
 async fn clear(identity_too: bool) -> Result<(), LabError> {
     for spark in Spark::BOTH {
@@ -194,7 +209,7 @@ async fn standing() -> Standing {
         return Standing::Down;
     }
     for spark in Spark::BOTH {
-        let said = machine::exec(spark, &["systemctl", "is-system-running"], b"").await;
+        let said = process::exec(spark, &["systemctl", "is-system-running"], b"").await;
         if said.map_or(String::new(), |o| o.stdout).trim() != "running" {
             return Standing::Broken;
         }

@@ -1,15 +1,17 @@
 //! What a machine looks like, for comparing before and after.
 //!
 //! It holds with hashes all files below /etc, /home, /root, /usr/local and /opt, the containers, images and
-//! volumes of Docker, addresses, sizes and routes of every link, the enabled units and the users
-//! that linger. Left out are the things that change by themselves; `machine/snapshot.py` has the list.
+//! volumes of Docker, addresses, sizes and routes of every link, NetworkManager's profiles where it runs,
+//! the enabled units and the users that linger. Left out are the things that change by themselves;
+//! `machine/snapshot.py` has the list.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use crate::error::{Context as _, LabError};
-use crate::machine::{Spark, exec};
+use crate::machine::Spark;
+use crate::process::exec;
 
 /// See [`crate::Lab::snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import time
@@ -92,6 +93,22 @@ def network():
         yield f"routes {family}", "; ".join(re.sub(r" expires \S+", "", r) for r in routes)
 
 
+def profiles():
+    """NetworkManager's profiles that no file of /etc holds, and the one that each device has."""
+    if not shutil.which("nmcli"):
+        return
+    folder = "/run/NetworkManager/system-connections"
+    for name in sorted(os.listdir(folder)):
+        # The loopback's is made anew by each start.
+        if not name.startswith("lo"):
+            path = os.path.join(folder, name)
+            yield f"profile {name}", describe(path, os.lstat(path))
+    for line in (ask("nmcli", "-t", "-f", "DEVICE,CON-UUID", "device") or "").splitlines():
+        device, uuid = line.split(":", 1)
+        if device != "lo":
+            yield f"active on {device}", uuid
+
+
 def units():
     said = ask("systemctl", "list-unit-files", "--no-legend", "--plain", "--state=enabled,masked") or ""
     yield "units", ", ".join(sorted(" ".join(line.split()[:2]) for line in said.splitlines()))
@@ -101,6 +118,6 @@ state, written = {}, {}
 for path, text, when in files():
     state[path] = text
     written[path] = when
-for section in (docker(), network(), units()):
+for section in (docker(), network(), profiles(), units()):
     state.update(section)
 print(json.dumps({"state": state, "written": written}))
