@@ -6,36 +6,12 @@ mod stage;
 
 use std::os::unix::process::ExitStatusExt;
 
+use tandem_domain::graft::way::MtpWay;
 use tandem_domain::run::{Event, RunOutcome, Status};
+use tandem_tests::Snapshot;
 use tandem_tests::bed::Bed;
-use tandem_tests::{Lab, Snapshot, Spark};
 
-use crate::stage::Stage;
-
-/// Both machines as they are now.
-async fn snapshots(lab: &Lab) -> Vec<Snapshot> {
-    let mut all = Vec::new();
-    for spark in Spark::BOTH {
-        all.push(lab.snapshot(spark).await.expect("a snapshot is taken"));
-    }
-    all
-}
-
-/// What differs, with the machines' names.
-fn differences(
-    before: &[Snapshot],
-    after: &[Snapshot],
-    of: fn(&Snapshot, &Snapshot) -> Vec<String>,
-) -> Vec<String> {
-    let pairs = Spark::BOTH.iter().zip(before.iter().zip(after));
-    pairs
-        .flat_map(|(spark, (b, a))| {
-            of(b, a)
-                .into_iter()
-                .map(move |d| format!("{}: {d}", spark.name()))
-        })
-        .collect()
-}
+use crate::stage::{Stage, differences, snapshots};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn to_done_again_with_nothing_to_do_and_undone() {
@@ -124,7 +100,10 @@ async fn killed_after_each_write_then_resumed_and_undone() {
     };
     let lab = &stage.lab;
     let before = snapshots(lab).await;
-    let bed = stage.bed().await;
+    // With a draft of its own; the other tests take the way that is proposed.
+    let mut bed = stage.bed().await;
+    bed.request.mtp_way = Some(MtpWay::Draft);
+    let bed = bed.begin("draft").await;
     let lives = live_on(&bed, "go").await;
     let done = bed.state().await;
     assert_eq!(
@@ -137,6 +116,8 @@ async fn killed_after_each_write_then_resumed_and_undone() {
         lives >= done.steps.len(),
         "it died at least once in every step, {lives} times in all"
     );
+    let told = bed.told().await;
+    assert!(told.contains("A draft of 51 MTP tensors"), "{told}");
     let lives = live_on(&bed, "undo").await;
     assert_eq!(
         bed.state().await.outcome,
