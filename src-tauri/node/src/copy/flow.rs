@@ -61,6 +61,8 @@ struct Blob {
     tree: String,
     /// Stretches that are queued or under way.
     open: usize,
+    /// Streams that bring it right now.
+    streams: usize,
     nodes: Vec<Option<ChainingValue>>,
     tries: u8,
 }
@@ -94,6 +96,7 @@ impl Flow {
             standing: Standing::Awaited,
             tree: String::new(),
             open: 0,
+            streams: 0,
             nodes: vec![None; tree::pieces(w.size)],
             tries: 0,
         };
@@ -257,9 +260,20 @@ impl Flow {
         all_over(&self.inner().blobs)
     }
 
-    /// What a stream does next; waits for it. `None` when it is over.
-    pub(super) fn next(&self) -> Option<Stretch> {
-        self.wait(|inner| inner.queue.pop_front())
+    /// What a stream does next, after it was at `last`; waits for it. `None` when it is over.
+    ///
+    /// A stream stays with its blob, and begins one that no other is at where it can: writers of one file
+    /// wait for each other in the kernel.
+    pub(super) fn next(&self, last: Option<usize>) -> Option<Stretch> {
+        self.wait(|inner| {
+            let alone = |s: &Stretch| inner.blobs[s.blob].streams == 0;
+            let same = |s: &Stretch| Some(s.blob) == last;
+            let at = inner.queue.iter().position(|s| same(s) && alone(s));
+            let at = at.or_else(|| inner.queue.iter().position(alone));
+            let taken = inner.queue.remove(at.unwrap_or(0))?;
+            inner.blobs[taken.blob].streams += 1;
+            Some(taken)
+        })
     }
 
     /// A blob to be checked; waits for it. `None` when it is over.
@@ -319,6 +333,7 @@ impl Flow {
     /// A stretch has arrived up to `at`; what is missing goes to another stream.
     pub(super) fn arrived(&self, stretch: Stretch, at: u64, node: Option<ChainingValue>) {
         let mut inner = self.inner();
+        inner.blobs[stretch.blob].streams -= 1;
         if inner.blobs[stretch.blob].standing != Standing::Coming {
             return;
         }

@@ -91,11 +91,13 @@ fn stranger(flow: &Flow, address: SocketAddr) -> Problem {
 /// One stream: takes stretch after stretch.
 fn haul(flow: &Flow, address: SocketAddr, token: &Secret) {
     let mut buffer = vec![0; STRIDE];
+    let mut last = None;
     while flow.going() {
         let Some(mut stream) = open(flow, address, token) else {
             continue;
         };
-        while let Some(stretch) = flow.next() {
+        while let Some(stretch) = flow.next(last) {
+            last = Some(stretch.blob);
             if let Err(e) = take(flow, &mut stream, stretch, &mut buffer) {
                 flow.failed(format!("{address}: {e}"), false);
                 break;
