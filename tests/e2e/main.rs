@@ -77,6 +77,12 @@ async fn a_rehearsal_needs_no_lab() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_rehearsal_restarts_both_machines_and_measures_again() {
+    let Some(_turn) = turn().await else { return };
+    travel("restarted", None, rehearsal::restarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn killed_in_the_middle_and_resumed() {
     let Some(_turn) = turn().await else { return };
     travel("killed", None, rehearsal::killed).await;

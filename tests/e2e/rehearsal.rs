@@ -8,6 +8,9 @@ use crate::hands::{ENTER, Hands, button, heading, screen, step};
 /// How long a set-up over tiny weights may take.
 pub(crate) const RUN: Duration = Duration::from_secs(120);
 
+/// A verdict that is as it should be.
+pub(crate) const GREEN: &str = "//*[@data-state='good'][.//*[contains(., 'As it should be')]]";
+
 const SCREENS: [&str; 7] = [
     "Set-up",
     "Machines",
@@ -48,6 +51,37 @@ pub(crate) async fn whole(desk: &mut Desk) {
         figure.as_str().is_some_and(|f| f.contains("with MTP")),
         "the strip says what is served: {figure}"
     );
+    hands.ask("leave_rehearsal").await;
+}
+
+/// The link alone, then both machines restarted from the window and the link measured again.
+pub(crate) async fn restarted(desk: &mut Desk) {
+    let mut hands = Hands::open(desk).await;
+    hands.click(&button("Rehearse first")).await;
+    hands.click(&button("Only the link")).await;
+    hands
+        .see_within(&heading("The link is addressed and measured."), RUN)
+        .await;
+    hands.see(GREEN).await;
+    let first = hands.ask("pair").await["link"]["at"].clone();
+    hands.click(&button("Restart both and measure again")).await;
+    let stops = "//*[@role='dialog'][contains(., 'stops: a model server')]";
+    hands.see(stops).await;
+    hands.desk.picture("asked").await;
+    hands.click(&button("Restart both")).await;
+    hands
+        .see_within(&heading("Both machines are back"), RUN)
+        .await;
+    hands.see(GREEN).await;
+    hands.see(&step("restart", "Done")).await;
+    let second = hands.ask("pair").await["link"]["at"].clone();
+    assert!(
+        second.as_i64() > first.as_i64(),
+        "it was measured anew: {first}, {second}"
+    );
+    let runs = hands.ask("list_runs").await;
+    let recipes: Vec<_> = [0, 1].map(|i| runs[i]["recipe"].clone()).into();
+    assert_eq!(recipes, ["restart", "link"], "{runs}");
     hands.ask("leave_rehearsal").await;
 }
 

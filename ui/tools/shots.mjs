@@ -74,6 +74,22 @@ const SCENES = [
   { name: 'run-interrupted', fake: 'interrupted' },
   { name: 'undo', fake: 'failed', act: press('Undo') },
   { name: 'finished', fake: 'serving' },
+  {
+    name: 'link-verdict',
+    fake: 'pair',
+    act: async (page) => {
+      await page.getByRole('button', { name: 'Only the link' }).click();
+      await page
+        .getByRole('heading', { name: 'The link is addressed and measured.' })
+        .waitFor({ timeout: 30_000 });
+    },
+  },
+  {
+    name: 'restart-asked',
+    fake: 'serving',
+    screen: 'pair',
+    act: press('Restart both and measure again'),
+  },
   { name: 'machines', fake: 'pair', screen: 'pair' },
   { name: 'machines-unreachable', fake: 'unreachable', screen: 'pair' },
   { name: 'machines-password', fake: 'password', screen: 'pair' },
@@ -103,6 +119,59 @@ const SCENES = [
     name: 'found-none',
     fake: 'no-neighbours',
     act: async (page) => page.getByText('No machine announces itself').waitFor(),
+  },
+  { name: 'disk', fake: 'pair', screen: 'disk' },
+  { name: 'disk-serving', fake: 'serving', screen: 'disk' },
+  { name: 'disk-none', fake: 'one', screen: 'disk' },
+  { name: 'disk-unreachable', fake: 'unreachable', screen: 'disk' },
+  {
+    name: 'disk-asks',
+    fake: 'pair',
+    screen: 'disk',
+    act: async (page) => {
+      await page
+        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .first()
+        .click();
+      await page.getByText(/It will take about/).waitFor();
+    },
+  },
+  {
+    name: 'disk-checking',
+    fake: 'pair',
+    screen: 'disk',
+    act: async (page) => {
+      await page
+        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .first()
+        .click();
+      await page.getByRole('button', { name: 'Check every byte' }).click();
+      await page.getByText(/left$/).waitFor();
+    },
+  },
+  {
+    name: 'disk-damaged',
+    fake: 'pair',
+    screen: 'disk',
+    moving: true,
+    act: async (page) => {
+      await page
+        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .first()
+        .click();
+      await page.getByRole('button', { name: 'Check every byte' }).click();
+      await page.getByRole('button', { name: 'Repair' }).waitFor();
+    },
+  },
+  {
+    name: 'disk-delete',
+    fake: 'pair',
+    screen: 'disk',
+    act: async (page) =>
+      page
+        .getByRole('button', { name: /^Delete stepfun.* on spark-5c2d$/ })
+        .first()
+        .click(),
   },
   { name: 'bench', fake: 'serving', screen: 'bench' },
   { name: 'chat', fake: 'serving', screen: 'chat' },
@@ -142,7 +211,7 @@ for (const look of LOOKS) {
       theme: look.theme,
       screen: scene.screen ?? 'setup',
       tick: '5',
-      frozen: '',
+      ...(scene.moving ? {} : { frozen: '' }),
     });
     await page.goto(`${base}?${query}`);
     await page.locator('h1').waitFor({ timeout: 90_000 });
