@@ -87,7 +87,8 @@ vllm-image: tools
 	cargo build --workspace --locked --quiet --bin vllm-story
 	$(BIN)/vllm-story image
 
-# The set-up, a chat and the undoing with that image, over both machines. Not a part of `test`.
+# The set-up, a chat and the undoing with that image, over both machines; then each way to MTP on one of
+# them, which must write the same tokens. Not a part of `test`.
 vllm-story: vllm-image
 	@$(MAKE) --no-print-directory $(HOST_NODE)
 	$(BIN)/vllm-story

@@ -3,19 +3,23 @@
 //! ```text
 //! vllm-story image    makes the image and lays it into the lab's registry
 //! vllm-story          that, and then the story; prints it
+//! vllm-story ways     that, and then only the three ways to MTP, on one machine
 //! ```
 //!
 //! Needs Linux, root and about 9 GB of free memory. What it cannot show: NVFP4, NCCL, RoCE, a Spark's memory.
 
 mod image;
 mod model;
+mod ways;
 mod words;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use tandem_domain::bench::BenchResult;
 use tandem_domain::chat::ChatRequest;
 use tandem_domain::deploy::launch::CONTAINER;
+use tandem_domain::recipe::SetupRequest;
 use tandem_domain::run::RunOutcome;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Lab, Snapshot, Spark};
@@ -23,10 +27,11 @@ use tandem_tests::{Lab, Snapshot, Spark};
 #[tokio::main]
 async fn main() -> ExitCode {
     let told = match std::env::args().nth(1).as_deref() {
-        None => story().await,
+        None => story(true).await,
         Some("image") => just_the_image().await,
+        Some("ways") => story(false).await,
         Some(_) => {
-            eprintln!("vllm-story [image]");
+            eprintln!("vllm-story [image | ways]");
             return ExitCode::from(2);
         }
     };
@@ -45,7 +50,8 @@ async fn just_the_image() -> Result<(), String> {
     Ok(())
 }
 
-async fn story() -> Result<(), String> {
+/// `whole` tells the story over both machines too.
+async fn story(whole: bool) -> Result<(), String> {
     let tree = image::tree()?;
     let image = image::ensure(&tree).await?;
     let folder = tempfile::tempdir().map_err(|e| format!("no folder: {e}"))?;
@@ -55,7 +61,28 @@ async fn story() -> Result<(), String> {
     let lab = Lab::start().await.map_err(|e| e.to_string())?;
     let hub = lab.hub(&repos).await.map_err(|e| e.to_string())?;
     let before = snapshots(&lab).await?;
-    let bed = Bed::new(folder.path(), model::request(hub.endpoint(), image)).await;
+    let request = model::request(hub.endpoint(), image);
+    let told = if whole {
+        over_both(folder.path(), request.clone()).await
+    } else {
+        Ok(())
+    };
+    let told = match told {
+        Ok(()) => ways::all(folder.path(), request, &tree).await,
+        failed => failed,
+    };
+    let changes = changes(&before, &snapshots(&lab).await?);
+    if changes.is_empty() {
+        println!("Both machines are as they were.");
+    } else {
+        return Err(format!("it left {changes:?}"));
+    }
+    told
+}
+
+/// The set-up over both machines, a chat, and the undoing.
+async fn over_both(folder: &Path, request: SetupRequest) -> Result<(), String> {
+    let bed = Bed::new(folder, request).await;
     let outcome = bed.go().await;
     println!("{}", words::steps(&bed.events().await));
     if outcome != RunOutcome::Completed {
@@ -77,11 +104,8 @@ async fn story() -> Result<(), String> {
     // Whatever came of it, the machines get back what they had.
     let undone = bed.undo().await;
     println!("{}", words::undone(&bed.events().await));
-    let changes = changes(&before, &snapshots(&lab).await?);
-    if undone == RunOutcome::Undone && changes.is_empty() {
-        println!("Both machines are as they were.");
-    } else {
-        return Err(format!("undoing ended {undone:?} and left {changes:?}"));
+    if undone != RunOutcome::Undone {
+        return Err(format!("undoing ended {undone:?}"));
     }
     chatted
 }

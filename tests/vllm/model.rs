@@ -9,7 +9,7 @@ use tandem_tests::bed;
 use crate::image::{here, run};
 
 /// With the MTP layers.
-const WHOLE: &str = "lab/Step-3.7-tiny-BF16";
+pub(crate) const WHOLE: &str = "lab/Step-3.7-tiny-BF16";
 /// As the first NVFP4 release was: without them, its lists cut.
 const WITHOUT: &str = "lab/Step-3.7-tiny";
 

@@ -379,24 +379,29 @@ pub(crate) fn references(repo: &Path) -> Vec<(String, String)> {
     found
 }
 
-/// What is wrong with the checkpoint that was made beside the revision, where there is one.
+/// What is wrong with the checkpoints that were made beside the revision, where there are any.
 async fn of_overlay(
     cache: &Cache,
     request: &CheckRequest,
     commit: &str,
     context: &Context,
 ) -> Result<Vec<CheckFault>, Stop> {
-    let overlay = cache.overlay(&request.repo, commit);
-    let Some(manifest) = Manifest::read(&overlay) else {
-        return Ok(Vec::new());
-    };
     let deep = request.deep;
-    let found = tokio::task::spawn_blocking(move || manifest.faults(&overlay, deep))
-        .await
-        .map_err(|e| {
-            Problem::new(Code::Broken, "The grafted checkpoint was not checked.")
-                .cause(e.to_string())
-        })?;
+    let made = [
+        cache.overlay(&request.repo, commit),
+        cache.draft(&request.repo, commit),
+    ];
+    let look = move || {
+        let manifests = made
+            .iter()
+            .filter_map(|folder| Some((folder, Manifest::read(folder)?)));
+        manifests
+            .flat_map(|(folder, manifest)| manifest.faults(folder, deep))
+            .collect::<Vec<_>>()
+    };
+    let found = tokio::task::spawn_blocking(look).await.map_err(|e| {
+        Problem::new(Code::Broken, "The grafted checkpoint was not checked.").cause(e.to_string())
+    })?;
     if context.cancel.is_cancelled() {
         return Err(Stop::Cancelled);
     }

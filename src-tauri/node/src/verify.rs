@@ -54,7 +54,11 @@ pub async fn verify(
             })
             .collect(),
     };
-    if let Some(manifest) = Manifest::read(&cache.overlay(&request.repo, &commit)) {
+    let made = [
+        cache.overlay(&request.repo, &commit),
+        cache.draft(&request.repo, &commit),
+    ];
+    for manifest in made.iter().filter_map(|folder| Manifest::read(folder)) {
         receipt.files += manifest.written.len() as u32;
         receipt.bytes += manifest.written.iter().map(|w| w.size).sum::<u64>();
     }

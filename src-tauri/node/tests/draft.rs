@@ -133,6 +133,16 @@ fn a_draft_stands_beside_the_snapshot() {
         receipt["written"]
     );
 
+    // A deep check reads it; one bit in the middle of a tensor is seen.
+    let whole = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    assert_eq!(whole["faults"], json!([]));
+    let mut turned = bytes.clone();
+    turned[bytes.len() / 2] ^= 1;
+    std::fs::write(draft.join("model.safetensors"), &turned).unwrap();
+    let found = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    assert_eq!(found["faults"].as_array().unwrap().len(), 1, "{found}");
+    std::fs::write(draft.join("model.safetensors"), &bytes).unwrap();
+
     // What was changed afterwards is no draft any more, and is made anew.
     std::fs::write(draft.join("config.json"), "{}").unwrap();
     assert_eq!(home.answer(&["grafted"], &request), Value::Null);

@@ -13,9 +13,9 @@ use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftReceipt};
 use crate::ports::{Image, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::recipe::{SetupRequest, uncache};
 use crate::recipe::both::{on_all, value};
 use crate::recipe::ours::{self, label};
+use crate::recipe::{SetupRequest, uncache};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 /// See the module.
