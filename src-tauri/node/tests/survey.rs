@@ -76,7 +76,9 @@ fn what_is_here_unfinished_or_foreign_is_told_apart() {
 
 #[test]
 fn the_line_is_measured_as_it_is() {
-    let site = Site::with(|repos| synthetic::write_synthetic(repos, 64 << 20).unwrap());
+    let site = Site::with(|repos| {
+        synthetic::write_synthetic(repos, 64 << 20).unwrap();
+    });
     let home = site.home("one");
     const LINE: u64 = 4_000_000;
     site.hub.faults().add(
