@@ -1,9 +1,15 @@
 //! The layout of the Hugging Face cache.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
+use rustix::fs::FlockOperation;
 use tandem_domain::problem::{Code, Problem};
+
+/// How long a process that was killed may take to give up a lock.
+const DYING: Duration = Duration::from_secs(60);
 
 /// A Hugging Face home.
 #[derive(Debug, Clone)]
@@ -97,7 +103,8 @@ impl Cache {
     }
 
     /// Holds a repository for one job at a time. Given up when the value is dropped or the process
-    /// dies.
+    /// dies. Blocks only while a holder that was killed still gives up what it had, which takes as long
+    /// as its disk does.
     pub fn hold(&self, repo: &str) -> Result<std::fs::File, Problem> {
         let path = self.lock(repo);
         let open = || -> io::Result<std::fs::File> {
@@ -110,19 +117,46 @@ impl Cache {
                 .write(true)
                 .open(&path)
         };
-        let file =
-            open().map_err(|e| crate::disk::problem("opening the cache's lock", &path, &e))?;
-        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
-            |_| {
-                Problem::new(
+        let failed = |e: io::Error| crate::disk::problem("opening the cache's lock", &path, &e);
+        let file = open().map_err(failed)?;
+        let until = Instant::now() + DYING;
+        while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+            if Instant::now() > until || !is_dying(&file) {
+                return Err(Problem::new(
                     Code::Locked,
                     format!("Another job works on {repo} on this machine."),
                 )
                 .cause("Two downloads of one repository would write the same files.")
-                .fix("Wait for the other job to end, or cancel it.")
-            },
-        )?;
+                .fix("Wait for the other job to end, or cancel it."));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
         Ok(file)
+    }
+}
+
+/// Whether a lock is held by a process that has been killed and is not quite gone: a flush that is under
+/// way keeps its files open until the disk has done it.
+fn is_dying(lock: &std::fs::File) -> bool {
+    let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+    let Ok(meta) = lock.metadata() else {
+        return false;
+    };
+    let file = format!(":{}", meta.ino());
+    let holder = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [_, "FLOCK", _, "WRITE", pid, of, ..] if of.ends_with(&file) => Some(*pid),
+            _ => None,
+        }
+    });
+    // Its name, which may hold anything, ends with the last bracket.
+    let stat = holder.map(|pid| std::fs::read_to_string(format!("/proc/{pid}/stat")));
+    match stat {
+        Some(Ok(stat)) => stat
+            .rsplit_once(") ")
+            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+        _ => false,
     }
 }
 
@@ -200,5 +234,34 @@ mod tests {
         for bad in ["../x", "/etc/passwd", "a//b", "a/../b", ""] {
             assert!(!is_inside(bad), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_holder_that_works_is_told_of_and_one_that_was_killed_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::find(dir.path().to_str()).unwrap();
+        let held = cache.hold("o/n").unwrap();
+        let problem = cache.hold("o/n").unwrap_err();
+        assert_eq!(problem.code, Code::Locked);
+        drop(held);
+        // As a killed process leaves it for a moment: taken by one that has ended, and still held.
+        let held = std::fs::File::open(cache.lock("o/n")).unwrap();
+        let mut taker = std::process::Command::new("flock")
+            .args(["--nonblock", "0"])
+            .stdin(held.try_clone().unwrap())
+            .spawn()
+            .unwrap();
+        let stat = format!("/proc/{}/stat", taker.id());
+        while !std::fs::read_to_string(&stat).unwrap().contains(") Z") {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let gives_up = std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(200));
+            drop(held);
+        });
+        assert!(cache.hold("o/n").is_ok());
+        gives_up.join().unwrap();
+        assert!(taker.wait().unwrap().success(), "it had taken the lock");
+        assert!(cache.hold("x/y").is_ok(), "another repository is free");
     }
 }

@@ -150,7 +150,7 @@ pub(crate) fn prepare(cache: &Cache, name: &str, context: &Context) -> Result<Fi
             .note(relative(cache.home(), &lock))
             .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
     }
-    cache.hold(name)
+    tokio::task::block_in_place(|| cache.hold(name))
 }
 
 fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> {

@@ -83,7 +83,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
 fn usage() -> Problem {
     Problem::new(Code::BadInput, "The node program was not understood.").cause(
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
-         cancel --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
+         cancel --job NAME, limit --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
          copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
          [--seconds N] [--streams K]. Kinds are check, fetch, graft, survey, verify.",
