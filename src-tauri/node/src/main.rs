@@ -7,9 +7,9 @@ use serde::Serialize;
 use tandem_domain::node::{FetchLimits, NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
-use tandem_node::{check, disk_view};
 use tandem_node::copy::serve::Offer;
 use tandem_node::{bandwidth, copy, facts, graft, job, version};
+use tandem_node::{check, disk_view};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
