@@ -36,6 +36,17 @@ const CAUSES: &[Cause] = &[
         fix: "Wait a minute, then try again.",
     },
     Cause {
+        texts: &[
+            "_zero_point are not in the checkpoint",
+            ".attn.k_scale are not in the checkpoint",
+            ".attn.v_scale are not in the checkpoint",
+            ".attn.q_scale are not in the checkpoint",
+        ],
+        code: Code::MtpMissing,
+        cause: "This vLLM asks for scales of a quantized KV cache in the MTP layers, which MXFP4 checkpoints lack.",
+        fix: "Choose a draft of its own as the way to MTP under Choices.",
+    },
+    Cause {
         texts: &["are not in the checkpoint and will falsely use random initialization"],
         code: Code::MtpMissing,
         cause: "The checkpoint has no MTP tensors.",
@@ -45,7 +56,7 @@ const CAUSES: &[Cause] = &[
         texts: &["The size of tensor a (2048) must match the size of tensor b (4096)"],
         code: Code::MtpMissing,
         cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
-        fix: "Choose an image with a newer vLLM.",
+        fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
     },
     Cause {
         texts: &["must be divisible by n_predict"],
@@ -193,6 +204,23 @@ mod tests {
             Some("spark-b"),
             "the machine that ran short is named"
         );
+    }
+
+    #[test]
+    fn what_a_loader_asks_for_too_much_is_told_from_tensors_that_are_not_there() {
+        let said = |parameter: &str| {
+            let line = format!(
+                "RuntimeError: Some parameters like {parameter} are not in the checkpoint and will falsely use random initialization"
+            );
+            explain(&[("a".into(), vec![line])], "exit 1").fix
+        };
+        let scales = said("model.layers.45.mtp_block.self_attn.attn.k_zero_point");
+        assert_eq!(
+            scales,
+            said("model.layers.46.mtp_block.self_attn.attn.v_scale")
+        );
+        let missing = said("model.layers.45.shared_head.head.weight");
+        assert_ne!(scales, missing);
     }
 
     #[test]
