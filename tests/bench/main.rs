@@ -91,7 +91,10 @@ async fn run() -> Result<Vec<String>, Failure> {
         None
     };
     let (place, hub) = match &lab {
-        Some(lab) => (Place::lab(lab, Spark::A, &program).await?, lab.hub(&repos).await?),
+        Some(lab) => (
+            Place::lab(lab, Spark::A, &program).await?,
+            lab.hub(&repos).await?,
+        ),
         None => {
             let config = HubConfig {
                 bind: "127.0.0.1:0".parse()?,

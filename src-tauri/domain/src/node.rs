@@ -25,10 +25,6 @@
 //! with sequence numbers; a follower that lost its connection asks again from where it was.
 //! The token of a request never touches a disk: see [`NodeRequest::token`].
 
-mod limits;
-
-pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
-
 use serde::{Deserialize, Serialize};
 
 use crate::graft::way::MtpWay;
@@ -40,6 +36,10 @@ pub mod disk;
 mod copy;
 
 pub use copy::{CopyRequest, CopyTicket, Serving};
+
+mod limits;
+
+pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 
 mod survey;
 

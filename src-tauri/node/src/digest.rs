@@ -80,7 +80,10 @@ impl Hasher {
 
     /// All that was asked for.
     pub fn finish(self) -> Digest {
-        let tree = self.tree.as_ref().map(|t| t.finalize().to_hex().to_string());
+        let tree = self
+            .tree
+            .as_ref()
+            .map(|t| t.finalize().to_hex().to_string());
         Digest {
             hex: self.hex(),
             tree,

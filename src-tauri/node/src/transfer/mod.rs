@@ -158,7 +158,12 @@ where
         std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
     ));
     let mut followers = JoinSet::new();
-    for (target, trail) in shared.transfer.targets.iter().zip(&shared.transfer.manner.trails) {
+    for (target, trail) in shared
+        .transfer
+        .targets
+        .iter()
+        .zip(&shared.transfer.manner.trails)
+    {
         if let Some(trail) = trail {
             followers.spawn(trail::follow(
                 Arc::clone(trail),
