@@ -80,7 +80,7 @@ fn the_line_is_measured_as_it_is() {
         synthetic::write_synthetic(repos, 64 << 20).unwrap();
     });
     let home = site.home("one");
-    const LINE: u64 = 4_000_000;
+    const LINE: u64 = 500_000;
     site.hub.faults().add(
         Fault::new(FaultKind::Slow {
             bytes_per_second: LINE,
