@@ -9,8 +9,59 @@ use tandem_tests::{PASSWORD, USER};
 
 use crate::desk::Desk;
 use crate::hands::{Hands, button, heading, screen, step};
-use crate::pictures::{station, walk};
-use crate::rehearsal::RUN;
+use crate::pictures::{station, station_at, walk};
+use crate::rehearsal::{GREEN, RUN};
+
+/// From the first start to a measured link, measured once more, and everything taken back.
+pub(crate) async fn link(desk: &mut Desk) {
+    let mut hands = Hands::open(desk).await;
+    hands.address_both().await;
+    hands.type_and_tab("User", USER).await;
+    hands.type_here("Password", PASSWORD).await;
+    hands.click(&button("Read both host keys")).await;
+    hands.click(&button("Accept and add both")).await;
+    hands
+        .see_within(&heading("Ready to serve on both machines"), RUN)
+        .await;
+    hands.click(&button("Only the link")).await;
+    let measured = heading("The link is addressed and measured.");
+    hands.see_within(&measured, RUN).await;
+    hands.see(GREEN).await;
+    let counted = format!("link clicks {} passwords {}", hands.clicks, hands.passwords);
+    // Past the harness, which swallows what is printed by the macros. Nobody reading is no failure.
+    let _ = writeln!(std::io::stdout(), "{counted}");
+    assert!(
+        hands.clicks <= 6 && hands.passwords <= 1,
+        "it takes no more than that"
+    );
+    station(&hands, "verdict").await;
+
+    hands.click(&screen("Machines")).await;
+    hands
+        .see("//main//section[@aria-labelledby='findings']")
+        .await;
+    station(&hands, "health").await;
+    station_at(&hands, "cable", "cable").await;
+
+    let first = hands.ask("pair").await["link"]["at"].clone();
+    hands.click(&button("Measure again")).await;
+    hands.see_within(&measured, RUN).await;
+    hands.see(GREEN).await;
+    let second = hands.ask("pair").await["link"]["at"].clone();
+    assert!(
+        second.as_i64() > first.as_i64(),
+        "it was measured anew: {first}, {second}"
+    );
+
+    hands.click(&screen("Runs")).await;
+    // The run that addressed the link is the older one.
+    hands.click("//main//li[2]/button").await;
+    hands.click(&button("Undo")).await;
+    hands.click(&button("Take it back")).await;
+    hands
+        .see_within(&heading("Everything is as it was before."), RUN)
+        .await;
+}
 
 /// From the first start to an answer about an image, then the first comparison.
 pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {

@@ -49,10 +49,12 @@ async fn lab(folder: &tempfile::TempDir) -> (Lab, Hub) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn from_first_start_to_a_chat_answer_with_an_image() {
+async fn from_first_start_to_the_link_alone_then_to_a_chat_answer_with_an_image() {
     let Some(_turn) = turn().await else { return };
     let folder = tempfile::tempdir().expect("a folder can be made");
     let (_lab, hub) = lab(&folder).await;
+    // It ends with two machines as they were, so the next one needs no others.
+    travel("link", None, lab::link).await;
     travel("journey", Some(hub.endpoint()), async |desk| {
         lab::whole(desk, &hub).await;
     })

@@ -16,7 +16,7 @@ use tandem_domain::machine::Facts;
 use tandem_domain::network::{NetworkPlan, Rail, RailEnd};
 use tandem_domain::ports::{Clock, Journal, JournalError, NodeBuild, NodePrograms, Station};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{SetupMachine, SetupRequest, setup_plan, setup_steps};
+use tandem_domain::recipe::{LinkRequest, Recipe, SetupMachine, SetupRequest};
 use tandem_domain::run::{
     Driver, Event, Outcome, RunEvent, RunId, RunOutcome, RunSignal, RunState, StepId, StepProgress,
 };
@@ -39,10 +39,19 @@ pub struct Bed {
     pub password: Option<String>,
     /// The machines, head first; the same one twice for the fault of that name.
     pub sparks: Vec<usize>,
+    /// Which recipe the run is of: `setup`, `link` or `restart`.
+    pub recipe: String,
 }
 
 /// Time of this process.
 pub struct RealClock(Instant);
+
+impl RealClock {
+    /// Time from now on.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+}
 
 impl Clock for RealClock {
     fn now_ms(&self) -> i64 {
@@ -130,6 +139,7 @@ impl Bed {
             request,
             password: Some(PASSWORD.into()),
             sparks: vec![0, 1],
+            recipe: "setup".into(),
         };
         bed.begin("r1").await
     }
@@ -138,11 +148,12 @@ impl Bed {
     pub async fn begin(mut self, run: &str) -> Self {
         self.run = run.into();
         let store = self.store().await;
-        let plan = setup_plan(&self.request, &self.machines(), &self.key().public_line());
+        let recipe = self.of_recipe();
+        let plan = recipe.plan(&self.machines(), &self.key().public_line());
         let new = NewRun {
             id: RunId(run.into()),
             title: plan.summary.clone(),
-            params: serde_json::to_value(&self.request).expect("plain data"),
+            params: recipe.choices(),
             plan,
             started_at: 0,
             simulated: false,
@@ -152,6 +163,23 @@ impl Bed {
             .await
             .expect("the run is written down");
         self
+    }
+
+    /// The same machines with a run of this recipe for the cable alone, `link` or `restart`.
+    pub async fn only_the_link(mut self, recipe: &str) -> Self {
+        self.recipe = recipe.into();
+        self.begin(recipe).await
+    }
+
+    fn of_recipe(&self) -> Recipe {
+        match self.recipe.as_str() {
+            "setup" => Recipe::Setup(Box::new(self.request.clone())),
+            link => Recipe::Link(LinkRequest {
+                machines: self.request.machines.clone(),
+                network: self.request.network.clone().expect("a plan for two"),
+                restart: link == "restart",
+            }),
+        }
     }
 
     /// The store, opened anew as a new process would.
@@ -165,7 +193,8 @@ impl Bed {
         OwnKey::load_or_make(&self.folder, "tandem lab").expect("the key is made")
     }
 
-    fn machines(&self) -> Vec<SetupMachine> {
+    /// The machines as a plan sees them.
+    pub fn machines(&self) -> Vec<SetupMachine> {
         let of = |i: &usize| SetupMachine {
             name: Spark::BOTH[*i].name().into(),
             user: USER.into(),
@@ -210,10 +239,12 @@ impl Bed {
         let began = Instant::now();
         Driver {
             run: RunId(self.run.clone()),
-            steps: setup_steps(&self.request, &self.machines(), &self.key().public_line()),
+            steps: self
+                .of_recipe()
+                .steps(&self.machines(), &self.key().public_line(), None),
             stations: self.stations(),
             journal,
-            clock: Arc::new(RealClock(Instant::now())),
+            clock: Arc::new(RealClock::start()),
             bench: Arc::new(self.store().await),
             hub_token: None,
             cancel,
