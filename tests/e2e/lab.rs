@@ -79,6 +79,9 @@ pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
         .see_within(&heading("Ready to serve on both machines"), RUN)
         .await;
     hands.see("//ol[@aria-label='Planned steps']/li").await;
+    hands
+        .see("//section[@aria-label='Weights and memory'][@aria-busy='false']")
+        .await;
     station(&hands, "plan").await;
 
     // Tiny weights come in no time; for the picture they come as slowly as large ones.
