@@ -1,8 +1,8 @@
 //! What befalls a machine: restarts, its faults, and the way back to its first day.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use tandem_tests::{IMAGE, Lab, Link, PASSWORD, Spark, USER, enabled, until};
+use tandem_tests::{IMAGE, Lab, Link, PASSWORD, Spark, USER, enabled};
 
 use crate::{RAILS, address, ssh};
 
