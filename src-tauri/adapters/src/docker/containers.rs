@@ -21,8 +21,8 @@ use tokio::sync::OnceCell;
 use super::error::{Failure, closed, sort};
 use super::log::{LogReading, Stream};
 use super::pull::Layers;
-use super::{spec, stock};
 use super::transport::{self, RoadError, SOCKET};
+use super::{spec, stock};
 use crate::ssh::SshMachine;
 
 /// How long a container may take to end by itself before it is killed.

@@ -211,7 +211,7 @@ mod tests {
                 std::thread::yield_now();
             }
             let standing = shelf.look(&wanted);
-            assert_eq!(standing.wrong, [bad.clone()]);
+            assert_eq!(standing.wrong, std::slice::from_ref(&bad));
             assert_eq!(standing.ready.len(), 1);
             assert_eq!(
                 standing.ready[0].tree,

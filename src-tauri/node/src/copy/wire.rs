@@ -293,13 +293,12 @@ mod tests {
         let server = std::thread::spawn(move || greet(listener.accept().unwrap().0, &serving));
         let asked = connect(at, &Secret::new(asking));
         let refused = asked.is_err();
-        let greeted = if refused {
+        if refused {
             drop(asked);
             (Err(Refusal::Stranger), server.join().unwrap())
         } else {
             (asked, server.join().unwrap())
-        };
-        greeted
+        }
     }
 
     #[test]
