@@ -29,7 +29,7 @@ describe('a run that is watched', () => {
       'spark-5c2d',
       'spark-bd26',
     ]);
-    expect(headline(watch)).toBe('Step 5 of 10: model weights');
+    expect(headline(watch)).toBe('Step 6 of 11: model weights');
   });
 
   it('hears it to its end', async () => {
@@ -71,7 +71,7 @@ describe('a run that is watched', () => {
   it('tells an interrupted run from one that goes on', async () => {
     const watch = await watched('interrupted');
     expect(watch.live).toBe(false);
-    expect(headline(watch)).toBe('It was interrupted at step 5 of 10: model weights');
+    expect(headline(watch)).toBe('It was interrupted at step 6 of 11: model weights');
   });
 
   it('keeps a bounded log', async () => {
