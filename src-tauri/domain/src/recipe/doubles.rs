@@ -1,5 +1,6 @@
 //! Doubles of the ports for the tests of steps: what is not asked, and a clock that moves when it is waited for.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use crate::bench::BenchResult;
 use crate::deploy::{ContainerSpec, ContainerState};
 use crate::ports::{
-    BenchStore, Clock, ContainerError, Containers, Engine, Image, JournalError, Machine, ModelApi,
-    NodeBuild, NodePrograms, PullProgress, Station, Tunnels,
+    BenchStore, Clock, Command, ContainerError, Containers, Engine, Image, JournalError, Machine,
+    MachineError, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station,
+    Tunnels,
 };
 use crate::run::memory::MemoryJournal;
 use crate::run::{Driver, RunId, Step};
@@ -85,6 +87,49 @@ impl Containers for Server {
     async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
         panic!("Docker is not asked: {name}")
     }
+}
+
+/// A machine that only runs commands: one that also moves files writes its own `Machine`.
+pub(super) trait Commanded: Send + Sync {
+    /// What a command says, and 0 as its status.
+    fn run(&self, command: &Command) -> Result<String, MachineError>;
+}
+
+#[async_trait]
+impl<T: Commanded> Machine for T {
+    fn name(&self) -> &str {
+        "spark"
+    }
+    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+        Ok(Output {
+            status: 0,
+            stdout: self.run(command)?.into_bytes(),
+            stderr: Vec::new(),
+        })
+    }
+    async fn lines(
+        &self,
+        command: &Command,
+        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<Output, MachineError> {
+        panic!("no lines are read of {}", command.program)
+    }
+    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
+        panic!("{path} is not read")
+    }
+    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
+        panic!("{} is not written", file.path)
+    }
+    async fn upload(
+        &self,
+        _: &Path,
+        path: &str,
+        _: u32,
+        _: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError> {
+        panic!("nothing is sent to {path}")
+    }
+    async fn reconnect(&self) {}
 }
 
 struct Nothing;

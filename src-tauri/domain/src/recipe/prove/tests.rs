@@ -1,16 +1,14 @@
 //! When the link is measured and when what is known will do.
 
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::network::{Rail, RailEnd};
-use crate::ports::{Command, Journal, Machine, MachineError, Output, RemoteFile};
-use crate::recipe::doubles::{Said, Server, driver, station};
+use crate::ports::{Command, Journal, MachineError};
+use crate::recipe::doubles::{Commanded, Said, Server, driver, station};
 use crate::run::memory::MemoryJournal;
 use crate::run::{Outcome, RunId, RunOutcome, RunState, Status, StepState};
 
@@ -22,12 +20,8 @@ struct Spark {
     drawn: Mutex<Option<&'static str>>,
 }
 
-#[async_trait]
-impl Machine for Spark {
-    fn name(&self) -> &str {
-        "spark"
-    }
-    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+impl Commanded for Spark {
+    fn run(&self, command: &Command) -> Result<String, MachineError> {
         let said = match command.program.as_str() {
             "cat" => self.mark.lock().unwrap().to_owned(),
             "ib_write_bw" => String::new(),
@@ -42,35 +36,8 @@ impl Machine for Spark {
             }
             _ => serde_json::to_string(&Facts::default()).unwrap(),
         };
-        Ok(Output {
-            status: 0,
-            stdout: said.into_bytes(),
-            stderr: Vec::new(),
-        })
+        Ok(said)
     }
-    async fn lines(
-        &self,
-        command: &Command,
-        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-    ) -> Result<Output, MachineError> {
-        self.exec(command).await
-    }
-    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
-        panic!("{path} is not read")
-    }
-    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
-        panic!("{} is not written", file.path)
-    }
-    async fn upload(
-        &self,
-        _: &Path,
-        path: &str,
-        _: u32,
-        _: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<(), MachineError> {
-        panic!("nothing is sent to {path}")
-    }
-    async fn reconnect(&self) {}
 }
 
 struct Link {

@@ -1,7 +1,6 @@
 //! Two engines in memory, whose containers print what a test says, and a run of the step over them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,48 +12,20 @@ use crate::deploy::ContainerState;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Journal, Machine, MachineError, Output,
-    PullProgress, RemoteFile,
+    Command, ContainerError, Containers, Engine, Journal, MachineError, PullProgress,
 };
 use crate::problem::Problem;
-use crate::recipe::doubles::{Said, Server, driver, station};
+use crate::recipe::doubles::{Commanded, Said, Server, driver, station};
 use crate::run::memory::MemoryJournal;
 use crate::run::{Outcome, RunId, RunOutcome, RunState};
 
 /// A machine that nothing is asked of.
 struct Untouched;
 
-#[async_trait]
-impl Machine for Untouched {
-    fn name(&self) -> &str {
-        "spark"
-    }
-    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+impl Commanded for Untouched {
+    fn run(&self, command: &Command) -> Result<String, MachineError> {
         panic!("{} is not run", command.program)
     }
-    async fn lines(
-        &self,
-        command: &Command,
-        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-    ) -> Result<Output, MachineError> {
-        panic!("{} is not run", command.program)
-    }
-    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
-        panic!("{path} is not read")
-    }
-    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
-        panic!("{} is not written", file.path)
-    }
-    async fn upload(
-        &self,
-        _: &Path,
-        path: &str,
-        _: u32,
-        _: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<(), MachineError> {
-        panic!("nothing is sent to {path}")
-    }
-    async fn reconnect(&self) {}
 }
 
 /// How a container of a test goes on after its start.

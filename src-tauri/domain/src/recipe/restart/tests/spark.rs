@@ -1,13 +1,11 @@
 //! A machine that goes down when it is told to, and a plan for two of them.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex};
-
-use async_trait::async_trait;
 
 use crate::machine::{Facts, Interface};
 use crate::network::{NetworkPlan, Rail, RailEnd};
-use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
+use crate::ports::{Command, MachineError};
+use crate::recipe::doubles::Commanded;
 
 const PORTS_OF: [&str; 2] = ["enp1s0f1np1", "enP2p1s0f1np1"];
 
@@ -83,12 +81,8 @@ pub(super) fn unreachable() -> MachineError {
     }
 }
 
-#[async_trait]
-impl Machine for Spark {
-    fn name(&self) -> &str {
-        "spark"
-    }
-    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+impl Commanded for Spark {
+    fn run(&self, command: &Command) -> Result<String, MachineError> {
         let mut state = self.state.lock().unwrap();
         if state.ending > 0 {
             state.ending -= 1;
@@ -124,35 +118,8 @@ impl Machine for Spark {
             }
             other => panic!("{other} is not asked"),
         };
-        Ok(Output {
-            status: 0,
-            stdout: said.into_bytes(),
-            stderr: Vec::new(),
-        })
+        Ok(said)
     }
-    async fn lines(
-        &self,
-        _: &Command,
-        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-    ) -> Result<Output, MachineError> {
-        panic!("no lines are read")
-    }
-    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
-        panic!("{path} is not read")
-    }
-    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
-        panic!("{} is not written", file.path)
-    }
-    async fn upload(
-        &self,
-        _: &Path,
-        path: &str,
-        _: u32,
-        _: &mut (dyn FnMut(u64) + Send),
-    ) -> Result<(), MachineError> {
-        panic!("nothing is sent to {path}")
-    }
-    async fn reconnect(&self) {}
 }
 
 pub(super) fn plan() -> NetworkPlan {
