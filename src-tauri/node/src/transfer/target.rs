@@ -53,7 +53,9 @@ impl Target {
         for mark in marks.iter().chain(&unsynced) {
             have.add(mark.from, mark.to);
         }
-        if !hashed {
+        if hashed {
+            marks.extend(unsynced.iter().cloned());
+        } else {
             marks.clear();
         }
         Ok(Self {
@@ -126,10 +128,9 @@ impl Target {
     fn note(&self, mark: Mark) -> io::Result<()> {
         let mut state = self.state();
         state.have.add(mark.from, mark.to);
+        state.notes.wrote(&mark)?;
         if self.hashed {
             state.marks.push(mark.clone());
-        } else {
-            state.notes.wrote(&mark)?;
         }
         // Pieces that follow each other are one line, unless each has a hash of its own.
         let before = state.unsynced.iter_mut().rev().take(64);
@@ -179,6 +180,22 @@ mod tests {
         expected[5..15].fill(1);
         assert_eq!(std::fs::read(&path).unwrap(), expected);
         assert_eq!(target.whole_from(0), 30);
+    }
+
+    #[test]
+    fn a_piece_with_a_hash_counts_after_a_kill_with_its_hash() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, notes) = (dir.path().join("f"), dir.path().join("n"));
+        let target = Target::open(&path, &notes, 30, true).unwrap();
+        target.write(0, &[1; 10]).unwrap();
+        assert_eq!(target.sync().unwrap(), 10);
+        target.write(10, &[2; 5]).unwrap();
+        let before = target.marks();
+        assert!(before.len() == 2 && before.iter().all(|m| m.sha256.is_some()));
+        drop(target);
+        let target = Target::open(&path, &notes, 30, true).unwrap();
+        assert_eq!(target.missing(0, 30), [(15, 30)]);
+        assert_eq!(target.marks(), before);
     }
 
     #[test]
