@@ -174,9 +174,10 @@ fn worker(job: &str) -> Result<Option<i32>, Failure> {
             continue;
         };
         let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-        // Programs that start it name the same words; the worker is the one that begins with itself.
+        // Programs that start it name the same words; the worker is the one that begins with itself. One that
+        // was handed a secret has the place of it behind.
         let line = String::from_utf8_lossy(&line);
-        if line.ends_with(&arguments) && line.split('\0').nth(1) == Some("work") {
+        if line.contains(&arguments) && line.split('\0').nth(1) == Some("work") {
             return Ok(Some(pid));
         }
     }
