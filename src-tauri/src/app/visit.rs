@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use tandem_domain::machine::Facts;
 use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refused};
-use tandem_domain::ports::{Command, NodePrograms as _, Output, Station};
+use tandem_domain::ports::{Command, MachineError, NodePrograms as _, Output, Station};
 use tandem_domain::problem::{Code, Problem};
 
 use super::world::World;
@@ -44,8 +44,7 @@ impl World {
     }
 
     /// Runs the node program once and reads its answer. Where it is not installed, or is of a version
-    /// that does not know the question, a copy in `/tmp` is run and removed, so that asking leaves
-    /// nothing behind.
+    /// that does not know the question, a copy is asked.
     pub(super) async fn visit<T>(
         &self,
         station: &Station,
@@ -53,12 +52,23 @@ impl World {
         stdin: Vec<u8>,
         read: impl Fn(&Output) -> Option<T>,
     ) -> Result<T, Problem> {
-        let on = |e: tandem_domain::ports::MachineError| e.problem(&station.name);
+        let on = |e: MachineError| e.problem(&station.name);
         let ask = |program: &str| Command::new(program, words.iter().copied()).stdin(stdin.clone());
         let installed = station.machine.exec(&ask(PROGRAM)).await.map_err(on)?;
         if let Some(answer) = read(&installed) {
             return Ok(answer);
         }
+        let copy = self.copy_of_program(station).await?;
+        let output = station.machine.exec(&ask(&copy.path)).await;
+        let removed = copy.remove(station).await;
+        let output = output.map_err(on)?;
+        removed?;
+        read(&output).ok_or_else(|| no_answer(station, &output))
+    }
+
+    /// Puts a copy of the node program into `/tmp` of a machine, for one question.
+    pub(super) async fn copy_of_program(&self, station: &Station) -> Result<ProgramCopy, Problem> {
+        let on = |e: MachineError| e.problem(&station.name);
         let arch = station
             .machine
             .exec(&Command::new("uname", ["-m"]))
@@ -76,25 +86,39 @@ impl World {
             .upload(&build.path, &path, 0o700, &mut |_| {})
             .await
             .map_err(on)?;
-        let output = station.machine.exec(&ask(&path)).await;
-        let removed = station
-            .machine
-            .exec(&Command::new("rm", ["-rf", &folder]))
-            .await;
-        let output = output.map_err(on)?;
-        removed.map_err(on)?;
-        read(&output).ok_or_else(|| match serde_json::from_slice(&output.stdout) {
-            Ok(Refused { problem }) => problem.on(station.name.clone()),
-            Err(_) => not_understood(station).cause(format!(
-                "It ended with {}: {}",
-                output.status,
-                output.error_text()
-            )),
-        })
+        Ok(ProgramCopy { folder, path })
     }
 }
 
-fn not_understood(station: &Station) -> Problem {
+/// A copy of the node program that is removed after it was asked, so that asking leaves nothing behind.
+pub(super) struct ProgramCopy {
+    folder: String,
+    /// Where it is.
+    pub(super) path: String,
+}
+
+impl ProgramCopy {
+    /// Removes it with its folder.
+    pub(super) async fn remove(self, station: &Station) -> Result<(), Problem> {
+        let remove = Command::new("rm", ["-rf", &self.folder]);
+        let removed = station.machine.exec(&remove).await;
+        removed.map(drop).map_err(|e| e.problem(&station.name))
+    }
+}
+
+/// What the program said that was no answer: a refusal, or nothing that it should say.
+pub(super) fn no_answer(station: &Station, output: &Output) -> Problem {
+    match serde_json::from_slice(&output.stdout) {
+        Ok(Refused { problem }) => problem.on(station.name.clone()),
+        Err(_) => not_understood(station).cause(format!(
+            "It ended with {}: {}",
+            output.status,
+            output.error_text()
+        )),
+    }
+}
+
+pub(super) fn not_understood(station: &Station) -> Problem {
     Problem::new(
         Code::NodeProgram,
         "The node program's answer was not understood.",
