@@ -67,6 +67,12 @@ impl Cache {
         self.repo(repo).join("blobs").join(etag)
     }
 
+    /// Whether a blob of this size is there. Follows a link into the store that newer versions of
+    /// `huggingface_hub` share.
+    pub fn holds(&self, repo: &str, etag: &str, size: u64) -> bool {
+        std::fs::metadata(self.blob(repo, etag)).is_ok_and(|m| m.is_file() && m.len() == size)
+    }
+
     /// A snapshot.
     pub fn snapshot(&self, repo: &str, commit: &str) -> PathBuf {
         self.repo(repo).join("snapshots").join(commit)

@@ -235,23 +235,13 @@ impl Plan {
                 continue;
             }
             let blob = cache.blob(repo, &remote.etag);
-            // Follows a link into the store that newer versions of huggingface_hub share.
-            if std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == remote.size) {
+            if cache.holds(repo, &remote.etag, remote.size) {
                 continue;
             }
             if adopted(cache, repo, &blob, remote, context)? {
                 continue;
             }
-            let partial = with_ending(&blob, PARTIAL);
-            let notes = with_ending(&blob, NOTES);
-            let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
-            for path in [&blob, &partial, &notes] {
-                context
-                    .made
-                    .note(relative(cache.home(), path))
-                    .map_err(failed)?;
-            }
-            let target = Target::open(&partial, &notes, remote.size, false).map_err(failed)?;
+            let (target, notes) = begin(cache, &blob, remote.size, context)?;
             plan.missing += remote.size - target.within(0, remote.size);
             plan.wanted.push(Wanted {
                 name: name.clone(),
@@ -367,7 +357,27 @@ pub fn sync_folder(file: &Path) -> io::Result<()> {
     }
 }
 
-fn with_ending(path: &Path, ending: &str) -> PathBuf {
+/// Opens or begins the unfinished file of a blob, and gives it with the place of its notes. All that it
+/// makes is noted before.
+pub(crate) fn begin(
+    cache: &Cache,
+    blob: &Path,
+    size: u64,
+    context: &Context,
+) -> Result<(Target, PathBuf), Problem> {
+    let (partial, notes) = (with_ending(blob, PARTIAL), with_ending(blob, NOTES));
+    let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
+    for path in [blob, &partial, &notes] {
+        context
+            .made
+            .note(relative(cache.home(), path))
+            .map_err(failed)?;
+    }
+    let target = Target::open(&partial, &notes, size, false).map_err(failed)?;
+    Ok((target, notes))
+}
+
+pub(crate) fn with_ending(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".");
     name.push(ending);

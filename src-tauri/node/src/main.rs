@@ -129,34 +129,30 @@ fn line() -> Result<Secret, Problem> {
 
 /// Reads what a subcommand is asked from stdin.
 fn asked<T: serde::de::DeserializeOwned>() -> Result<T, Problem> {
-    let bad = |why: String| Problem::new(Code::BadInput, "The request cannot be read.").cause(why);
     let mut text = String::new();
     std::io::stdin()
         .take(1 << 20)
         .read_to_string(&mut text)
-        .map_err(|e| bad(e.to_string()))?;
-    serde_json::from_str(&text).map_err(|e| bad(e.to_string()))
+        .map_err(|e| unreadable(e.to_string()))?;
+    serde_json::from_str(&text).map_err(|e| unreadable(e.to_string()))
+}
+
+fn unreadable(why: String) -> Problem {
+    Problem::new(Code::BadInput, "The request cannot be read.").cause(why)
 }
 
 /// Reads a request from stdin; its kind may be left to the command line.
 fn request(kind: Option<&str>) -> Result<NodeRequest, Problem> {
-    let bad = |why: String| Problem::new(Code::BadInput, "The request cannot be read.").cause(why);
-    let mut text = String::new();
-    std::io::stdin()
-        .take(1 << 20)
-        .read_to_string(&mut text)
-        .map_err(|e| bad(e.to_string()))?;
-    let mut value: serde_json::Value =
-        serde_json::from_str(&text).map_err(|e| bad(e.to_string()))?;
+    let mut value: serde_json::Value = asked()?;
     if let (Some(kind), Some(map)) = (kind, value.as_object_mut()) {
         let given = map.entry("kind").or_insert_with(|| kind.into());
         if given != kind {
-            return Err(bad(format!(
+            return Err(unreadable(format!(
                 "It is of kind {given}, and {kind} was asked for."
             )));
         }
     }
-    serde_json::from_value(value).map_err(|e| bad(e.to_string()))
+    serde_json::from_value(value).map_err(|e| unreadable(e.to_string()))
 }
 
 fn print(value: &impl Serialize) {

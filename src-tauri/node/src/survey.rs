@@ -13,7 +13,7 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
 use crate::disk;
-use crate::fetch::{PARTIAL, heads};
+use crate::fetch::{PARTIAL, heads, with_ending};
 use crate::hub::{Hub, Listing, Remote};
 use crate::work::{Context, Stop};
 
@@ -81,12 +81,10 @@ fn on_disk(
             });
         }
         let blob = cache.blob(repo, &remote.etag);
-        let whole = std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == remote.size);
-        if whole {
+        if cache.holds(repo, &remote.etag, remote.size) {
             found.here += remote.size;
         } else if seen.insert(&remote.etag) {
-            let begun = begun(&blob.with_file_name(format!("{}.{PARTIAL}", remote.etag)));
-            let begun = begun.min(remote.size);
+            let begun = begun(&with_ending(&blob, PARTIAL)).min(remote.size);
             found.partial += begun;
             found.missing += remote.size - begun;
         }

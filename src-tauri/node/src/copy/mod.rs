@@ -13,9 +13,8 @@ pub mod tree;
 mod wire;
 
 use std::collections::BTreeMap;
-use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tandem_domain::node::{CopyRequest, CopyTicket, FetchReceipt};
@@ -24,8 +23,7 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
 use crate::disk;
-use crate::fetch::{NOTES, PARTIAL};
-use crate::made::relative;
+use crate::fetch::begin;
 use crate::transfer::{Meter, Reporter, Target};
 use crate::work::{Context, Stop};
 
@@ -137,19 +135,10 @@ fn wanted(
     let mut wanted = Vec::new();
     for (etag, size) in blobs {
         let blob = cache.blob(repo, etag);
-        // Follows a link into the store that newer versions of huggingface_hub share.
-        if std::fs::metadata(&blob).is_ok_and(|m| m.is_file() && m.len() == *size) {
+        if cache.holds(repo, etag, *size) {
             continue;
         }
-        let (partial, notes) = (beside(&blob, PARTIAL), beside(&blob, NOTES));
-        let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
-        for path in [&blob, &partial, &notes] {
-            context
-                .made
-                .note(relative(cache.home(), path))
-                .map_err(failed)?;
-        }
-        let target = Target::open(&partial, &notes, *size, false).map_err(failed)?;
+        let (target, notes) = begin(cache, &blob, *size, context)?;
         wanted.push(Wanted {
             etag: etag.clone(),
             size: *size,
@@ -159,11 +148,4 @@ fn wanted(
         });
     }
     Ok(wanted)
-}
-
-fn beside(path: &Path, ending: &str) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_os_string();
-    name.push(".");
-    name.push(ending);
-    path.with_file_name(name)
 }
