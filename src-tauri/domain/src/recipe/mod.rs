@@ -16,6 +16,7 @@ mod collective;
 mod docker;
 #[cfg(test)]
 mod doubles;
+mod follow;
 mod graft;
 mod image;
 mod job;

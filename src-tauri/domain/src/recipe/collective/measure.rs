@@ -5,8 +5,9 @@ use std::time::Duration;
 use super::{CONTAINER, Collective, LIMIT_SECONDS, PROGRAM, as_command, explain};
 use crate::deploy::ContainerSpec;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
-use crate::ports::ContainerError;
+use crate::ports::{ContainerError, Station};
 use crate::recipe::both::on_all;
+use crate::recipe::follow::{Reading, ended, while_followed};
 use crate::recipe::ours;
 use crate::run::{ProgressPart, StepContext, StepError};
 
@@ -76,37 +77,21 @@ impl Collective {
 
     /// Passes on what both print until both have ended, one has failed, or time is up.
     async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
-        let follows = cx.stations.iter().map(|station| async move {
+        let read = |station| -> Reading<'_> {
+            let station: &Station = station;
             let mut heard = Heard::default();
-            let mut on_line = |line: &str| {
-                cx.log(Some(&station.name), line);
-                if heard.hear(line) {
-                    cx.progress(ProgressPart {
-                        machine: station.name.clone(),
-                        done: heard.sizes.len() as u64,
-                        total: None,
-                        unit: "measurements".into(),
-                        rate: None,
-                        doing: doing(&heard).into(),
-                    });
-                }
-            };
-            // A log that cannot be followed costs the progress and nothing else: it is read in the end.
-            if let Err(e) = station.containers.follow(CONTAINER, &mut on_line).await {
-                cx.log(
-                    Some(&station.name),
-                    format!("The log is not followed any more: {e}."),
-                );
-            }
-            futures::future::pending::<()>().await;
-        });
-        let follows = futures::future::join_all(follows);
-        let stops = self.stop(cx);
-        futures::pin_mut!(follows, stops);
-        match futures::future::select(stops, follows).await {
-            futures::future::Either::Left((stop, _)) => stop,
-            futures::future::Either::Right(_) => unreachable!("following never ends by itself"),
-        }
+            Box::new(move |line| {
+                heard.hear(line).then(|| ProgressPart {
+                    machine: station.name.clone(),
+                    done: heard.sizes.len() as u64,
+                    total: None,
+                    unit: "measurements".into(),
+                    rate: None,
+                    doing: doing(&heard).into(),
+                })
+            })
+        };
+        while_followed(cx, CONTAINER, read, self.stop(cx)).await
     }
 
     async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {
@@ -116,22 +101,15 @@ impl Collective {
                 on_all(&cx.stations, |_, s| Box::pin(ours::standing(s, CONTAINER))).await?;
             let mut running = false;
             for (station, state) in cx.stations.iter().zip(standing) {
-                let name = &station.name;
-                match state {
-                    Some(state) if state.running => running = true,
-                    Some(state) if state.exit_code == Some(0) => {}
-                    Some(state) if state.oom_killed => {
-                        return Ok(Stop::Failed(format!(
-                            "The kernel ended it on `{name}` for want of memory"
-                        )));
-                    }
-                    Some(state) => {
-                        let code = state.exit_code.unwrap_or(-1);
-                        return Ok(Stop::Failed(format!("It ended on `{name}` with {code}")));
-                    }
-                    None => {
-                        return Ok(Stop::Failed(format!("Its container on `{name}` is gone")));
-                    }
+                if state
+                    .as_ref()
+                    .is_some_and(|s| !s.running && s.exit_code == Some(0))
+                {
+                    continue;
+                }
+                match ended(state.as_ref(), &format!("`{}`", station.name)) {
+                    Some(why) => return Ok(Stop::Failed(why)),
+                    None => running = true,
                 }
             }
             if !running {

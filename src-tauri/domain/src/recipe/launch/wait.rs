@@ -7,6 +7,7 @@ use crate::deploy::launch::CONTAINER;
 use crate::deploy::{diagnose, phases};
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
+use crate::recipe::follow::{Reading, ended, while_followed};
 use crate::run::{ProgressPart, StepContext, StepError};
 
 impl LaunchServer {
@@ -85,37 +86,22 @@ impl LaunchServer {
 
     /// Waits until the API lists the model, or a container has ended, or time is up.
     pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
-        let follows = cx.stations.iter().map(|station| async move {
-            let mut on_line = |line: &str| {
-                cx.log(Some(&station.name), line);
-                if let Some(phase) = phases::read(line) {
-                    let (done, total) = phase.done.unwrap_or((0, 0));
-                    cx.progress(ProgressPart {
-                        machine: station.name.clone(),
-                        done,
-                        total: Some(total).filter(|t| *t > 0),
-                        unit: "shards".into(),
-                        rate: None,
-                        doing: phase.doing,
-                    });
-                }
-            };
-            // A log that cannot be followed costs the progress and nothing else.
-            if let Err(e) = station.containers.follow(CONTAINER, &mut on_line).await {
-                cx.log(
-                    Some(&station.name),
-                    format!("The log is not followed any more: {e}."),
-                );
-            }
-            futures::future::pending::<()>().await;
-        });
-        let follows = futures::future::join_all(follows);
-        let polls = self.poll(cx);
-        futures::pin_mut!(follows, polls);
-        match futures::future::select(polls, follows).await {
-            futures::future::Either::Left((result, _)) => result,
-            futures::future::Either::Right(_) => unreachable!("following never ends by itself"),
-        }
+        let read = |station| -> Reading<'_> {
+            let station: &Station = station;
+            Box::new(move |line| {
+                let phase = phases::read(line)?;
+                let (done, total) = phase.done.unwrap_or((0, 0));
+                Some(ProgressPart {
+                    machine: station.name.clone(),
+                    done,
+                    total: Some(total).filter(|t| *t > 0),
+                    unit: "shards".into(),
+                    rate: None,
+                    doing: phase.doing,
+                })
+            })
+        };
+        while_followed(cx, CONTAINER, read, self.poll(cx)).await
     }
 
     async fn poll(&self, cx: &StepContext) -> Result<(), StepError> {
@@ -125,23 +111,10 @@ impl LaunchServer {
                 return Ok(());
             }
             let standing = self.standing(cx).await?;
-            let ended =
-                standing
-                    .iter()
-                    .zip(&cx.stations)
-                    .find_map(|(state, station)| match state {
-                        Some(state) if state.running => None,
-                        Some(state) if state.oom_killed => Some(format!(
-                            "The kernel ended it on {} for want of memory",
-                            station.name
-                        )),
-                        Some(state) => Some(format!(
-                            "It ended on {} with {}",
-                            station.name,
-                            state.exit_code.unwrap_or(-1)
-                        )),
-                        None => Some(format!("Its container on {} is gone", station.name)),
-                    });
+            let ended = standing
+                .iter()
+                .zip(&cx.stations)
+                .find_map(|(state, station)| ended(state.as_ref(), &station.name));
             if let Some(ended) = ended {
                 return Err(self.explain(cx, &ended).await.into());
             }
