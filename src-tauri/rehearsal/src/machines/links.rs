@@ -380,23 +380,27 @@ fn add(link: &mut Link, address: String) {
     }
 }
 
+/// Two machines as they are delivered, each in a folder of its own.
+#[cfg(test)]
+pub(super) fn pair(dir: &Path) -> Vec<Links> {
+    let one = |n: u8| {
+        let folder = dir.join(n.to_string());
+        std::fs::create_dir_all(&folder).expect("made");
+        let links = Links::new(&folder);
+        links.lay_out(n).expect("laid out");
+        links
+    };
+    [1, 2].map(one).into()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Links;
+    use super::pair;
 
     #[test]
     fn a_file_addresses_the_twins_and_large_packets_pass_then() {
         let dir = tempfile::tempdir().expect("folder");
-        let machines: Vec<Links> = [1u8, 2]
-            .iter()
-            .map(|n| {
-                let folder = dir.path().join(n.to_string());
-                std::fs::create_dir_all(&folder).expect("made");
-                let links = Links::new(&folder);
-                links.lay_out(*n).expect("laid out");
-                links
-            })
-            .collect();
+        let machines = pair(dir.path());
         for (i, links) in machines.iter().enumerate() {
             let text = format!(
                 "network:\n  version: 2\n  ethernets:\n    enp1s0f1np1:\n      dhcp4: false\n      mtu: 9000\n      addresses:\n        - 10.100.10.{}/30\n",

@@ -57,22 +57,14 @@ pub(crate) fn run(args: &[&str], here: &Links, peer: &Links, folder: &Path) -> S
 
 #[cfg(test)]
 mod tests {
-    use super::{Links, run};
+    use super::super::links::pair;
+    use super::run;
     use tandem_domain::network::verdict::perftest::{complaint, parse};
 
     #[test]
     fn it_answers_only_over_a_link_that_is_addressed_and_says_what_it_is() {
         let dir = tempfile::tempdir().expect("folder");
-        let machines: Vec<Links> = [1u8, 2]
-            .iter()
-            .map(|n| {
-                let folder = dir.path().join(n.to_string());
-                std::fs::create_dir_all(&folder).expect("made");
-                let links = Links::new(&folder);
-                links.lay_out(*n).expect("laid out");
-                links
-            })
-            .collect();
+        let machines = pair(dir.path());
         let send = |device: &str| {
             let args = [
                 "-d",
