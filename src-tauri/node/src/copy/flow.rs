@@ -315,6 +315,13 @@ impl Flow {
         inner.queue.is_empty() && inner.whole.is_empty() && inner.blobs.iter().all(|b| b.open == 0)
     }
 
+    /// Room for a stretch that is about to come.
+    pub(super) fn expect(&self, stretch: &Stretch) -> Result<(), Stop> {
+        let one = &self.wanted[stretch.blob];
+        let room = one.target.expect(stretch.from, stretch.to);
+        Ok(room.map_err(|e| crate::disk::problem("writing what arrived", &one.target.path, &e))?)
+    }
+
     /// Writes bytes of a stretch in their place.
     pub(super) fn put(&self, stretch: &Stretch, at: u64, bytes: &[u8]) -> Result<(), Stop> {
         let one = &self.wanted[stretch.blob];

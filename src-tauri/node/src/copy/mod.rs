@@ -144,7 +144,7 @@ fn wanted(
             size: *size,
             blob,
             notes,
-            target,
+            target: target.past_the_cache(),
         });
     }
     Ok(wanted)

@@ -13,16 +13,18 @@ use super::tree::{self, PieceHasher};
 use super::wire::{self, Answer, Ask, Refusal, SILENCE, Stream};
 use crate::disk;
 use crate::proven::{self, Proof};
+use crate::transfer::direct::Buffer;
 use crate::work::Stop;
 
 /// Bytes read at a time; they stay in the processor's own cache from the line through the hash to the disk.
-const STRIDE: usize = 512 << 10;
+const STRIDE: usize = 1 << 20;
 /// Between two questions what can be had.
 const LOOK: Duration = Duration::from_millis(200);
 /// Between two tries of a stream that failed.
 const PAUSE: Duration = Duration::from_millis(300);
-/// Between two turns of making what was written safe.
-const SAFE: Duration = Duration::from_millis(1000);
+/// Between two turns of making what was written safe. What a loss of power takes in that time, the link
+/// brings again as fast; the disk has it already and only its table of contents is still to come.
+const SAFE: Duration = Duration::from_secs(3);
 /// How long the other machine may have nothing under way while something is still missing.
 const STALLED: Duration = Duration::from_secs(60);
 /// How long the other end may take to read a whole blob for its nodes.
@@ -90,7 +92,7 @@ fn stranger(flow: &Flow, address: SocketAddr) -> Problem {
 
 /// One stream: takes stretch after stretch.
 fn haul(flow: &Flow, address: SocketAddr, token: &Secret) {
-    let mut buffer = vec![0; STRIDE];
+    let mut buffer = Buffer::new(STRIDE);
     let mut last = None;
     while flow.going() {
         let Some(mut stream) = open(flow, address, token) else {
@@ -121,7 +123,10 @@ fn take(flow: &Flow, stream: &mut Stream, stretch: Stretch, buffer: &mut [u8]) -
         })?;
         let until = Instant::now() + SILENCE;
         match stream.hear(|| flow.going() && Instant::now() < until)? {
-            Answer::Bytes => {}
+            Answer::Bytes => flow.expect(&stretch).map_err(|stop| {
+                flow.end(Err(stop));
+                io::Error::from(ErrorKind::StorageFull)
+            })?,
             Answer::Gone => {
                 flow.absent(&one.etag);
                 return Ok(());

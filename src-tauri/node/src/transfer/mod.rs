@@ -5,6 +5,7 @@
 //! are under way at once, each filled from its first byte on, so that its hash can follow ([`Trail`]).
 
 mod bucket;
+pub mod direct;
 mod lanes;
 mod meter;
 pub mod ranges;

@@ -6,6 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::direct::Direct;
 use super::ranges::{Kept, Mark, Notes, Ranges};
 
 /// An unfinished file.
@@ -17,6 +18,7 @@ pub struct Target {
     /// Whether every written piece is hashed as it arrives.
     pub hashed: bool,
     file: File,
+    direct: Option<Direct>,
     state: Mutex<State>,
 }
 
@@ -63,6 +65,7 @@ impl Target {
             size,
             hashed,
             file,
+            direct: None,
             state: Mutex::new(State {
                 taken: have.clone(),
                 have,
@@ -71,6 +74,22 @@ impl Target {
                 notes,
             }),
         })
+    }
+
+    /// The same, written past the page cache where that can be: for what is not read back.
+    pub fn past_the_cache(self) -> Self {
+        Self {
+            direct: Direct::open(&self.path),
+            ..self
+        }
+    }
+
+    /// Says that a stretch is about to be written.
+    pub fn expect(&self, from: u64, to: u64) -> io::Result<()> {
+        match &self.direct {
+            Some(direct) => direct.reserve(from, to),
+            None => Ok(()),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -117,7 +136,13 @@ impl Target {
         for (from, to) in missing {
             let part = &bytes[(from - at) as usize..(to - at) as usize];
             let sha256 = self.hashed.then(|| crate::digest::sha256(part));
-            self.file.write_all_at(part, from)?;
+            let direct = match &self.direct {
+                Some(direct) => direct.write(part, from)?,
+                None => false,
+            };
+            if !direct {
+                self.file.write_all_at(part, from)?;
+            }
             self.note(Mark { from, to, sha256 })?;
             new += to - from;
         }
