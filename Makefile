@@ -74,12 +74,13 @@ lab-up: tools
 lab-down:
 	@$(BIN)/lab down
 
-# The checkpoint that it measures with stays in the target folder.
+# The checkpoint that it measures with stays in the target folder. FIGURES="copy line" measures these groups alone.
+FIGURES ?=
 bench: tools
 	@tests/packages.sh src-tauri/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
 	$(MAKE) --no-print-directory $(HOST_NODE)
 	cargo build --workspace --locked --quiet --bin bench
-	TANDEM_LAB=$(LAB) $(BIN)/bench
+	TANDEM_LAB=$(LAB) $(BIN)/bench $(FIGURES)
 
 # The lab's second image, with the real vLLM for a processor: some 6 GB of downloads the first time.
 vllm-image: tools

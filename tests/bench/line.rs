@@ -13,7 +13,7 @@ use crate::measure::fetch;
 use crate::{Bench, Failure};
 
 /// Mbit/s of the line, as `tc` counts them.
-const LINE: u32 = 1000;
+pub(crate) const LINE: u32 = 1000;
 /// Bytes of content in a full frame, and bytes of that frame as `tc` counts it: Ethernet, IP and TCP with
 /// its timestamps take the rest.
 const FRAME: (f64, f64) = (1448.0, 1514.0);

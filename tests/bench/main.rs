@@ -2,7 +2,8 @@
 //!
 //! Prints one line a figure, `bench NAME VALUE UNIT`, and writes them with their circumstances to
 //! `test-artifacts/bench.json`. It fails when a figure misses its target. With `TANDEM_LAB=1` the
-//! program runs on a machine of the lab, else beside this one; `TANDEM_BENCH_GB` sets the size.
+//! program runs on a machine of the lab, else beside this one; `TANDEM_BENCH_GB` sets the size. Names of
+//! groups as arguments (`node`, `hf`, `check`, `line`, `copy`) choose what is measured; without any it is all.
 
 mod circumstances;
 mod compare;
@@ -14,6 +15,7 @@ mod line;
 mod measure;
 mod place;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -63,7 +65,23 @@ pub(crate) struct Bench<'a> {
     pub(crate) made: Synthetic,
 }
 
+/// What can be measured alone.
+const GROUPS: [&str; 5] = ["node", "hf", "check", "line", "copy"];
+
+/// The groups that were asked for.
+fn groups() -> Result<BTreeSet<String>, Failure> {
+    let asked: BTreeSet<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = asked.iter().find(|a| !GROUPS.contains(&a.as_str())) {
+        return Err(format!("{unknown} is none of {}", GROUPS.join(", ")).into());
+    }
+    if asked.is_empty() {
+        return Ok(GROUPS.map(str::to_owned).into());
+    }
+    Ok(asked)
+}
+
 async fn run() -> Result<Vec<String>, Failure> {
+    let groups = groups()?;
     let gb = match std::env::var("TANDEM_BENCH_GB") {
         Ok(text) => text
             .parse()
@@ -112,37 +130,45 @@ async fn run() -> Result<Vec<String>, Failure> {
         hub: Arc::new(hub),
         made,
     };
-    let mut figures = measure::all(&bench).await?;
+    let mut figures = Vec::new();
     // What breaks late must not cost the figures that are there; it is a failure all the same.
     let mut broken = Vec::new();
-    match compare::with_hf(&bench, &program, &folder, work.path()).await? {
-        Ok(figure) => figures.push(figure),
-        Err(why) => eprintln!("bench: fetch_vs_hf_download_unlimited was not measured: {why}"),
+    if groups.contains("node") {
+        figures.extend(measure::all(&bench, lab.as_ref()).await?);
     }
-    match line::hf_killed(&bench, &folder, work.path()).await? {
-        Ok(figure) => figures.push(figure),
-        Err(why) => eprintln!("bench: hf_refetched_after_kill was not measured: {why}"),
+    if groups.contains("hf") {
+        match compare::with_hf(&bench, &program, &folder, work.path()).await? {
+            Ok(figure) => figures.push(figure),
+            Err(why) => eprintln!("bench: fetch_vs_hf_download_unlimited was not measured: {why}"),
+        }
+        match line::hf_killed(&bench, &folder, work.path()).await? {
+            Ok(figure) => figures.push(figure),
+            Err(why) => eprintln!("bench: hf_refetched_after_kill was not measured: {why}"),
+        }
     }
-    match deep_check::with_openssl(&bench, &program, work.path()).await? {
-        Ok(measured) => figures.extend(measured),
-        Err(why) => eprintln!("bench: deep_check_vs_openssl was not measured: {why}"),
-    }
-    match &lab {
-        Some(lab) => match line::all(&bench, lab, &folder, work.path()).await {
+    if groups.contains("check") {
+        match deep_check::with_openssl(&bench, &program, work.path()).await? {
             Ok(measured) => figures.extend(measured),
-            Err(why) => broken.push(format!("fetch_vs_line was not measured: {why}")),
-        },
-        None => eprintln!("bench: fetch_vs_line was not measured: it needs the lab"),
+            Err(why) => eprintln!("bench: deep_check_vs_openssl was not measured: {why}"),
+        }
     }
     match &lab {
         Some(lab) => {
-            let second = Place::lab(lab, Spark::B, &program).await?;
-            match copy::all(&bench, lab, &second).await {
-                Ok(measured) => figures.extend(measured),
-                Err(why) => broken.push(format!("copy_vs_rsync_ssh was not measured: {why}")),
+            if groups.contains("line") {
+                match line::all(&bench, lab, &folder, work.path()).await {
+                    Ok(measured) => figures.extend(measured),
+                    Err(why) => broken.push(format!("fetch_vs_line was not measured: {why}")),
+                }
+            }
+            if groups.contains("copy") {
+                let second = Place::lab(lab, Spark::B, &program).await?;
+                match copy::all(&bench, lab, &second).await {
+                    Ok(measured) => figures.extend(measured),
+                    Err(why) => broken.push(format!("copy_vs_rsync_ssh was not measured: {why}")),
+                }
             }
         }
-        None => eprintln!("bench: copy_vs_rsync_ssh was not measured: it needs the lab"),
+        None => eprintln!("bench: line and copy were not measured: they need the lab"),
     }
 
     let version = bench.place.version().await?;

@@ -1,4 +1,4 @@
-//! The figures with targets: line and memory of fetch and graft, and what a kill costs.
+//! The figures with targets: line and memory of fetch, graft and draft, and what a kill costs.
 
 use serde_json::json;
 use tandem_domain::graft::way::MtpWay;
@@ -7,26 +7,38 @@ use tandem_domain::node::{
 };
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::hub::counters::Count;
+use tandem_tests::{Lab, Link, Spark};
 
 use crate::figure::Figure;
 use crate::job::Job;
+use crate::line::LINE;
 use crate::{Bench, Failure};
 
 /// Connections, as the app asks for them.
 const CONNECTIONS: u16 = 8;
 
-/// Measures one after the other: a fetch that is killed at half way, one that is not, a graft onto it.
-pub(crate) async fn all(bench: &Bench<'_>) -> Result<Vec<Figure>, Failure> {
-    let (refetched, killed_peak) = killed(bench).await?;
+/// Measures one after the other: a fetch that is killed at half way, without a limit and on a line that has
+/// one; one that is not killed; a graft and a draft onto it.
+pub(crate) async fn all(bench: &Bench<'_>, lab: Option<&Lab>) -> Result<Vec<Figure>, Failure> {
+    let (unlimited, mut killed_peak) = killed(bench, "refetched_after_kill_unlimited").await?;
+    let mut figures = Vec::new();
+    if let Some(lab) = lab {
+        let (figure, peak) = killed_on_the_line(bench, lab).await?;
+        figures.push(figure.at_most(0.001));
+        killed_peak = killed_peak.max(peak);
+    } else {
+        eprintln!("bench: refetched_after_kill was not measured: it needs the lab");
+    }
+    figures.push(unlimited);
     let plain = plain(bench).await?;
-    let (ratio, graft_peak) = graft(bench).await?;
-    let peak = [killed_peak, plain.peak_kib, graft_peak]
-        .into_iter()
-        .max()
-        .unwrap_or(0);
+    let (overlay, overlay_peak) = graft(bench, MtpWay::Overlay).await?;
+    let (draft, draft_peak) = graft(bench, MtpWay::Draft).await?;
+    let graft_peak = overlay_peak.max(draft_peak);
+    let peak = killed_peak.max(plain.peak_kib).max(graft_peak);
     let mib = |kib: u64| kib as f64 / 1024.0;
-    Ok(vec![
-        ratio.at_most(1.001),
+    figures.extend([
+        overlay.at_most(1.001),
+        draft.at_most(1.001),
         Figure::of("node_peak_mib", mib(peak), "MiB")
             .at_most(64.0)
             .with(json!({
@@ -35,9 +47,20 @@ pub(crate) async fn all(bench: &Bench<'_>) -> Result<Vec<Figure>, Failure> {
                 "fetch_around_a_kill": mib(killed_peak),
                 "graft": mib(graft_peak),
             })),
-        refetched.at_most(0.001),
         plain.figure,
-    ])
+    ]);
+    Ok(figures)
+}
+
+/// The kill on a line of 1 Gb/s. Without a limit the worker lags behind the Hub, and what waits for it in its
+/// machine's kernel is lost with it, whatever the checkpoint's size.
+async fn killed_on_the_line(bench: &Bench<'_>, lab: &Lab) -> Result<(Figure, u64), Failure> {
+    let link = Link::Management(Spark::A);
+    lab.rate(link, Some(LINE)).await?;
+    let measured = killed(bench, "refetched_after_kill").await;
+    lab.rate(link, None).await?;
+    let (figure, peak) = measured?;
+    Ok((figure, peak))
 }
 
 /// The fetch of the synthetic checkpoint.
@@ -54,7 +77,7 @@ pub(crate) fn fetch(endpoint: String) -> NodeWork {
 }
 
 /// A fetch whose worker dies when the Hub has given out half of it, and the one that goes on from there.
-async fn killed(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
+async fn killed(bench: &Bench<'_>, figure: &'static str) -> Result<(Figure, u64), Failure> {
     let counters = bench.hub.counters();
     let name = "bench-killed";
     let work = || fetch(bench.hub.endpoint());
@@ -70,7 +93,7 @@ async fn killed(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
     let served = served(&counters.read(), receipt.bytes)?;
     job.undo().await?;
     let figure = Figure::ratio(
-        "refetched_after_kill",
+        figure,
         "bytes",
         (
             "content the Hub gave out over both lives, less the revision's bytes",
@@ -103,8 +126,12 @@ async fn plain(bench: &Bench<'_>) -> Result<Plain, Failure> {
     Ok(Plain { figure, peak_kib })
 }
 
-/// A graft onto what was fetched.
-async fn graft(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
+/// A graft onto what was fetched, as an overlay or as a draft.
+async fn graft(bench: &Bench<'_>, way: MtpWay) -> Result<(Figure, u64), Failure> {
+    let (name, job, kind) = match way {
+        MtpWay::Draft => ("draft_bytes_ratio", "bench-draft", GraftKind::Draft),
+        _ => ("graft_bytes_ratio", "bench-graft", GraftKind::Overlay),
+    };
     let counters = bench.hub.counters();
     counters.reset();
     let work = NodeWork::Graft(GraftRequest {
@@ -114,17 +141,21 @@ async fn graft(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
         source_repo: synthetic::BF16_REPO.into(),
         source_revision: "main".into(),
         hf_home: None,
-        way: MtpWay::Overlay,
+        way,
         draft_repo: None,
     });
-    let job = Job::start(&bench.place, "bench-graft", work).await?;
+    let job = Job::start(&bench.place, job, work).await?;
     let ended = job.end().await?;
     let (took, peak) = (ended.took.as_secs_f64(), ended.peak_kib);
     let receipt: GraftReceipt = ended.receipt()?;
-    let needed = bench.made.mtp_bytes;
-    if receipt.kind != GraftKind::Overlay || receipt.tensor_bytes != needed {
+    let needed = bench.made.mtp_bytes
+        + match way {
+            MtpWay::Draft => bench.made.embedding_bytes,
+            _ => 0,
+        };
+    if receipt.kind != kind || receipt.tensor_bytes != needed {
         return Err(format!(
-            "the graft was to bring {needed} bytes of tensors beside the snapshot and says {:?} of {}",
+            "the graft was to bring {needed} bytes of tensors as {kind:?} and says {:?} of {}",
             receipt.kind, receipt.tensor_bytes
         )
         .into());
@@ -132,10 +163,10 @@ async fn graft(bench: &Bench<'_>) -> Result<(Figure, u64), Failure> {
     let count = counters.read();
     let served = served(&count, needed)?;
     let figure = Figure::ratio(
-        "graft_bytes_ratio",
+        name,
         "bytes",
-        ("content the Hub gave out for the graft", served as f64),
-        ("bytes of the MTP tensors", needed as f64),
+        ("content the Hub gave out for it", served as f64),
+        ("bytes of its tensors", needed as f64),
     )
     .with(json!({
         "by_file": count.files,

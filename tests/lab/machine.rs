@@ -1,6 +1,6 @@
 //! One machine: its disk, its boot and its end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -122,6 +122,7 @@ pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
         text(&disk.join("home")),
     ])
     .await?;
+    pass_through(&image).await?;
 
     identify(spark).await?;
     let write = |path: &str, content: String| {
@@ -152,6 +153,24 @@ pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
     .await?;
     make_folder(&spark.files())?;
     hardware::lay(spark)
+}
+
+/// Has the disk of /home keep nothing in the box's memory: a machine's own cache is the only one before a disk.
+/// A box whose disk cannot do that has the second one all the same.
+async fn pass_through(image: &Path) -> Result<(), LabError> {
+    let devices = run(&[
+        "losetup",
+        "--noheadings",
+        "--output",
+        "NAME",
+        "--associated",
+        text(image),
+    ])
+    .await?;
+    for device in devices.split_whitespace() {
+        ask(&["losetup", "--direct-io=on", device], b"").await?;
+    }
+    Ok(())
 }
 
 /// Gives it its host keys and its id, made once for this lab.

@@ -27,10 +27,18 @@ pub struct Synthetic {
     pub bytes: u64,
     /// Bytes of the MTP tensors in the sibling.
     pub mtp_bytes: u64,
+    /// Bytes of the embedding there, which a draft has beside them.
+    pub embedding_bytes: u64,
 }
 
 fn total(tensors: &[Tensor]) -> u64 {
     tensors.iter().map(Tensor::bytes).sum()
+}
+
+fn embedding(w: &Widths) -> u64 {
+    let all = body(w, Release::Bf16);
+    let is = |t: &&Tensor| t.name.ends_with("embed_tokens.weight");
+    all.iter().filter(is).map(Tensor::bytes).sum()
 }
 
 /// The widths for a checkpoint of about so many bytes.
@@ -68,6 +76,7 @@ pub fn write_synthetic(repos: &Path, bytes: u64) -> io::Result<Synthetic> {
     let made = Synthetic {
         bytes: total(&served),
         mtp_bytes: total(&mtp(&w)),
+        embedding_bytes: embedding(&w),
     };
     Revision {
         repo: REPO,
