@@ -9,7 +9,7 @@ use tandem_domain::node::FetchReceipt;
 use tandem_rehearsal::checkpoint::synthetic;
 use tokio::process::Command;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, middle};
 use crate::job::Job;
 use crate::measure::fetch;
 use crate::place::Place;
@@ -125,18 +125,4 @@ pub(crate) async fn python(folder: &Path) -> Result<PathBuf, Failure> {
     }
     std::fs::write(ready, "")?;
     Ok(bin)
-}
-
-fn middle(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_middle_does_not_hear_the_extremes() {
-        assert_eq!(super::middle(&[9.0, 1.0, 2.0]), 2.0);
-    }
 }

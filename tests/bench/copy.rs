@@ -3,12 +3,13 @@
 
 use std::time::Instant;
 
+use serde::Serialize;
 use serde_json::json;
 use tandem_domain::node::{CopyRequest, CopyTicket, FetchReceipt, FetchRequest, NodeWork, Serving};
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_tests::{Lab, Link, Spark, USER};
 
-use crate::figure::Figure;
+use crate::figure::{Figure, middle};
 use crate::job::Job;
 use crate::line::LINE;
 use crate::measure::fetch;
@@ -20,7 +21,7 @@ const RAILS: [(&str, &str); 2] = [
     ("enp1s0f1np1", "192.168.100"),
     ("enP2p1s0f1np1", "192.168.101"),
 ];
-/// Turns of the copy, of which the middle one counts.
+/// Turns of each, of which the middle one counts.
 const TURNS: usize = 3;
 /// Where the checkpoint lies below the user's home, and what it is compared by.
 const MODEL: &str = ".cache/huggingface/hub/models--tandem--Synthetic-NVFP4";
@@ -39,8 +40,7 @@ pub(crate) async fn all(
     let mut figures = line(bench, lab, second).await?;
     let fetched = Job::start(&bench.place, "bench-source", fetch(bench.hub.endpoint())).await?;
     let bytes = fetched.end().await?.receipt::<FetchReceipt>()?.bytes;
-    let mut copies = Vec::new();
-    let mut peak = 0;
+    let mut turns = Turns::default();
     for turn in 0..TURNS {
         let copied = copy(bench, second, &format!("bench-copy-{turn}"), None).await?;
         if copied.bytes != bytes || copied.fetched != 0 {
@@ -50,55 +50,64 @@ pub(crate) async fn all(
             )
             .into());
         }
-        copies.push(copied.seconds);
-        peak = peak.max(copied.peak_kib);
+        turns.copy.push(bytes as f64 / 1e6 / copied.seconds);
+        turns.peak = turns.peak.max(copied.peak_kib);
+        turns.rsync.push(rsync(lab, bytes).await?);
+        turns.iperf3.push(iperf(lab).await?);
+        turns.dd.push(dd(lab, bytes, "conv=fdatasync").await?);
+        turns
+            .dd_past_the_cache
+            .push(dd(lab, bytes, "oflag=direct").await?);
     }
-    let rate = |seconds: f64| bytes as f64 / 1e6 / seconds;
-    let ours = rate(middle(&copies));
-    // Peers have their best turn counted, the copy its middle one.
-    let (mut by_ssh, mut disk, mut direct) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for _ in 0..TURNS {
-        by_ssh = by_ssh.max(rsync(lab, bytes).await?);
-        disk = disk.max(dd(lab, bytes, "conv=fdatasync").await?);
-        direct = direct.max(dd(lab, bytes, "oflag=direct").await?);
-    }
-    let link = iperf(lab).await?;
     fetched.undo().await?;
-    let details = json!({
-        "bytes": bytes, "copy_seconds": copies, "counts": "the middle",
-        "includes": "detaching, asking the Hub what there is, hashing every byte, flushing to the disk",
-        "peak_mib": peak as f64 / 1024.0, "cores_shared_by_both_machines": true,
-    });
-    let what =
-        "tandem-node copy over both rails, every byte held against the hash that was checked";
-    figures.push(
-        Figure::ratio(
-            "copy_vs_rsync_ssh",
-            "MB/s",
-            (what, ours),
-            ("rsync -a --whole-file --inplace over ssh", by_ssh),
-        )
-        .at_least(3.0)
-        .with(details.clone()),
-    );
-    let (least, limit) = if link < disk {
-        ("iperf3 over the link", link)
-    } else {
-        ("dd to the disk, flushed at the end", disk)
-    };
-    figures.push(
-        Figure::ratio("copy_vs_limit", "MB/s", (what, ours), (least, limit))
-            .at_least(0.8)
-            .with(
-                json!({"iperf3": link, "dd": disk, "dd_past_the_cache": direct, "copy": details}),
-            ),
-    );
-    figures.push(
-        Figure::of("copy_peak_mib", peak as f64 / 1024.0, "MiB")
-            .at_most(64.0)
-            .with(json!({"what": "VmHWM of the receiving worker"})),
-    );
+    figures.extend(turns.figures(bytes));
     Ok(figures)
+}
+
+/// MB/s of each in turn, one after the other, so that what disturbs the box disturbs all of them.
+#[derive(Default, Serialize)]
+struct Turns {
+    copy: Vec<f64>,
+    rsync: Vec<f64>,
+    iperf3: Vec<f64>,
+    dd: Vec<f64>,
+    dd_past_the_cache: Vec<f64>,
+    #[serde(skip)]
+    peak: u64,
+}
+
+impl Turns {
+    fn figures(&self, bytes: u64) -> [Figure; 3] {
+        let details = json!({
+            "bytes": bytes, "mb_s": self, "counts": "the middle of each",
+            "the_copy_includes": "detaching, asking the Hub what there is, hashing every byte, flushing to the disk",
+            "cores_shared_by_both_machines": true,
+        });
+        let what =
+            "tandem-node copy over both rails, every byte held against the hash that was checked";
+        let ours = (what, middle(&self.copy));
+        let (link, disk) = (middle(&self.iperf3), middle(&self.dd));
+        let least = if link < disk {
+            ("iperf3 over the link", link)
+        } else {
+            ("dd to the disk, flushed at the end", disk)
+        };
+        let by_ssh = (
+            "rsync -a --whole-file --inplace over ssh",
+            middle(&self.rsync),
+        );
+        [
+            Figure::ratio("copy_vs_rsync_ssh", "MB/s", ours, by_ssh)
+                .at_least(3.0)
+                .with(details.clone()),
+            Figure::ratio("copy_vs_limit", "MB/s", ours, least)
+                .at_least(0.8)
+                .with(details),
+            Figure::of("copy_peak_mib", self.peak as f64 / 1024.0, "MiB")
+                .at_most(64.0)
+                .with(json!({"what": "VmHWM of the receiving worker"})),
+        ]
+    }
 }
 
 /// Gives the rails their addresses; whatever was there is replaced.
@@ -314,10 +323,4 @@ async fn dd(lab: &Lab, bytes: u64, way: &str) -> Result<f64, Failure> {
     let seconds = began.elapsed().as_secs_f64();
     lab.must(Spark::B, &["rm", "-f", &file]).await?;
     Ok(bytes as f64 / 1e6 / seconds)
-}
-
-fn middle(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

@@ -11,7 +11,7 @@ use tandem_domain::node::{FetchReceipt, NodeWork};
 use tandem_rehearsal::checkpoint::synthetic;
 use tokio::process::Command;
 
-use crate::figure::Figure;
+use crate::figure::{Figure, middle};
 use crate::job::Job;
 use crate::measure::fetch;
 use crate::place::Place;
@@ -136,10 +136,4 @@ async fn openssl(files: &[PathBuf]) -> Result<f64, Failure> {
     } else {
         Err(format!("openssl: {}", String::from_utf8_lossy(&out.stderr)).into())
     }
-}
-
-fn middle(seconds: &[f64]) -> f64 {
-    let mut sorted = seconds.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }

@@ -104,9 +104,21 @@ impl Figure {
     }
 }
 
+/// What most turns came near to: it does not hear the extremes.
+pub(crate) fn middle(turns: &[f64]) -> f64 {
+    let mut sorted = turns.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Figure;
+    use super::{Figure, middle};
+
+    #[test]
+    fn the_middle_does_not_hear_the_extremes() {
+        assert_eq!(middle(&[9.0, 1.0, 2.0]), 2.0);
+    }
 
     #[test]
     fn a_line_names_value_and_unit_and_a_ratio_both_sides() {

@@ -35,7 +35,7 @@ const PACKAGES: &[&str] = &[
     "udev",
 ];
 /// Room in /home. The file takes only what is written to it.
-const HOME_SIZE: &str = "24G";
+const HOME_SIZE: &str = "12G";
 
 /// Files of the layer: path, mode, content.
 const FILES: &[(&str, &str, &str)] = &[
