@@ -64,14 +64,7 @@ impl<'a> Job<'a> {
         work: NodeWork,
         secret: Option<&Secret>,
     ) -> Result<Self, Failure> {
-        let kind = match work {
-            NodeWork::Copy(_) => "copy",
-            NodeWork::Fetch(_) => "fetch",
-            NodeWork::Graft(_) => "graft",
-            NodeWork::Survey(_) => "survey",
-            NodeWork::Verify(_) => "verify",
-            NodeWork::Check(_) => "check",
-        };
+        let kind = work.kind();
         let request = serde_json::to_string(&NodeRequest {
             token: secret.map(|s| s.reveal().to_owned()),
             work,

@@ -10,7 +10,7 @@
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
-//! tandem-node copy serve …                   -> one line Serving; see CopyRequest
+//! tandem-node copy serve …                   -> one line Serving; see CopyRequest and SaveImage
 //! tandem-node bandwidth serve --listen ADDRESS --seconds N --streams K
 //!                                            -> one line Listening, then one line Carried
 //! tandem-node bandwidth send  --to ADDRESS:PORT --seconds N --streams K
@@ -36,6 +36,10 @@ pub mod disk;
 mod copy;
 
 pub use copy::{CopyRequest, CopyTicket, Serving};
+
+mod image;
+
+pub use image::{LoadImage, Loaded, SaveImage, Spooled};
 
 mod limits;
 
@@ -97,6 +101,26 @@ pub enum NodeWork {
     Check(disk::CheckRequest),
     /// Look what a fetch would find, and how fast the Hub gives.
     Survey(SurveyRequest),
+    /// Have Docker write an image into a file, to be served to another machine of ours.
+    SaveImage(SaveImage),
+    /// Copy such a file from another machine of ours, and have Docker load it.
+    LoadImage(LoadImage),
+}
+
+impl NodeWork {
+    /// What it is called on the command line.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Copy(_) => "copy",
+            Self::Fetch(_) => "fetch",
+            Self::Graft(_) => "graft",
+            Self::Survey(_) => "survey",
+            Self::Verify(_) => "verify",
+            Self::Check(_) => "check",
+            Self::SaveImage(_) => "save-image",
+            Self::LoadImage(_) => "load-image",
+        }
+    }
 }
 
 /// See [`NodeWork::Fetch`].
@@ -290,7 +314,7 @@ pub enum NodeEvent {
     },
     /// The end: it is done. `result` is the kind's receipt.
     Done {
-        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`] or [`Survey`].
+        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`], [`Survey`], [`Spooled`] or [`Loaded`].
         result: serde_json::Value,
     },
     /// The end: it did not happen.

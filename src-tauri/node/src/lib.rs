@@ -15,6 +15,7 @@ pub mod facts;
 pub mod fetch;
 pub mod graft;
 pub mod hub;
+pub mod image;
 pub mod job;
 pub mod lines;
 pub mod made;

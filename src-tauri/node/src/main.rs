@@ -85,8 +85,9 @@ fn usage() -> Problem {
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
          cancel --job NAME, limit --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
          copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
+         copy serve --listen ADDRESS --spool NAME, \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
-         [--seconds N] [--streams K]. Kinds are check, fetch, graft, survey, verify.",
+         [--seconds N] [--streams K]. Kinds are check, copy, fetch, graft, load-image, save-image, survey, verify.",
     )
 }
 

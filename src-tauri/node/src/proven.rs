@@ -102,10 +102,52 @@ pub fn prove(file: &File, etag: &str, going: impl Fn() -> bool) -> io::Result<Re
     }
 }
 
+/// The same for a file that is named by its BLAKE3 alone.
+pub fn prove_by_tree(file: &File, name: &str, going: impl Fn() -> bool) -> io::Result<Reading> {
+    let before = stamp(file)?;
+    let mut hasher = blake3::Hasher::new();
+    let whole = read_through(file, |_, bytes| {
+        hasher.update(bytes);
+        going()
+    })?;
+    if !whole {
+        return Ok(Reading::Stopped);
+    }
+    let tree = hasher.finalize().to_hex().to_string();
+    if tree != name || stamp(file)? != before {
+        return Ok(Reading::Wrong(tree));
+    }
+    let proof = Proof {
+        etag: tree.clone(),
+        tree,
+    };
+    note(file, &proof);
+    Ok(Reading::Proven(proof))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn a_file_named_by_its_tree_is_proven_by_it() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("image");
+        std::fs::write(&path, b"hello").unwrap();
+        let file = File::open(&path).unwrap();
+        let name = blake3::hash(b"hello").to_hex().to_string();
+        let Reading::Proven(proof) = prove_by_tree(&file, &name, || true).unwrap() else {
+            panic!("it is what its name says");
+        };
+        assert_eq!((&proof.etag, &proof.tree), (&name, &name));
+        assert_eq!(read(&file), Some(proof), "it is noted");
+        let other = blake3::hash(b"other").to_hex();
+        let wrong = prove_by_tree(&file, other.as_str(), || true).unwrap();
+        assert_eq!(wrong, Reading::Wrong(name.clone()));
+        let stopped = prove_by_tree(&file, &name, || false).unwrap();
+        assert_eq!(stopped, Reading::Stopped);
+    }
 
     #[test]
     fn a_proof_is_kept_until_the_file_changes() {

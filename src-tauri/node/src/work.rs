@@ -54,6 +54,8 @@ pub struct Context {
     pub fetched: Arc<Fetched>,
     /// Where limits that are given while it runs are kept.
     pub limits: Option<PathBuf>,
+    /// Where an image on its way is kept; it goes with the job.
+    pub spool: Option<PathBuf>,
     /// See [`Settings`].
     pub settings: Settings,
 }
@@ -67,6 +69,7 @@ impl Context {
             made: Made::in_memory(),
             fetched: Arc::default(),
             limits: None,
+            spool: None,
             settings: Settings::default(),
         }
     }
@@ -160,6 +163,8 @@ async fn carry_out(
         NodeWork::Survey(request) => value(crate::survey::survey(&request, token, context).await?),
         NodeWork::Check(request) => value(crate::check::check(&request, token, context).await?),
         NodeWork::Verify(request) => value(crate::verify::verify(&request, token, context).await?),
+        NodeWork::SaveImage(request) => value(crate::image::save(&request, context).await?),
+        NodeWork::LoadImage(request) => value(crate::image::load(&request, token, context).await?),
     }
 }
 

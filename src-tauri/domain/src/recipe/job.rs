@@ -47,7 +47,7 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
         token: secret.map(|s| s.reveal().to_owned()),
         work,
     };
-    let kind = kind(&request.work);
+    let kind = request.work.kind();
     let request = serde_json::to_vec(&request).expect("a request is plain data");
     let mut after = 0;
     let mut lost = 0;
@@ -218,7 +218,7 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
         token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
         work,
     };
-    let kind = kind(&request.work);
+    let kind = request.work.kind();
     let request = serde_json::to_vec(&request).expect("a request is plain data");
     let command = Command::new(PROGRAM, ["run", kind])
         .stdin(request)
@@ -259,17 +259,6 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
         ))
         .on(station.name.clone())
         .into()),
-    }
-}
-
-fn kind(work: &NodeWork) -> &'static str {
-    match work {
-        NodeWork::Copy(_) => "copy",
-        NodeWork::Fetch(_) => "fetch",
-        NodeWork::Graft(_) => "graft",
-        NodeWork::Survey(_) => "survey",
-        NodeWork::Verify(_) => "verify",
-        NodeWork::Check(_) => "check",
     }
 }
 

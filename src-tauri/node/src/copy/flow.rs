@@ -179,7 +179,7 @@ impl Flow {
     pub(super) fn broken(&self, why: String) -> Problem {
         Problem::new(
             Code::LinkFails,
-            "The weights were not copied over the private link.",
+            "Not everything came over the private link.",
         )
         .cause(why)
         .fix("Check that the cable sits in both machines, then resume: what is here is kept.")

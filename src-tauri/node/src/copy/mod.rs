@@ -4,7 +4,10 @@
 //! several streams on every rail ([`receive`]) and holds each blob against the BLAKE3 that the first took
 //! in the same pass as that sha256 ([`tree`], [`crate::proven`]). What the other machine turns out not to
 //! have comes from the Hub, by the very code that fetches.
+//!
+//! A container image goes the same way as one file that is its own repository ([`file`]).
 
+pub(crate) mod file;
 mod flow;
 mod receive;
 pub mod serve;
@@ -77,6 +80,44 @@ async fn bring(
         bytes(total),
         request.from
     ));
+    let left = carry(
+        wanted,
+        ticket,
+        &request.from,
+        request.streams,
+        meter,
+        context,
+    )
+    .await?
+    .left;
+    if !left.is_empty() {
+        context.lines.note(format!(
+            "{} does not have {} of the {} files, so they come from the Hub.",
+            request.from,
+            left.len(),
+            blobs.len()
+        ));
+    }
+    Ok(())
+}
+
+/// How a copy went.
+struct Carried {
+    /// Bytes that came.
+    copied: u64,
+    /// Blobs that are not to be had from there.
+    left: Vec<String>,
+}
+
+/// Copies what is wanted, as far as it can be had there.
+async fn carry(
+    wanted: Vec<Wanted>,
+    ticket: &CopyTicket,
+    from: &str,
+    streams: u16,
+    meter: &Arc<Meter>,
+    context: &Context,
+) -> Result<Carried, Stop> {
     let addresses: Vec<SocketAddr> = ticket
         .addresses
         .iter()
@@ -84,14 +125,14 @@ async fn bring(
         .collect();
     let flow = Arc::new(flow::Flow::new(
         wanted,
-        request.from.clone(),
+        from.to_owned(),
         Arc::clone(meter),
         context.cancel.clone(),
     ));
     let road = receive::Road {
         addresses,
         token: Secret::new(ticket.token.clone()),
-        streams: usize::from(request.streams.clamp(1, 16)),
+        streams: usize::from(streams.clamp(1, 16)),
     };
     let began = std::time::Instant::now();
     let carrying = Arc::clone(&flow);
@@ -105,16 +146,10 @@ async fn bring(
         bytes(copied),
         bytes((copied as f64 / seconds) as u64)
     ));
-    let left = flow.left();
-    if !left.is_empty() {
-        context.lines.note(format!(
-            "{} does not have {} of the {} files, so they come from the Hub.",
-            request.from,
-            left.len(),
-            blobs.len()
-        ));
-    }
-    Ok(())
+    Ok(Carried {
+        copied,
+        left: flow.left(),
+    })
 }
 
 /// A blob that is not here yet.

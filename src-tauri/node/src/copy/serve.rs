@@ -1,4 +1,5 @@
-//! The serving end: shows the blobs of a repository on the private link to one other machine.
+//! The serving end: shows the blobs of a repository, or the image that a job saved, on the private link to
+//! one other machine.
 //!
 //! It outlives the connection that started it, for a night's copy needs nobody to watch, and it ends by
 //! itself: when the other machine says that it has all, or when nobody who knows the token has spoken for
@@ -15,7 +16,7 @@ use tandem_domain::node::{Refused, Serving};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
-use super::shelf::Shelf;
+use super::shelf::{Names, Shelf};
 use super::tree;
 use super::wire::{self, Answer, Ask, Stream};
 use crate::cache::{Cache, check_repo};
@@ -37,12 +38,44 @@ const PROVERS: usize = 4;
 pub struct Offer {
     /// Addresses to listen on.
     pub listen: Vec<Ipv4Addr>,
-    /// The repository.
-    pub repo: String,
-    /// The Hugging Face home, as in the requests.
-    pub hf_home: Option<String>,
-    /// The job that fetches the repository here, if there is one.
-    pub job: Option<String>,
+    /// What is shown there.
+    pub goods: Goods,
+}
+
+/// See [`Offer`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Goods {
+    /// The blobs of a repository.
+    Repo {
+        /// Its name.
+        repo: String,
+        /// The Hugging Face home, as in the requests.
+        hf_home: Option<String>,
+        /// The job that fetches the repository here, if there is one.
+        job: Option<String>,
+    },
+    /// The image that a job of this name saved.
+    Spool(String),
+}
+
+impl Goods {
+    fn shelf(&self) -> Result<Shelf, Problem> {
+        match self {
+            Self::Repo { repo, hf_home, .. } => {
+                let cache = Cache::find(hf_home.as_deref())?;
+                Ok(Shelf::new(cache.repo(repo).join("blobs"), Names::Etags))
+            }
+            Self::Spool(job) => Ok(Shelf::new(Folder::existing(job)?.spool(), Names::Trees)),
+        }
+    }
+
+    /// The job that may bring more while it is served.
+    fn job(&self) -> Option<&str> {
+        match self {
+            Self::Repo { job, .. } => job.as_deref(),
+            Self::Spool(_) => None,
+        }
+    }
 }
 
 fn not_served(why: impl Into<String>) -> Problem {
@@ -58,48 +91,60 @@ fn not_served(why: impl Into<String>) -> Problem {
 impl Offer {
     /// Reads the words of the command line; `None` where they are not understood.
     pub fn of(words: &[&str]) -> Option<Self> {
-        let mut offer = Self {
-            listen: Vec::new(),
-            repo: String::new(),
-            hf_home: None,
-            job: None,
-        };
+        let (mut listen, mut repo, mut hf_home, mut job, mut spool) =
+            (Vec::new(), None, None, None, None);
         for pair in words.chunks(2) {
             let [option, value] = pair else { return None };
+            let text = Some((*value).to_owned()).filter(|v| !v.is_empty());
             match *option {
-                "--listen" => offer.listen.push(value.parse().ok()?),
-                "--repo" => offer.repo = (*value).to_owned(),
-                "--hf-home" => offer.hf_home = Some((*value).to_owned()),
-                "--job" => offer.job = Some((*value).to_owned()),
+                "--listen" => listen.push(value.parse().ok()?),
+                "--repo" => repo = text,
+                "--hf-home" => hf_home = text,
+                "--job" => job = text,
+                "--spool" => spool = text,
                 _ => return None,
             }
         }
-        (!offer.listen.is_empty() && !offer.repo.is_empty()).then_some(offer)
+        let goods = match (repo, spool) {
+            (Some(repo), None) => Goods::Repo { repo, hf_home, job },
+            (None, Some(of)) if hf_home.is_none() && job.is_none() => Goods::Spool(of),
+            _ => return None,
+        };
+        (!listen.is_empty()).then_some(Self { listen, goods })
     }
 
     fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
-        let mut add = |option: &str, value: String| words.extend([option.to_owned(), value]);
+        let mut add = |option: &str, value: &str| {
+            words.extend([option.to_owned(), value.to_owned()]);
+        };
         for address in &self.listen {
-            add("--listen", address.to_string());
+            add("--listen", &address.to_string());
         }
-        add("--repo", self.repo.clone());
-        if let Some(home) = &self.hf_home {
-            add("--hf-home", home.clone());
-        }
-        if let Some(job) = &self.job {
-            add("--job", job.clone());
+        match &self.goods {
+            Goods::Repo { repo, hf_home, job } => {
+                add("--repo", repo);
+                if let Some(home) = hf_home {
+                    add("--hf-home", home);
+                }
+                if let Some(job) = job {
+                    add("--job", job);
+                }
+            }
+            Goods::Spool(job) => add("--spool", job),
         }
         words
     }
 
     fn check(&self) -> Result<(), Problem> {
-        check_repo(&self.repo)?;
+        if let Goods::Repo { repo, .. } = &self.goods {
+            check_repo(repo)?;
+        }
         for address in &self.listen {
             if !(address.is_private() || address.is_link_local() || address.is_loopback()) {
                 return Err(Problem::new(
                     Code::BadInput,
-                    "Weights are copied over a private address only.",
+                    "Machines copy from each other over a private address only.",
                 )
                 .cause(format!("{address} is none.")));
             }
@@ -139,7 +184,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     // A session of its own: nothing that ends the connection reaches it.
     let _ = rustix::process::setsid();
     offer.check()?;
-    let cache = Cache::find(offer.hf_home.as_deref())?;
+    let shelf = offer.goods.shelf()?;
     let mut doors = Vec::new();
     let mut closed = Vec::new();
     for address in &offer.listen {
@@ -165,9 +210,9 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
         token: token.reveal().to_owned(),
     });
     let counter = Arc::new(Counter {
-        shelf: Shelf::new(cache.repo(&offer.repo).join("blobs")),
+        shelf,
         token,
-        job: offer.job.clone(),
+        job: offer.goods.job().map(str::to_owned),
         began: Instant::now(),
         heard: AtomicU64::new(0),
         streams: AtomicUsize::new(0),
@@ -324,6 +369,12 @@ mod tests {
         assert_eq!(Offer::of(&again), Some(offer));
         assert_eq!(Offer::of(&["--listen", "192.168.100.10"]), None);
         assert_eq!(Offer::of(&["--listen"]), None);
+        let spool = ["--listen", "192.168.100.10", "--spool", "r-image"];
+        let offer = Offer::of(&spool).unwrap();
+        assert_eq!(offer.goods, Goods::Spool("r-image".into()));
+        assert_eq!(offer.words(), spool);
+        let both = [&spool[..], &["--repo", "o/n"]].concat();
+        assert_eq!(Offer::of(&both), None, "one thing at a time is served");
         assert_eq!(Offer::of(&["--repo", "o/n", "--listen", "x"]), None);
     }
 

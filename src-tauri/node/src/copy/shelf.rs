@@ -1,4 +1,5 @@
-//! What the serving end has to give: blobs in their place whose bytes were proven.
+//! What the serving end has to give: blobs in their place whose bytes were proven, or files on their way
+//! that are named by their own tree.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -11,9 +12,19 @@ use crate::proven::{self, Proof, Reading};
 
 use super::wire::Ready;
 
-/// A repository's blobs.
+/// What the files of a folder are named by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Names {
+    /// As the Hub names blobs, which is the sha256 of all large ones.
+    Etags,
+    /// The BLAKE3 of their bytes.
+    Trees,
+}
+
+/// A folder whose files can be had.
 pub(super) struct Shelf {
     folder: PathBuf,
+    names: Names,
     inner: Mutex<Inner>,
     wake: Condvar,
 }
@@ -68,10 +79,11 @@ pub(super) struct Standing {
 }
 
 impl Shelf {
-    /// The shelf of a folder of blobs.
-    pub(super) fn new(folder: PathBuf) -> Self {
+    /// The shelf of a folder of files that are named so.
+    pub(super) fn new(folder: PathBuf, names: Names) -> Self {
         Self {
             folder,
+            names,
             inner: Mutex::default(),
             wake: Condvar::new(),
         }
@@ -144,7 +156,11 @@ impl Shelf {
             let going = || !self.inner().over;
             let read = self.file(&etag).and_then(|file| {
                 let stamp = Stamp::of(&file).ok()?;
-                let what = match proven::prove(&file, &etag, going).ok()? {
+                let reading = match self.names {
+                    Names::Etags => proven::prove(&file, &etag, going),
+                    Names::Trees => proven::prove_by_tree(&file, &etag, going),
+                };
+                let what = match reading.ok()? {
                     Reading::Proven(proof) => What::Good(ready(proof, stamp)),
                     Reading::Wrong(_) | Reading::Unknown => What::Wrong,
                     Reading::Stopped => return None,
@@ -196,7 +212,7 @@ mod tests {
     #[test]
     fn only_what_was_proven_can_be_had_and_a_change_is_noticed() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let shelf = Shelf::new(dir.path().to_path_buf());
+        let shelf = Shelf::new(dir.path().to_path_buf(), Names::Etags);
         let good = sha256(b"good");
         let bad = sha256(b"what it should be");
         std::fs::write(dir.path().join(&bad), b"what it is not").unwrap();
@@ -222,7 +238,7 @@ mod tests {
             assert!(shelf.open(&good).is_none(), "it has to be proven again");
             shelf.close();
         });
-        let fresh = Shelf::new(dir.path().to_path_buf());
+        let fresh = Shelf::new(dir.path().to_path_buf(), Names::Etags);
         std::fs::write(dir.path().join(&good), b"good").unwrap();
         assert!(fresh.look(std::slice::from_ref(&good)).ready.is_empty());
         let file = fresh.file(&good).unwrap();

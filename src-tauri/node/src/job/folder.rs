@@ -138,6 +138,11 @@ impl Folder {
         self.0.join("stderr")
     }
 
+    /// Where an image lies that is on its way from or to this machine.
+    pub fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+
     /// Forgets the job.
     pub fn remove(&self) -> Result<(), Problem> {
         fs::remove_dir_all(&self.0)

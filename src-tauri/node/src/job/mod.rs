@@ -197,6 +197,11 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
             NodeWork::Copy(r) => Some(r.fetch.hf_home.clone()),
             NodeWork::Fetch(r) => Some(r.hf_home.clone()),
             NodeWork::Graft(r) => Some(r.hf_home.clone()),
+            // What an image's job made lies in its own folder.
+            NodeWork::SaveImage(_) | NodeWork::LoadImage(_) => {
+                crate::image::count(&folder.spool(), &mut undone);
+                None
+            }
             NodeWork::Survey(_) | NodeWork::Check(_) | NodeWork::Verify(_) => None,
         };
         if let Some(asked) = home {

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{JobStanding, JobState, NodeEvent, NodeRequest};
+use tandem_domain::node::{JobStanding, JobState, NodeEvent, NodeRequest, NodeWork};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
@@ -84,6 +84,12 @@ pub fn start(name: &str, request: &NodeRequest, launcher: Launcher) -> Result<Jo
         .map(|t| leave_token(name, t))
         .transpose()?;
     let before = folder.worker();
+    // The user's manager keeps the groups it began with, and the run that needs Docker may just have added
+    // the user to Docker's.
+    let launcher = match &request.work {
+        NodeWork::SaveImage(_) | NodeWork::LoadImage(_) => Launcher::Process,
+        _ => launcher,
+    };
     let launched = launch(name, &folder, token.as_deref(), launcher)
         .and_then(|how| wait_for(&folder, before.as_ref(), how));
     if let Some(path) = token {
@@ -260,6 +266,7 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
         made,
         fetched: Arc::new(Fetched::in_file(folder.fetched())),
         limits: Some(folder.limits()),
+        spool: Some(folder.spool()),
         settings: Settings::default(),
     };
     let runtime = crate::runtime()?;

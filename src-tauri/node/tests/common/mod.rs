@@ -2,6 +2,9 @@
 
 #![allow(dead_code, unreachable_pub)] // each test file uses a part
 
+pub mod docker;
+pub mod relay;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -67,10 +70,16 @@ impl Home {
         self.path.join(".cache/huggingface")
     }
 
+    /// Where this machine's Docker would listen; outside of what a job may touch.
+    pub fn docker_socket(&self) -> PathBuf {
+        self.path.with_extension("sock")
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command
             .env("HOME", &self.path)
+            .env("TANDEM_DOCKER_SOCKET", self.docker_socket())
             .env_remove("HF_HOME")
             .env_remove("XDG_RUNTIME_DIR");
         command
