@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tandem_domain::deploy::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{
-    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress, Stock,
+    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress, Stock, tagged,
 };
 use tokio::sync::OnceCell;
 
@@ -137,16 +137,6 @@ impl SshContainers {
             act: "remove the container",
             detail: "its removal goes on and does not end".into(),
         })
-    }
-}
-
-/// The reference with a tag: without one the engine would fetch every tag there is.
-fn tagged(reference: &str) -> String {
-    let name = reference.rsplit('/').next().unwrap_or(reference);
-    if name.contains([':', '@']) {
-        reference.to_owned()
-    } else {
-        format!("{reference}:latest")
     }
 }
 
@@ -371,21 +361,5 @@ impl Containers for SshContainers {
             }) => self.gone(name).await,
             Err(e) => Err(self.refused("remove the container", e).await),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::tagged;
-
-    #[test]
-    fn a_reference_without_a_tag_means_latest() {
-        assert_eq!(tagged("alpine"), "alpine:latest");
-        assert_eq!(tagged("lab:5000/a/b"), "lab:5000/a/b:latest");
-        assert_eq!(
-            tagged("vllm/vllm-openai:stepfun37"),
-            "vllm/vllm-openai:stepfun37"
-        );
-        assert_eq!(tagged("a@sha256:00"), "a@sha256:00");
     }
 }

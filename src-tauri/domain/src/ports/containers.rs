@@ -28,6 +28,16 @@ pub struct Image {
     pub size: u64,
 }
 
+/// The reference with a tag: without one a pull fetches, and a save writes, every tag there is.
+pub fn tagged(reference: &str) -> String {
+    let name = reference.rsplit('/').next().unwrap_or(reference);
+    if name.contains([':', '@']) {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    }
+}
+
 /// An image in the engine's stock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeptImage {
@@ -161,4 +171,20 @@ pub trait Containers: Send + Sync {
 
     /// Stops and removes a container with its anonymous volumes; `false` if there was none.
     async fn remove(&self, name: &str) -> Result<bool, ContainerError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tagged;
+
+    #[test]
+    fn a_reference_without_a_tag_means_latest() {
+        assert_eq!(tagged("alpine"), "alpine:latest");
+        assert_eq!(tagged("lab:5000/a/b"), "lab:5000/a/b:latest");
+        assert_eq!(
+            tagged("vllm/vllm-openai:stepfun37"),
+            "vllm/vllm-openai:stepfun37"
+        );
+        assert_eq!(tagged("a@sha256:00"), "a@sha256:00");
+    }
 }

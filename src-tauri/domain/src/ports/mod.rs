@@ -17,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
 use crate::run::{RunEvent, RunId, StepId, StepProgress};
 
-pub use containers::{ContainerError, Containers, Engine, Image, KeptImage, PullProgress, Stock};
+pub use containers::{
+    ContainerError, Containers, Engine, Image, KeptImage, PullProgress, Stock, tagged,
+};
 pub use machine::{Command, Machine, MachineError, Output, RemoteFile};
 
 /// A model that a server offers.

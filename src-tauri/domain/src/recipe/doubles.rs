@@ -158,12 +158,21 @@ impl BenchStore for Nothing {
 
 /// A machine with nothing around it but a Docker that may serve.
 pub(super) fn station(name: &str, machine: Arc<dyn Machine>, server: &Arc<Server>) -> Station {
+    station_with(name, machine, server.clone())
+}
+
+/// The same with a Docker of its own kind.
+pub(super) fn station_with(
+    name: &str,
+    machine: Arc<dyn Machine>,
+    containers: Arc<dyn Containers>,
+) -> Station {
     Station {
         id: name.into(),
         name: name.into(),
         user: "nvidia".into(),
         machine,
-        containers: server.clone(),
+        containers,
         tunnels: Arc::new(Nothing),
         node_program: Arc::new(Nothing),
     }

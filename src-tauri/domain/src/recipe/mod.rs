@@ -31,6 +31,8 @@ mod program;
 mod prove;
 mod rate;
 mod restart;
+mod road;
+mod serving;
 mod uncache;
 mod validate;
 mod weights;
@@ -348,9 +350,7 @@ fn steps_knowing(
         steps.push(Arc::new(network::AddressLink::new(plan, names)));
         steps.push(Arc::new(prove));
     }
-    steps.push(Arc::new(image::PullImage {
-        image: request().image,
-    }));
+    steps.push(Arc::new(image::BringImage { request: request() }));
     if let Some(plan) = request().network {
         let request = request();
         steps.push(Arc::new(collective::Collective { request, plan }));

@@ -140,9 +140,18 @@ export function steps(request: SetupRequest, names: string[]): StepPlan[] {
     step(
       'image',
       'Container image',
-      `Pull ${request.image} on ${both} and check that it is the same one.`,
+      request.network
+        ? `Pull ${request.image} once on the head, copy it over the private link, and check that it is the same one on ${both}.`
+        : `Pull ${request.image} on ${both} and check that it is the same one.`,
       {
-        exactly: [`docker pull ${request.image}`],
+        exactly: request.network
+          ? [
+              `docker pull ${request.image}`,
+              `docker save ${request.image}`,
+              'tandem-node copy serve --listen 192.168.100.10 --listen 192.168.101.10 --spool IMAGE',
+              'docker load',
+            ]
+          : [`docker pull ${request.image}`],
         undo: 'Removes the image where it was not there before.',
       },
     ),

@@ -6,14 +6,12 @@ use futures::future::join_all;
 
 use super::FetchWeights;
 use super::road::{Next, after};
-use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, PROGRAM, Refused, Serving};
-use crate::ports::{Command, Station};
-use crate::problem::{Code, Problem, Retry};
+use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving};
+use crate::ports::Station;
 use crate::recipe::job;
+use crate::recipe::serving::{self, STREAMS};
 use crate::run::{StepContext, StepError};
 
-/// Streams on each rail; one alone does not fill it.
-const STREAMS: u16 = 4;
 /// The first pause before a copy is begun again. The later ones are longer.
 const PAUSE: Duration = Duration::from_secs(2);
 
@@ -109,37 +107,13 @@ impl FetchWeights {
 
     /// Has a machine serve on its ends of the rails. It ends by itself.
     async fn serve(&self, cx: &StepContext, from: usize) -> Result<Serving, StepError> {
-        let source = &cx.stations[from];
-        let command = Command::new(PROGRAM, self.serve_words(from, Some(&job::name(cx))));
-        let output = source.machine.exec(&command).await;
-        let output = output.map_err(|e| e.problem(&source.name))?;
-        let text = output.text();
-        let line = text.lines().next_back().unwrap_or_default();
-        serde_json::from_str(line).map_err(|_| {
-            let refused = serde_json::from_str::<Refused>(line).map(|r| r.problem);
-            let problem = refused.unwrap_or_else(|_| {
-                Problem::new(
-                    Code::LinkFails,
-                    "Nothing can be copied from this machine over the private link.",
-                )
-                .cause(format!(
-                    "The node program ended with {}: {}.",
-                    output.status,
-                    output.error_text()
-                ))
-                .retry(Retry::Now)
-            });
-            problem.on(source.name.clone()).into()
-        })
+        let words = self.serve_words(from, Some(&job::name(cx)));
+        serving::serve(&cx.stations[from], words).await
     }
 
     /// The words after the program's name.
     pub(super) fn serve_words(&self, from: usize, job: Option<&str>) -> Vec<String> {
-        let mut words = vec!["copy".to_owned(), "serve".to_owned()];
-        let rails = self.request.network.iter().flat_map(|n| &n.rails);
-        for end in rails.filter_map(|r| r.ends.get(from)) {
-            words.extend(["--listen".to_owned(), end.address.clone()]);
-        }
+        let mut words = serving::words(self.request.network.as_ref(), from);
         words.extend(["--repo".to_owned(), self.request.repo.clone()]);
         words.extend(
             job.into_iter()

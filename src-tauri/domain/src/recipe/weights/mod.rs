@@ -10,7 +10,7 @@ use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::SetupRequest;
 use crate::recipe::both::{on_all, stored, value};
-use crate::recipe::{ProveReceipt, job};
+use crate::recipe::{ProveReceipt, job, serving};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 mod cable;
@@ -74,10 +74,7 @@ impl FetchWeights {
             "Fetches `{}` once over your line into the Hugging Face cache of the head, or takes it from the machine that has it, and checks every file's hash. Each finished file crosses the private link to the other machine while the rest still comes, and has to be the one that was checked. Two machines take about as long as one so; what the link cannot bring the other machine fetches for itself. It goes on by itself if the connection or a machine goes away.",
             r.repo
         );
-        let serve = format!(
-            "tandem-node {}   (on these addresses only, for one other machine with a key made for this copy; it ends by itself)",
-            self.serve_words(0, None).join(" ")
-        );
+        let serve = serving::shown(&self.serve_words(0, None));
         (will, vec![from, serve])
     }
 

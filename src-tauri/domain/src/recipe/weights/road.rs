@@ -3,11 +3,7 @@
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
 use crate::problem::Code;
-
-/// A link that carries less is no gain over fetching twice, Gb/s. A home line carries a tenth of it.
-const LEAST_GBPS: f64 = 2.0;
-/// How often a copy that broke off is begun again before the machine fetches for itself.
-const TRIES: u32 = 4;
+use crate::recipe::road::{carries, passes};
 
 /// What is known before the weights move.
 pub(super) struct Known<'a> {
@@ -53,22 +49,9 @@ pub(super) fn choose(known: &Known) -> Road {
     if known.names.len() < 2 {
         return each("The machine fetches from the Hub.".into());
     }
-    let rails = known.network.map_or(0, |n| n.rails.len());
-    if rails == 0 {
-        return each(
-            "There is no private link to copy over, so each machine fetches for itself.".into(),
-        );
-    }
-    if let Some(verdict) = known.measured.filter(|v| v.gbps < LEAST_GBPS) {
-        return each(format!(
-            "The private link carries only {:.1} Gb/s, so each machine fetches for itself.",
-            verdict.gbps
-        ));
-    }
-    let carries = match (known.measured, rails) {
-        (Some(verdict), _) => format!("which carries {:.0} Gb/s", verdict.gbps),
-        (None, 1) => "over its one rail".to_owned(),
-        (None, _) => "over both rails".to_owned(),
+    let carries = match carries(known.network, known.measured) {
+        Ok(carries) => carries,
+        Err(why) => return each(format!("{why}, so each machine fetches for itself.")),
     };
     let name = |i: usize| known.names.get(i).copied().unwrap_or_default();
     let has = |i: &usize| known.complete.get(*i).copied().unwrap_or(false);
@@ -105,13 +88,7 @@ pub(super) enum Next {
 /// Decides after so many tries, the one that failed among them.
 pub(super) fn after(code: Code, tries: u32) -> Next {
     match code {
-        Code::LinkFails | Code::JobLost | Code::ConnectionLost | Code::Unreachable
-            if tries < TRIES =>
-        {
-            Next::Again
-        }
-        // Bytes that differ twice are not asked for a third time.
-        Code::HashMismatch if tries < 2 => Next::Again,
+        _ if passes(code, tries) => Next::Again,
         Code::LinkFails | Code::HashMismatch | Code::BadInput => Next::FromHub,
         _ => Next::Tell,
     }
@@ -122,6 +99,7 @@ mod tests {
     use super::*;
     use crate::network::verdict::{LinkState, Method};
     use crate::network::{Rail, RailEnd};
+    use crate::recipe::road::TRIES;
 
     fn network(rails: usize) -> NetworkPlan {
         let end = |host: u8| RailEnd {
