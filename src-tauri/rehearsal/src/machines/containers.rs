@@ -70,7 +70,7 @@ impl SimulatedContainers {
         self.folder.join("containers").join(name)
     }
 
-    fn image_folder(&self, reference: &str) -> PathBuf {
+    pub(super) fn image_folder(&self, reference: &str) -> PathBuf {
         self.folder
             .join("images")
             .join(reference.replace(['/', ':', '@'], "_"))

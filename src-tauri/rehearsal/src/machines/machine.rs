@@ -21,6 +21,8 @@ pub(crate) struct SimulatedMachine {
     /// The other machine's links, for ping.
     pub(crate) peer: Links,
     pub(crate) user: String,
+    /// Where its Docker listens.
+    pub(crate) docker: PathBuf,
 }
 
 /// Whether a path lies where only root writes and the recipes do, so that it means the folder's.
@@ -238,6 +240,7 @@ impl SimulatedMachine {
             .env("HOME", self.home())
             .env("USER", &self.user)
             .env("LANG", "C.UTF-8")
+            .env("TANDEM_DOCKER_SOCKET", &self.docker)
             .env(
                 "PATH",
                 format!(

@@ -5,6 +5,7 @@
 //! again when the folder is opened the next time.
 
 mod containers;
+mod engine;
 mod exec;
 mod files;
 mod links;
@@ -26,6 +27,7 @@ use tandem_domain::problem::{Code, Problem};
 use crate::checkpoint;
 use crate::hub::{Hub, HubConfig};
 use containers::SimulatedContainers;
+use engine::SimulatedEngine;
 use links::Links;
 use machine::{OneBuild, SimulatedMachine};
 
@@ -61,10 +63,12 @@ impl Tunnels for SimulatedContainers {
     }
 }
 
-/// Two simulated machines and their Hub. The Hub ends when this is dropped; containers go on.
+/// Two simulated machines and their Hub. The Hub and the machines' Docker sockets end when this is dropped;
+/// containers go on.
 pub struct Rehearsal {
     stations: Vec<Station>,
     hub: Hub,
+    _engines: Vec<SimulatedEngine>,
 }
 
 fn problem(what: &str) -> impl Fn(std::io::Error) -> Problem {
@@ -98,7 +102,7 @@ impl Rehearsal {
             sha256: hex::encode(Sha256::digest(&program)),
         };
         let user = std::env::var("USER").unwrap_or_else(|_| "rehearsal".into());
-        let mut stations = Vec::new();
+        let (mut stations, mut engines) = (Vec::new(), Vec::new());
         for (i, name) in NAMES.iter().enumerate() {
             let home = folder.join(name);
             for part in ["home", "bin", "root/etc", "containers", "images"] {
@@ -113,6 +117,8 @@ impl Rehearsal {
                 meeting: folder.join("meeting.json"),
                 standin: standin.to_owned(),
             });
+            let engine =
+                SimulatedEngine::open(containers.clone()).map_err(problem("a machine's Docker"))?;
             stations.push(Station {
                 id: format!("rehearsal-{name}"),
                 name: (*name).to_owned(),
@@ -123,16 +129,22 @@ impl Rehearsal {
                     links,
                     peer: Links::new(&folder.join(NAMES[1 - i])),
                     user: user.clone(),
+                    docker: engine.socket().to_owned(),
                 }),
                 containers: containers.clone(),
                 tunnels: containers,
                 node_program: Arc::new(OneBuild(build.clone())),
             });
+            engines.push(engine);
         }
         let hub = start_hub(&folder.join("hub.json"), repos)
             .await
             .map_err(problem("the Hub"))?;
-        Ok(Self { stations, hub })
+        Ok(Self {
+            stations,
+            hub,
+            _engines: engines,
+        })
     }
 
     /// The two machines.
