@@ -39,7 +39,7 @@ pub use host::{Output, missing, until};
 pub use image::{ImageSpec, LayerSpec};
 pub use machine::{PASSWORD, Spark, USER};
 pub use network::{BOX_ADDRESS, Link};
-pub use registry::{REGISTRY, holds, push};
+pub use registry::{REGISTRY, given, holds, push};
 pub use running::{HUB_PORT, Lab, Standing, built};
 pub use snapshot::Snapshot;
 

@@ -12,6 +12,7 @@ use crate::daemon;
 use crate::error::{Context as _, LabError};
 use crate::host::{cache, state, text};
 use crate::image::ImageSpec;
+use crate::machine::Spark;
 
 /// Where it listens. Not on 5000, which is where Debian's package starts its own.
 pub const REGISTRY: &str = "10.77.0.1:5077";
@@ -136,11 +137,29 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), LabError> {
     std::fs::write(path, bytes).context(what)
 }
 
+/// How many blobs of an image a machine was given since the lab's machines were made: none where the image
+/// came to it by another road.
+pub fn given(spark: Spark, name: &str) -> usize {
+    let log = std::fs::read_to_string(state().join("registry.log")).unwrap_or_default();
+    given_in(&log, spark.address(), name)
+}
+
+/// The same in a log as web servers write it.
+fn given_in(log: &str, to: &str, name: &str) -> usize {
+    let asked = format!("\"GET /v2/{name}/blobs/");
+    let good = |line: &&str| {
+        let rest = line.split_once(&asked).map(|(_, rest)| rest);
+        let status = rest.and_then(|r| r.split_once("\" ")).map(|(_, s)| s);
+        line.split(' ').next() == Some(to) && status.is_some_and(|s| s.starts_with('2'))
+    };
+    log.lines().filter(good).count()
+}
+
 /// Starts it. It has to be started after the network, whose address it listens on.
 pub(crate) async fn start() -> Result<(), LabError> {
     let config = json!({
         "version": "0.1",
-        "log": { "level": "warn", "accesslog": { "disabled": true } },
+        "log": { "level": "warn" },
         "storage": { "filesystem": { "rootdirectory": storage() } },
         "http": { "addr": REGISTRY },
     });
@@ -152,4 +171,28 @@ pub(crate) async fn start() -> Result<(), LabError> {
         REGISTRY,
     )
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::given_in;
+
+    #[test]
+    fn blobs_that_were_given_are_counted_by_machine() {
+        let line = |from: &str, what: &str, status: u16| {
+            format!(
+                "{from} - - [21/Nov/2026:20:00:00 +0000] \"GET /v2/{what} HTTP/1.1\" {status} 1 \"\" \"docker/20.10\"\n"
+            )
+        };
+        let log = [
+            line("10.77.0.11", "vllm/vllm-openai/manifests/stepfun37", 200),
+            line("10.77.0.11", "vllm/vllm-openai/blobs/sha256:00", 200),
+            line("10.77.0.11", "vllm/vllm-openai/blobs/sha256:01", 206),
+            line("10.77.0.11", "vllm/vllm-openai/blobs/sha256:02", 404),
+            line("10.77.0.12", "library/other/blobs/sha256:03", 200),
+        ]
+        .concat();
+        assert_eq!(given_in(&log, "10.77.0.11", "vllm/vllm-openai"), 2);
+        assert_eq!(given_in(&log, "10.77.0.12", "vllm/vllm-openai"), 0);
+    }
 }
