@@ -30,6 +30,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::link::start_link,
             commands::runs::watch_run,
             commands::runs::cancel_run,
+            commands::runs::hold_download,
             commands::runs::resume_run,
             commands::runs::undo_run,
             commands::runs::list_runs,

@@ -179,6 +179,7 @@ fn progress(done: u64) -> StepProgress {
             unit: "bytes".into(),
             rate: None,
             doing: "config.json".into(),
+            held: None,
         }],
     }
 }

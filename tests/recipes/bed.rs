@@ -247,6 +247,7 @@ impl Bed {
             clock: Arc::new(RealClock::start()),
             bench: Arc::new(self.store().await),
             hub_token: None,
+            download: Default::default(),
             cancel,
             listener: Arc::new(move |signal| {
                 if log {

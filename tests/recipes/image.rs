@@ -126,6 +126,7 @@ async fn a_rehearsal_copies_it_as_well() {
         clock: Arc::new(RealClock::start()),
         bench: store,
         hub_token: None,
+        download: Default::default(),
         cancel: CancellationToken::new(),
         listener: Arc::new(move |signal| {
             if let RunSignal::Log { line, .. } = signal {

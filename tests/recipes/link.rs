@@ -194,6 +194,7 @@ async fn run_once(
         clock: Arc::new(RealClock::start()),
         bench: Arc::new(store.clone()),
         hub_token: None,
+        download: Default::default(),
         cancel: CancellationToken::new(),
         listener: Arc::new(|_| {}),
     };
@@ -203,7 +204,7 @@ async fn run_once(
 }
 
 /// The stations of a rehearsal as the recipes see them.
-async fn rehearsed(stations: &[Station]) -> Vec<SetupMachine> {
+pub(crate) async fn rehearsed(stations: &[Station]) -> Vec<SetupMachine> {
     let mut all = Vec::new();
     for station in stations {
         let program = tandem_domain::node::PROGRAM;

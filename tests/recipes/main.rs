@@ -1,6 +1,7 @@
 //! The set-up on the lab: to done; again, with nothing to do; killed after each write; undone.
 
 mod faults;
+mod held;
 mod image;
 mod link;
 mod network;

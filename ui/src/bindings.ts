@@ -46,6 +46,11 @@ export const commands = {
 	watchRun: (id: RunId, afterSeq: number, signals: Channel<RunSignal>) => __TAURI_INVOKE<null>("watch_run", { id, afterSeq, signals }),
 	/**  Asks a run to stop at its next safe point. What is done stays done. */
 	cancelRun: (id: RunId) => __TAURI_INVOKE<null>("cancel_run", { id }),
+	/**
+	 *  Holds the download of a run to a rate, to hours of the day, or still: at once, and when it is gone on
+	 *  with later.
+	 */
+	holdDownload: (id: RunId, limits: FetchLimits) => __TAURI_INVOKE<null>("hold_download", { id, limits }),
 	/**  Goes on with a run that failed, was cancelled or was interrupted. */
 	resumeRun: (id: RunId) => __TAURI_INVOKE<null>("resume_run", { id }),
 	/**  Takes back everything a run did, last step first. */
@@ -872,6 +877,18 @@ export type GpuNow = {
 	busy?: number | null,
 };
 
+/**
+ *  What a part of a download waits for while nothing may come over the line. That is no silence of the
+ *  line, and how long it takes cannot be told.
+ */
+export type Held = 
+/**  Somebody paused it. */
+{ why: "paused" } | 
+/**  Its hours have not come yet. */
+{ why: "until"; 
+/**  When they begin by that machine's clock, as `23:00`. */
+opens: string };
+
 /**  What answers at an address, before anything is sent there. */
 export type HostProbe = {
 	/**  As it was asked for. */
@@ -1289,6 +1306,8 @@ export type ProgressPart = {
 	rate: number | null,
 	/**  What is being done. */
 	doing: string,
+	/**  What a download waits for by order: then there is neither a rate nor a time left. */
+	held?: Held | null,
 };
 
 /**  What is proposed. */
@@ -1369,6 +1388,8 @@ export type RunDetail = {
 	events: RunEvent[],
 	/**  The latest progress of each step. */
 	progress: StepProgressRow[],
+	/**  What its download is held to now; `None` of a run that was not asked to download. */
+	download?: FetchLimits | null,
 };
 
 /**  One line of a run's history. Never rewritten. */

@@ -43,7 +43,7 @@ pub use image::{LoadImage, Loaded, SaveImage, Spooled};
 
 mod limits;
 
-pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
+pub use limits::{FetchHours, FetchLimits, Flow, Held, HeldTo, LEAST_RATE, minute_of};
 
 mod survey;
 
@@ -119,6 +119,26 @@ impl NodeWork {
             Self::Check(_) => "check",
             Self::SaveImage(_) => "save-image",
             Self::LoadImage(_) => "load-image",
+        }
+    }
+}
+
+impl NodeWork {
+    /// What it fetches from the Hub, where that can be held to limits.
+    pub fn fetches(&self) -> Option<&FetchRequest> {
+        match self {
+            Self::Fetch(request) => Some(request),
+            Self::Copy(request) => Some(&request.fetch),
+            _ => None,
+        }
+    }
+
+    /// The same, to be held to others.
+    pub fn fetches_mut(&mut self) -> Option<&mut FetchRequest> {
+        match self {
+            Self::Fetch(request) => Some(request),
+            Self::Copy(request) => Some(&mut request.fetch),
+            _ => None,
         }
     }
 }
@@ -306,6 +326,9 @@ pub enum NodeEvent {
         rate: Option<f64>,
         /// What is being done, e.g. a file name.
         doing: String,
+        /// What it waits for by order; `None` where it goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Held>,
     },
     /// Something worth a line in the log.
     Note {

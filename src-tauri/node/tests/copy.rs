@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::relay::{Relay, closed};
 use common::{Home, Site, kill, until};
 use serde_json::{Value, json};
-use tandem_domain::node::{CopyTicket, NodeEvent, Serving};
+use tandem_domain::node::{CopyTicket, Held, NodeEvent, Serving};
 use tandem_domain::problem::Code;
 use tandem_rehearsal::checkpoint::{NVFP4_REPO, synthetic};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
@@ -42,6 +42,15 @@ fn copy(home: &Home, repo: &str, serving: &Serving) -> Value {
 /// What lies in the Hugging Face home, without what differs by design.
 fn cache(home: &Home) -> std::collections::BTreeMap<String, String> {
     common::tree(&home.hf())
+}
+
+/// What a job that goes on has said so far.
+fn standing(home: &Home, job: &str) -> Vec<NodeEvent> {
+    let jobs = home.path.join(".local/share/tandem/jobs");
+    let text = std::fs::read(jobs.join(job).join("lines.jsonl")).unwrap_or_default();
+    let whole = text.iter().rposition(|b| *b == b'\n').map_or(0, |n| n + 1);
+    let lines = common::lines(&text[..whole]).into_iter();
+    lines.map(|l| l.event).collect()
 }
 
 fn notes(home: &Home, job: &str) -> Vec<String> {
@@ -114,6 +123,62 @@ fn the_second_machine_copies_while_the_first_still_fetches_and_then_nothing_list
         left.iter().all(|l| ".local/share/tandem".starts_with(l)),
         "undo leaves nothing: {left:?}"
     );
+}
+
+#[test]
+fn a_copy_waits_with_a_fetch_that_is_held_back_and_says_so() {
+    let site = Site::new();
+    let (a, b) = (site.home("a"), site.home("b"));
+    let mut fetch = a.fetch(NVFP4_REPO, "main");
+    // At this rate all of it would take many minutes.
+    fetch["limits"] = json!({"bytes_per_second": 16 << 10});
+    a.answer(&["start", "fetch", "--job", "r-weights"], &fetch);
+    let serving = serve(&a, NVFP4_REPO, Some("r-weights"));
+    let copied = copy(&b, NVFP4_REPO, &serving);
+    b.answer(&["start", "copy", "--job", "r-weights"], &copied);
+    let limit = |limits: &Value| {
+        for home in [&a, &b] {
+            home.answer(&["limit", "--job", "r-weights"], limits);
+        }
+    };
+    limit(&json!({"paused": true}));
+    let said = |words: &str, held: &Held| {
+        let lines = standing(&b, "r-weights");
+        matches!(lines.last(), Some(NodeEvent::Progress { doing, held: Some(h), .. })
+            if doing == words && h == held)
+    };
+    until("it waits for the other machine", || {
+        said("Waiting for spark-a, which is paused", &Held::Paused)
+    });
+    // A time of the day that is never now.
+    let date = std::process::Command::new("date").arg("+%H").output();
+    let hour: u32 = String::from_utf8_lossy(&date.unwrap().stdout)
+        .trim()
+        .parse()
+        .unwrap();
+    let clock = |later: u32| format!("{:02}:00", (hour + later) % 24);
+    let opens = clock(2);
+    limit(&json!({"hours": {"from": opens, "to": clock(3)}}));
+    until("it says until when", || {
+        said(
+            &format!("Waiting for spark-a, which waits until {opens}"),
+            &Held::Until {
+                opens: opens.clone(),
+            },
+        )
+    });
+    assert!(!closed(&serving), "the other machine is still there for it");
+    limit(&json!({}));
+    for home in [&a, &b] {
+        let end = home.follow("r-weights", 0).pop().unwrap().event;
+        let NodeEvent::Done { result } = end else {
+            panic!("done: {end:?}");
+        };
+        let both = result["fetched"].as_u64().unwrap() > 0;
+        assert_eq!(both, home.path == a.path, "the line is used once: {result}");
+    }
+    assert_eq!(cache(&a), cache(&b), "both hold the same");
+    until("nothing listens", || closed(&serving));
 }
 
 #[test]

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tandem_adapters::store::{LogLine, NewRun};
 use tandem_domain::graft::way::propose_by_name;
+use tandem_domain::node::{FetchLimits, HeldTo};
 use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::{Recipe, SetupRequest, setup_plan};
+use tandem_domain::recipe::{Recipe, SetupRequest, download_step, hold_download, setup_plan};
 use tandem_domain::run::{
     Driver, Event, Outcome, Plan, RunDetail, RunEvent, RunId, RunOutcome, RunSignal, RunState,
     RunSummary, Status, StepId, report,
@@ -25,6 +26,8 @@ const SIGNALS: usize = 4096;
 pub(super) struct LiveRun {
     id: RunId,
     cancel: CancellationToken,
+    /// What its download is held to, under the steps that are under way.
+    download: HeldTo,
     signals: broadcast::Sender<RunSignal>,
 }
 
@@ -140,10 +143,12 @@ impl App {
                 .fix("Cancel it or wait for its end."));
         }
         let cancel = CancellationToken::new();
+        let download = HeldTo::default();
         let (signals, _) = broadcast::channel(SIGNALS);
         let run = || LiveRun {
             id: id.clone(),
             cancel: cancel.clone(),
+            download: download.clone(),
             signals: signals.clone(),
         };
         *live = Some(run());
@@ -162,6 +167,11 @@ impl App {
             let stations = world.stations(recipe.machines()).await?;
             let measured = self.last_measured(&world, recipe.machines()).await?;
             let steps = recipe.steps(&machines, &world.public_key, measured);
+            let held = stored(world.store.run_download(&live.id).await)?;
+            // What was asked for since the run was claimed is newer than what was read.
+            if let Some(held) = held.filter(|_| live.download.now().is_none()) {
+                live.download.set(held);
+            }
             Ok::<_, Problem>((steps, stations))
         }
         .await;
@@ -192,6 +202,7 @@ impl App {
             clock: self.inner.clock.clone(),
             bench: Arc::new(world.store.clone()),
             hub_token: self.inner.hub_token.load().await,
+            download: live.download.clone(),
             cancel: live.cancel.clone(),
             listener: Arc::new(listener),
         };
@@ -308,6 +319,31 @@ impl App {
     pub async fn cancel_run(&self, id: &RunId) -> Result<(), Problem> {
         if let Some(run) = lock(&self.inner.live).as_ref().filter(|r| r.id == *id) {
             run.cancel.cancel();
+        }
+        Ok(())
+    }
+
+    /// Holds the download of a run to other limits: at once where it is under way, and for every later
+    /// start of it. Kept before the machines are told, so that a machine which cannot be told now is held to
+    /// it by the next start.
+    pub async fn hold_download(&self, id: &RunId, limits: FetchLimits) -> Result<(), Problem> {
+        limits.check()?;
+        let world = self.world().await;
+        let detail = self.run_detail(id).await?;
+        let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
+        let Ok(Some(Recipe::Setup(request))) = Recipe::read(&detail.plan.recipe, params) else {
+            return Err(Problem::new(Code::BadInput, "Nothing was changed.")
+                .cause("This run downloads nothing."));
+        };
+        stored(world.store.hold_run_download(id, &limits).await)?;
+        if let Some(run) = lock(&self.inner.live).as_ref().filter(|r| r.id == *id) {
+            run.download.set(limits.clone());
+        }
+        let state = self.run_state(&world, id).await?;
+        // A worker goes on without the app, so it is told whether or not the run is gone on with here.
+        if state.step(&download_step()).status == Status::Applying {
+            let stations = world.stations(&request.machines).await?;
+            hold_download(&stations, id, &limits).await?;
         }
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Runs: plan, start, watch, cancel, resume, undo.
 
+use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::SetupRequest;
 use tandem_domain::run::{RunDetail, RunId, RunSignal, RunSummary};
@@ -64,6 +65,14 @@ pub async fn watch_run(
 #[specta::specta]
 pub async fn cancel_run(app: State<'_, App>, id: RunId) -> Answer<()> {
     app.cancel_run(&id).await
+}
+
+/// Holds the download of a run to a rate, to hours of the day, or still: at once, and when it is gone on
+/// with later.
+#[tauri::command]
+#[specta::specta]
+pub async fn hold_download(app: State<'_, App>, id: RunId, limits: FetchLimits) -> Answer<()> {
+    app.hold_download(&id, limits).await
 }
 
 /// Goes on with a run that failed, was cancelled or was interrupted.

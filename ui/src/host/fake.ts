@@ -9,6 +9,7 @@
 import type {
   BenchResult,
   ConversationSummary,
+  FetchLimits,
   ImageView,
   MachineView,
   Message,
@@ -38,6 +39,9 @@ export const FAKE_STATES = [
   'unreachable',
   'network',
   'running',
+  'limited',
+  'paused',
+  'night',
   'loading',
   'failed',
   'password',
@@ -62,10 +66,20 @@ export type FakeOptions = {
 const UNTIL: Partial<Record<FakeState, { step: string; share: number }>> = {
   network: { step: 'network', share: 0.5 },
   running: { step: 'weights', share: 0.38 },
+  limited: { step: 'weights', share: 0.38 },
+  paused: { step: 'weights', share: 0.38 },
+  night: { step: 'weights', share: 0.38 },
   loading: { step: 'launch-mtp', share: 0.46 },
   cancelled: { step: 'weights', share: 0.38 },
   interrupted: { step: 'weights', share: 0.38 },
   'rehearsal-running': { step: 'weights', share: 0.6 },
+};
+
+/** What the download of a state's run is held to. */
+const HELD: Partial<Record<FakeState, FetchLimits>> = {
+  limited: { bytes_per_second: 20_000_000, paused: false, hours: null },
+  paused: { bytes_per_second: null, paused: true, hours: null },
+  night: { bytes_per_second: 20_000_000, paused: false, hours: { from: '23:00', to: '07:00' } },
 };
 
 /** A host that stands where `state` says. */
@@ -133,6 +147,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     const until = UNTIL[state];
     if (until) {
       const run = newRun(26 * 60_000);
+      if (HELD[state]) run.hold(HELD[state]);
       void run.play(until).then(() => {
         if (state === 'interrupted') run.summary = { ...run.summary, live: false };
         else if (state === 'cancelled') {
@@ -312,6 +327,11 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     cancelRun: async (id) => {
       run(id).cancel();
+      return null;
+    },
+    holdDownload: async (id, limits) => {
+      await wait(tickMs);
+      run(id).hold(limits);
       return null;
     },
     resumeRun: async (id) => {

@@ -36,6 +36,7 @@ export const ICONS = {
   plus: ['M10 4v12', 'M4 10h12'],
   refresh: ['M16 6a7 7 0 1 0 1 5', 'M16.5 2.5V6H13'],
   undo: ['M4 8h8.5a4 4 0 0 1 0 8H8', 'M7.5 4.5L4 8l3.5 3.5'],
+  pause: ['M7 4.5v11', 'M13 4.5v11'],
   play: ['M6 4l10 6-10 6z'],
   power: ['M10 3v6', 'M6 5.6a6.2 6.2 0 1 0 8 0'],
   trash: ['M4 6h12', 'M8 6V4h4v2', 'M5.5 6l1 11h7l1-11'],

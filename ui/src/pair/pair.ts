@@ -79,6 +79,7 @@ function stateOf(
   if (machine.reachable === false) return 'Does not answer';
   const found = machine.problems.length;
   if (found > 0) return found === 1 ? 'One problem' : `${found} problems`;
+  if (part?.held) return part.held.why === 'paused' ? 'Paused' : `Waits until ${part.held.opens}`;
   if (part) return `${part.doing}, ${share(part.done, part.total, part.unit)}`;
   if (overview?.live_run) return 'At work';
   if (overview?.serving) return index === 0 ? 'Serves, and answers' : 'Serves along';
@@ -130,6 +131,7 @@ export function servingWords(overview: Overview | null): string {
 /** Whether weights move right now: only then does anything run along the cable. */
 export function weightsMove(parts: readonly ProgressPart[]): boolean {
   return parts.some(
-    (p) => p.unit === 'bytes' && (p.rate ?? 0) > 0 && (p.total === null || p.done < p.total),
+    (p) =>
+      p.unit === 'bytes' && !p.held && (p.rate ?? 0) > 0 && (p.total === null || p.done < p.total),
   );
 }

@@ -2,8 +2,17 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 
-import type { Plan, Problem, ProgressPart, RunSignal, RunSummary, StepPlan } from '../bindings';
+import type {
+  FetchLimits,
+  Plan,
+  Problem,
+  ProgressPart,
+  RunSignal,
+  RunSummary,
+  StepPlan,
+} from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { rests } from './limits';
 import {
   apply,
   EMPTY,
@@ -27,6 +36,12 @@ export class RunWatch {
   cancelAsked = $state(false);
   /** Why the run could not be read or told something. */
   problem: Problem | null = $state.raw(null);
+  /** What its download is held to; `null` of a run that downloads nothing. */
+  download: FetchLimits | null = $state.raw(null);
+  /** Whether the machines are being told to hold it otherwise. */
+  holding = $state(false);
+  /** Why they could not be told. */
+  holdProblem: Problem | null = $state.raw(null);
   readonly progress = new SvelteMap<string, ProgressPart[]>();
   readonly logs = new SvelteMap<string, string[]>();
 
@@ -42,6 +57,10 @@ export class RunWatch {
     this.steps.find((s) => s.place === 'active') ??
       this.steps.find((s) => s.place === 'stopped') ??
       null,
+  );
+  /** Whether all that is left of it waits by order. */
+  readonly resting = $derived(
+    this.live && this.current !== null && rests(this.progress.get(this.current.plan.id) ?? []),
   );
   readonly cancelling = $derived(this.live && (this.cancelAsked || this.state.cancelling));
   readonly undoing = $derived(this.live && this.steps.some((s) => s.state.status === 'undoing'));
@@ -65,6 +84,7 @@ export class RunWatch {
       this.plan = detail.plan;
       this.state = fold(detail.events);
       this.live = detail.summary.live;
+      this.download = detail.download ?? null;
       for (const row of detail.progress) this.progress.set(row.step, row.progress.parts);
       if (this.live) await this.#listen();
     } catch (thrown) {
@@ -90,6 +110,25 @@ export class RunWatch {
     } catch (thrown) {
       this.cancelAsked = false;
       this.problem = asProblem(thrown);
+    }
+  }
+
+  /** Holds the download to other limits from now on; whether every machine was told. */
+  async hold(limits: FetchLimits): Promise<boolean> {
+    this.holding = true;
+    this.holdProblem = null;
+    try {
+      await this.host.holdDownload(this.id, limits);
+      this.download = limits;
+      return true;
+    } catch (thrown) {
+      this.holdProblem = asProblem(thrown);
+      // They are kept before a machine is told, so what is in force is what the run says.
+      const detail = await this.host.runDetail(this.id).catch(() => null);
+      if (detail) this.download = detail.download ?? null;
+      return false;
+    } finally {
+      this.holding = false;
     }
   }
 

@@ -2,11 +2,12 @@
 
 import type { ProgressPart } from '../bindings';
 
-/** Seconds a part still takes at its rate, where total and rate are known. */
+/** Seconds a part still takes at its rate, where total and rate are known and nothing holds it back. */
 export function partLeft(part: ProgressPart): number | null {
   if (part.total === null) return null;
   const rest = part.total - part.done;
   if (rest <= 0) return 0;
+  if (part.held) return null;
   if (part.rate === null || part.rate <= 0) return null;
   return rest / part.rate;
 }

@@ -11,7 +11,8 @@ export function headline(watch: RunWatch): string {
   const name = watch.current ? inSentence(watch.current.plan.title) : '';
   if (watch.live && watch.undoing) return `Taking it back: ${name}`;
   if (watch.cancelling) return 'Finishing this step first, then it stops';
-  if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}` : 'Beginning';
+  const rest = watch.resting ? (watch.download?.paused ? ', paused' : ', waiting') : '';
+  if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}${rest}` : 'Beginning';
   switch (watch.state.outcome) {
     case 'completed':
       return done(watch);

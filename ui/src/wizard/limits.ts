@@ -4,11 +4,9 @@
 import type { SetupRequest } from '../bindings';
 import { wrongNumber, type Limits } from '../kit/limits';
 import { anyWrong, wrongIn } from '../network/addresses';
+import { wrongLimits } from '../run/limits';
 
 const PORT: Limits = { min: 1, max: 65_535 };
-
-/** The rate of a download in MB/s. */
-export const RATE: Limits = { min: 0.1, max: 10_000, parts: true };
 
 /** The numbers of the form. */
 export const LIMITS = {
@@ -26,9 +24,9 @@ export function unfit(request: SetupRequest): string | null {
     if (name === 'speculative_tokens' && !request.mtp) return false;
     return wrongNumber(request[name as keyof typeof LIMITS], limits) !== null;
   });
-  const rate = request.download?.bytes_per_second ?? null;
-  if (numbers || (rate !== null && wrongNumber(rate / 1e6, RATE) !== null))
-    return 'A number cannot be used. Look under Choices.';
+  if (numbers) return 'A number cannot be used. Look under Choices.';
+  if (wrongLimits(request.download ?? {}) !== null)
+    return 'The limits of the download cannot be used. Look under Choices.';
   if (request.network && anyWrong(wrongIn(request.network)))
     return 'An address of the private link cannot be used. Look under Choices.';
   return null;

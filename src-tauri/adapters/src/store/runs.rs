@@ -1,6 +1,7 @@
 //! Runs: what was planned, what became of it, and what their steps printed.
 
 use serde_json::Value;
+use tandem_domain::node::FetchLimits;
 use tandem_domain::run::{Plan, RunDetail, RunId, RunOutcome, RunSummary, StepId, StepProgressRow};
 
 use super::{Store, StoreError, doing, says};
@@ -167,6 +168,7 @@ impl Store {
             plan: serde_json::from_str(&plan).map_err(says("run", "plan", &id.0))?,
             events: self.run_events(id).await?,
             progress,
+            download: self.run_download(id).await?,
         }))
     }
 
@@ -180,6 +182,41 @@ impl Store {
         params
             .map(|text| serde_json::from_str(&text).map_err(says("run", "params", &id.0)))
             .transpose()
+    }
+
+    /// What the download of a run is held to now: what was asked for last, or else what was planned. `None`
+    /// of a run that was not asked to download.
+    pub async fn run_download(&self, id: &RunId) -> Result<Option<FetchLimits>, StoreError> {
+        let body: Option<Option<String>> = sqlx::query_scalar(
+            "select coalesce(run_download.body, json_extract(run.params, '$.download'))
+             from run left join run_download on run_download.run_id = run.id where run.id = ?1",
+        )
+        .bind(&id.0)
+        .fetch_optional(&self.readers)
+        .await
+        .map_err(doing("reading what a download is held to"))?;
+        body.flatten()
+            .map(|text| serde_json::from_str(&text).map_err(says("run_download", "body", &id.0)))
+            .transpose()
+    }
+
+    /// Holds the download of a run to this, for every later start of it too.
+    pub async fn hold_run_download(
+        &self,
+        id: &RunId,
+        limits: &FetchLimits,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_string(limits).map_err(says("run_download", "body", &id.0))?;
+        sqlx::query(
+            "insert into run_download (run_id, body) values (?1, ?2)
+             on conflict (run_id) do update set body = excluded.body",
+        )
+        .bind(&id.0)
+        .bind(body)
+        .execute(&self.writer)
+        .await
+        .map_err(doing("keeping what a download is held to"))?;
+        Ok(())
     }
 
     /// Adds lines to the logs of a run's steps and lets go of those beyond [`LOG_LINES`].

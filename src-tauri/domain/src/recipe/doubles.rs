@@ -198,6 +198,7 @@ pub(super) fn driver(
         clock: Arc::new(Waits::default()),
         bench: Arc::new(Nothing),
         hub_token: None,
+        download: Default::default(),
         cancel: cancel.clone(),
         listener: Arc::new(move |signal| {
             if let crate::run::RunSignal::Log { line, .. } = signal {

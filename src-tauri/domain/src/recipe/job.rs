@@ -6,12 +6,13 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 
 use crate::node::{
-    JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM, Undone,
+    FetchLimits, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM,
+    Refused, Undone,
 };
 use crate::ports::{Command, MachineError, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::both::must;
-use crate::run::{ProgressPart, StepContext, StepError};
+use crate::run::{ProgressPart, RunId, StepContext, StepError, StepId};
 use crate::secret::Secret;
 
 /// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
@@ -19,7 +20,12 @@ const ATTEMPTS: u32 = 3;
 
 /// The name of a step's job: found again by a repeat of the same step of the same run.
 pub(crate) fn name(cx: &StepContext) -> String {
-    format!("{}-{}", cx.run, cx.step)
+    named(&cx.run, &cx.step)
+}
+
+/// The same without being in that step.
+pub(crate) fn named(run: &RunId, step: &StepId) -> String {
+    format!("{run}-{step}")
 }
 
 /// Carries one job through on one machine.
@@ -43,15 +49,19 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
     secret: Option<Secret>,
 ) -> Result<T, StepError> {
     let job = name(cx);
-    let request = NodeRequest {
+    let mut request = NodeRequest {
         token: secret.map(|s| s.reveal().to_owned()),
         work,
     };
     let kind = request.work.kind();
-    let request = serde_json::to_vec(&request).expect("a request is plain data");
     let mut after = 0;
     let mut lost = 0;
     loop {
+        if let (Some(asked), Some(held)) = (request.work.fetches_mut(), cx.download.now()) {
+            asked.limits = held;
+        }
+        let limits = request.work.fetches().map(|r| r.limits.clone());
+        let request = serde_json::to_vec(&request).expect("a request is plain data");
         let state = patiently(cx, station, || async {
             let command =
                 Command::new(PROGRAM, ["start", kind, "--job", &job]).stdin(request.clone());
@@ -61,6 +71,14 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
         let state: JobState = answer(station, &state)?;
         if state.state == JobStanding::Started {
             after = after.max(state.last_seq);
+        }
+        // What was changed while the start was on its way found no job there.
+        if let Some(held) = cx.download.now().filter(|h| Some(h) != limits.as_ref())
+            && limits.is_some()
+            && let Err(problem) = limit(station, &job, &held).await
+        {
+            // Whoever changed it tells the machine too, and hears of it; the work itself goes on.
+            cx.log(Some(&station.name), problem.message);
         }
         match follow(cx, station, &job, &mut after).await? {
             NodeEvent::Done { result } => {
@@ -123,13 +141,16 @@ async fn follow(
                     total,
                     rate,
                     doing,
+                    held,
                 } => cx.progress(ProgressPart {
                     machine: station.name.clone(),
                     done,
                     total,
                     unit: "bytes".into(),
-                    rate,
+                    // The last seconds before it was held back say nothing of the time that is left.
+                    rate: rate.filter(|_| held.is_none()),
                     doing,
+                    held,
                 }),
                 NodeEvent::Note { text } => cx.log(Some(&station.name), text),
                 end => last = Some(end),
@@ -170,6 +191,40 @@ async fn follow(
             }
             Err(e) => return Err(e.problem(&station.name).into()),
         }
+    }
+}
+
+/// Holds a job's download to other limits, from within a second on. `false` where there is no such job:
+/// its start brings them along.
+pub(crate) async fn limit(
+    station: &Station,
+    job: &str,
+    limits: &FetchLimits,
+) -> Result<bool, Problem> {
+    let stdin = serde_json::to_vec(limits).expect("limits are plain data");
+    let command = Command::new(PROGRAM, ["limit", "--job", job]).stdin(stdin);
+    let output = station.machine.exec(&command).await;
+    let output = output.map_err(|e| e.problem(&station.name))?;
+    if output.ok() {
+        return Ok(true);
+    }
+    let refused = serde_json::from_slice::<Refused>(&output.stdout).map(|r| r.problem);
+    match refused {
+        Ok(problem) if problem.code == Code::JobLost => Ok(false),
+        Ok(problem) => Err(problem.on(station.name.clone())),
+        // The program itself is not there yet.
+        Err(_) if output.status == 127 => Ok(false),
+        Err(_) => Err(Problem::new(
+            Code::NodeProgram,
+            "The download was not held to what you asked for.",
+        )
+        .cause(format!(
+            "The node program ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .retry(Retry::Now)
+        .on(station.name.clone())),
     }
 }
 

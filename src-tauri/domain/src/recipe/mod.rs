@@ -18,6 +18,7 @@ mod docker;
 mod doubles;
 mod follow;
 mod graft;
+mod hold;
 mod image;
 mod job;
 mod key;
@@ -38,6 +39,7 @@ mod validate;
 mod weights;
 
 pub use collective::{CollectiveReceipt, PROGRAM as ALL_REDUCE};
+pub use hold::{download_step, hold_download};
 pub use kinds::Recipe;
 pub use launch::LaunchReceipt;
 pub use link::{LINK, LinkRequest, RESTART, link_plan, link_steps};

@@ -119,6 +119,7 @@ impl Step for SendProgram {
                         unit: "bytes".into(),
                         rate: None,
                         doing: "copying".into(),
+                        held: None,
                     });
                 };
                 station

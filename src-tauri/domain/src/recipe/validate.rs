@@ -72,6 +72,7 @@ impl Validate {
             unit: "checks".into(),
             rate: None,
             doing: doing.into(),
+            held: None,
         });
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
+use crate::node::HeldTo;
 use crate::ports::{BenchStore, Clock, Journal, JournalError, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{
@@ -41,6 +42,8 @@ pub struct Driver {
     pub bench: Arc<dyn BenchStore>,
     /// The Hub's token.
     pub hub_token: Option<Secret>,
+    /// What its downloads are held to; may be changed while it goes on.
+    pub download: HeldTo,
     /// Trips when somebody cancels.
     pub cancel: CancellationToken,
     /// Who listens.
@@ -227,6 +230,7 @@ impl Driver {
             cancel: self.cancel.clone(),
             clock: self.clock.clone(),
             hub_token: self.hub_token.clone(),
+            download: self.download.clone(),
             bench: self.bench.clone(),
             receipts,
             signals: self.listener.clone(),

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::node::{FetchLimits, Held};
 use crate::problem::Problem;
 
 mod drive;
@@ -193,6 +194,9 @@ pub struct ProgressPart {
     pub rate: Option<f64>,
     /// What is being done.
     pub doing: String,
+    /// What a download waits for by order: then there is neither a rate nor a time left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
 }
 
 /// What a watcher of a run hears.
@@ -293,6 +297,9 @@ pub struct RunDetail {
     pub events: Vec<RunEvent>,
     /// The latest progress of each step.
     pub progress: Vec<StepProgressRow>,
+    /// What its download is held to now; `None` of a run that was not asked to download.
+    #[serde(default)]
+    pub download: Option<FetchLimits>,
 }
 
 /// See [`RunDetail::progress`].

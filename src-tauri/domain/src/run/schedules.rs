@@ -156,6 +156,7 @@ impl Bed {
             clock: Arc::new(NoTime),
             bench: Arc::new(NoBench),
             hub_token: None,
+            download: Default::default(),
             cancel: CancellationToken::new(),
             listener: Arc::new(|_| {}),
         }

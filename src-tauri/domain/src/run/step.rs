@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use crate::node::HeldTo;
 use crate::ports::{BenchStore, Clock, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{ProgressPart, RunId, RunSignal, StepId, StepPlan, StepProgress};
@@ -106,6 +107,8 @@ pub struct StepContext {
     pub clock: Arc<dyn Clock>,
     /// The Hub's token, if the person gave one.
     pub hub_token: Option<Secret>,
+    /// What the run's downloads are held to now.
+    pub download: HeldTo,
     /// Where measurements go.
     pub bench: Arc<dyn BenchStore>,
     /// Receipts of the steps before, by step.

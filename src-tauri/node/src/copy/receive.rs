@@ -5,6 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tandem_domain::node::Held;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
@@ -193,6 +194,7 @@ fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::
         ready,
         wrong,
         working,
+        held,
     } = stream.hear(|| flow.going() && Instant::now() < until)?
     else {
         return Err(ErrorKind::InvalidData.into());
@@ -205,6 +207,15 @@ fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::
         flow.offered(one);
     }
     let idle = flow.is_idle();
+    flow.meter.hold(held.filter(|_| idle).map(|held| {
+        let text = match &held {
+            Held::Paused => format!("Waiting for {}, which is paused", flow.source),
+            Held::Until { opens } => {
+                format!("Waiting for {}, which waits until {opens}", flow.source)
+            }
+        };
+        (held, text)
+    }));
     flow.meter.doing(if idle {
         format!("Waiting for {} to have more", flow.source)
     } else {

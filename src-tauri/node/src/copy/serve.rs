@@ -8,11 +8,11 @@
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{Refused, Serving};
+use tandem_domain::node::{Held, Refused, Serving};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
@@ -21,6 +21,7 @@ use super::tree;
 use super::wire::{self, Answer, Ask, Stream};
 use crate::cache::{Cache, check_repo};
 use crate::job::Folder;
+use crate::transfer::{Watch, minute_of_day};
 
 /// How long it waits for the other machine to come.
 const ARRIVE: Duration = Duration::from_secs(60);
@@ -213,6 +214,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
         shelf,
         token,
         job: offer.goods.job().map(str::to_owned),
+        watch: Mutex::default(),
         began: Instant::now(),
         heard: AtomicU64::new(0),
         streams: AtomicUsize::new(0),
@@ -251,6 +253,8 @@ struct Counter {
     shelf: Shelf,
     token: Secret,
     job: Option<String>,
+    /// What that job is held to, once it was begun.
+    watch: Mutex<Option<Watch>>,
     began: Instant,
     /// When somebody who knows the token was last heard, in milliseconds; 0 is never.
     heard: AtomicU64,
@@ -298,8 +302,10 @@ impl Counter {
             match ask {
                 Ask::State { wanted } => {
                     let standing = self.shelf.look(&wanted);
+                    let fetching = self.fetching();
                     stream.say(&Answer::State {
-                        working: standing.reading || self.fetching(),
+                        working: standing.reading || fetching,
+                        held: self.held().filter(|_| fetching),
                         ready: standing.ready,
                         wrong: standing.wrong,
                     })?;
@@ -336,6 +342,18 @@ impl Counter {
             }
         }
         Ok(Answer::Nodes { nodes })
+    }
+
+    /// What the job that brings the blobs here waits for by order. It is at it all the same, so the other
+    /// end goes on waiting, be it through the night.
+    fn held(&self) -> Option<Held> {
+        let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
+        if watch.is_none() {
+            let folder = Folder::existing(self.job.as_deref()?).ok()?;
+            let limits = folder.request()?.work.fetches()?.limits.clone();
+            *watch = Some(Watch::new(limits, Some(folder.limits()), minute_of_day));
+        }
+        watch.as_mut()?.look().held()
     }
 
     /// Whether the job that brings the blobs here is at it.

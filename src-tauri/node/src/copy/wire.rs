@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use tandem_domain::node::Held;
 use tandem_domain::secret::Secret;
 
 /// How long somebody may take to say who he is.
@@ -58,6 +59,9 @@ pub(super) enum Answer {
         wrong: Vec<String>,
         /// Whether more may come: a fetch is under way, or something is being checked.
         working: bool,
+        /// What that fetch waits for by order.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        held: Option<Held>,
     },
     /// As many bytes follow as were asked for.
     Bytes,

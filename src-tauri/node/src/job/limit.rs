@@ -1,6 +1,6 @@
 //! Limits that are given to a job after its request.
 
-use tandem_domain::node::{FetchLimits, FetchRequest, JobState, NodeWork};
+use tandem_domain::node::{FetchLimits, JobState, NodeWork};
 use tandem_domain::problem::{Code, Problem};
 
 use super::folder::Folder;
@@ -12,7 +12,7 @@ pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     limits.check()?;
     let folder = Folder::existing(name)?;
     let work = folder.request().map(|r| r.work);
-    if work.as_ref().and_then(fetch).is_none() {
+    if work.as_ref().and_then(NodeWork::fetches).is_none() {
         return Err(
             Problem::new(Code::BadInput, "This job cannot be held to limits.")
                 .cause(format!("{name} is no download.")),
@@ -22,25 +22,11 @@ pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     state(&folder, name)
 }
 
-/// What a work fetches from the Hub, where it does.
-fn fetch(work: &NodeWork) -> Option<&FetchRequest> {
-    match work {
-        NodeWork::Fetch(request) => Some(request),
-        NodeWork::Copy(request) => Some(&request.fetch),
-        _ => None,
-    }
-}
-
 /// Whether two requests ask for one thing, whatever they are held to.
 pub(super) fn same_work(kept: &NodeWork, asked: &NodeWork) -> bool {
     let mut kept = kept.clone();
-    let held = match &mut kept {
-        NodeWork::Fetch(request) => Some(&mut request.limits),
-        NodeWork::Copy(request) => Some(&mut request.fetch.limits),
-        _ => None,
-    };
-    if let (Some(held), Some(asked)) = (held, fetch(asked)) {
-        *held = asked.limits.clone();
+    if let (Some(kept), Some(asked)) = (kept.fetches_mut(), asked.fetches()) {
+        kept.limits = asked.limits.clone();
     }
     kept == *asked
 }
@@ -48,7 +34,7 @@ pub(super) fn same_work(kept: &NodeWork, asked: &NodeWork) -> bool {
 /// A start with other limits than the start before sets them; one with the same leaves those that were
 /// given in between.
 pub(super) fn take_over(folder: &Folder, asked: &NodeWork) -> Result<(), Problem> {
-    match fetch(asked) {
+    match asked.fetches() {
         Some(request) => {
             request.limits.check()?;
             folder.hold_to(&request.limits)

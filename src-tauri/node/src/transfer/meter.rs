@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::NodeEvent;
+use tandem_domain::node::{Held, NodeEvent};
 
 use crate::lines::Lines;
 
@@ -28,8 +28,8 @@ pub struct Meter {
 #[derive(Default)]
 struct Words {
     doing: String,
-    /// What is said instead while nothing may arrive.
-    held: Option<String>,
+    /// What is waited for by order, and what is said of it, while nothing may arrive.
+    held: Option<(Held, String)>,
     /// Why nothing arrives, as part of a sentence, and until when it is tried.
     trouble: Option<(String, Instant)>,
 }
@@ -74,14 +74,19 @@ impl Meter {
         self.words().doing = text.into();
     }
 
-    /// What is waited for while nothing may arrive; `None` when it may again. Time that was waited is no
-    /// silence of the line.
-    pub fn hold(&self, text: Option<String>) {
+    /// What is waited for by order, with the words for it, while nothing may arrive; `None` when it may
+    /// again. Time that was waited is no silence of the line.
+    pub fn hold(&self, held: Option<(Held, String)>) {
         let mut words = self.words();
-        if words.held.is_some() || text.is_some() {
+        if words.held.is_some() || held.is_some() {
             self.alive();
         }
-        words.held = text;
+        words.held = held;
+    }
+
+    /// What is waited for by order now.
+    fn held(&self) -> Option<Held> {
+        self.words().held.as_ref().map(|(held, _)| held.clone())
     }
 
     /// Something did not arrive, and is tried again until then.
@@ -92,8 +97,8 @@ impl Meter {
     /// What is said of the present.
     fn says(&self) -> String {
         let words = self.words();
-        if let Some(held) = &words.held {
-            return held.clone();
+        if let Some((_, text)) = &words.held {
+            return text.clone();
         }
         match &words.trouble {
             Some((why, until)) if self.quiet() > CONCERN => {
@@ -153,6 +158,7 @@ impl Reporter {
                     total: (total > 0).then_some(total),
                     rate: (seconds > 0.2).then(|| done.saturating_sub(before) as f64 / seconds),
                     doing: meter.says(),
+                    held: meter.held(),
                 };
                 // A night of waiting is not worth a hundred thousand equal lines.
                 if said
@@ -182,8 +188,9 @@ mod tests {
     fn what_is_waited_for_is_said_instead_and_is_no_silence() {
         let meter = Meter::new("Fetching");
         assert_eq!(meter.says(), "Fetching");
-        meter.hold(Some("Paused".into()));
+        meter.hold(Some((Held::Paused, "Paused".into())));
         assert_eq!(meter.says(), "Paused");
+        assert_eq!(meter.held(), Some(Held::Paused));
         assert!(meter.quiet() < Duration::from_secs(1));
         meter.hold(None);
         meter.trouble("the connection was lost", Instant::now());

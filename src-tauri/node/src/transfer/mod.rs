@@ -31,7 +31,7 @@ use lanes::{Lanes, Segment};
 pub use meter::{Meter, Reporter};
 pub use target::Target;
 pub use trail::Trail;
-pub use valve::{Keeper, Valve, minute_of_day};
+pub use valve::{Keeper, Valve, Watch, minute_of_day};
 
 /// Written and not flushed at most, before a flush is asked for and before connections wait for it.
 const UNSAFE: (u64, u64) = (64 << 20, 256 << 20);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{FetchLimits, Flow};
+use tandem_domain::node::{FetchLimits, Flow, Held};
 use tokio::sync::watch;
 
 use super::bucket::Bucket;
@@ -112,12 +112,7 @@ impl Keeper {
         meter: Arc<Meter>,
         lines: Arc<Lines>,
     ) -> Self {
-        let mut watch = Watch {
-            limits,
-            file,
-            minute,
-            clock: None,
-        };
+        let mut watch = Watch::new(limits, file, minute);
         let mut flow = watch.look();
         apply(&valve, &watch.limits, &flow, &meter);
         Self(tokio::spawn(async move {
@@ -148,7 +143,8 @@ impl Drop for Keeper {
     }
 }
 
-struct Watch {
+/// What a job is held to: the limits of its request until the file says otherwise.
+pub struct Watch {
     limits: FetchLimits,
     file: Option<PathBuf>,
     minute: fn() -> Option<u32>,
@@ -156,7 +152,18 @@ struct Watch {
 }
 
 impl Watch {
-    fn look(&mut self) -> Flow {
+    /// Nothing looked at yet.
+    pub fn new(limits: FetchLimits, file: Option<PathBuf>, minute: fn() -> Option<u32>) -> Self {
+        Self {
+            limits,
+            file,
+            minute,
+            clock: None,
+        }
+    }
+
+    /// Whether bytes may flow now.
+    pub fn look(&mut self) -> Flow {
         let told = self.file.as_ref().and_then(|f| std::fs::read(f).ok());
         // Limits that cannot be read or kept change nothing: `limit` refuses them before they get here.
         if let Some(told) = told.and_then(|t| serde_json::from_slice::<FetchLimits>(&t).ok())
@@ -178,11 +185,13 @@ impl Watch {
 }
 
 fn apply(valve: &Valve, limits: &FetchLimits, flow: &Flow, meter: &Meter) {
-    meter.hold(match flow {
-        Flow::Open => None,
-        Flow::Paused => Some("Paused".into()),
-        Flow::Until { opens, .. } => Some(format!("Waiting until {opens}, the machine's time")),
-    });
+    meter.hold(flow.held().map(|held| {
+        let text = match &held {
+            Held::Paused => "Paused".to_owned(),
+            Held::Until { opens } => format!("Waiting until {opens}, the machine's time"),
+        };
+        (held, text)
+    }));
     valve.set(*flow == Flow::Open, limits.bytes_per_second);
 }
 

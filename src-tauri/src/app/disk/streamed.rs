@@ -60,6 +60,7 @@ async fn run(
             total,
             rate,
             doing,
+            ..
         }) => hear(CheckEvent::Progress {
             done,
             total,

@@ -2,6 +2,8 @@
 
 import type {
   Event,
+  FetchLimits,
+  Held,
   Plan,
   Problem,
   ProgressPart,
@@ -104,12 +106,18 @@ function launch(): Score {
   };
 }
 
+/** The step whose download can be held back, and the time of the day on the fake machines. */
+const DOWNLOADS = 'weights';
+const NOON = '12:00';
+
 /** One run of the fake host. */
 export class FakeRun {
   summary: RunSummary;
   events: RunEvent[] = [];
   progress = new Map<string, ProgressPart[]>();
   logs = new Map<string, string[]>();
+  /** What its download is held to. */
+  download: FetchLimits | null;
   /** Where it fails, if it is to. */
   failsAt: { step: string; problem: Problem } | null = null;
   #listeners = new Set<(signal: RunSignal) => void>();
@@ -125,6 +133,53 @@ export class FakeRun {
     readonly ended: (run: FakeRun) => void,
   ) {
     this.summary = summary;
+    const downloads = plan.steps.some((step) => step.id === DOWNLOADS);
+    this.download = downloads ? { bytes_per_second: null, paused: false, hours: null } : null;
+  }
+
+  /** Holds its download to other limits from the next step forward on. */
+  hold(limits: FetchLimits): void {
+    this.download = limits;
+    const parts = this.progress.get(DOWNLOADS);
+    if (!parts || this.#done(DOWNLOADS)) return;
+    const told = parts.map((part, i) => ({ ...part, ...this.#pace(i) }));
+    this.progress.set(DOWNLOADS, told);
+    this.#tell({ signal: 'progress', step: DOWNLOADS, progress: { parts: told } });
+  }
+
+  /** What the download waits for by order. On the fake machines it is always noon. */
+  #held(): Held | null {
+    if (this.download?.paused) return { why: 'paused' };
+    const hours = this.download?.hours;
+    if (!hours) return null;
+    const open =
+      hours.from < hours.to
+        ? hours.from <= NOON && NOON < hours.to
+        : hours.from <= NOON || NOON < hours.to;
+    return open ? null : { why: 'until', opens: hours.from };
+  }
+
+  /** How fast a machine comes on with the download, and in which words: the first fetches, the other copies. */
+  #pace(index: number): Pick<ProgressPart, 'rate' | 'doing' | 'held'> {
+    const held = this.#held();
+    const first = this.machines[0] ?? '';
+    if (held?.why === 'paused')
+      return {
+        rate: null,
+        held,
+        doing: index === 0 ? 'Paused' : `Waiting for ${first}, which is paused`,
+      };
+    if (held)
+      return {
+        rate: null,
+        held,
+        doing:
+          index === 0
+            ? `Waiting until ${held.opens}, the machine's time`
+            : `Waiting for ${first}, which waits until ${held.opens}`,
+      };
+    const line = Math.min(112_400_000, this.download?.bytes_per_second ?? Infinity);
+    return { rate: line * (index === 0 ? 1 : 0.93), held: null, doing: 'Downloading' };
   }
 
   detail(): RunDetail {
@@ -133,6 +188,7 @@ export class FakeRun {
       plan: this.plan,
       events: [...this.events],
       progress: [...this.progress].map(([step, parts]) => ({ step, progress: { parts } })),
+      download: this.download,
     };
   }
 
@@ -174,6 +230,8 @@ export class FakeRun {
       for (let tick = from; tick <= stop; tick += 1) {
         // Up to `until` the past is made at once; from there it goes on in real time.
         if (!until) await wait(this.tickMs);
+        while (!until && id === DOWNLOADS && this.#held() && !this.#cancelling)
+          await wait(this.tickMs + 1);
         if (this.#cancelling) {
           this.#record(id, { kind: 'stopped' });
           this.#cancelling = false;
@@ -218,7 +276,10 @@ export class FakeRun {
   #advance(step: string, score: Score, tick: number): void {
     const share = Math.min(1, tick / score.ticks);
     if (score.unit && score.total) {
-      const parts = this.machines.map((machine, i) => this.#part(machine, i, score, share));
+      const parts = this.machines.map((machine, i) => ({
+        ...this.#part(machine, i, score, share),
+        ...(step === DOWNLOADS ? this.#pace(i) : {}),
+      }));
       this.progress.set(step, parts);
       this.#tell({ signal: 'progress', step, progress: { parts } });
     }

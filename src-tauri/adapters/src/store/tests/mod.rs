@@ -7,6 +7,7 @@ use serde_json::json;
 use tandem_domain::bench::{Acceptance, BenchCase, BenchResult, BenchSample, Spread};
 use tandem_domain::chat::{AnswerStats, Message, Role};
 use tandem_domain::machine::Facts;
+use tandem_domain::node::FetchLimits;
 use tandem_domain::ports::{BenchStore, Journal};
 use tandem_domain::problem::Code;
 use tandem_domain::run::{
@@ -155,6 +156,7 @@ async fn only_the_latest_progress_is_kept() {
             unit: "bytes".into(),
             rate: Some(1.5e8),
             doing: "model-00001.safetensors".into(),
+            held: None,
         }],
     };
     for done in [1, 2, 3] {
@@ -166,6 +168,35 @@ async fn only_the_latest_progress_is_kept() {
     let kept = store.run(&run.id).await.unwrap().unwrap().progress;
     assert_eq!(kept.len(), 1);
     assert_eq!(kept[0].progress, progress(3));
+}
+
+#[tokio::test]
+async fn what_a_download_is_held_to_is_what_was_planned_until_it_is_changed() {
+    let (folder, store) = store().await;
+    let mut run = new_run("r1", 1);
+    store.create_run(&run).await.unwrap();
+    assert_eq!(store.run_download(&run.id).await.unwrap(), None, "none");
+    run.id = RunId("r2".into());
+    run.params = json!({"download": {"bytes_per_second": 5_000_000}});
+    store.create_run(&run).await.unwrap();
+    let mut limits = FetchLimits {
+        bytes_per_second: Some(5_000_000),
+        ..FetchLimits::default()
+    };
+    let kept = store.run_download(&run.id).await.unwrap();
+    assert_eq!(kept.as_ref(), Some(&limits), "what was planned");
+    for paused in [true, false, true] {
+        limits.paused = paused;
+        store.hold_run_download(&run.id, &limits).await.unwrap();
+    }
+    drop(store);
+    let store = Store::open(folder.path().join("data/tandem.db"))
+        .await
+        .unwrap();
+    let detail = store.run(&run.id).await.unwrap().unwrap();
+    assert_eq!(detail.download, Some(limits), "the last word, kept");
+    let params = store.run_params(&run.id).await.unwrap().unwrap();
+    assert_eq!(params, run.params, "what was planned is not rewritten");
 }
 
 #[tokio::test]

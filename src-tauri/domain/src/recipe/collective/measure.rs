@@ -88,6 +88,7 @@ impl Collective {
                     unit: "measurements".into(),
                     rate: None,
                     doing: doing(&heard).into(),
+                    held: None,
                 })
             })
         };

@@ -80,6 +80,7 @@ impl BringImage {
                     unit: "bytes".into(),
                     rate: rate.after(p.done),
                     doing: "pulling".into(),
+                    held: None,
                 });
             };
             let image = &self.request.image;

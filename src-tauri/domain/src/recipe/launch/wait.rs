@@ -98,6 +98,7 @@ impl LaunchServer {
                     unit: "shards".into(),
                     rate: None,
                     doing: phase.doing,
+                    held: None,
                 })
             })
         };

@@ -173,6 +173,7 @@ impl ProveLink {
                 unit: "measurements".into(),
                 rate: None,
                 doing: what.clone(),
+                held: None,
             });
             let rails: Vec<usize> = match round.rail {
                 Some(rail) => vec![rail],

@@ -187,6 +187,7 @@ impl RestartBoth {
                     unit: "s".into(),
                     rate: None,
                     doing: doing.into(),
+                    held: None,
                 });
             }
             if seen.is_err() {
