@@ -44,7 +44,7 @@ impl World {
     }
 
     /// Runs the node program once and reads its answer. Where it is not installed, or is of a version
-    /// that does not know the question, a copy is asked.
+    /// that does not know the question, a copy is asked. What it understood and refused stays refused.
     pub(super) async fn visit<T>(
         &self,
         station: &Station,
@@ -57,6 +57,9 @@ impl World {
         let installed = station.machine.exec(&ask(PROGRAM)).await.map_err(on)?;
         if let Some(answer) = read(&installed) {
             return Ok(answer);
+        }
+        if understood(&installed) {
+            return Err(no_answer(station, &installed));
         }
         let copy = self.copy_of_program(station).await?;
         let output = station.machine.exec(&ask(&copy.path)).await;
@@ -106,6 +109,13 @@ impl ProgramCopy {
     }
 }
 
+/// Whether the program knew the question, although it gave no answer: it refused, and not because it could
+/// not read what it was asked.
+fn understood(output: &Output) -> bool {
+    let refused = serde_json::from_slice::<Refused>(&output.stdout);
+    refused.is_ok_and(|r| r.problem.code != Code::BadInput)
+}
+
 /// What the program said that was no answer: a refusal, or nothing that it should say.
 pub(super) fn no_answer(station: &Station, output: &Output) -> Problem {
     match serde_json::from_slice(&output.stdout) {
@@ -149,4 +159,39 @@ fn arrived(mut facts: Facts) -> Facts {
         .and_then(|d| i64::try_from(d.as_millis()).ok())
         .map(|here| facts.clock_ms - here);
     facts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(status: i32, stdout: &str) -> Output {
+        Output {
+            status,
+            stdout: stdout.into(),
+            stderr: Vec::new(),
+        }
+    }
+
+    fn refusal(code: Code) -> String {
+        let problem = Problem::new(code, "Nothing was done.");
+        serde_json::json!({"event": "failed", "problem": problem}).to_string()
+    }
+
+    #[test]
+    fn only_a_question_that_is_not_known_is_put_to_a_copy() {
+        for code in [Code::DiskFull, Code::Locked, Code::JobLost] {
+            assert!(understood(&said(1, &refusal(code))), "{code:?} is a no");
+        }
+        for not_known in [
+            said(1, &refusal(Code::BadInput)),
+            said(127, ""),
+            said(0, "{\"of\":\"another version\"}"),
+        ] {
+            assert!(
+                !understood(&not_known),
+                "{not_known:?} may be known to a copy"
+            );
+        }
+    }
 }
