@@ -53,6 +53,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::disk::disks,
             commands::disk::check_time,
             commands::disk::check_revision,
+            commands::disk::found_checks,
+            commands::disk::follow_check,
             commands::disk::stop_check,
             commands::disk::delete_item,
             commands::settings::settings,

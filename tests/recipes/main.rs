@@ -1,5 +1,6 @@
 //! The set-up on the lab: to done; again, with nothing to do; killed after each write; undone.
 
+mod disk_check;
 mod faults;
 mod held;
 mod image;

@@ -95,6 +95,10 @@ export const commands = {
 	checkTime: (target: CheckTarget) => __TAURI_INVOKE<CheckTime>("check_time", { target }),
 	/**  Checks a revision, and fetches again what is wrong where that is asked for. */
 	checkRevision: (target: CheckTarget, deep: boolean, repair: boolean, events: Channel<CheckEvent>) => __TAURI_INVOKE<CheckReceipt>("check_revision", { target, deep, repair, events }),
+	/**  The checks that go on on the machines, or have ended unheard since the window was closed. */
+	foundChecks: () => __TAURI_INVOKE<FoundCheck[]>("found_checks"),
+	/**  Listens to a check that was found, to its end. */
+	followCheck: (machine: string, events: Channel<CheckEvent>) => __TAURI_INVOKE<CheckReceipt>("follow_check", { machine, events }),
 	/**  Stops the check or repair on a machine. What was fetched stays for the next one. */
 	stopCheck: (machine: string) => __TAURI_INVOKE<null>("stop_check", { machine }),
 	/**  Deletes an item for good. Refused while something uses it. */
@@ -306,7 +310,9 @@ doing: string } |
 /**  Something worth knowing. */
 { kind: "note"; 
 /**  A sentence. */
-text: string };
+text: string } | 
+/**  The machine does not answer now; the check goes on there. */
+{ kind: "away" };
 
 /**  Something that is not as it should be. */
 export type CheckFault = {
@@ -858,6 +864,16 @@ export type FoundBy =
 "mdns" | 
 /**  It stands in `~/.ssh/config`. */
 "ssh-config";
+
+/**  A check that goes on on a machine, or has ended unheard. */
+export type FoundCheck = {
+	/**  What is checked. */
+	target: CheckTarget,
+	/**  Whether every byte is hashed. */
+	deep: boolean,
+	/**  Whether what is wrong is fetched again. */
+	repair: boolean,
+};
 
 /**  What a deletion did. */
 export type Freed = {

@@ -7,6 +7,7 @@
 //! tandem-node follow --job NAME [--after N]  -> NodeLine per line from N on, until a last one
 //! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
 //! tandem-node limit  --job NAME              reads a FetchLimits from stdin, holds the job to it from now on, one line JobState
+//! tandem-node asked  --job NAME              -> one line JobAsked; what the job was asked to do, and how it stands
 //! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
@@ -379,6 +380,15 @@ pub struct JobState {
     pub state: JobStanding,
     /// The last sequence number written so far.
     pub last_seq: u64,
+}
+
+/// Answer of `asked`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobAsked {
+    /// How it stands.
+    pub state: JobState,
+    /// What it was asked to do, without the token.
+    pub work: NodeWork,
 }
 
 /// See [`JobState`].

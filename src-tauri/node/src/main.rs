@@ -39,6 +39,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
         }
         ["cancel", "--job", name] => print(&job::cancel(name)?),
         ["limit", "--job", name] => print(&job::limit(name, &limits()?)?),
+        ["asked", "--job", name] => print(&job::asked(name)?),
         ["undo", "--job", name] => print(&job::undo(name)?),
         ["grafted"] => match request(Some("graft"))?.work {
             NodeWork::Graft(request) => print(&graft::look(&request)?),
@@ -83,7 +84,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
 fn usage() -> Problem {
     Problem::new(Code::BadInput, "The node program was not understood.").cause(
         "It knows: version, facts, start KIND --job NAME, follow --job NAME [--after N], \
-         cancel --job NAME, limit --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
+         cancel --job NAME, limit --job NAME, asked --job NAME, undo --job NAME, grafted, run KIND, disk, check-time, remove, uncache, \
          copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
          copy serve --listen ADDRESS --spool NAME, \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \

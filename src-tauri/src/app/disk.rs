@@ -1,6 +1,6 @@
 //! The disks of the machines: looked at, checked, put right, cleared.
 
-mod streamed;
+use std::sync::Arc;
 
 use futures::future::join_all;
 use tandem_adapters::store::SavedMachine;
@@ -10,15 +10,16 @@ use tandem_domain::node::disk::{
     CheckReceipt, CheckRequest, CheckTime, DiskItem, DiskKind, DiskReport, DiskRequest,
     RemoveRequest,
 };
-use tandem_domain::ports::{KeptImage, Station, Stock};
+use tandem_domain::ports::{Clock, KeptImage, Station, Stock};
 use tandem_domain::problem::{Code, Problem};
+use tandem_domain::recipe::check::{self, Kept, Say};
 use tandem_domain::run::RunState;
 use tokio_util::sync::CancellationToken;
 
 use super::world::World;
 use super::{App, lock, stored};
 use crate::wire::disk::{
-    CheckEvent, CheckTarget, DeleteTarget, DiskEntry, DiskKnown, Freed, MachineDisk,
+    CheckEvent, CheckTarget, DeleteTarget, DiskEntry, DiskKnown, FoundCheck, Freed, MachineDisk,
 };
 
 /// Runs that are asked what they made, the latest first. Older ones are history.
@@ -63,13 +64,13 @@ impl App {
     }
 
     /// Checks a revision, and puts right what is wrong where that is asked for. One at a time on a
-    /// machine; stopped, it leaves what was fetched for the next try.
+    /// machine, where it goes on without the app; stopped, it leaves what was fetched for the next try.
     pub async fn check_revision(
         &self,
         target: &CheckTarget,
         deep: bool,
         repair: bool,
-        mut hear: impl FnMut(CheckEvent) + Send,
+        hear: impl FnMut(CheckEvent) + Send,
     ) -> Result<CheckReceipt, Problem> {
         let world = self.world().await;
         let saved = world.machine(&target.machine).await?;
@@ -77,21 +78,98 @@ impl App {
         if repair && self.live_id().is_some() {
             return Err(busy(&saved, "A run is working on the machines."));
         }
-        let cancel = CancellationToken::new();
-        {
-            let mut checks = lock(&self.inner.checks);
-            if checks.contains_key(&saved.id) {
-                return Err(busy(&saved, "Another check is under way there."));
-            }
-            checks.insert(saved.id.clone(), cancel.clone());
-        }
-        let _done = Clear(self, &saved.id);
+        let (cancel, _done) = self.listens_alone(&saved)?;
         let request = self.check_request(&world, target, deep, repair).await?;
         let token = self.inner.hub_token.load().await;
-        streamed::check(&world, &station, request, token, &cancel, &mut hear).await
+        let kept = check::begin(&station, &request, token).await?;
+        self.listen(&station, &kept, &cancel, hear).await
     }
 
-    /// Stops what [`App::check_revision`] does on a machine.
+    /// The checks that go on on the machines, or have ended unheard, and that nobody listens to here. A
+    /// machine that does not answer has none as far as is known.
+    pub async fn found_checks(&self) -> Result<Vec<FoundCheck>, Problem> {
+        let world = self.world().await;
+        let machines = world.machines().await?;
+        let looks = machines.iter().map(|saved| async {
+            if lock(&self.inner.checks).contains_key(&saved.id) {
+                return None;
+            }
+            let station = world.station(saved).ok()?;
+            let request = check::find(&station).await.ok()??.request;
+            Some(FoundCheck {
+                target: CheckTarget {
+                    machine: saved.id.clone(),
+                    repo: request.repo,
+                    commit: request.commit,
+                },
+                deep: request.deep,
+                repair: request.repair,
+            })
+        });
+        Ok(join_all(looks).await.into_iter().flatten().collect())
+    }
+
+    /// Listens to a check that [`App::found_checks`] found, to its end.
+    pub async fn follow_check(
+        &self,
+        machine: &str,
+        hear: impl FnMut(CheckEvent) + Send,
+    ) -> Result<CheckReceipt, Problem> {
+        let world = self.world().await;
+        let saved = world.machine(machine).await?;
+        let station = world.station(&saved)?;
+        let (cancel, _done) = self.listens_alone(&saved)?;
+        let kept = check::find(&station).await?.ok_or_else(|| {
+            Problem::new(Code::JobLost, "There is no check on this machine any more.")
+                .cause("Its end was heard elsewhere.")
+                .on(saved.name.clone())
+        })?;
+        self.listen(&station, &kept, &cancel, hear).await
+    }
+
+    /// Takes the place of the one who listens to the check of a machine, until the guard is dropped.
+    fn listens_alone(
+        &self,
+        saved: &SavedMachine,
+    ) -> Result<(CancellationToken, Clear<'_>), Problem> {
+        let cancel = CancellationToken::new();
+        let mut checks = lock(&self.inner.checks);
+        if checks.contains_key(&saved.id) {
+            return Err(busy(saved, "Another check is under way there."));
+        }
+        checks.insert(saved.id.clone(), cancel.clone());
+        Ok((cancel, Clear(self, saved.id.clone())))
+    }
+
+    async fn listen(
+        &self,
+        station: &Station,
+        kept: &Kept,
+        cancel: &CancellationToken,
+        mut hear: impl FnMut(CheckEvent) + Send,
+    ) -> Result<CheckReceipt, Problem> {
+        let clock: Arc<dyn Clock> = self.inner.clock.clone();
+        let mut on_say = |say| {
+            hear(match say {
+                Say::Progress {
+                    done,
+                    total,
+                    rate,
+                    doing,
+                } => CheckEvent::Progress {
+                    done,
+                    total,
+                    rate,
+                    doing,
+                },
+                Say::Note(text) => CheckEvent::Note { text },
+                Say::Away => CheckEvent::Away,
+            });
+        };
+        check::follow(station, kept, &clock, cancel, &mut on_say).await
+    }
+
+    /// Stops the check that is listened to on a machine, there too.
     pub async fn stop_check(&self, machine: &str) -> Result<(), Problem> {
         if let Some(cancel) = lock(&self.inner.checks).get(machine) {
             cancel.cancel();
@@ -111,6 +189,9 @@ impl App {
             return Err(busy(&saved, "A check is under way there."));
         }
         let station = world.station(&saved)?;
+        if check::find(&station).await?.is_some_and(|kept| kept.alive) {
+            return Err(busy(&saved, "A check is under way there."));
+        }
         let (report, stock, problem) = look(&world, &saved).await?;
         if let Some(problem) = problem {
             // Without Docker's word nobody knows what a container uses.
@@ -190,11 +271,11 @@ impl App {
 }
 
 /// Frees the place of the check under way on a machine, however it ends.
-struct Clear<'a>(&'a App, &'a str);
+struct Clear<'a>(&'a App, String);
 
 impl Drop for Clear<'_> {
     fn drop(&mut self) {
-        lock(&self.0.inner.checks).remove(self.1);
+        lock(&self.0.inner.checks).remove(&self.1);
     }
 }
 

@@ -70,7 +70,7 @@ impl World {
     }
 
     /// Puts a copy of the node program into `/tmp` of a machine, for one question.
-    pub(super) async fn copy_of_program(&self, station: &Station) -> Result<ProgramCopy, Problem> {
+    async fn copy_of_program(&self, station: &Station) -> Result<ProgramCopy, Problem> {
         let on = |e: MachineError| e.problem(&station.name);
         let arch = station
             .machine
@@ -94,15 +94,15 @@ impl World {
 }
 
 /// A copy of the node program that is removed after it was asked, so that asking leaves nothing behind.
-pub(super) struct ProgramCopy {
+struct ProgramCopy {
     folder: String,
     /// Where it is.
-    pub(super) path: String,
+    path: String,
 }
 
 impl ProgramCopy {
     /// Removes it with its folder.
-    pub(super) async fn remove(self, station: &Station) -> Result<(), Problem> {
+    async fn remove(self, station: &Station) -> Result<(), Problem> {
         let remove = Command::new("rm", ["-rf", &self.folder]);
         let removed = station.machine.exec(&remove).await;
         removed.map(drop).map_err(|e| e.problem(&station.name))
@@ -117,7 +117,7 @@ fn understood(output: &Output) -> bool {
 }
 
 /// What the program said that was no answer: a refusal, or nothing that it should say.
-pub(super) fn no_answer(station: &Station, output: &Output) -> Problem {
+fn no_answer(station: &Station, output: &Output) -> Problem {
     match serde_json::from_slice(&output.stdout) {
         Ok(Refused { problem }) => problem.on(station.name.clone()),
         Err(_) => not_understood(station).cause(format!(
@@ -128,7 +128,7 @@ pub(super) fn no_answer(station: &Station, output: &Output) -> Problem {
     }
 }
 
-pub(super) fn not_understood(station: &Station) -> Problem {
+fn not_understood(station: &Station) -> Problem {
     Problem::new(
         Code::NodeProgram,
         "The node program's answer was not understood.",

@@ -6,7 +6,7 @@ use tauri::State;
 use tauri::ipc::Channel;
 
 use crate::app::App;
-use crate::wire::disk::{CheckEvent, CheckTarget, DeleteTarget, Freed, MachineDisk};
+use crate::wire::disk::{CheckEvent, CheckTarget, DeleteTarget, FoundCheck, Freed, MachineDisk};
 
 type Answer<T> = Result<T, Problem>;
 
@@ -35,10 +35,32 @@ pub async fn check_revision(
     events: Channel<CheckEvent>,
 ) -> Answer<CheckReceipt> {
     let hear = |event| {
-        // A closed window hears nothing; the check itself changes nothing, and a repair goes on.
+        // A closed window hears nothing; the check goes on without it.
         let _ = events.send(event);
     };
     app.check_revision(&target, deep, repair, hear).await
+}
+
+/// The checks that go on on the machines, or have ended unheard since the window was closed.
+#[tauri::command]
+#[specta::specta]
+pub async fn found_checks(app: State<'_, App>) -> Answer<Vec<FoundCheck>> {
+    app.found_checks().await
+}
+
+/// Listens to a check that was found, to its end.
+#[tauri::command]
+#[specta::specta]
+pub async fn follow_check(
+    app: State<'_, App>,
+    machine: String,
+    events: Channel<CheckEvent>,
+) -> Answer<CheckReceipt> {
+    let hear = |event| {
+        // A closed window hears nothing; the check goes on without it.
+        let _ = events.send(event);
+    };
+    app.follow_check(&machine, hear).await
 }
 
 /// Stops the check or repair on a machine. What was fetched stays for the next one.

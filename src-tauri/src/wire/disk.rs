@@ -60,6 +60,17 @@ pub struct CheckTarget {
     pub commit: String,
 }
 
+/// A check that goes on on a machine, or has ended unheard.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct FoundCheck {
+    /// What is checked.
+    pub target: CheckTarget,
+    /// Whether every byte is hashed.
+    pub deep: bool,
+    /// Whether what is wrong is fetched again.
+    pub repair: bool,
+}
+
 /// What the window hears while a revision is checked or repaired.
 #[derive(Debug, Clone, Serialize, Type)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
@@ -81,6 +92,8 @@ pub enum CheckEvent {
         /// A sentence.
         text: String,
     },
+    /// The machine does not answer now; the check goes on there.
+    Away,
 }
 
 /// An item on a machine, to be deleted.

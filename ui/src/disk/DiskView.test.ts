@@ -6,6 +6,7 @@ import axe from 'axe-core';
 import { expect, test, vi } from 'vitest';
 
 import AppWindow from '../App.svelte';
+import type { CheckEvent } from '../bindings';
 import { fakeHost, type FakeState } from '../host/fake';
 import { problem } from '../host/fake/problems';
 import type { Host } from '../host/host';
@@ -77,6 +78,44 @@ test('a check can be stopped, and another cannot begin on the same machine meanw
   for (const button of other) expect(button).not.toHaveAttribute('aria-disabled');
   await user.click(screen.getByRole('button', { name: 'Stop' }));
   expect(await screen.findByText('The check was stopped.')).toBeVisible();
+});
+
+test('a check that went on while Tandem was closed is found again, with its time left', async () => {
+  const user = userEvent.setup();
+  const host = open('checking', {}, true);
+  const follows = vi.spyOn(host, 'followCheck');
+  expect(await screen.findByRole('progressbar', { name: 'Deep check' })).toHaveAttribute(
+    'aria-valuenow',
+    '40',
+  );
+  expect(screen.getByText(/left$/)).toBeVisible();
+  const quick = screen.getAllByRole('button', { name: /^Quick check of .* on spark-bd26$/ });
+  for (const button of quick) expect(button).toHaveAttribute('aria-disabled', 'true');
+  // Looking anew does not listen to it twice.
+  await user.click(await screen.findByRole('button', { name: 'Look anew' }));
+  await screen.findByRole('button', { name: 'Look anew' });
+  expect(follows).toHaveBeenCalledTimes(1);
+  await user.click(screen.getByRole('button', { name: 'Stop' }));
+  expect(await screen.findByText('The check was stopped.')).toBeVisible();
+});
+
+test('a machine that does not answer is said beside its check, and no time left is', async () => {
+  let hear: (event: CheckEvent) => void = () => undefined;
+  open('checking', {
+    followCheck: (_, listen) => {
+      hear = listen;
+      return new Promise(() => undefined);
+    },
+  });
+  await waitFor(() => {
+    hear({ kind: 'progress', done: 40e9, total: 80e9, rate: 4e9, doing: 'Hashing' });
+    expect(screen.getByText(/10 s left$/)).toBeVisible();
+  });
+  hear({ kind: 'away' });
+  expect(
+    await screen.findByText('The machine does not answer now; it goes on there.'),
+  ).toBeVisible();
+  expect(screen.queryByText(/left$/)).toBeNull();
 });
 
 test('a deletion says what becomes free and what breaks, and Escape keeps it', async () => {

@@ -1,11 +1,13 @@
-// The disks of the machines, and the checks under way. Lives as long as the window, so that a check goes on
-// while another screen is in view.
+// The disks of the machines, and the checks under way. Lives as long as the window, so that a check is listened
+// to while another screen is in view; the checks themselves go on on the machines without it.
 
 import type {
+  CheckEvent,
   CheckReceipt,
   CheckTarget,
   CheckTime,
   DiskEntry,
+  FoundCheck,
   MachineDisk,
   Problem,
 } from '../bindings';
@@ -20,6 +22,8 @@ export interface Check {
   /** Whether it goes on. */
   alive: boolean;
   stopping: boolean;
+  /** Whether its machine does not answer now; the check goes on there. */
+  away: boolean;
   done: number;
   total: number | null;
   rate: number | null;
@@ -54,6 +58,7 @@ export class Disks {
       this.machines = await this.#host.disks();
       this.ready = true;
       this.problem = null;
+      await this.#find();
     } catch (thrown) {
       this.problem = asProblem(thrown);
     } finally {
@@ -75,37 +80,60 @@ export class Disks {
   }
 
   /** Checks a revision, and puts it right where that is asked for. */
-  async check(target: CheckTarget, deep: boolean, repair: boolean): Promise<void> {
+  check(target: CheckTarget, deep: boolean, repair: boolean): Promise<void> {
+    return this.#listen({ target, deep, repair }, 'Asking what should be there', (hear) =>
+      this.#host.checkRevision(target, deep, repair, hear),
+    );
+  }
+
+  /** Listens to the checks that went on on the machines while nobody looked. */
+  async #find(): Promise<void> {
+    for (const found of await this.#host.foundChecks()) {
+      const { machine } = found.target;
+      if (this.checks[machine]?.alive) continue;
+      void this.#listen(found, 'Found again', (hear) => this.#host.followCheck(machine, hear));
+    }
+  }
+
+  async #listen(
+    asked: FoundCheck,
+    doing: string,
+    ask: (hear: (event: CheckEvent) => void) => Promise<CheckReceipt>,
+  ): Promise<void> {
+    const { machine } = asked.target;
     const begun: Check = {
-      target,
-      deep,
-      repair,
+      ...asked,
       alive: true,
       stopping: false,
+      away: false,
       done: 0,
       total: null,
       rate: null,
-      doing: 'Asking what should be there',
+      doing,
       notes: [],
       receipt: null,
       problem: null,
     };
     const set = (changed: Partial<Check>): void => {
-      const now = this.checks[target.machine] ?? begun;
-      this.checks = { ...this.checks, [target.machine]: { ...now, ...changed } };
+      const now = this.checks[machine] ?? begun;
+      this.checks = { ...this.checks, [machine]: { ...now, ...changed } };
     };
-    this.checks = { ...this.checks, [target.machine]: begun };
+    this.checks = { ...this.checks, [machine]: begun };
     try {
-      const receipt = await this.#host.checkRevision(target, deep, repair, (event) => {
+      const receipt = await ask((event) => {
         if (event.kind === 'note')
-          set({ notes: [...(this.checks[target.machine]?.notes ?? []), event.text] });
-        else set({ done: event.done, total: event.total, rate: event.rate, doing: event.doing });
+          set({ notes: [...(this.checks[machine]?.notes ?? []), event.text] });
+        else if (event.kind === 'away') set({ away: true, rate: null });
+        else {
+          const { done, total, rate, doing } = event;
+          set({ done, total, rate, doing, away: false });
+        }
       });
       set({ receipt, alive: false });
     } catch (thrown) {
       set({ problem: asProblem(thrown), alive: false });
     }
-    if (repair) await this.load();
+    if (asked.repair) await this.load();
   }
 
   /** Stops the check of a machine. */

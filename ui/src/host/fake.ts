@@ -39,6 +39,7 @@ export const FAKE_STATES = [
   'unreachable',
   'network',
   'running',
+  'checking',
   'limited',
   'paused',
   'night',
@@ -144,6 +145,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   }
 
   function begin(): void {
+    if (state === 'checking' && machines[1]) disks.leave(machines[1].id);
     const until = UNTIL[state];
     if (until) {
       const run = newRun(26 * 60_000);
@@ -454,6 +456,8 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     checkRevision: (target, deep, repair, listen) =>
       disks.check(target, target.machine === machines[1]?.id, deep, repair, listen),
+    foundChecks: async () => disks.found(),
+    followCheck: (_machine, listen) => disks.follow(listen),
     stopCheck: async (id) => {
       disks.stop(id);
       return null;

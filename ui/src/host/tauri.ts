@@ -31,6 +31,7 @@ export function tauriHost(): Host {
     watchRun: (id, afterSeq, listen) => commands.watchRun(id, afterSeq, heardBy(listen)),
     checkRevision: (target, deep, repair, listen) =>
       commands.checkRevision(target, deep, repair, heardBy(listen)),
+    followCheck: (machine, listen) => commands.followCheck(machine, heardBy(listen)),
     runBenchmark: (benchCase, label, listen) =>
       commands.runBenchmark(benchCase, label, heardBy(listen)),
     sendMessage: (conversation, text, images, thinking, listen) =>

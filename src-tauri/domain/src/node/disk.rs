@@ -3,7 +3,7 @@
 //! ```text
 //! tandem-node disk        reads a DiskRequest from stdin, looks only -> one line DiskReport
 //! tandem-node check-time  reads a CheckRequest from stdin, reads for a moment -> one line CheckTime
-//! tandem-node run check   reads a CheckRequest from stdin -> lines, the last with a CheckReceipt
+//! tandem-node start check … reads a CheckRequest from stdin -> lines, the last with a CheckReceipt
 //! tandem-node remove      reads a RemoveRequest from stdin, removes exactly that -> one line Undone
 //! tandem-node uncache     reads an UncacheRequest from stdin -> one line Uncached
 //! ```

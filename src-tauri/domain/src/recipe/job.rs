@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use crate::node::{
     FetchLimits, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM,
     Refused, Undone,
 };
-use crate::ports::{Command, MachineError, Station};
+use crate::ports::{Command, MachineError, Output, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::both::must;
 use crate::run::{ProgressPart, RunId, StepContext, StepError, StepId};
@@ -113,6 +114,54 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
     }
 }
 
+/// How one turn of listening ended.
+pub(super) enum Heard {
+    /// With the job's last line.
+    End(NodeEvent),
+    /// Somebody cancelled; the job goes on.
+    Cancelled,
+    /// Without a last line.
+    Broke(Result<Output, MachineError>),
+}
+
+/// Listens to a job over one connection, from the line after `after` on, which moves along.
+pub(super) async fn listen(
+    station: &Station,
+    program: &str,
+    job: &str,
+    after: &mut u64,
+    cancel: &CancellationToken,
+    hear: &mut (dyn FnMut(NodeEvent) + Send),
+) -> Heard {
+    let words = ["follow", "--job", job, "--after", &after.to_string()];
+    let command = Command::new(program, words).timeout(None);
+    let mut last = None;
+    let mut on_line = |line: &str| {
+        let Ok(line) = serde_json::from_str::<NodeLine>(line) else {
+            return;
+        };
+        *after = line.seq.max(*after);
+        if line.event.is_last() {
+            last = Some(line.event);
+        } else {
+            hear(line.event);
+        }
+    };
+    let result = {
+        let following = station.machine.lines(&command, &mut on_line);
+        let cancelled = cancel.cancelled();
+        futures::pin_mut!(following, cancelled);
+        match futures::future::select(following, cancelled).await {
+            futures::future::Either::Left((result, _)) => result,
+            futures::future::Either::Right(_) => return Heard::Cancelled,
+        }
+    };
+    match last {
+        Some(end) => Heard::End(end),
+        None => Heard::Broke(result),
+    }
+}
+
 /// Follows a job to its last line.
 async fn follow(
     cx: &StepContext,
@@ -123,56 +172,34 @@ async fn follow(
     let mut failures = 0;
     loop {
         let from = (*after + 1).to_string();
-        let command = Command::new(
-            PROGRAM,
-            ["follow", "--job", job, "--after", &after.to_string()],
-        )
-        .timeout(None);
-        let mut last = None;
-        let mut seen = *after;
-        let mut on_line = |line: &str| {
-            let Ok(line) = serde_json::from_str::<NodeLine>(line) else {
-                return;
-            };
-            seen = seen.max(line.seq);
-            match line.event {
-                NodeEvent::Progress {
-                    done,
-                    total,
-                    rate,
-                    doing,
-                    held,
-                } => cx.progress(ProgressPart {
-                    machine: station.name.clone(),
-                    done,
-                    total,
-                    unit: "bytes".into(),
-                    // The last seconds before it was held back say nothing of the time that is left.
-                    rate: rate.filter(|_| held.is_none()),
-                    doing,
-                    held,
-                }),
-                NodeEvent::Note { text } => cx.log(Some(&station.name), text),
-                end => last = Some(end),
+        let mut hear = |event| match event {
+            NodeEvent::Progress {
+                done,
+                total,
+                rate,
+                doing,
+                held,
+            } => cx.progress(ProgressPart {
+                machine: station.name.clone(),
+                done,
+                total,
+                unit: "bytes".into(),
+                // The last seconds before it was held back say nothing of the time that is left.
+                rate: rate.filter(|_| held.is_none()),
+                doing,
+                held,
+            }),
+            NodeEvent::Note { text } => cx.log(Some(&station.name), text),
+            _ => {}
+        };
+        let result = match listen(station, PROGRAM, job, after, &cx.cancel, &mut hear).await {
+            Heard::End(end) => return Ok(end),
+            Heard::Cancelled => {
+                cancel(cx, station, job).await;
+                return Err(StepError::Cancelled);
             }
+            Heard::Broke(result) => result,
         };
-        let result = {
-            let following = station.machine.lines(&command, &mut on_line);
-            let cancelled = cx.cancel.cancelled();
-            futures::pin_mut!(following, cancelled);
-            match futures::future::select(following, cancelled).await {
-                futures::future::Either::Left((result, _)) => Some(result),
-                futures::future::Either::Right(_) => None,
-            }
-        };
-        *after = seen;
-        let Some(result) = result else {
-            cancel(cx, station, job).await;
-            return Err(StepError::Cancelled);
-        };
-        if let Some(end) = last {
-            return Ok(end);
-        }
         match result {
             Ok(output) if output.ok() => return Ok(NodeEvent::Lost),
             Ok(output) => {
@@ -317,9 +344,9 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
     }
 }
 
-fn answer<T: DeserializeOwned>(
+pub(super) fn answer<T: DeserializeOwned>(
     station: &Station,
-    output: &crate::ports::Output,
+    output: &Output,
 ) -> Result<T, StepError> {
     let read = |line: &str| serde_json::from_str(line).ok();
     output.text().lines().rev().find_map(read).ok_or_else(|| {
@@ -339,7 +366,7 @@ fn answer<T: DeserializeOwned>(
 }
 
 /// Whether the same act may well succeed in a moment.
-fn is_passing(error: &MachineError) -> bool {
+pub(super) fn is_passing(error: &MachineError) -> bool {
     matches!(
         error,
         MachineError::Lost { .. }

@@ -12,6 +12,7 @@ use crate::problem::{Code, Problem};
 use crate::run::{Plan, Step, StepId, StepPlan};
 
 mod both;
+pub mod check;
 mod collective;
 mod docker;
 #[cfg(test)]

@@ -23,7 +23,8 @@ struct Before {
 const FOLDERS: [&str; 3] = [".local", ".local/share", ".local/share/tandem"];
 
 impl SendProgram {
-    async fn build(station: &Station) -> Result<NodeBuild, StepError> {
+    /// The build for a machine.
+    pub(super) async fn build(station: &Station) -> Result<NodeBuild, StepError> {
         let uname = Command::new("uname", ["-m"]);
         let output = must(
             station,

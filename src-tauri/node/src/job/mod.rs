@@ -11,7 +11,7 @@ mod start;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{JobStanding, JobState, NodeEvent, NodeLine, NodeWork, Undone};
+use tandem_domain::node::{JobAsked, JobStanding, JobState, NodeEvent, NodeLine, NodeWork, Undone};
 use tandem_domain::problem::{Code, Problem};
 
 pub use folder::Folder;
@@ -138,6 +138,22 @@ pub fn state(folder: &Folder, name: &str) -> Result<JobState, Problem> {
         job: name.to_owned(),
         state,
         last_seq: lines.last().map_or(0, |l| l.seq),
+    })
+}
+
+/// What a job was asked to do, and how it stands.
+pub fn asked(name: &str) -> Result<JobAsked, Problem> {
+    let folder = Folder::existing(name)?;
+    let request = folder.request().ok_or_else(|| {
+        Problem::new(
+            Code::JobLost,
+            "What the job was asked to do cannot be read.",
+        )
+        .cause("It was kept by another version of this program, or its file is damaged.")
+    })?;
+    Ok(JobAsked {
+        state: state(&folder, name)?,
+        work: request.work,
     })
 }
 

@@ -9,6 +9,7 @@ import type {
   DeleteTarget,
   DiskEntry,
   DiskItem,
+  FoundCheck,
   Freed,
   MachineDisk,
   MachineView,
@@ -170,6 +171,7 @@ export class FakeDisks {
   readonly #entries = new Map<string, DiskEntry[]>();
   readonly #stopped = new Set<string>();
   #repaired = false;
+  #found: FoundCheck | null = null;
 
   constructor(
     readonly tickMs: number,
@@ -215,16 +217,41 @@ export class FakeDisks {
     };
   }
 
+  /** A deep check that was begun before the window was opened. */
+  leave(machine: string): void {
+    this.#found = {
+      target: { machine, repo: REPO, commit: NEW },
+      deep: true,
+      repair: false,
+    };
+  }
+
+  found(): FoundCheck[] {
+    return this.#found ? [this.#found] : [];
+  }
+
+  /** Listens to it from where it is; its end is told once. */
+  async follow(listen: (event: CheckEvent) => void): Promise<CheckReceipt> {
+    const found = this.#found;
+    if (!found) throw problem('job-lost', 'There is no check on this machine any more.');
+    try {
+      return await this.check(found.target, true, found.deep, found.repair, listen, 8);
+    } finally {
+      this.#found = null;
+    }
+  }
+
   async check(
     target: CheckTarget,
     second: boolean,
     deep: boolean,
     repair: boolean,
     listen: (event: CheckEvent) => void,
+    from = 0,
   ): Promise<CheckReceipt> {
     this.#stopped.delete(target.machine);
     const total = repair ? 9_970_000_000 : 129_400_000_000;
-    for (let step = 0; step <= 20 && (deep || repair); step += 1) {
+    for (let step = from; step <= 20 && (deep || repair); step += 1) {
       listen({
         kind: 'progress',
         done: (total * step) / 20,
