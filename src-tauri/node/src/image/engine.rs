@@ -4,7 +4,7 @@ use std::error::Error as _;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 
-use reqwest::{Client, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::bytes::Bytes;
@@ -56,18 +56,11 @@ fn refused(act: &str, why: &str) -> Problem {
 
 /// Why no answer came, in words.
 fn silent(error: &reqwest::Error) -> Problem {
-    let mut inner = error.source();
-    let mut kind = None;
-    let mut why = error.to_string();
-    while let Some(one) = inner {
-        why = one.to_string();
-        kind = one
-            .downcast_ref::<std::io::Error>()
-            .map(std::io::Error::kind)
-            .or(kind);
-        inner = one.source();
-    }
-    if kind == Some(ErrorKind::PermissionDenied) {
+    let causes = std::iter::successors(error.source(), |&e| e.source());
+    let denied = causes
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == ErrorKind::PermissionDenied);
+    if denied {
         return Problem::new(
             Code::DockerDenied,
             "The node program may not use Docker on this machine.",
@@ -82,7 +75,7 @@ fn silent(error: &reqwest::Error) -> Problem {
         Code::DockerNotRunning,
         "Docker does not answer on this machine.",
     )
-    .cause(format!("{why}."))
+    .cause(format!("{}.", said(error)))
     .fix_with("Start it.", "sudo systemctl start docker")
     .retry(Retry::Now)
 }
@@ -153,8 +146,9 @@ impl Engine {
     /// Loads an archive, as `docker load` does.
     pub(super) async fn load(&self, archive: reqwest::Body) -> Result<(), Problem> {
         let act = "load the image";
-        let ask: RequestBuilder = self.0.post("http://docker/images/load?quiet=1");
-        let ask = ask
+        let ask = self
+            .0
+            .post("http://docker/images/load?quiet=1")
             .header("Content-Type", "application/x-tar")
             .body(archive);
         let mut answer = ask.send().await.map_err(|e| {
@@ -194,13 +188,10 @@ impl Engine {
 
 /// The innermost of what went wrong.
 fn said(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut inner = error.source();
-    while let Some(one) = inner {
-        text = one.to_string();
-        inner = one.source();
-    }
-    text
+    let causes = std::iter::successors(error.source(), |&e| e.source());
+    causes
+        .last()
+        .map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 async fn good(answer: &mut Response, act: &str) -> Result<(), Problem> {
