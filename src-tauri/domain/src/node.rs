@@ -50,6 +50,8 @@ mod survey;
 
 pub use survey::{Survey, SurveyRequest};
 
+pub mod xet;
+
 /// Version of this conversation. A node program that speaks another is replaced.
 pub const PROTOCOL: u32 = 1;
 

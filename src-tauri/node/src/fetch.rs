@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
+use tandem_domain::node::xet::{self, Offer, Road};
 use tandem_domain::node::{FetchReceipt, FetchRequest};
 use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
@@ -19,7 +20,7 @@ use crate::made::{Made, relative};
 use crate::proven::{self, Proof};
 use crate::shared;
 use crate::transfer::{
-    self, Keeper, Manner, Meter, Piece, Reporter, Target, Trail, Transfer, Valve, Verdict,
+    self, Keeper, Manner, Meter, Piece, Reporter, Target, Trail, Transfer, Valve, Verdict, Xet,
 };
 use crate::work::{Context, Stop};
 
@@ -73,7 +74,11 @@ pub async fn fetch(
         ));
     }
     let wanted = std::mem::take(&mut plan.wanted);
-    let pieces = pieces(&request.repo, &listing.commit, &wanted, &files);
+    let roads = roads(&wanted, &files, request);
+    if let Some(words) = xet::words(&roads) {
+        context.lines.note(words);
+    }
+    let pieces = pieces(&request.repo, &listing.commit, &wanted, &files, &roads);
     let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
     let mut tries = vec![0_u8; wanted.len()];
     let trails = wanted.iter().map(|w| w.trail.clone()).collect();
@@ -91,6 +96,7 @@ pub async fn fetch(
                 valve,
                 trails,
                 busy_patience: context.settings.busy_patience,
+                xet: Some(Xet::new(Arc::clone(&context.lines))),
             },
             cancel: context.cancel.clone(),
         },
@@ -282,19 +288,38 @@ fn adopted(
     shared.link(cache, repo, &remote.etag).map_err(failed)
 }
 
+/// The road of each blob, in their order.
+fn roads(wanted: &[Wanted], files: &BTreeMap<String, Remote>, request: &FetchRequest) -> Vec<Road> {
+    let disabled = std::env::var("HF_HUB_DISABLE_XET").ok();
+    let disabled = xet::disables(disabled.as_deref());
+    let road = |one: &Wanted| {
+        xet::road(Offer {
+            offered: files.get(&one.name).is_some_and(Remote::is_in_chunks),
+            size: one.size,
+            ranges_only: request.limits.ranges_only,
+            disabled,
+        })
+    };
+    wanted.iter().map(road).collect()
+}
+
 fn pieces(
     repo: &str,
     commit: &str,
     wanted: &[Wanted],
     files: &BTreeMap<String, Remote>,
+    roads: &[Road],
 ) -> Vec<Piece> {
     wanted
         .iter()
+        .zip(roads)
         .enumerate()
-        .filter_map(|(index, one)| {
+        .filter_map(|(index, (one, road))| {
             let remote = files.get(&one.name)?.clone();
+            let source = Source::new(repo, commit, &one.name, remote);
+            source.come_in_chunks(*road == Road::Chunks);
             Some(Piece {
-                source: Source::new(repo, commit, &one.name, remote),
+                source,
                 at: 0,
                 target: index,
                 to: 0,

@@ -26,10 +26,14 @@ pub struct Shared {
     size: u64,
 }
 
+/// Whether a text is a name that Xet gives, and so can stand in a path or an address.
+pub fn is_xet_name(xet: &str) -> bool {
+    xet.len() == 64 && xet.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// Looks for a file by its Xet hash. One of another size, or that cannot be read, is none.
 pub fn find(cache: &Cache, xet: &str, size: u64) -> Option<Shared> {
-    let is_hash = xet.len() == 64 && xet.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_hash {
+    if !is_xet_name(xet) {
         return None;
     }
     let store = cache.hub().join("blobs");

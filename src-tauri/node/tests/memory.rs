@@ -5,7 +5,7 @@ mod common;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use common::{Home, Site};
+use common::{Home, MIXED, Site, write_mixed};
 use serde_json::{Value, json};
 use tandem_rehearsal::checkpoint::synthetic;
 
@@ -61,5 +61,25 @@ fn fetch_graft_and_verify_stay_below_64_mib() {
         assert!(last.contains("\"done\""), "{kind}: {last}");
         println!("{kind}: {:.1} MiB at most", kib as f64 / 1024.0);
         assert!(kib > 0 && kib <= 64 * 1024, "{kind} held {kib} KiB");
+    }
+}
+
+#[test]
+fn a_fetch_of_chunks_stays_below_64_mib_however_large_the_objects_are() {
+    let site = Site::with(|repos| write_mixed(repos, 2, 96 << 20));
+    site.offer_xet(MIXED);
+    for connections in [8] {
+        site.hub.counters().reset();
+        let home = site.home(&format!("{connections}-connections"));
+        let mut fetch = home.fetch(MIXED, "main");
+        fetch["connections"] = json!(connections);
+        let (kib, last) = peak(&home, "fetch", &fetch);
+        assert!(last.contains("\"done\""), "{last}");
+        let count = site.hub.counters().read();
+        let bridged = count.files.keys().find(|k| k.ends_with(".safetensors"));
+        assert_eq!(bridged, None, "all of it came as chunks");
+        let mib = kib as f64 / 1024.0;
+        println!("fetch of chunks over {connections} connections: {mib:.1} MiB at most");
+        assert!(kib > 0 && kib <= 64 * 1024, "it held {kib} KiB");
     }
 }

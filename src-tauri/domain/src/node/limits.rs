@@ -26,6 +26,8 @@ pub struct FetchLimits {
     pub paused: bool,
     /// The hours in which it fetches; `None` is around the clock.
     pub hours: Option<FetchHours>,
+    /// Nothing comes through Xet, see [`crate::node::xet`]. It counts from the next start of a fetch on.
+    pub ranges_only: bool,
 }
 
 /// A stretch of the day in the machine's local time, which may go over midnight.

@@ -6,6 +6,7 @@
 
 mod error;
 mod remote;
+mod xet;
 
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,7 @@ use crate::work::Stop;
 pub use error::Fault;
 pub(crate) use remote::{Body, no_ranges};
 pub use remote::{Remote, Source};
+pub(crate) use xet::{Leaves, Part};
 
 /// The commit and file names of a revision.
 #[derive(Debug, Clone)]

@@ -1,6 +1,7 @@
 //! One file on the Hub: its size and hash by HEAD, and its bytes by GET.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Response, StatusCode, Url};
@@ -23,6 +24,15 @@ pub struct Remote {
     pub url: Url,
     /// Its name in the Hub's other way of storage, by which a cache may share it between repositories.
     pub xet: Option<String>,
+    /// Where the Hub gives leave to read it from there, with the Hub's own token.
+    pub leave: Option<Url>,
+}
+
+impl Remote {
+    /// Whether the Hub offers to give it as chunks from its storage.
+    pub fn is_in_chunks(&self) -> bool {
+        self.leave.is_some() && self.xet.as_deref().is_some_and(crate::shared::is_xet_name)
+    }
 }
 
 /// A file whose bytes are fetched, by many connections at once.
@@ -38,6 +48,9 @@ pub struct Source {
     /// See [`Remote::etag`].
     pub etag: String,
     place: Mutex<(u64, Url)>,
+    /// Its name in Xet and where leave is given, where it may be read from there.
+    xet: Option<(String, Url)>,
+    in_chunks: AtomicBool,
     /// Held by the one connection that reads all of it, where the server ignores ranges.
     pub(crate) whole: Mutex<bool>,
 }
@@ -52,8 +65,21 @@ impl Source {
             size: remote.size,
             etag: remote.etag,
             place: Mutex::new((0, remote.url)),
+            xet: remote.xet.zip(remote.leave),
+            in_chunks: AtomicBool::new(false),
             whole: Mutex::new(false),
         })
+    }
+
+    /// Lets its bytes come as chunks, where the Hub offers that, or by ranges alone.
+    pub fn come_in_chunks(&self, chunks: bool) {
+        self.in_chunks.store(chunks, Ordering::Relaxed);
+    }
+
+    /// Its name in Xet and where leave is given, while its bytes come as chunks.
+    pub(crate) fn chunks(&self) -> Option<(&str, &Url)> {
+        let (name, leave) = self.xet.as_ref()?;
+        (self.in_chunks.load(Ordering::Relaxed)).then_some((name, leave))
     }
 
     /// What to name in a problem.
@@ -113,6 +139,7 @@ impl Hub {
         let mut size = None;
         let mut etag = None;
         let mut xet = None;
+        let mut leave = None;
         for _ in 0..8 {
             let request = self
                 .client
@@ -131,6 +158,7 @@ impl Hub {
             size = size.or_else(|| header(headers, "x-linked-size")?.parse::<u64>().ok());
             etag = etag.or_else(|| header(headers, "x-linked-etag").map(plain));
             xet = xet.or_else(|| header(headers, "x-xet-hash").map(str::to_owned));
+            leave = leave.or_else(|| self.leave(headers));
             if status.is_redirection() {
                 let Some(location) = header(headers, LOCATION.as_str()) else {
                     return Err(nameless(asked, "a redirect without an address").into());
@@ -144,12 +172,12 @@ impl Hub {
                     continue;
                 }
                 let to = Url::parse(location).map_err(|_| nameless(asked, "no address"))?;
-                return Self::remote(asked, size, etag, xet, to);
+                return Self::remote(asked, size, etag, (xet, leave), to);
             }
             // Without a redirect, the answer itself describes the file.
             size = size.or_else(|| header(headers, "content-length")?.parse::<u64>().ok());
             etag = etag.or_else(|| header(headers, "etag").map(plain));
-            return Self::remote(asked, size, etag, xet, url);
+            return Self::remote(asked, size, etag, (xet, leave), url);
         }
         Err(nameless(asked, "one redirect after the other").into())
     }
@@ -158,7 +186,7 @@ impl Hub {
         asked: Asked<'_>,
         size: Option<u64>,
         etag: Option<String>,
-        xet: Option<String>,
+        (xet, leave): (Option<String>, Option<Url>),
         url: Url,
     ) -> Result<Remote, Fault> {
         let (Some(size), Some(etag)) = (size, etag) else {
@@ -177,6 +205,7 @@ impl Hub {
             etag,
             url,
             xet,
+            leave,
         })
     }
 
@@ -330,7 +359,7 @@ pub(crate) fn no_ranges(source: &Source) -> Problem {
 }
 
 /// A body of at most `longest` bytes.
-async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
+pub(super) async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|e| Fault::of_transport(&e))? {
         if (bytes.len() + chunk.len()) as u64 > longest {
@@ -344,7 +373,7 @@ async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
     Ok(bytes)
 }
 
-fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(super) fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 

@@ -5,6 +5,7 @@
 //! are under way at once, each filled from its first byte on, so that its hash can follow ([`Trail`]).
 
 mod bucket;
+mod chunk;
 pub mod direct;
 mod lanes;
 mod meter;
@@ -13,6 +14,7 @@ mod stream;
 mod target;
 mod trail;
 mod valve;
+mod xet;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +34,7 @@ pub use meter::{Meter, Reporter};
 pub use target::Target;
 pub use trail::Trail;
 pub use valve::{Keeper, Valve, Watch, minute_of_day};
+pub use xet::Xet;
 
 /// Written and not flushed at most, before a flush is asked for and before connections wait for it.
 const UNSAFE: (u64, u64) = (64 << 20, 256 << 20);
@@ -80,6 +83,8 @@ pub struct Manner {
     pub trails: Vec<Option<Arc<Trail>>>,
     /// How long nothing may arrive while the Hub answers and asks to wait.
     pub busy_patience: Duration,
+    /// The way to the Hub's storage, for sources that may come in chunks.
+    pub xet: Option<Arc<Xet>>,
 }
 
 impl Default for Manner {
@@ -88,6 +93,7 @@ impl Default for Manner {
             valve: Arc::default(),
             trails: Vec::new(),
             busy_patience: Duration::from_secs(3600),
+            xet: None,
         }
     }
 }
@@ -311,6 +317,8 @@ impl Shared {
         let mut bytes = 0;
         for piece in self.transfer.pieces.iter().filter(|p| p.target == target) {
             bytes += piece.len;
+            // Whichever road brought wrong bytes: the other one is ranges.
+            piece.source.come_in_chunks(false);
             if let Ok(mut whole) = piece.source.whole.try_lock() {
                 *whole = false;
             }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use reqwest::Response;
 use tandem_domain::problem::{Code, Retry};
 
+use super::xet::{self, Came};
 use super::{Piece, Segment, Shared};
 use crate::hub::{Body, Fault, backoff, gave_up, no_ranges};
 use crate::work::Stop;
@@ -44,6 +45,8 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
     let target = &shared.transfer.targets[piece.target];
     let mut attempt = 0;
     let mut before = u64::MAX;
+    // Whether the chunks of this segment are worth it.
+    let mut worth = true;
     loop {
         shared.transfer.manner.valve.open().await;
         let Some((from, _)) = target.missing(segment.from, segment.to).first().copied() else {
@@ -52,6 +55,21 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
         if from != before {
             attempt = 0;
             before = from;
+        }
+        let xet = shared.transfer.manner.xet.as_deref();
+        if let Some(xet) = xet.filter(|x| worth && x.serves(piece)) {
+            match xet::once(xet, shared, piece, from, segment.to).await {
+                Ok(Came::Whole) | Err(Trouble::Closed) => {}
+                Ok(Came::Dear) => worth = false,
+                Err(Trouble::Stop(stop)) => return Err(stop),
+                Err(Trouble::Fault(_, fault)) => {
+                    if let Some(pause) = xet.after(&fault, attempt) {
+                        tokio::time::sleep(pause).await;
+                        attempt += 1;
+                    }
+                }
+            }
+            continue;
         }
         let (generation, fault) = match once(shared, piece, from, segment.to).await {
             Ok(()) | Err(Trouble::Closed) => continue,
@@ -107,7 +125,8 @@ async fn refreshed(
     }
 }
 
-enum Trouble {
+/// Why a connection brought nothing more.
+pub(super) enum Trouble {
     Stop(Stop),
     Fault(u64, Fault),
     /// Nothing may flow for now; the connection is given up, so that none hangs through the night.

@@ -49,6 +49,14 @@ impl Site {
         Self { dir, hub, runtime }
     }
 
+    /// Lets the Hub offer the large files of a repository as chunks too.
+    pub fn offer_xet(&self, repo: &str) {
+        let store = self.dir.path().join("xet-store");
+        self.runtime
+            .block_on(self.hub.offer_xet(repo, "main", &store))
+            .expect("the files can be cut into chunks");
+    }
+
     /// A user's home folder.
     pub fn home(&self, name: &str) -> Home {
         let path = self.dir.path().join(name);
@@ -209,6 +217,48 @@ pub fn lines(stdout: &[u8]) -> Vec<NodeLine> {
         .map(|l| serde_json::from_str(&l.expect("text")).expect("a line of the conversation"))
         .collect();
     lines
+}
+
+pub const MIXED: &str = "o/mixed";
+
+/// Writes a repository of large files of this size each. Every file is one half noise that cannot be packed,
+/// one quarter numbers that can, and one quarter the first file's first quarter once more.
+pub fn write_mixed(repos: &Path, files: usize, size: usize) {
+    let commit = "c".repeat(40);
+    let folder = repos.join(MIXED).join(&commit);
+    std::fs::create_dir_all(&folder).expect("a repository");
+    let mut x = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut noise = |n: usize| -> Vec<u8> {
+        let mut out = Vec::with_capacity(n);
+        while out.len() < n {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            out.extend_from_slice(&x.to_le_bytes());
+        }
+        out
+    };
+    let mut again = Vec::new();
+    for number in 0..files {
+        let len = size - 128;
+        let head =
+            json!({"noise": {"dtype": "U8", "shape": [len], "data_offsets": [0, len]}}).to_string();
+        let mut bytes = 120_u64.to_le_bytes().to_vec();
+        bytes.extend(format!("{head:<120}").into_bytes());
+        bytes.extend(noise(size / 2 - 128));
+        if number == 0 {
+            again = bytes[..size / 4].to_vec();
+        }
+        let first = number as u32 * 1_000_003;
+        bytes.extend((first..).flat_map(|n| (n / 3).to_le_bytes()).take(size / 4));
+        bytes.extend_from_slice(&again);
+        let name = format!("model-{number}.safetensors");
+        std::fs::write(folder.join(name), &bytes).expect("a file");
+    }
+    std::fs::write(folder.join("config.json"), "{}").expect("a file");
+    let refs = repos.join(MIXED).join("refs");
+    std::fs::create_dir_all(&refs).expect("a folder");
+    std::fs::write(refs.join("main"), &commit).expect("a branch");
 }
 
 /// Waits until a condition holds, for at most a minute.

@@ -54,7 +54,7 @@ pub(crate) fn range(value: Option<&str>, size: u64) -> Result<Option<(u64, u64)>
 struct Breaks {
     drop_after: Option<u64>,
     stall_after: Option<u64>,
-    wrong: bool,
+    wrong: Option<u64>,
     rate: Option<u64>,
 }
 
@@ -120,7 +120,11 @@ pub(crate) fn give<B>(
             FaultKind::Stall { bytes } => Some(*bytes),
             _ => None,
         }),
-        wrong: strike(|k| matches!(k, FaultKind::WrongBytes).then_some(0)).is_some(),
+        wrong: strike(|k| match k {
+            FaultKind::WrongBytes => Some(0),
+            FaultKind::WrongByte { at } => Some(*at),
+            _ => None,
+        }),
         rate: strike(|k| match k {
             FaultKind::Slow { bytes_per_second } => Some((*bytes_per_second).max(1)),
             _ => None,
@@ -212,8 +216,9 @@ fn stream(
             };
             match step.await {
                 Ok(mut piece) => {
-                    if wrong && progress.sent == 0 {
-                        piece[0] ^= 1;
+                    let turned = wrong.and_then(|at| at.checked_sub(progress.sent));
+                    if let Some(byte) = turned.and_then(|i| piece.get_mut(i as usize)) {
+                        *byte ^= 1;
                     }
                     state
                         .counters

@@ -14,6 +14,8 @@ pub enum Side {
     Resolve,
     /// The CDN.
     Cdn,
+    /// The front of the storage that has files in chunks.
+    Front,
 }
 
 /// What goes wrong.
@@ -29,6 +31,11 @@ pub enum FaultKind {
     IgnoreRange,
     /// One bit of the first byte sent is turned.
     WrongBytes,
+    /// One bit of the byte with this number in a body is turned.
+    WrongByte {
+        /// Counted from the first one sent.
+        at: u64,
+    },
     /// The body is shorter by this many bytes, and its announced length too.
     ShortBody {
         /// Bytes missing.

@@ -1,5 +1,5 @@
 //! A small Hub that speaks the Hugging Face Hub's protocol: listings, `resolve` with its two kinds of
-//! redirect, a CDN with signed URLs on a port of its own, ranges, refusals. Of Xet only the names of files.
+//! redirect, a CDN with signed URLs on a port of its own, ranges, refusals; Xet where [`Hub::offer_xet`] asks for it.
 //! The same is given below `/mirror/of/models/`, as a mirror does that is not at its host's root.
 //!
 //! It counts what it gives out and breaks things on request: in-process through [`Hub::faults`] and
@@ -12,13 +12,14 @@ pub mod counters;
 pub mod faults;
 mod refuse;
 mod routes;
+mod xet;
 
 pub use routes::xet_hash;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -45,6 +46,7 @@ pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) secret: Vec<u8>,
     pub(crate) cdn: SocketAddr,
+    pub(crate) xet: OnceLock<xet::Store>,
 }
 
 impl State {
@@ -70,6 +72,7 @@ impl State {
 pub struct Hub {
     state: Arc<State>,
     address: SocketAddr,
+    stopped: CancellationToken,
     _stop: DropGuard,
 }
 
@@ -98,6 +101,7 @@ impl Hub {
             counters: Counters::default(),
             secret: format!("{address}-{}", std::process::id()).into_bytes(),
             cdn: cdn.local_addr()?,
+            xet: OnceLock::new(),
         });
         let stop = CancellationToken::new();
         let s = state.clone();
@@ -107,6 +111,7 @@ impl Hub {
         Ok(Self {
             state,
             address,
+            stopped: stop.clone(),
             _stop: stop.drop_guard(),
         })
     }

@@ -14,12 +14,13 @@ use super::catalog::{Entry, Revision, pointer};
 use super::content::give;
 use super::faults::{Fault, FaultKind, Side};
 use super::refuse::{absent, access, no_entry, refuse};
+use super::xet;
 use crate::wire::{Answer, empty, json as answer_json, query, set, unescape};
 
 /// Seconds for which a signed URL is good.
 const SIGNED_FOR: u64 = 3600;
 
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |d| d.as_secs())
@@ -55,6 +56,11 @@ pub(crate) async fn hub(state: Arc<State>, request: Request<Incoming>) -> Answer
         ["api", "models", owner, name, "revision", rev @ ..] if read => {
             info(&state, &request, &format!("{owner}/{name}"), &rev.join("/")).await
         }
+        ["api", "models", owner, name, "xet-read-token", _] if read => xet::leave(
+            &state,
+            &format!("{owner}/{name}"),
+            token(&request).as_deref(),
+        ),
         ["api", "models", owner, name, "tree", rev, below @ ..] if read => {
             let repo = format!("{owner}/{name}");
             let recursive = query(&request, "recursive").is_some_and(|v| v != "false" && v != "0");
@@ -328,17 +334,9 @@ async fn resolve(
             let expired = state.faults.strike(Side::Resolve, &key, |k| {
                 matches!(k, FaultKind::ExpiredUrls).then_some(())
             });
-            let until = if expired.is_some() {
-                now() - 1
-            } else {
-                now() + SIGNED_FOR
-            };
             let path = format!("/{repo}/{}/{file}", found.commit);
-            let to = format!(
-                "{}{path}?Expires={until}&Signature={}",
-                state.cdn_base(host),
-                state.sign(&path, until)
-            );
+            let signed = state.signed(&path, expired.is_some());
+            let to = format!("{}{signed}", state.cdn_base(host));
             set(&mut response, "location", to);
             set(&mut response, "x-linked-size", entry.size.to_string());
             let other = state.faults.strike(Side::Resolve, &key, |k| {
@@ -351,6 +349,18 @@ async fn resolve(
             });
             if xet.is_some() {
                 set(&mut response, "x-xet-hash", xet_hash(sha));
+            }
+            if let Some(name) = state.xet.get().and_then(|x| x.name(sha)) {
+                set(&mut response, "x-xet-hash", name);
+                let at = format!("/api/models/{repo}/xet-read-token/{}", found.commit);
+                let hub = host.unwrap_or_default();
+                set(
+                    &mut response,
+                    "link",
+                    format!(
+                        "<http://{hub}{at}>; rel=\"xet-auth\", <http://storage.invalid/v1/reconstructions/{name}>; rel=\"xet-reconstruction-info\""
+                    ),
+                );
             }
             set(&mut response, "etag", format!("\"{}\"", entry.oid));
             response
@@ -366,6 +376,19 @@ pub fn xet_hash(sha256: &str) -> String {
 }
 
 impl State {
+    /// A path on the CDN with its signature, good for a while or expired already.
+    pub(super) fn signed(&self, path: &str, expired: bool) -> String {
+        let until = if expired {
+            now() - 1
+        } else {
+            now() + SIGNED_FOR
+        };
+        format!(
+            "{path}?Expires={until}&Signature={}",
+            self.sign(path, until)
+        )
+    }
+
     /// The signature of a path on the CDN until a time.
     fn sign(&self, path: &str, until: u64) -> String {
         let mut hash = Sha256::new();
@@ -407,6 +430,9 @@ pub(crate) async fn cdn(state: Arc<State>, request: Request<Incoming>) -> Answer
     }
     if until < now() {
         return denied("Request has expired");
+    }
+    if let ["xorbs", "default", object] = parts.as_slice() {
+        return xet::object(&state, &request, object);
     }
     let (repo, file) = (format!("{owner}/{name}"), file.join("/"));
     let key = format!("{repo}/{file}");
