@@ -25,12 +25,16 @@ const TRIES: u32 = 3;
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// Chunks unpacked at once.
 const TURNS: usize = 2;
+/// Connections that take chunks at once; more wait. Each holds a list, a chunk and what its socket brought,
+/// about a MiB together, and the program has 64 for all it does.
+const SEATS: usize = 16;
 
 /// What the connections of a transfer share about the storage.
 pub struct Xet {
     leaves: Leaves,
     lines: Arc<Lines>,
     given_up: AtomicBool,
+    seats: Semaphore,
     turns: Semaphore,
 }
 
@@ -49,6 +53,7 @@ impl Xet {
             leaves: Leaves::default(),
             lines,
             given_up: AtomicBool::new(false),
+            seats: Semaphore::new(SEATS),
             turns: Semaphore::new(TURNS),
         })
     }
@@ -90,6 +95,9 @@ pub(super) async fn once(
     from: u64,
     to: u64,
 ) -> Result<Came, Trouble> {
+    let Ok(_seat) = xet.seats.acquire().await else {
+        return Ok(Came::Dear);
+    };
     let there = |at: u64| piece.at + (at - piece.to);
     let hub = &shared.transfer.hub;
     let fault = |f: Fault| Trouble::Fault(0, f);
