@@ -769,6 +769,8 @@ export type FetchLimits = {
 	paused?: boolean,
 	/**  The hours in which it fetches; `None` is around the clock. */
 	hours?: FetchHours | null,
+	/**  Nothing comes through Xet, see [`crate::node::xet`]. It counts from the next start of a fetch on. */
+	ranges_only?: boolean,
 };
 
 /**  See [`Comparison::figures`]. */
