@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -476,6 +476,12 @@ fn refer(cache: &Cache, repo: &str, name: &str, commit: &str, made: &Made) -> Re
         made.folder(cache.home(), folder).map_err(failed)?;
     }
     let beside = with_ending(&path, "tandem-new");
-    std::fs::write(&beside, commit).map_err(failed)?;
-    std::fs::rename(&beside, &path).map_err(failed)
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&beside)?;
+        file.write_all(commit.as_bytes())?;
+        // An empty reference after a loss of power would hide the snapshot from every program.
+        file.sync_data()?;
+        std::fs::rename(&beside, &path)
+    };
+    write().map_err(failed)
 }

@@ -1,7 +1,7 @@
 //! A job's folder.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -155,8 +155,12 @@ impl Folder {
     }
 }
 
+/// Flushed before it stands under its name: a loss of power must not leave a job that nobody can undo,
+/// because its request is empty.
 fn write_whole(path: &Path, text: &[u8]) -> io::Result<()> {
     let beside = path.with_extension("new");
-    fs::write(&beside, text)?;
+    let mut file = File::create(&beside)?;
+    file.write_all(text)?;
+    file.sync_data()?;
     fs::rename(beside, path)
 }

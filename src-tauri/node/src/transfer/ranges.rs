@@ -1,7 +1,8 @@
 //! Which bytes of an unfinished file are on the disk, noted so that a death loses little.
 //!
 //! The notes stand beside the file, one range a line, and a line is written only after the data it
-//! speaks of was flushed to the disk. A line that was cut short by a death is not counted.
+//! speaks of was flushed to the disk; it is flushed itself then, or a loss of power would take with the
+//! notes of half a minute what they speak of. A line that was cut short by a death is not counted.
 //!
 //! A line that begins with `w` speaks of data that was written and not flushed yet. The kernel keeps such
 //! data when the program dies, and loses it when the machine does; so it counts only within the boot that
@@ -10,6 +11,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Disjoint ranges in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +97,7 @@ pub struct Mark {
 /// The notes beside a file.
 pub struct Notes {
     path: PathBuf,
-    out: File,
+    out: Arc<File>,
     boot: String,
 }
 
@@ -150,33 +152,37 @@ impl Notes {
         fresh.push_str(&format!("boot {boot}\n"));
         fresh.extend(kept.written.iter().map(|m| format!("w {}", line(m))));
         let beside = path.with_extension("tandem-new");
-        std::fs::write(&beside, fresh)?;
+        let mut file = File::create(&beside)?;
+        file.write_all(fresh.as_bytes())?;
+        file.sync_data()?;
         std::fs::rename(&beside, path)?;
         let out = OpenOptions::new().append(true).open(path)?;
         let notes = Self {
             path: path.to_path_buf(),
-            out,
+            out: Arc::new(out),
             boot: boot.to_owned(),
         };
         Ok((notes, kept))
     }
 
-    /// Adds lines; the data must be on the disk already.
-    pub fn add(&mut self, marks: &[Mark]) -> io::Result<()> {
+    /// Adds lines; the data must be on the disk already. The lines themselves are when the file that is
+    /// given back was flushed, for which nobody has to hold the notes.
+    pub fn add(&mut self, marks: &[Mark]) -> io::Result<Arc<File>> {
         let text: String = marks.iter().map(line).collect();
-        self.out.write_all(text.as_bytes())
+        (&*self.out).write_all(text.as_bytes())?;
+        Ok(Arc::clone(&self.out))
     }
 
     /// Adds a line of data that is written and not flushed yet.
     pub fn wrote(&mut self, mark: &Mark) -> io::Result<()> {
-        self.out.write_all(format!("w {}", line(mark)).as_bytes())
+        (&*self.out).write_all(format!("w {}", line(mark)).as_bytes())
     }
 
     /// Forgets every line.
     pub fn clear(&mut self, size: u64) -> io::Result<()> {
         let fresh = format!("{}\nboot {}\n", head(size), self.boot);
         std::fs::write(&self.path, fresh)?;
-        self.out = OpenOptions::new().append(true).open(&self.path)?;
+        self.out = Arc::new(OpenOptions::new().append(true).open(&self.path)?);
         Ok(())
     }
 }

@@ -174,7 +174,8 @@ impl Target {
             return Ok(0);
         }
         self.file.sync_data()?;
-        self.state().notes.add(&marks)?;
+        let notes = self.state().notes.add(&marks)?;
+        notes.sync_data()?;
         Ok(marks.iter().map(|m| m.to - m.from).sum())
     }
 
