@@ -1,6 +1,7 @@
 //! Disks: free space, and failures of a file as a person reads them.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
@@ -23,13 +24,31 @@ fn nearest(path: &Path) -> Option<PathBuf> {
 
 /// Whom the path belongs to, or what there is of it, where that is somebody else.
 fn owner(path: &Path) -> String {
-    use std::os::unix::fs::MetadataExt;
     let meta = nearest(path).and_then(|p| std::fs::metadata(p).ok());
     let user = rustix::process::geteuid().as_raw();
     match meta.map(|m| m.uid()).filter(|uid| *uid != user) {
         Some(0) => ": it belongs to root".to_owned(),
         Some(uid) => format!(": it belongs to user {uid}"),
         None => String::new(),
+    }
+}
+
+/// What has to be made the user's own so that a path is: all of the cache around it that belongs to the same
+/// owner, so that it is done once, and nothing outside of the cache.
+fn to_own(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> &Path {
+    let whose = owner(path);
+    let is_cache = |p: &Path| p.file_name().is_some_and(|name| name == "hub");
+    let mut own = path;
+    for above in path.ancestors().take_while(|p| owner(p) == whose) {
+        own = above;
+        if is_cache(above) {
+            return own;
+        }
+    }
+    // Without a cache around it, its owner may be that of the whole machine.
+    match own.ancestors().any(is_cache) {
+        true => own,
+        false => path,
     }
 }
 
@@ -60,7 +79,10 @@ pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
             "Make the folder your own; files that a container wrote as root belong to root.",
             format!(
                 "sudo chown -R \"$USER\" '{}'",
-                nearest(path).unwrap_or_else(|| path.to_owned()).display()
+                to_own(&nearest(path).unwrap_or_else(|| path.to_owned()), |p| {
+                    std::fs::metadata(p).ok().map(|m| m.uid())
+                })
+                .display()
             ),
         ),
         Some(Errno::ROFS) => Problem::new(
@@ -96,4 +118,25 @@ pub fn ask_for(need: u64, path: &Path) -> Result<(), Problem> {
         "Free {} there, or choose a Hugging Face home on another disk.",
         bytes(need - free)
     )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_of_the_cache_is_to_be_made_one_s_own_and_nothing_else() {
+        let own = |path: &str, roots: &str| {
+            let whose = |p: &Path| Some(if p.starts_with(roots) { 0 } else { 1000 });
+            to_own(Path::new(path), whose).display().to_string()
+        };
+        let blobs = "/home/me/hf/hub/models--o--n/blobs";
+        assert_eq!(own(blobs, "/home/me/hf"), "/home/me/hf/hub");
+        assert_eq!(
+            own(blobs, "/home/me/hf/hub/models--o--n"),
+            "/home/me/hf/hub/models--o--n"
+        );
+        assert_eq!(own(blobs, blobs), blobs);
+        assert_eq!(own("/data/hf", "/"), "/data/hf", "never the whole machine");
+    }
 }
