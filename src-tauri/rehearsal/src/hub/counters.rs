@@ -25,6 +25,9 @@ pub struct Count {
     pub cdn_bytes: u64,
     /// Requests in all.
     pub requests: u64,
+    /// Requests with a signed address that had expired.
+    #[serde(default)]
+    pub expired: u64,
     /// What no client may do, in sentences: a token shown to the CDN above all.
     pub violations: Vec<String>,
 }
@@ -54,6 +57,10 @@ impl Counters {
 
     pub(crate) fn request(&self) {
         self.lock().requests += 1;
+    }
+
+    pub(crate) fn expired(&self) {
+        self.lock().expired += 1;
     }
 
     pub(crate) fn opened(&self, file: &str) {

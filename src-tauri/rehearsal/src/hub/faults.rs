@@ -62,6 +62,17 @@ pub enum FaultKind {
     XetNames,
     /// Signed URLs are expired when they are handed out.
     ExpiredUrls,
+    /// Signed URLs are good for this long only.
+    SignedFor {
+        /// Seconds; the storage counts them by whole ones.
+        seconds: u64,
+    },
+    /// 429 of a Hub whose clock is another one: it tells until when to wait as a date, which is right by the
+    /// answer's own `Date` and by no other clock.
+    BusyByDate {
+        /// Seconds between the two dates, less than 50.
+        seconds: u32,
+    },
     /// Bodies come no faster than this.
     Slow {
         /// Bytes per second and connection.

@@ -84,6 +84,17 @@ pub(crate) fn access(
         }
         return Some(response);
     }
+    let dated = state.faults.strike(side, path, |k| match k {
+        FaultKind::BusyByDate { seconds } => Some((*seconds).min(49)),
+        _ => None,
+    });
+    if let Some(seconds) = dated {
+        let mut response = refuse(429, None, "We had to rate limit you. Upgrade or wait.");
+        let at = |second: u32| format!("Sun, 06 Nov 1994 08:49:{second:02} GMT");
+        set(&mut response, "date", at(10));
+        set(&mut response, "retry-after", at(10 + seconds));
+        return Some(response);
+    }
     let page = state.faults.strike(side, path, |k| {
         matches!(k, FaultKind::LoginPage).then_some(())
     });

@@ -334,8 +334,12 @@ async fn resolve(
             let expired = state.faults.strike(Side::Resolve, &key, |k| {
                 matches!(k, FaultKind::ExpiredUrls).then_some(())
             });
+            let short = state.faults.strike(Side::Resolve, &key, |k| match k {
+                FaultKind::SignedFor { seconds } => Some(*seconds),
+                _ => None,
+            });
             let path = format!("/{repo}/{}/{file}", found.commit);
-            let signed = state.signed(&path, expired.is_some());
+            let signed = state.signed(&path, until(expired.is_some(), short));
             let to = format!("{}{signed}", state.cdn_base(host));
             set(&mut response, "location", to);
             set(&mut response, "x-linked-size", entry.size.to_string());
@@ -375,14 +379,18 @@ pub fn xet_hash(sha256: &str) -> String {
     hex::encode(Sha256::digest(format!("xet {sha256}")))
 }
 
+/// Until when an address is good: expired already, for these seconds, or for as long as usual.
+pub(super) fn until(expired: bool, seconds: Option<u64>) -> u64 {
+    if expired {
+        now() - 1
+    } else {
+        now() + seconds.unwrap_or(SIGNED_FOR)
+    }
+}
+
 impl State {
-    /// A path on the CDN with its signature, good for a while or expired already.
-    pub(super) fn signed(&self, path: &str, expired: bool) -> String {
-        let until = if expired {
-            now() - 1
-        } else {
-            now() + SIGNED_FOR
-        };
+    /// A path on the CDN with its signature.
+    pub(super) fn signed(&self, path: &str, until: u64) -> String {
         format!(
             "{path}?Expires={until}&Signature={}",
             self.sign(path, until)
@@ -429,6 +437,7 @@ pub(crate) async fn cdn(state: Arc<State>, request: Request<Incoming>) -> Answer
         return denied("SignatureDoesNotMatch");
     }
     if until < now() {
+        state.counters.expired();
         return denied("Request has expired");
     }
     if let ["xorbs", "default", object] = parts.as_slice() {

@@ -164,7 +164,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let base = state.cdn_base(None);
     for (object, places) in &mut list.fetch_info {
         let path = format!("/xorbs/default/{}", object.0.hex());
-        let signed = state.signed(&path, expired.is_some());
+        let signed = state.signed(&path, routes::until(expired.is_some(), None));
         for place in places {
             place.url = format!("{base}{signed}");
         }
