@@ -5,22 +5,17 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::json;
-use tandem_domain::node::{CopyRequest, CopyTicket, FetchReceipt, FetchRequest, NodeWork, Serving};
+use tandem_domain::node::{CopyRequest, FetchReceipt, FetchRequest, NodeWork};
 use tandem_rehearsal::checkpoint::synthetic;
-use tandem_tests::{Lab, Link, Spark, USER};
+use tandem_tests::rails::NETS;
+use tandem_tests::{Lab, Link, Place, Spark, USER};
 
 use crate::figure::{Figure, middle};
 use crate::job::Job;
 use crate::line::LINE;
 use crate::measure::fetch;
-use crate::place::Place;
 use crate::{Bench, Failure};
 
-/// The rails and the networks that they get for the measurement.
-const RAILS: [(&str, &str); 2] = [
-    ("enp1s0f1np1", "192.168.100"),
-    ("enP2p1s0f1np1", "192.168.101"),
-];
 /// Turns of each, of which the middle one counts.
 const TURNS: usize = 3;
 /// Where the checkpoint lies below the user's home, and what it is compared by.
@@ -32,7 +27,7 @@ pub(crate) async fn all(
     lab: &Lab,
     second: &Place<'_>,
 ) -> Result<Vec<Figure>, Failure> {
-    address(lab).await?;
+    lab.address_rails().await?;
     for spark in Spark::BOTH {
         let cache = format!("/home/{USER}/.cache/huggingface");
         lab.must(spark, &["rm", "-rf", &cache]).await?;
@@ -110,26 +105,6 @@ impl Turns {
     }
 }
 
-/// Gives the rails their addresses; whatever was there is replaced.
-async fn address(lab: &Lab) -> Result<(), Failure> {
-    for (host, spark) in [(10, Spark::A), (11, Spark::B)] {
-        for (interface, net) in RAILS {
-            let address = format!("{net}.{host}/24");
-            lab.must(
-                spark,
-                &["ip", "link", "set", interface, "up", "mtu", "9000"],
-            )
-            .await?;
-            lab.must(
-                spark,
-                &["ip", "addr", "replace", &address, "dev", interface],
-            )
-            .await?;
-        }
-    }
-    Ok(())
-}
-
 /// How a copy went.
 struct Copied {
     bytes: u64,
@@ -146,14 +121,7 @@ async fn copy(
     fetching: Option<&str>,
 ) -> Result<Copied, Failure> {
     let began = Instant::now();
-    let mut words = vec!["copy", "serve", "--repo", synthetic::REPO];
-    let addresses = RAILS.map(|(_, net)| format!("{net}.10"));
-    for address in &addresses {
-        words.extend(["--listen", address]);
-    }
-    words.extend(fetching.into_iter().flat_map(|job| ["--job", job]));
-    let serving: Serving = serde_json::from_value(bench.place.answer(&words, "").await?)?;
-    let ticket = CopyTicket::new(serving, None).seal();
+    let ticket = bench.place.serve(synthetic::REPO, fetching).await?;
     let work = NodeWork::Copy(CopyRequest {
         fetch: request(bench),
         from: "spark-a".into(),
@@ -258,7 +226,7 @@ async fn rsync(lab: &Lab, bytes: u64) -> Result<f64, Failure> {
     );
     let command = format!(
         "rsync -a --whole-file --inplace -e '{ssh}' {home}/{MODEL} {USER}@{}.11:{home}/bench-rsync/",
-        RAILS[0].1
+        NETS[0]
     );
     run(Spark::B, &format!("mkdir -p {home}/bench-rsync")).await?;
     let began = Instant::now();
@@ -281,7 +249,7 @@ async fn rsync(lab: &Lab, bytes: u64) -> Result<f64, Failure> {
 /// MB/s of TCP over the link as `iperf3` counts them, several streams on one rail: both rails of the lab end in
 /// the same cores.
 async fn iperf(lab: &Lab) -> Result<f64, Failure> {
-    let address = format!("{}.11", RAILS[0].1);
+    let address = format!("{}.11", NETS[0]);
     lab.must(
         Spark::B,
         &[

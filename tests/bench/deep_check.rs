@@ -9,12 +9,12 @@ use serde_json::json;
 use tandem_domain::node::disk::{CheckReceipt, CheckRequest, CheckTime};
 use tandem_domain::node::{FetchReceipt, NodeWork};
 use tandem_rehearsal::checkpoint::synthetic;
+use tandem_tests::Place;
 use tokio::process::Command;
 
 use crate::figure::{Figure, middle};
 use crate::job::Job;
 use crate::measure::fetch;
-use crate::place::Place;
 use crate::{Bench, Failure};
 
 /// Turns of each. The middle one counts.

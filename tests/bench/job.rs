@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde::de::DeserializeOwned;
-use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, NodeWork};
+use tandem_domain::node::{NodeEvent, NodeWork};
 use tandem_domain::secret::Secret;
+use tandem_tests::Place;
 
 use crate::Failure;
-use crate::place::Place;
 
 /// How often a worker is looked at. Its peak is kept by the kernel, so only what it grows by in its
 /// very last moments can be missed.
@@ -64,19 +64,12 @@ impl<'a> Job<'a> {
         work: NodeWork,
         secret: Option<&Secret>,
     ) -> Result<Self, Failure> {
-        let kind = work.kind();
-        let request = serde_json::to_string(&NodeRequest {
-            token: secret.map(|s| s.reveal().to_owned()),
-            work,
-        })?;
         let began = Instant::now();
-        let state = place
-            .answer(&["start", kind, "--job", name], &request)
-            .await?;
+        let state = place.start(name, work, secret).await??;
         let Some(pid) = worker(name)? else {
-            let said = place.ask(&["follow", "--job", name], "").await?.stdout;
-            let last = said.lines().last().unwrap_or_default();
-            return Err(format!("no process works on {name}: {state}, and then {last}").into());
+            let said = place.follow(name, 0).await?;
+            let last = said.last().map(|l| &l.event);
+            return Err(format!("no process works on {name}: {state:?}, and then {last:?}").into());
         };
         Ok(Self {
             place,
@@ -89,10 +82,8 @@ impl<'a> Job<'a> {
     /// Follows it to its end.
     pub(crate) async fn end(&self) -> Result<Ended, Failure> {
         let follow = async {
-            let said = self.place.ask(&["follow", "--job", &self.name], "").await?;
-            let line = said.stdout.lines().last().unwrap_or_default();
-            let line: NodeLine = serde_json::from_str(line)
-                .map_err(|e| format!("`follow` ended on “{line}” ({e}): {}", said.stderr))?;
+            let mut lines = self.place.follow(&self.name, 0).await?;
+            let line = lines.pop().ok_or("`follow` says nothing")?;
             Ok::<_, Failure>((line.event, self.began.elapsed()))
         };
         let watch = async {

@@ -13,7 +13,6 @@ mod figure;
 mod job;
 mod line;
 mod measure;
-mod place;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -23,13 +22,10 @@ use std::sync::Arc;
 use serde_json::json;
 use tandem_rehearsal::checkpoint::synthetic::{self, Synthetic};
 use tandem_rehearsal::hub::{Hub, HubConfig};
-use tandem_tests::{Lab, Spark};
+pub(crate) use tandem_tests::Failure;
+use tandem_tests::{Lab, Place, Spark};
 
 use figure::Figure;
-use place::Place;
-
-/// Why there are no figures, in words for the person who asked for them.
-pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Gigabytes of the checkpoint where nothing else is asked for.
 ///

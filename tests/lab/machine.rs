@@ -114,15 +114,7 @@ pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
     // A disk of its own for /home, so that it can be full without the box being full.
     let image = disk.join("home.img");
     run(&["cp", "--sparse=always", text(&base.home), text(&image)]).await?;
-    run(&[
-        "mount",
-        "-o",
-        "loop",
-        text(&image),
-        text(&disk.join("home")),
-    ])
-    .await?;
-    pass_through(&image).await?;
+    mount_home(spark).await?;
 
     identify(spark).await?;
     let write = |path: &str, content: String| {
@@ -298,8 +290,8 @@ pub(crate) async fn booted(spark: Spark) -> Result<(), LabError> {
     .await
 }
 
-/// Switches it off at once, as if the plug were pulled, and removes its disk.
-pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabError> {
+/// Ends all of its processes at once, as if the plug were pulled. Its disks stay mounted.
+pub(crate) async fn pull_plug(spark: Spark) -> Result<(), LabError> {
     let files = spark.files();
     // The supervisor first, or it would boot the machine again.
     let supervisor = std::fs::read_to_string(files.join("pid")).unwrap_or_default();
@@ -319,21 +311,38 @@ pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabEr
             left.is_empty().then_some(())
         },
     )
-    .await?;
+    .await
+}
+
+/// Lets go of one of its mounts.
+pub(crate) async fn let_go(path: &std::path::Path) -> Result<(), LabError> {
+    until(
+        &format!("`{}` to be let go", path.display()),
+        Duration::from_secs(30),
+        || async {
+            if !mounted(path) {
+                return Some(());
+            }
+            let _ = ask(&["umount", text(path)], b"").await;
+            (!mounted(path)).then_some(())
+        },
+    )
+    .await
+}
+
+/// Mounts its disk for /home.
+pub(crate) async fn mount_home(spark: Spark) -> Result<(), LabError> {
+    let disk = spark.disk();
+    let (image, home) = (disk.join("home.img"), disk.join("home"));
+    run(&["mount", "-o", "loop", text(&image), text(&home)]).await?;
+    pass_through(&image).await
+}
+
+/// Switches it off at once and removes its disk.
+pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabError> {
+    pull_plug(spark).await?;
     for folder in ["root", "home"] {
-        let path = spark.disk().join(folder);
-        until(
-            &format!("`{}` to be let go", path.display()),
-            Duration::from_secs(30),
-            || async {
-                if !mounted(&path) {
-                    return Some(());
-                }
-                let _ = ask(&["umount", text(&path)], b"").await;
-                (!mounted(&path)).then_some(())
-            },
-        )
-        .await?;
+        let_go(&spark.disk().join(folder)).await?;
     }
     for what in ["upper", "work", "root", "docker", "home", "home.img"] {
         run(&[
@@ -347,7 +356,7 @@ pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabEr
     if identity_too {
         run(&["rm", "-rf", "--one-file-system", text(&spark.disk())]).await?;
     }
-    run(&["rm", "-rf", text(&files)]).await?;
+    run(&["rm", "-rf", text(&spark.files())]).await?;
     remove_groups(spark).await
 }
 

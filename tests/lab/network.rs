@@ -50,7 +50,7 @@ impl Link {
     }
 
     /// The interfaces of the machines whose carrier it is.
-    fn rails(self) -> &'static [&'static str] {
+    pub(crate) fn rails(self) -> &'static [&'static str] {
         match self {
             Self::Management(_) => &[],
             Self::FirstTwin => &RAILS[..1],
@@ -150,6 +150,19 @@ pub(crate) async fn remove() -> Result<(), LabError> {
         if std::path::Path::new("/run/netns").join(namespace).exists() {
             run(&["ip", "netns", "del", namespace]).await?;
         }
+    }
+    Ok(())
+}
+
+/// Sets a machine's links back to what they are before it boots: without addresses, down.
+pub(crate) async fn forget(spark: Spark) -> Result<(), LabError> {
+    let namespace = spark.namespace();
+    for interface in ["enP7s7"].iter().chain(&UNCABLED).chain(&RAILS) {
+        run(&["ip", "-n", namespace, "addr", "flush", "dev", interface]).await?;
+        run(&[
+            "ip", "-n", namespace, "link", "set", interface, "down", "mtu", "1500",
+        ])
+        .await?;
     }
     Ok(())
 }
