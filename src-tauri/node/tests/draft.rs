@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use common::{Home, Site, kill, tree, until};
+use common::{Home, Site, killed_and_gone_on, tree};
 use serde_json::{Value, json};
 use tandem_domain::node::NodeEvent;
 use tandem_domain::problem::Code;
@@ -16,7 +16,6 @@ use tandem_rehearsal::checkpoint::shape::{Kind, Release, Tensor, Widths, body, m
 use tandem_rehearsal::checkpoint::{
     BF16_COMMIT, BF16_REPO, NVFP4_COMMIT, NVFP4_OLD_COMMIT, NVFP4_REPO, point, synthetic, write,
 };
-use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 
 const PUBLISHED: &str = "lab/Step-3.7-draft";
 const COMMIT: &str = "d4af7c0ffee0d15ea5e5e11a7c0ffee0d15ea5e5";
@@ -263,38 +262,17 @@ fn a_published_draft_is_used_where_it_is_just_that() {
 
 #[test]
 fn killed_on_the_way_it_goes_on_and_fetches_hardly_more_than_the_tensors() {
+    let mut made = None;
     let site = Site::with(|repos| {
-        synthetic::write_synthetic(repos, 300 << 20).unwrap();
+        made = Some(synthetic::write_synthetic(repos, 300 << 20).unwrap());
     });
     let home = site.home("one");
     let receipt = home.done("fetch", &home.fetch(synthetic::REPO, "main"));
     let mut request = order(&home, receipt["commit"].as_str().unwrap());
     request["repo"] = json!(synthetic::REPO);
     request["source_repo"] = json!(synthetic::BF16_REPO);
-    site.hub.counters().reset();
-    site.hub.fault(
-        Fault::new(FaultKind::Slow {
-            bytes_per_second: 2 << 20,
-        })
-        .on(Side::Cdn),
-    );
-    home.answer(&["start", "graft", "--job", "d"], &request);
-    until("some has arrived", || {
-        site.hub.counters().read().cdn_bytes > 4 << 20
-    });
-    kill(home.worker("d").unwrap());
-    site.hub.faults().clear();
-    home.answer(&["start", "graft", "--job", "d"], &request);
-    let lines = home.follow("d", 0);
-    let Some(NodeEvent::Done { result }) = lines.last().map(|l| l.event.clone()) else {
-        panic!("done: {:?}", lines.last());
-    };
+    let result = killed_and_gone_on(&site, &home, &request, made.unwrap().mtp_bytes);
     let tensors = result["tensor_bytes"].as_u64().unwrap();
-    let given = site.hub.counters().read().cdn_bytes;
-    assert!(
-        given < tensors + (8 << 20),
-        "it did not begin anew: {given} for {tensors}"
-    );
     let other = site.home("two");
     other.done("fetch", &other.fetch(synthetic::REPO, "main"));
     site.hub.counters().reset();

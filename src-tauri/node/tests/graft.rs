@@ -8,14 +8,13 @@ mod common;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use common::{Home, Site, kill, tree, until};
+use common::{Home, Site, killed_and_gone_on, tree};
 use serde_json::{Value, json};
 use tandem_domain::node::NodeEvent;
 use tandem_domain::problem::Code;
 use tandem_rehearsal::checkpoint::{
     BF16_COMMIT, BF16_REPO, NVFP4_COMMIT, NVFP4_OLD_COMMIT, NVFP4_REPO, synthetic,
 };
-use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 
 fn fetched(home: &Home) -> PathBuf {
     let receipt = home.done("fetch", &home.fetch(NVFP4_REPO, NVFP4_OLD_COMMIT));
@@ -194,40 +193,17 @@ fn two_machines_get_the_same_bytes_and_undo_removes_them() {
 
 #[test]
 fn a_graft_killed_on_the_way_goes_on() {
+    let mut made = None;
     let site = Site::with(|repos| {
-        synthetic::write_synthetic(repos, 400 << 20).unwrap();
+        made = Some(synthetic::write_synthetic(repos, 400 << 20).unwrap());
     });
     let home = site.home("one");
     let receipt = home.done("fetch", &home.fetch(synthetic::REPO, "main"));
     let mut request = home.graft(receipt["commit"].as_str().unwrap());
     request["repo"] = json!(synthetic::REPO);
     request["source_repo"] = json!(synthetic::BF16_REPO);
-    site.hub.counters().reset();
-    site.hub.fault(
-        Fault::new(FaultKind::Slow {
-            bytes_per_second: 2 << 20,
-        })
-        .on(Side::Cdn),
-    );
-    home.answer(&["start", "graft", "--job", "g"], &request);
-    until("some has arrived", || {
-        site.hub.counters().read().cdn_bytes > 8 << 20
-    });
-    kill(home.worker("g").unwrap());
-    assert_eq!(home.follow("g", 0).last().unwrap().event, NodeEvent::Lost);
-    site.hub.faults().clear();
-    let started = home.answer(&["start", "graft", "--job", "g"], &request);
-    let lines = home.follow("g", started["last_seq"].as_u64().unwrap());
-    let NodeEvent::Done { result } = &lines.last().unwrap().event else {
-        panic!("done: {:?}", lines.last());
-    };
+    let result = killed_and_gone_on(&site, &home, &request, made.unwrap().mtp_bytes);
     let tensors = result["tensor_bytes"].as_u64().unwrap();
-    let given = site.hub.counters().read().cdn_bytes;
-    println!("graft: {given} bytes for {tensors} in two starts");
-    assert!(
-        given < tensors + (8 << 20),
-        "it did not begin anew: {given} for {tensors}"
-    );
     let other = site.home("two");
     other.done("fetch", &other.fetch(synthetic::REPO, "main"));
     site.hub.counters().reset();

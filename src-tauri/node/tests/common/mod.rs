@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tandem_domain::node::{NodeEvent, NodeLine};
 use tandem_rehearsal::checkpoint;
+use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tandem_rehearsal::hub::{Hub, HubConfig};
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_tandem-node");
@@ -276,6 +277,44 @@ pub fn kill(pid: i32) {
         .status()
         .expect("kill");
     assert!(status.success(), "{pid} can be killed");
+}
+
+/// What a killed worker may lose: of each of a graft's connections a buffer that was not full, and what the
+/// sockets held of a Hub that gives slowly.
+const HELD: u64 = 2 << 20;
+
+/// A graft whose worker is killed when three quarters of its tensors have been given out, and that goes on
+/// from there without fetching again what it had. `tensors` are their bytes, or a few less. Gives back the
+/// receipt.
+pub fn killed_and_gone_on(site: &Site, home: &Home, request: &Value, tensors: u64) -> Value {
+    let given = || site.hub.counters().read().cdn_bytes;
+    site.hub.counters().reset();
+    let slow = FaultKind::Slow {
+        bytes_per_second: 2 << 20,
+    };
+    site.hub.fault(Fault::new(slow).on(Side::Cdn));
+    home.answer(&["start", "graft", "--job", "k"], request);
+    let due = tensors / 4 * 3;
+    assert!(due > 2 * HELD, "to begin anew would be seen: {due}");
+    until("most of it has arrived", || given() > due);
+    kill(home.worker("k").expect("somebody works on it"));
+    let last = home.follow("k", 0).pop().expect("a last line");
+    assert_eq!(last.event, NodeEvent::Lost);
+    site.hub.faults().clear();
+    let started = home.answer(&["start", "graft", "--job", "k"], request);
+    let after = started["last_seq"].as_u64().expect("where it was");
+    let result = match home.follow("k", after).pop().map(|l| l.event) {
+        Some(NodeEvent::Done { result }) => result,
+        other => panic!("it goes on to its end, but it ended as {other:?}"),
+    };
+    let tensors = result["tensor_bytes"].as_u64().expect("their bytes");
+    let given = given();
+    println!("graft: {given} bytes for {tensors} in two starts");
+    assert!(
+        given < tensors + HELD,
+        "what it had came again: {given} for {tensors}"
+    );
+    result
 }
 
 pub fn spawn_follow(home: &Home, job: &str) -> (Child, impl Iterator<Item = NodeLine>) {
