@@ -152,8 +152,13 @@ async fn once(shared: &Shared, piece: &Piece, from: u64, to: u64) -> Result<(), 
     if piece.at != 0 || piece.len != source.size {
         return Err(fault(no_ranges(source).into()));
     }
-    // All of the file comes at once. One connection takes it, the others find nothing left to do.
-    let mut whole = source.whole.lock().await;
+    // All of the file comes at once. One connection takes it, the others find nothing left to do; an answer
+    // of their own that they held meanwhile would be sent to nobody.
+    let Ok(mut whole) = source.whole.try_lock() else {
+        drop(answer);
+        drop(source.whole.lock().await);
+        return Ok(());
+    };
     if *whole {
         return Ok(());
     }
