@@ -132,13 +132,13 @@ pub(crate) async fn a_proxy_ignores_ranges(scene: &Scene) {
         more > 0
     });
     assert!(again.count() <= unfinished);
-    // What was there of the unfinished ones, and what each connection holds of an answer that another one
-    // takes already, here and in the proxy.
+    // What was there of the unfinished ones, and what the sockets hold of an answer that a connection gives up
+    // because another one takes the same file already, here and in the proxy.
     let unfinished = before
         .iter()
         .filter(|(name, served)| *served < sizes[name])
         .map(|(_, served)| served);
-    let most = unfinished.sum::<u64>() + proxy.connections() * (1 << 20);
+    let most = unfinished.sum::<u64>() + proxy.connections() * (384 << 10);
     let again = scene.served() - scene.total;
     println!("weights proxy: {again} bytes again, {most} may be");
     assert!(again <= most, "{again} bytes came again");
