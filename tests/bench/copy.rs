@@ -126,6 +126,7 @@ async fn copy(
         fetch: request(bench),
         from: "spark-a".into(),
         streams: 4,
+        share: None,
     });
     let job = Job::start_with(second, name, work, Some(&ticket)).await?;
     let ended = job.end().await?;

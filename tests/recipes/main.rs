@@ -2,6 +2,7 @@
 
 mod disk_check;
 mod faults;
+mod halves;
 mod held;
 mod image;
 mod link;

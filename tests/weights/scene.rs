@@ -192,6 +192,7 @@ impl Scene {
                 fetch: self.request(home, COPIED),
                 from: Spark::A.name().into(),
                 streams: 2,
+                share: None,
             }),
             ..self.job(Spark::B, name, home, COPIED)
         }

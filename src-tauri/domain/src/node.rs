@@ -46,6 +46,14 @@ mod limits;
 
 pub use limits::{FetchHours, FetchLimits, Flow, Held, HeldTo, LEAST_RATE, minute_of};
 
+mod probe;
+
+pub use probe::{ProbeRequest, Probed};
+
+mod share;
+
+pub use share::Share;
+
 mod survey;
 
 pub use survey::{Survey, SurveyRequest};
@@ -108,6 +116,8 @@ pub enum NodeWork {
     SaveImage(SaveImage),
     /// Copy such a file from another machine of ours, and have Docker load it.
     LoadImage(LoadImage),
+    /// Read from the Hub for a few seconds, to compare machines.
+    Probe(ProbeRequest),
 }
 
 impl NodeWork {
@@ -122,6 +132,7 @@ impl NodeWork {
             Self::Check(_) => "check",
             Self::SaveImage(_) => "save-image",
             Self::LoadImage(_) => "load-image",
+            Self::Probe(_) => "probe",
         }
     }
 }
@@ -340,7 +351,7 @@ pub enum NodeEvent {
     },
     /// The end: it is done. `result` is the kind's receipt.
     Done {
-        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`], [`Survey`], [`Spooled`] or [`Loaded`].
+        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`], [`Survey`], [`Probed`], [`Spooled`] or [`Loaded`].
         result: serde_json::Value,
     },
     /// The end: it did not happen.

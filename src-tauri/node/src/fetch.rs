@@ -1,5 +1,7 @@
 //! Brings a revision into the Hugging Face cache, as `huggingface_hub` would leave it.
 
+mod line;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
@@ -7,22 +9,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use tandem_domain::node::xet::{self, Offer, Road};
-use tandem_domain::node::{FetchReceipt, FetchRequest};
+use tandem_domain::node::{FetchReceipt, FetchRequest, Share};
 use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo, link_target};
-use crate::digest::Hasher;
 use crate::disk;
-use crate::hub::{Hub, Remote, Source, Way};
+use crate::hub::{Hub, Remote, Way};
 use crate::made::{Made, relative};
-use crate::proven::{self, Proof};
-use crate::shared;
-use crate::transfer::{
-    self, Keeper, Manner, Meter, Piece, Reporter, Target, Trail, Transfer, Valve, Verdict, Xet,
-};
+use crate::transfer::{Keeper, Meter, Reporter, Target, Valve};
 use crate::work::{Context, Stop};
+pub(crate) use line::{Line, Plan};
 
 /// Ending of an unfinished blob, which no other program looks at.
 pub const PARTIAL: &str = "tandem-partial";
@@ -40,29 +37,16 @@ pub async fn fetch(
     let cache = Cache::find(request.hf_home.as_deref())?;
     let meter = Meter::new("Asking the Hub what the revision holds");
     let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
-    let valve = Arc::new(Valve::default());
-    let _keeper = Keeper::start(
-        Arc::clone(&valve),
-        request.limits.clone(),
-        context.limits.clone(),
-        context.settings.minute,
-        Arc::clone(&meter),
-        Arc::clone(&context.lines),
-    );
-    let hub = Arc::new(reached(request, token, context)?);
-    let listing = hub.revision(&request.repo, &request.revision).await?;
-    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
+    let (valve, _keeper) = held(request, None, &meter, context);
+    context.waits(false);
+    let Listed { hub, commit, files } = listed(request, token, context).await?;
     let total: u64 = files.values().map(|f| f.size).sum();
 
     let repo = cache.repo(&request.repo);
     let _held = prepare(&cache, &request.repo, context)?;
-    folder(
-        &cache,
-        &cache.snapshot(&request.repo, &listing.commit),
-        context,
-    )?;
+    folder(&cache, &cache.snapshot(&request.repo, &commit), context)?;
 
-    let mut plan = Plan::look(&cache, &request.repo, &files, context)?;
+    let plan = Plan::look(&cache, &request.repo, &files, context)?;
     disk::ask_for(plan.missing, &repo)?;
     meter.set(total.saturating_sub(plan.missing), total);
     if plan.missing > 0 {
@@ -70,77 +54,63 @@ pub async fn fetch(
             "{} of {} are to be fetched for {} files.",
             bytes(plan.missing),
             bytes(total),
-            plan.wanted.len()
+            plan.files()
         ));
     }
-    let wanted = std::mem::take(&mut plan.wanted);
-    let roads = roads(&wanted, &files, request);
-    if let Some(words) = xet::words(&roads) {
-        context.lines.note(words);
-    }
-    let pieces = pieces(&request.repo, &listing.commit, &wanted, &files, &roads);
-    let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
-    let mut tries = vec![0_u8; wanted.len()];
-    let trails = wanted.iter().map(|w| w.trail.clone()).collect();
-    meter.doing("Fetching");
-    transfer::run(
-        Transfer {
-            hub,
-            pieces,
-            targets,
-            connections: request.connections,
-            meter: Arc::clone(&meter),
-            fetched: Arc::clone(&context.fetched),
-            patience: context.settings.transfer_patience,
-            manner: Manner {
-                valve,
-                trails,
-                busy_patience: context.settings.busy_patience,
-                xet: Some(Xet::new(Arc::clone(&context.lines))),
-            },
-            cancel: context.cancel.clone(),
-        },
-        async |index| {
-            let one = &wanted[index];
-            meter.doing(format!("Checking {}", one.name));
-            let verdict = finish(one, &request.repo, &mut tries[index], context).await;
-            meter.doing("Fetching");
-            verdict
-        },
-    )
-    .await?;
+    let line = Line {
+        request,
+        hub,
+        commit: &commit,
+        meter: &meter,
+        valve,
+        cancel: context.cancel.clone(),
+        doing: "Fetching",
+    };
+    line.bring(plan, &files, context).await?;
 
     meter.doing("Linking the snapshot");
     for (name, remote) in &files {
-        link(
-            &cache,
-            &request.repo,
-            &listing.commit,
-            name,
-            remote,
-            context,
-        )?;
+        link(&cache, &request.repo, &commit, name, remote, context)?;
     }
-    if request.revision != listing.commit {
+    if request.revision != commit {
         refer(
             &cache,
             &request.repo,
             &request.revision,
-            &listing.commit,
+            &commit,
             &context.made,
         )?;
     }
     Ok(FetchReceipt {
         snapshot: cache
-            .snapshot(&request.repo, &listing.commit)
+            .snapshot(&request.repo, &commit)
             .to_string_lossy()
             .into_owned(),
-        commit: listing.commit,
+        commit,
         files: files.len() as u32,
         bytes: total,
         fetched: context.fetched.total(),
         made: context.made.entries(),
     })
+}
+
+/// Holds a request, or a machine's share of it, to its limits until the keeper is dropped.
+pub(crate) fn held(
+    request: &FetchRequest,
+    share: Option<&Share>,
+    meter: &Arc<Meter>,
+    context: &Context,
+) -> (Arc<Valve>, Keeper) {
+    let valve = Arc::new(Valve::of_share(share));
+    let keeper = Keeper::start(
+        Arc::clone(&valve),
+        request.limits.clone(),
+        context.limits.clone(),
+        context.settings.minute,
+        Arc::clone(meter),
+        Arc::clone(&context.lines),
+    );
+    (valve, keeper)
 }
 
 /// Makes a repository's folders and holds it for this job alone, until the value is dropped.
@@ -166,20 +136,39 @@ fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> 
         .map_err(|e| disk::problem("making a folder of the cache", path, &e))
 }
 
-/// Asks the Hub for the blobs of a revision: their names in the cache and their sizes.
-pub(crate) async fn blobs(
+/// A revision as the Hub has it.
+pub(crate) struct Listed {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) commit: String,
+    pub(crate) files: BTreeMap<String, Remote>,
+}
+
+impl Listed {
+    /// The revision's blobs: their names in the cache and their sizes.
+    pub(crate) fn blobs(&self) -> BTreeMap<String, u64> {
+        let files = self.files.values();
+        files.map(|f| (f.etag.clone(), f.size)).collect()
+    }
+}
+
+/// Asks the Hub what a revision holds.
+pub(crate) async fn listed(
     request: &FetchRequest,
     token: Option<Secret>,
     context: &Context,
-) -> Result<BTreeMap<String, u64>, Stop> {
-    let hub = reached(request, token, context)?;
+) -> Result<Listed, Stop> {
+    let hub = Arc::new(reached(request, token, context)?);
     let listing = hub.revision(&request.repo, &request.revision).await?;
     let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
-    Ok(files.into_values().map(|f| (f.etag, f.size)).collect())
+    Ok(Listed {
+        hub,
+        commit: listing.commit,
+        files,
+    })
 }
 
 /// The Hub, reached as a request says.
-fn reached(
+pub(crate) fn reached(
     request: &FetchRequest,
     token: Option<Secret>,
     context: &Context,
@@ -204,174 +193,6 @@ pub async fn heads(
         .buffer_unordered(6)
         .try_collect()
         .await
-}
-
-/// A blob that is not in the cache yet.
-struct Wanted {
-    /// One of the files that it is.
-    name: String,
-    etag: String,
-    size: u64,
-    blob: PathBuf,
-    notes: PathBuf,
-    target: Arc<Target>,
-    /// Its hash; none where the etag is of an unknown kind.
-    trail: Option<Arc<Trail>>,
-}
-
-struct Plan {
-    wanted: Vec<Wanted>,
-    missing: u64,
-}
-
-impl Plan {
-    fn look(
-        cache: &Cache,
-        repo: &str,
-        files: &BTreeMap<String, Remote>,
-        context: &Context,
-    ) -> Result<Self, Problem> {
-        let mut plan = Self {
-            wanted: Vec::new(),
-            missing: 0,
-        };
-        let mut seen = std::collections::BTreeSet::new();
-        for (name, remote) in files {
-            if !seen.insert(remote.etag.clone()) {
-                continue;
-            }
-            let blob = cache.blob(repo, &remote.etag);
-            if cache.holds(repo, &remote.etag, remote.size) {
-                continue;
-            }
-            if adopted(cache, repo, &blob, remote, context)? {
-                continue;
-            }
-            let (target, notes) = begin(cache, &blob, remote.size, context)?;
-            plan.missing += remote.size - target.within(0, remote.size);
-            plan.wanted.push(Wanted {
-                name: name.clone(),
-                etag: remote.etag.clone(),
-                size: remote.size,
-                blob,
-                notes,
-                target: Arc::new(target),
-                trail: Hasher::of_etag(&remote.etag, remote.size)
-                    .map(|hasher| Trail::new(hasher.with_tree(), remote.size)),
-            });
-        }
-        // Small files first: what can be refused is refused before hours of shards.
-        plan.wanted.sort_by_key(|w| w.size > (64 << 20));
-        Ok(plan)
-    }
-}
-
-/// Takes a blob from the store that newer versions of `huggingface_hub` share between repositories.
-fn adopted(
-    cache: &Cache,
-    repo: &str,
-    blob: &Path,
-    remote: &Remote,
-    context: &Context,
-) -> Result<bool, Problem> {
-    let Some(xet) = &remote.xet else {
-        return Ok(false);
-    };
-    let Some(shared) = shared::find(cache, xet, remote.size) else {
-        return Ok(false);
-    };
-    let failed = |e: io::Error| disk::problem("linking a file of the shared store", blob, &e);
-    context
-        .made
-        .note(relative(cache.home(), blob))
-        .map_err(failed)?;
-    shared.link(cache, repo, &remote.etag).map_err(failed)
-}
-
-/// The road of each blob, in their order.
-fn roads(wanted: &[Wanted], files: &BTreeMap<String, Remote>, request: &FetchRequest) -> Vec<Road> {
-    let disabled = std::env::var("HF_HUB_DISABLE_XET").ok();
-    let disabled = xet::disables(disabled.as_deref());
-    let road = |one: &Wanted| {
-        xet::road(Offer {
-            offered: files.get(&one.name).is_some_and(Remote::is_in_chunks),
-            size: one.size,
-            ranges_only: request.limits.ranges_only,
-            disabled,
-        })
-    };
-    wanted.iter().map(road).collect()
-}
-
-fn pieces(
-    repo: &str,
-    commit: &str,
-    wanted: &[Wanted],
-    files: &BTreeMap<String, Remote>,
-    roads: &[Road],
-) -> Vec<Piece> {
-    wanted
-        .iter()
-        .zip(roads)
-        .enumerate()
-        .filter_map(|(index, (one, road))| {
-            let remote = files.get(&one.name)?.clone();
-            let source = Source::new(repo, commit, &one.name, remote);
-            source.come_in_chunks(*road == Road::Chunks);
-            Some(Piece {
-                source,
-                at: 0,
-                target: index,
-                to: 0,
-                len: one.size,
-            })
-        })
-        .collect()
-}
-
-/// Checks a whole blob against its name and puts it in its place.
-async fn finish(
-    one: &Wanted,
-    repo: &str,
-    tries: &mut u8,
-    context: &Context,
-) -> Result<Verdict, Stop> {
-    let found = match &one.trail {
-        Some(trail) => tokio::select! {
-            () = context.cancel.cancelled() => return Err(Stop::Cancelled),
-            found = trail.end() => Some(
-                found.map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?
-            ),
-        },
-        None => None,
-    };
-    if let Some(found) = found.as_ref().filter(|f| f.hex != one.etag) {
-        *tries += 1;
-        if *tries < 2 {
-            context.lines.note(format!(
-                "{} arrived with another hash than the Hub announced; it is fetched once more.",
-                one.name
-            ));
-            return Ok(Verdict::Again);
-        }
-        // Bytes that are known to be wrong are not kept for a resume.
-        one.target
-            .forget()
-            .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
-        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found.hex).into());
-    }
-    let place = || -> io::Result<()> {
-        one.target.file().set_len(one.size)?;
-        if let Some(proof) = found.as_ref().and_then(Proof::of) {
-            proven::note(one.target.file(), &proof);
-        }
-        one.target.file().sync_all()?;
-        std::fs::rename(&one.target.path, &one.blob)?;
-        std::fs::remove_file(&one.notes)?;
-        sync_folder(&one.blob)
-    };
-    place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
-    Ok(Verdict::Good)
 }
 
 /// Makes a rename in a folder survive a loss of power.

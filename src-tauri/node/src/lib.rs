@@ -19,6 +19,7 @@ pub mod image;
 pub mod job;
 pub mod lines;
 pub mod made;
+pub mod probe;
 pub mod proven;
 pub(crate) mod repair;
 pub mod shared;

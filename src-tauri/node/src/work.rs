@@ -56,6 +56,8 @@ pub struct Context {
     pub limits: Option<PathBuf>,
     /// Where an image on its way is kept; it goes with the job.
     pub spool: Option<PathBuf>,
+    /// A mark that is there while it brings nothing by itself; see [`Context::waits`].
+    pub waits: Option<PathBuf>,
     /// See [`Settings`].
     pub settings: Settings,
 }
@@ -70,8 +72,22 @@ impl Context {
             fetched: Arc::default(),
             limits: None,
             spool: None,
+            waits: None,
             settings: Settings::default(),
         }
+    }
+
+    /// Says whether the job brings nothing by itself any more and only waits for another machine. Two
+    /// machines that copy from each other know by it that neither has more to give, instead of each
+    /// waiting for the other.
+    pub fn waits(&self, waits: bool) {
+        let Some(mark) = &self.waits else { return };
+        // A mark that cannot be set or taken away costs the other machine time and no bytes.
+        let _ = if waits {
+            std::fs::write(mark, b"")
+        } else {
+            std::fs::remove_file(mark)
+        };
     }
 }
 
@@ -161,6 +177,7 @@ async fn carry_out(
         NodeWork::Fetch(request) => value(crate::fetch::fetch(&request, token, context).await?),
         NodeWork::Graft(request) => value(crate::graft::graft(&request, token, context).await?),
         NodeWork::Survey(request) => value(crate::survey::survey(&request, token, context).await?),
+        NodeWork::Probe(request) => value(crate::probe::probe(&request, token, context).await?),
         NodeWork::Check(request) => value(crate::check::check(&request, token, context).await?),
         NodeWork::Verify(request) => value(crate::verify::verify(&request, token, context).await?),
         NodeWork::SaveImage(request) => value(crate::image::save(&request, context).await?),

@@ -11,7 +11,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FetchRequest;
+use super::{FetchRequest, Share};
 use crate::secret::Secret;
 
 /// See [`super::NodeWork::Copy`]. Addresses and key are in the [`CopyTicket`], so that a repeated start
@@ -26,6 +26,11 @@ pub struct CopyRequest {
     /// Streams on each rail.
     #[serde(default = "default_streams")]
     pub streams: u16,
+    /// What this machine fetches from the Hub while it copies the rest; `None` only copies, and fetches at
+    /// the end what could not be copied. The rate in the limits of [`Self::fetch`] is then for all machines
+    /// together, and each takes its part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub share: Option<Share>,
 }
 
 fn default_streams() -> u16 {

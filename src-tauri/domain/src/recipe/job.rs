@@ -7,8 +7,8 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::node::{
-    FetchLimits, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM,
-    Refused, Undone,
+    FetchLimits, JobAsked, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork,
+    PROGRAM, Refused, Undone,
 };
 use crate::ports::{Command, MachineError, Output, Station};
 use crate::problem::{Code, Problem, Retry};
@@ -252,6 +252,33 @@ pub(crate) async fn limit(
         ))
         .retry(Retry::Now)
         .on(station.name.clone())),
+    }
+}
+
+/// What the step's job on this machine was last asked to do; `None` where there is none, or where it
+/// cannot be told.
+pub(crate) async fn asked(cx: &StepContext, station: &Station) -> Option<NodeWork> {
+    let command = Command::new(PROGRAM, ["asked", "--job", &name(cx)]);
+    let output = patiently(cx, station, || station.machine.exec(&command));
+    let output = output.await.ok().filter(Output::ok)?;
+    Some(answer::<JobAsked>(station, &output).ok()?.work)
+}
+
+/// Ends what the step's job is at, where it is at anything else than `work`: a job does one thing at a
+/// time, and goes on from what is on the disk.
+pub(crate) async fn make_room(
+    cx: &StepContext,
+    station: &Station,
+    begun: Option<&NodeWork>,
+    work: &NodeWork,
+) {
+    let same = match (begun, work) {
+        (Some(NodeWork::Fetch(_)), NodeWork::Fetch(_)) | (None, _) => true,
+        (Some(NodeWork::Copy(begun)), NodeWork::Copy(work)) => begun.share == work.share,
+        _ => false,
+    };
+    if !same {
+        cancel(cx, station, &name(cx)).await;
     }
 }
 

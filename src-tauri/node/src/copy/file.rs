@@ -3,24 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tandem_domain::node::{CopyTicket, Spooled};
+use tandem_domain::node::Spooled;
 use tandem_domain::problem::{Code, Problem, Retry};
 
-use super::{Wanted, carry};
+use super::{Origin, Wanted, carry};
 use crate::disk;
 use crate::fetch::{NOTES, PARTIAL, with_ending};
 use crate::transfer::{Meter, Target};
 use crate::work::{Context, Stop};
-
-/// Where a file comes from.
-pub(crate) struct Origin<'a> {
-    /// The other machine, for the words.
-    pub(crate) from: &'a str,
-    /// Streams on each rail.
-    pub(crate) streams: u16,
-    /// Where it serves, and the key.
-    pub(crate) ticket: &'a CopyTicket,
-}
 
 /// A file on its way into a folder.
 pub(crate) struct Coming<'a> {
@@ -67,8 +57,8 @@ impl<'a> Coming<'a> {
             notes: self.notes,
             target: self.target,
         };
-        let (from, streams) = (origin.from, origin.streams);
-        let carried = carry(vec![wanted], origin.ticket, from, streams, meter, context).await?;
+        let from = origin.from;
+        let carried = carry(vec![wanted], origin, meter, &context.cancel, context).await?;
         if carried.left.is_empty() {
             return Ok(carried.copied);
         }

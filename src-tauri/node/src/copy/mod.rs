@@ -3,12 +3,14 @@
 //! One end serves what lies in its place with a checked sha256 ([`serve`]); the other copies it over
 //! several streams on every rail ([`receive`]) and holds each blob against the BLAKE3 that the first took
 //! in the same pass as that sha256 ([`tree`], [`crate::proven`]). What the other machine turns out not to
-//! have comes from the Hub, by the very code that fetches.
+//! have comes from the Hub, by the very code that fetches. Two machines may also copy from each other, each
+//! fetching its share meanwhile ([`halves`]).
 //!
 //! A container image goes the same way as one file that is its own repository ([`file`]).
 
 pub(crate) mod file;
 mod flow;
+mod halves;
 mod receive;
 pub mod serve;
 mod shelf;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use tandem_domain::node::{CopyRequest, CopyTicket, FetchReceipt};
 use tandem_domain::problem::{Code, Problem, bytes};
 use tandem_domain::secret::Secret;
+use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, check_repo};
 use crate::disk;
@@ -42,63 +45,104 @@ pub async fn copy(
     })?;
     let hub_token = ticket.hub_token.clone().map(Secret::new);
     check_repo(&request.fetch.repo)?;
+    request.fetch.limits.check()?;
     let cache = Cache::find(request.fetch.hf_home.as_deref())?;
     {
         let meter = Meter::new("Asking the Hub what the revision holds");
         let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
-        let blobs = crate::fetch::blobs(&request.fetch, hub_token.clone(), context).await?;
+        let listed = crate::fetch::listed(&request.fetch, hub_token.clone(), context).await?;
         let _held = crate::fetch::prepare(&cache, &request.fetch.repo, context)?;
-        bring(request, &ticket, &cache, blobs, &meter, context).await?;
+        let road = Road {
+            request,
+            ticket: &ticket,
+            cache: &cache,
+        };
+        match &request.share {
+            None => road.bring(listed.blobs(), &meter, context).await?,
+            Some(share) => road.exchange(share, listed, &meter, context).await?,
+        }
     }
     // Links, references, and whatever the other machine did not have.
     crate::fetch::fetch(&request.fetch, hub_token, context).await
 }
 
-/// Copies every blob that is missing here and can be had there.
-async fn bring(
-    request: &CopyRequest,
-    ticket: &CopyTicket,
-    cache: &Cache,
-    blobs: BTreeMap<String, u64>,
-    meter: &Arc<Meter>,
-    context: &Context,
-) -> Result<(), Stop> {
-    let total: u64 = blobs.values().sum();
-    let wanted = wanted(cache, &request.fetch.repo, &blobs, context)?;
-    let missing: u64 = wanted
-        .iter()
-        .map(|w| w.size - w.target.within(0, w.size))
-        .sum();
-    disk::ask_for(missing, &cache.repo(&request.fetch.repo))?;
-    meter.set(total.saturating_sub(missing), total);
-    if wanted.is_empty() {
-        return Ok(());
+/// How a copy comes here.
+#[derive(Clone, Copy)]
+struct Road<'a> {
+    request: &'a CopyRequest,
+    ticket: &'a CopyTicket,
+    cache: &'a Cache,
+}
+
+impl Road<'_> {
+    /// Copies every blob that is missing here and can be had there.
+    async fn bring(
+        self,
+        blobs: BTreeMap<String, u64>,
+        meter: &Arc<Meter>,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        let (repo, total) = (&self.request.fetch.repo, blobs.values().sum::<u64>());
+        let wanted = wanted(self.cache, repo, &blobs, context)?;
+        let missing = missing(&wanted);
+        disk::ask_for(missing, &self.cache.repo(repo))?;
+        meter.set(total.saturating_sub(missing), total);
+        context.waits(true);
+        self.carry(wanted, meter, &context.cancel, context).await
     }
-    context.lines.note(format!(
-        "{} of {} are to be copied from {} over the private link.",
-        bytes(missing),
-        bytes(total),
-        request.from
-    ));
-    let left = carry(
-        wanted,
-        ticket,
-        &request.from,
-        request.streams,
-        meter,
-        context,
-    )
-    .await?
-    .left;
-    if !left.is_empty() {
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            from: &self.request.from,
+            streams: self.request.streams,
+            ticket: self.ticket,
+        }
+    }
+
+    /// Copies these blobs, as far as they can be had there.
+    async fn carry(
+        self,
+        wanted: Vec<Wanted>,
+        meter: &Arc<Meter>,
+        cancel: &CancellationToken,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        let (from, asked) = (&self.request.from, wanted.len());
+        if asked == 0 {
+            return Ok(());
+        }
         context.lines.note(format!(
-            "{} does not have {} of the {} files, so they come from the Hub.",
-            request.from,
-            left.len(),
-            blobs.len()
+            "{} in {asked} files are to be copied from {from} over the private link.",
+            bytes(missing(&wanted)),
         ));
+        let left = carry(wanted, &self.origin(), meter, cancel, context)
+            .await?
+            .left;
+        if !left.is_empty() {
+            context.lines.note(format!(
+                "{from} does not have {} of the {asked} files, so they come from the Hub.",
+                left.len(),
+            ));
+        }
+        Ok(())
     }
-    Ok(())
+}
+
+/// Where something is copied from.
+pub(crate) struct Origin<'a> {
+    /// The other machine, for the words.
+    pub(crate) from: &'a str,
+    /// Streams on each rail.
+    pub(crate) streams: u16,
+    /// Where it serves, and the key.
+    pub(crate) ticket: &'a CopyTicket,
+}
+
+impl Origin<'_> {
+    fn addresses(&self) -> Vec<SocketAddr> {
+        let addresses = self.ticket.addresses.iter();
+        addresses.filter_map(|a| a.parse().ok()).collect()
+    }
 }
 
 /// How a copy went.
@@ -112,27 +156,21 @@ struct Carried {
 /// Copies what is wanted, as far as it can be had there.
 async fn carry(
     wanted: Vec<Wanted>,
-    ticket: &CopyTicket,
-    from: &str,
-    streams: u16,
+    origin: &Origin<'_>,
     meter: &Arc<Meter>,
+    cancel: &CancellationToken,
     context: &Context,
 ) -> Result<Carried, Stop> {
-    let addresses: Vec<SocketAddr> = ticket
-        .addresses
-        .iter()
-        .filter_map(|a| a.parse().ok())
-        .collect();
     let flow = Arc::new(flow::Flow::new(
         wanted,
-        from.to_owned(),
+        origin.from.to_owned(),
         Arc::clone(meter),
-        context.cancel.clone(),
+        cancel.clone(),
     ));
     let road = receive::Road {
-        addresses,
-        token: Secret::new(ticket.token.clone()),
-        streams: usize::from(streams.clamp(1, 16)),
+        addresses: origin.addresses(),
+        token: Secret::new(origin.ticket.token.clone()),
+        streams: usize::from(origin.streams.clamp(1, 16)),
     };
     let began = std::time::Instant::now();
     let carrying = Arc::clone(&flow);
@@ -159,6 +197,12 @@ struct Wanted {
     blob: PathBuf,
     notes: PathBuf,
     target: Target,
+}
+
+/// Bytes of them that are not here yet.
+fn missing(wanted: &[Wanted]) -> u64 {
+    let open = wanted.iter();
+    open.map(|w| w.size - w.target.within(0, w.size)).sum()
 }
 
 fn wanted(

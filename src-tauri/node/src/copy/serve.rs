@@ -359,8 +359,10 @@ impl Counter {
     /// Whether the job that brings the blobs here is at it.
     fn fetching(&self) -> bool {
         let folder = self.job.as_deref().map(Folder::existing);
-        let worker = folder.and_then(Result::ok).and_then(|f| f.worker());
-        worker.is_some_and(|w| w.is_alive())
+        let Some(folder) = folder.and_then(Result::ok) else {
+            return false;
+        };
+        !folder.waits().exists() && folder.worker().is_some_and(|w| w.is_alive())
     }
 }
 

@@ -20,7 +20,8 @@ use tandem_domain::problem::{Code, Problem, Retry, bytes};
 use tandem_domain::secret::Secret;
 use tokio_util::io::ReaderStream;
 
-use crate::copy::file::{Coming, Origin};
+use crate::copy::Origin;
+use crate::copy::file::Coming;
 use crate::disk;
 use crate::transfer::{Meter, Reporter};
 use crate::work::{Context, Stop};

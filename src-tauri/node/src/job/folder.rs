@@ -126,6 +126,11 @@ impl Folder {
         self.0.join("limits.json")
     }
 
+    /// There while the job brings nothing by itself and only waits for another machine.
+    pub fn waits(&self) -> PathBuf {
+        self.0.join("waits")
+    }
+
     /// Holds the job to other limits from now on; a worker looks by itself.
     pub fn hold_to(&self, limits: &FetchLimits) -> Result<(), Problem> {
         let text = serde_json::to_vec(limits).unwrap_or_default();

@@ -218,7 +218,9 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
                 crate::image::count(&folder.spool(), &mut undone);
                 None
             }
-            NodeWork::Survey(_) | NodeWork::Check(_) | NodeWork::Verify(_) => None,
+            NodeWork::Survey(_) | NodeWork::Probe(_) | NodeWork::Check(_) | NodeWork::Verify(_) => {
+                None
+            }
         };
         if let Some(asked) = home {
             let home = Cache::find(asked.as_deref())?;

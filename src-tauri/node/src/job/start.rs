@@ -267,6 +267,7 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
         fetched: Arc::new(Fetched::in_file(folder.fetched())),
         limits: Some(folder.limits()),
         spool: Some(folder.spool()),
+        waits: Some(folder.waits()),
         settings: Settings::default(),
     };
     let runtime = crate::runtime()?;

@@ -23,6 +23,8 @@ pub struct Meter {
     arrived_ms: AtomicU64,
     started: Instant,
     words: Mutex<Words>,
+    /// What this one is a part of.
+    whole: Option<Arc<Meter>>,
 }
 
 #[derive(Default)]
@@ -46,7 +48,17 @@ impl Meter {
                 doing: doing.to_owned(),
                 ..Words::default()
             }),
+            whole: None,
         })
+    }
+
+    /// One whose bytes count here too. What it says of the present nobody hears: this one speaks for both.
+    pub fn beside(self: &Arc<Self>) -> Arc<Self> {
+        let mut part = Self::new("");
+        if let Some(part) = Arc::get_mut(&mut part) {
+            part.whole = Some(Arc::clone(self));
+        }
+        part
     }
 
     /// Sets the whole and what of it is here already.
@@ -58,6 +70,9 @@ impl Meter {
     /// Bytes that are here and good.
     pub fn add(&self, n: u64) {
         self.done.fetch_add(n, Ordering::Relaxed);
+        if let Some(whole) = &self.whole {
+            whole.add(n);
+        }
     }
 
     /// Bytes that turned out not to be good.
@@ -67,6 +82,9 @@ impl Meter {
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |d| {
                 Some(d.saturating_sub(n))
             });
+        if let Some(whole) = &self.whole {
+            whole.take(n);
+        }
     }
 
     /// What is being done now.
@@ -183,6 +201,20 @@ impl Drop for Reporter {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_counts_for_the_whole_and_keeps_its_words() {
+        let whole = Meter::new("Fetching");
+        whole.set(5, 100);
+        let part = whole.beside();
+        part.doing("Copying");
+        part.add(7);
+        whole.add(1);
+        part.take(2);
+        assert_eq!(whole.done.load(Ordering::Relaxed), 11);
+        assert_eq!(part.done.load(Ordering::Relaxed), 5);
+        assert_eq!(whole.says(), "Fetching");
+    }
 
     #[test]
     fn what_is_waited_for_is_said_instead_and_is_no_silence() {

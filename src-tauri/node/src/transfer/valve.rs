@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{FetchLimits, Flow, Held};
+use tandem_domain::node::{FetchLimits, Flow, Held, LEAST_RATE, Share};
 use tokio::sync::watch;
 
 use super::bucket::Bucket;
@@ -26,6 +26,8 @@ struct Setting {
 /// Every connection of a transfer passes here.
 pub struct Valve {
     setting: watch::Sender<Setting>,
+    /// The part of a rate that is this machine's; none where all of it is.
+    share: Option<Share>,
     bucket: Mutex<Bucket>,
     began: Instant,
 }
@@ -38,6 +40,7 @@ impl Default for Valve {
                 open: true,
                 rate: None,
             }),
+            share: None,
             bucket: Mutex::default(),
             began: Instant::now(),
         }
@@ -45,8 +48,22 @@ impl Default for Valve {
 }
 
 impl Valve {
+    /// One that lets through a machine's share of the rates that it is set to: what a person allows is for
+    /// the line of the household, whoever uses it.
+    pub fn of_share(share: Option<&Share>) -> Self {
+        Self {
+            share: share.cloned(),
+            ..Self::default()
+        }
+    }
+
     /// Holds everything to this from now on.
     pub fn set(&self, open: bool, rate: Option<u64>) {
+        let part = |rate| match &self.share {
+            Some(share) => share.of_rate(rate).max(LEAST_RATE),
+            None => rate,
+        };
+        let rate = rate.map(part);
         let new = Setting { open, rate };
         self.setting.send_if_modified(|now| {
             let changed = *now != new;
@@ -258,6 +275,26 @@ mod tests {
         assert_eq!(watch.look(), Flow::Paused);
         std::fs::write(&file, "{}").unwrap();
         assert_eq!(watch.look(), Flow::Open);
+    }
+
+    #[test]
+    fn a_share_takes_its_part_of_a_rate_for_all() {
+        let share = Share {
+            parts: vec![70, 30],
+            mine: 1,
+        };
+        let valve = Valve::of_share(Some(&share));
+        let rate = |given| {
+            valve.set(true, given);
+            valve.setting.borrow().rate
+        };
+        assert_eq!(rate(Some(10_000_000)), Some(3_000_000));
+        assert_eq!(
+            rate(Some(LEAST_RATE)),
+            Some(LEAST_RATE),
+            "less cannot be kept"
+        );
+        assert_eq!(rate(None), None);
     }
 
     #[tokio::test]

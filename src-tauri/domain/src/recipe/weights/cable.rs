@@ -1,13 +1,16 @@
-//! The weights once over the line and then over the cable.
+//! The weights once over the line and then over the cable, or each its share over the line and then both
+//! over the cable.
 
 use std::time::Duration;
 
 use futures::future::join_all;
 
 use super::FetchWeights;
+use super::line::shares;
 use super::road::{Next, after};
-use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving};
+use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving, Share};
 use crate::ports::Station;
+use crate::problem::Code;
 use crate::recipe::job;
 use crate::recipe::serving::{self, STREAMS};
 use crate::run::{StepContext, StepError};
@@ -22,6 +25,7 @@ impl FetchWeights {
         &self,
         cx: &StepContext,
         from: usize,
+        begun: &[Option<NodeWork>],
     ) -> Result<Vec<FetchReceipt>, StepError> {
         let stop = cx.cancel.child_token();
         let beside = StepContext {
@@ -30,14 +34,19 @@ impl FetchWeights {
         };
         let source = &cx.stations[from];
         let fetching = async {
-            let fetched = job::run(cx, source, NodeWork::Fetch(self.fetch())).await;
+            let work = NodeWork::Fetch(self.fetch());
+            job::make_room(cx, source, begun_at(begun, from), &work).await;
+            let fetched = job::run(cx, source, work).await;
             if fetched.is_err() {
                 stop.cancel();
             }
             fetched
         };
         let others = cx.stations.iter().enumerate().filter(|(i, _)| *i != from);
-        let copying = join_all(others.map(|(_, to)| self.copied(&beside, from, to)));
+        let copying = join_all(others.map(|(i, to)| {
+            let begun = begun_at(begun, i);
+            self.copied(&beside, from, to, begun, None)
+        }));
         let (fetched, copied): (Result<FetchReceipt, _>, Vec<_>) =
             futures::join!(fetching, copying);
         let mut receipts = vec![fetched?];
@@ -48,23 +57,76 @@ impl FetchWeights {
         Ok(receipts)
     }
 
-    /// Copies to one machine, again after what passes, and from the Hub where it does not pass.
+    /// Each of two machines fetches its share and copies the other's at the same time. When one cannot go
+    /// on the other is stopped too; what they have stays.
+    pub(super) async fn halves(
+        &self,
+        cx: &StepContext,
+        parts: &[u32],
+        begun: &[Option<NodeWork>],
+    ) -> Result<Vec<FetchReceipt>, StepError> {
+        let stop = cx.cancel.child_token();
+        let beside = StepContext {
+            cancel: stop.clone(),
+            ..cx.clone()
+        };
+        let both = cx.stations.iter().zip(shares(parts)).map(|(to, share)| {
+            let (beside, stop) = (&beside, &stop);
+            async move {
+                let (from, begun) = (1 - share.mine, begun_at(begun, share.mine));
+                let done = self.copied(beside, from, to, begun, Some(share)).await;
+                if done.is_err() {
+                    stop.cancel();
+                }
+                done
+            }
+        });
+        let mut ends = join_all(both).await;
+        // The one that failed says why; the other was only stopped for it.
+        let failed = |end: &Result<_, StepError>| matches!(end, Err(StepError::Problem(_)));
+        if let Some(at) = ends.iter().position(failed) {
+            ends.swap(0, at);
+        }
+        ends.into_iter().collect()
+    }
+
+    /// Copies to one machine, again after what passes, and from the Hub where it does not pass. With a
+    /// share it fetches that itself meanwhile; when the Hub is not to be had from there, it is left to the
+    /// other machine.
     async fn copied(
         &self,
         cx: &StepContext,
         from: usize,
         to: &Station,
+        begun: Option<&NodeWork>,
+        mut share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
+        job::make_room(
+            cx,
+            to,
+            begun,
+            &self.copy_work(&cx.stations[from], share.clone()),
+        )
+        .await;
         let mut tries = 0;
         loop {
             cx.safe_point()?;
-            let problem = match self.copy(cx, from, to).await {
+            let problem = match self.copy(cx, from, to, share.clone()).await {
                 Ok(receipt) => return Ok(receipt),
                 Err(StepError::Cancelled) => return Err(StepError::Cancelled),
                 Err(StepError::Problem(problem)) => problem,
             };
             tries += 1;
             let why = problem.cause.as_deref().unwrap_or(&problem.message);
+            if share.is_some() && matches!(problem.code, Code::HubUnreachable | Code::HubBusy) {
+                let line = format!(
+                    "This machine does not get its share from the Hub, so `{}` fetches it too. {why}",
+                    cx.stations[from].name
+                );
+                cx.log(Some(&to.name), line);
+                share = None;
+                continue;
+            }
             match after(problem.code, tries) {
                 Next::Again => {
                     let line = format!("The copy broke off and goes on from what is there. {why}");
@@ -93,16 +155,21 @@ impl FetchWeights {
         cx: &StepContext,
         from: usize,
         to: &Station,
+        share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
-        let source = &cx.stations[from];
         let serving = self.serve(cx, from).await?;
         let ticket = CopyTicket::new(serving, cx.hub_token.as_ref());
-        let work = NodeWork::Copy(CopyRequest {
-            fetch: self.fetch(),
-            from: source.name.clone(),
-            streams: STREAMS,
-        });
+        let work = self.copy_work(&cx.stations[from], share);
         job::run_with(cx, to, work, Some(ticket.seal())).await
+    }
+
+    fn copy_work(&self, from: &Station, share: Option<Share>) -> NodeWork {
+        NodeWork::Copy(CopyRequest {
+            fetch: self.fetch(),
+            from: from.name.clone(),
+            streams: STREAMS,
+            share,
+        })
     }
 
     /// Has a machine serve on its ends of the rails. It ends by itself.
@@ -121,4 +188,8 @@ impl FetchWeights {
         );
         words
     }
+}
+
+fn begun_at(begun: &[Option<NodeWork>], machine: usize) -> Option<&NodeWork> {
+    begun.get(machine)?.as_ref()
 }

@@ -1,11 +1,13 @@
 //! Step `weights`: the checkpoint in every machine's Hugging Face cache, over the line once where a private
-//! link can carry it on.
+//! link can carry it on, by one machine or by each its share.
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::node::{FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest};
+use crate::node::{
+    FetchLimits, FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest,
+};
 use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::SetupRequest;
@@ -14,11 +16,16 @@ use crate::recipe::{ProveReceipt, job, serving};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 
 mod cable;
+mod line;
+mod measure;
 mod road;
 #[cfg(test)]
 mod tests;
 
-use road::{Known, Road, choose};
+use road::{Known, Road, choose, is_open};
+
+/// Ranges fetched at once.
+const CONNECTIONS: u16 = 8;
 
 /// What was there before.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -42,20 +49,42 @@ impl FetchWeights {
             repo: self.request.repo.clone(),
             revision: self.request.revision.clone(),
             hf_home: None,
-            connections: 8,
+            connections: CONNECTIONS,
             limits: self.request.download.clone(),
             proxy: None,
         }
     }
 
-    fn road(&self, cx: &StepContext, before: &Before) -> Road {
+    /// What the download is held to now.
+    fn limits(&self, cx: &StepContext) -> FetchLimits {
+        let planned = || self.request.download.clone();
+        cx.download.now().unwrap_or_else(planned)
+    }
+
+    /// The road, after a measurement of a few seconds where that may change it.
+    async fn road(
+        &self,
+        cx: &StepContext,
+        before: &Before,
+        begun: &[Option<NodeWork>],
+    ) -> Result<Road, StepError> {
         let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
-        choose(&Known {
+        let mut known = Known {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
             network: self.request.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
             complete: &before.complete,
-        })
+            begun,
+            line: None,
+            allowed: self.limits(cx).bytes_per_second,
+        };
+        let road = choose(&known);
+        if !is_open(&road, &known) {
+            return Ok(road);
+        }
+        let line = self.line(cx).await?;
+        known.line = line.as_ref();
+        Ok(choose(&known))
     }
 
     /// Before anything was looked at it is known whether there is a link at all.
@@ -71,11 +100,15 @@ impl FetchWeights {
             return (will, vec![from]);
         }
         let will = format!(
-            "Fetches `{}` once over your line into the Hugging Face cache of the head, or takes it from the machine that has it, and checks every file's hash. Each finished file crosses the private link to the other machine while the rest still comes, and has to be the one that was checked. Two machines take about as long as one so; what the link cannot bring the other machine fetches for itself. It goes on by itself if the connection or a machine goes away.",
+            "Fetches `{}` once over your line into the Hugging Face cache of the head, or takes it from the machine that has it, and checks every file's hash. Each finished file crosses the private link to the other machine while the rest still comes, and has to be the one that was checked. Two machines take about as long as one so; what the link cannot bring the other machine fetches for itself. Where a measurement of a few seconds shows that both together get more from the Hub than one alone, each fetches its share instead, and the shares cross the link. It goes on by itself if the connection or a machine goes away.",
             r.repo
         );
-        let serve = serving::shown(&self.serve_words(0, None));
-        (will, vec![from, serve])
+        let mut exactly = vec![from];
+        let given =
+            (0..r.machines.len()).map(|machine| serving::shown(&self.serve_words(machine, None)));
+        exactly.extend(given);
+        exactly.push(measure::WORDS.to_owned());
+        (will, exactly)
     }
 
     async fn verify_on(
@@ -142,10 +175,15 @@ impl Step for FetchWeights {
     }
 
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
-        let road = self.road(cx, &stored(before)?);
+        let begun: Vec<Option<NodeWork>> = on_all(&cx.stations, |_, station| {
+            Box::pin(async { Ok(job::asked(cx, station).await) })
+        })
+        .await?;
+        let road = self.road(cx, &stored(before)?, &begun).await?;
         cx.log(None, road.why());
         let receipts: Vec<FetchReceipt> = match road {
-            Road::OnceThenCable { from, .. } => self.once(cx, from).await?,
+            Road::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
+            Road::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
             Road::EachFromHub { .. } => {
                 on_all(&cx.stations, |_, station| {
                     Box::pin(job::run(cx, station, NodeWork::Fetch(self.fetch())))

@@ -1,9 +1,14 @@
 //! By which road the weights come to every machine, and why: decided from what is known, touching nothing.
 
+use super::line::Line;
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
+use crate::node::NodeWork;
 use crate::problem::Code;
 use crate::recipe::road::{carries, passes};
+
+#[cfg(test)]
+mod tests;
 
 /// What is known before the weights move.
 pub(super) struct Known<'a> {
@@ -15,6 +20,12 @@ pub(super) struct Known<'a> {
     pub measured: Option<&'a Verdict>,
     /// For each machine whether it has everything.
     pub complete: &'a [bool],
+    /// For each machine what it was asked to do in an earlier life of this run.
+    pub begun: &'a [Option<NodeWork>],
+    /// What the machines get from the Hub, if it was measured.
+    pub line: Option<&'a Line>,
+    /// What the person allows all machines together, in bytes a second.
+    pub allowed: Option<u64>,
 }
 
 /// See the module.
@@ -32,13 +43,22 @@ pub(super) enum Road {
         /// Why, as a sentence.
         why: String,
     },
+    /// Each fetches its part and copies the other's at the same time.
+    Halves {
+        /// How the bytes are divided, head first.
+        parts: Vec<u32>,
+        /// Why, as a sentence.
+        why: String,
+    },
 }
 
 impl Road {
     /// In a sentence, for the log.
     pub(super) fn why(&self) -> &str {
         match self {
-            Self::EachFromHub { why } | Self::OnceThenCable { why, .. } => why,
+            Self::EachFromHub { why }
+            | Self::OnceThenCable { why, .. }
+            | Self::Halves { why, .. } => why,
         }
     }
 }
@@ -55,7 +75,25 @@ pub(super) fn choose(known: &Known) -> Road {
     };
     let name = |i: usize| known.names.get(i).copied().unwrap_or_default();
     let has = |i: &usize| known.complete.get(*i).copied().unwrap_or(false);
-    let (from, why) = match (0..known.names.len()).find(has) {
+    if let Some(parts) = begun_parts(known) {
+        let why = format!(
+            "Each machine goes on with the share that it began to fetch, and the shares cross the private link, {carries}."
+        );
+        return Road::Halves { parts, why };
+    }
+    let complete = (0..known.names.len()).find(has);
+    if let (None, Some(line)) = (complete, known.line)
+        && let Some(parts) = line.parts(known.allowed)
+    {
+        let why = format!(
+            "{}: each fetches its share, {} and {} of 100, and the shares cross the private link, {carries}.",
+            line.says(&known.names),
+            parts[0],
+            parts[1],
+        );
+        return Road::Halves { parts, why };
+    }
+    let (from, why) = match complete {
         Some(from) => (
             from,
             format!(
@@ -63,15 +101,49 @@ pub(super) fn choose(known: &Known) -> Road {
                 name(from)
             ),
         ),
-        None => (
-            0,
-            format!(
-                "`{}` fetches once over your line; each finished file crosses the private link, {carries}, while the rest still comes.",
-                name(0)
-            ),
-        ),
+        None => {
+            let from = begun_from(known).unwrap_or_else(|| known.line.map_or(0, Line::better));
+            let found = known.line.map_or_else(String::new, |line| {
+                format!(
+                    "{}, so two would not be faster than one. ",
+                    line.says(&known.names)
+                )
+            });
+            let why = format!(
+                "{found}`{}` fetches once over your line; each finished file crosses the private link, {carries}, while the rest still comes.",
+                name(from)
+            );
+            (from, why)
+        }
     };
     Road::OnceThenCable { from, why }
+}
+
+/// The parts that an earlier life of this run divided the files into: what each machine has begun belongs
+/// to its share, so they stay.
+fn begun_parts(known: &Known) -> Option<Vec<u32>> {
+    let shares = known.begun.iter().flatten().filter_map(|work| match work {
+        NodeWork::Copy(copy) => copy.share.as_ref(),
+        _ => None,
+    });
+    let mut parts = shares.map(|s| s.parts.clone());
+    parts.find(|parts| parts.len() == known.names.len())
+}
+
+/// The one that fetched in an earlier life of this run while another copied.
+fn begun_from(known: &Known) -> Option<usize> {
+    let copies = |work: &&NodeWork| matches!(work, NodeWork::Copy(_));
+    known.begun.iter().flatten().find(copies)?;
+    let fetches = |work: &Option<NodeWork>| matches!(work, Some(NodeWork::Fetch(_)));
+    known.begun.iter().position(fetches)
+}
+
+/// Whether a few seconds of measuring may change the road that was chosen without it.
+pub(super) fn is_open(road: &Road, known: &Known) -> bool {
+    known.names.len() == 2
+        && matches!(road, Road::OnceThenCable { .. })
+        && !known.complete.contains(&true)
+        && known.begun.iter().all(Option::is_none)
 }
 
 /// What is done after a copy that broke off.
@@ -91,130 +163,5 @@ pub(super) fn after(code: Code, tries: u32) -> Next {
         _ if passes(code, tries) => Next::Again,
         Code::LinkFails | Code::HashMismatch | Code::BadInput => Next::FromHub,
         _ => Next::Tell,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::verdict::{LinkState, Method};
-    use crate::network::{Rail, RailEnd};
-    use crate::recipe::road::TRIES;
-
-    fn network(rails: usize) -> NetworkPlan {
-        let end = |host: u8| RailEnd {
-            interface: "enp1s0f1np1".into(),
-            address: format!("192.168.100.{host}"),
-            rdma: None,
-        };
-        let rail = Rail {
-            prefix: 24,
-            ends: vec![end(10), end(11)],
-        };
-        NetworkPlan {
-            rails: vec![rail; rails],
-            mtu: 9000,
-            adopted: None,
-        }
-    }
-
-    fn measured(gbps: f64) -> Verdict {
-        Verdict {
-            state: LinkState::Good,
-            gbps,
-            method: Method::Rdma,
-            expected_low: 0.0,
-            expected_high: 0.0,
-            says: String::new(),
-            cure: String::new(),
-        }
-    }
-
-    fn road(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> Road {
-        let measured = gbps.map(measured);
-        choose(&Known {
-            names: ["spark-a", "spark-b"][..complete.len()].to_vec(),
-            network,
-            measured: measured.as_ref(),
-            complete,
-        })
-    }
-
-    #[test]
-    fn a_pair_with_a_link_uses_the_line_once() {
-        let both = network(2);
-        let Road::OnceThenCable { from, why } = road(Some(&both), Some(192.4), &[false, false])
-        else {
-            panic!("the line is used once");
-        };
-        assert_eq!(from, 0);
-        assert_eq!(
-            why,
-            "`spark-a` fetches once over your line; each finished file crosses the private link, which carries 192 Gb/s, while the rest still comes."
-        );
-        let unmeasured = road(Some(&both), None, &[false, false]);
-        assert!(
-            unmeasured.why().contains("over both rails"),
-            "{unmeasured:?}"
-        );
-        assert!(
-            road(Some(&network(1)), None, &[false, false])
-                .why()
-                .contains("one rail")
-        );
-        // A cable that was plugged in while the machines ran is still faster than a home line.
-        assert!(matches!(
-            road(Some(&both), Some(13.0), &[false, false]),
-            Road::OnceThenCable { from: 0, .. }
-        ));
-    }
-
-    #[test]
-    fn the_one_that_has_everything_gives() {
-        let both = network(2);
-        let given = road(Some(&both), None, &[false, true]);
-        assert!(
-            matches!(given, Road::OnceThenCable { from: 1, .. }),
-            "{given:?}"
-        );
-        assert!(given.why().contains("nothing comes over your line"));
-        assert!(matches!(
-            road(Some(&both), None, &[true, false]),
-            Road::OnceThenCable { from: 0, .. }
-        ));
-    }
-
-    #[test]
-    fn without_a_link_worth_it_each_fetches() {
-        let both = network(2);
-        for (network, gbps, complete, word) in [
-            (None, None, &[false, true][..], "no private link"),
-            (Some(&both), Some(0.9), &[false, false][..], "only 0.9 Gb/s"),
-            (Some(&both), None, &[false][..], "from the Hub"),
-        ] {
-            let road = road(network, gbps, complete);
-            assert!(matches!(road, Road::EachFromHub { .. }), "{road:?}");
-            assert!(road.why().contains(word), "{road:?}");
-        }
-        let empty = NetworkPlan {
-            rails: Vec::new(),
-            ..both
-        };
-        assert!(matches!(
-            road(Some(&empty), None, &[false, false]),
-            Road::EachFromHub { .. }
-        ));
-    }
-
-    #[test]
-    fn a_copy_that_breaks_off_goes_on_then_the_hub_helps_and_what_the_hub_cannot_help_is_told() {
-        assert_eq!(after(Code::LinkFails, 1), Next::Again);
-        assert_eq!(after(Code::LinkFails, TRIES), Next::FromHub);
-        assert_eq!(after(Code::HashMismatch, 1), Next::Again);
-        assert_eq!(after(Code::HashMismatch, 2), Next::FromHub);
-        for code in [Code::DiskFull, Code::HubToken, Code::RepositoryMissing] {
-            assert_eq!(after(code, 1), Next::Tell, "{code:?}");
-        }
-        assert_eq!(after(Code::JobLost, TRIES), Next::Tell);
     }
 }

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+mod halves;
+
 use super::*;
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, Rail, RailEnd};
@@ -35,6 +37,14 @@ struct Node {
     own: &'static str,
     /// Whether it has everything at the start.
     complete: bool,
+    /// Bytes that a survey finds missing.
+    missing: u64,
+    /// What it gets from the Hub in MB/s: alone, and while the other reads too.
+    line: Option<(f64, f64)>,
+    /// What its job was asked to do before.
+    begun: Option<NodeWork>,
+    /// The requests of the jobs that were started on it.
+    asked: Mutex<Vec<Value>>,
     /// The ends of its fetches and copies, in turn; when there is none left it is done.
     ends: Mutex<Vec<End>>,
     said: Mutex<Vec<String>>,
@@ -42,12 +52,20 @@ struct Node {
 
 impl Node {
     fn new(own: &'static str, complete: bool, ends: Vec<End>) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::plain(own, complete, ends))
+    }
+
+    fn plain(own: &'static str, complete: bool, ends: Vec<End>) -> Self {
+        Self {
             own,
             complete,
+            missing: 9,
+            line: None,
+            begun: None,
+            asked: Mutex::default(),
             ends: Mutex::new(ends),
             said: Mutex::default(),
-        })
+        }
     }
 
     fn say(&self, command: &Command) -> String {
@@ -103,6 +121,17 @@ impl Machine for Node {
                 token: "key".into(),
             }));
         }
+        if line.starts_with("asked") {
+            let state = json!({"job": "r-weights", "state": "ended", "last_seq": 0});
+            return Ok(output(&match &self.begun {
+                Some(work) => json!({"state": state, "work": work}),
+                None => json!({"event": "failed"}),
+            }));
+        }
+        if line.starts_with("start") {
+            let request: Value = serde_json::from_slice(&command.stdin).unwrap();
+            self.asked.lock().unwrap().push(request);
+        }
         if line.starts_with("start copy") {
             let request: Value = serde_json::from_slice(&command.stdin).unwrap();
             let secret = Secret::new(request["token"].as_str().unwrap());
@@ -133,6 +162,15 @@ impl Machine for Node {
             };
             let faults = Vec::from_iter((!self.complete && !after).then_some(fault));
             done(json!({"commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults}))
+        } else if line == "run survey" {
+            let survey = crate::node::Survey {
+                missing: self.missing,
+                ..Default::default()
+            };
+            done(serde_json::to_value(survey).unwrap())
+        } else if line == "run probe" {
+            self.probe(on_line);
+            done(json!({"bytes": 1}))
         } else {
             match self.end() {
                 None => done(receipt),

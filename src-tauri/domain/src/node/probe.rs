@@ -1,0 +1,35 @@
+//! What a machine's own way to the Hub carries, seen from the machine: read for a few seconds and thrown
+//! away. Nothing on the machine changes.
+
+use serde::{Deserialize, Serialize};
+
+use super::FetchLimits;
+
+/// See [`super::NodeWork::Probe`]. While it reads it says [`super::NodeEvent::Progress`] several times a
+/// second, with the bytes so far; the first one when the first bytes come. Two machines that read at the
+/// same time can be compared by these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProbeRequest {
+    /// For example `https://huggingface.co`.
+    pub endpoint: String,
+    /// `owner/name`.
+    pub repo: String,
+    /// A branch, tag or commit.
+    pub revision: String,
+    /// Ranges read at once; as many as a fetch uses.
+    pub connections: u16,
+    /// How long it reads, from its first byte on.
+    pub milliseconds: u32,
+    /// It ends earlier at this many bytes.
+    pub most: u64,
+    /// What a fetch is held to, so is this: outside of its hours nothing is read.
+    #[serde(default)]
+    pub limits: FetchLimits,
+}
+
+/// What a [`ProbeRequest`] read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probed {
+    /// Bytes that crossed the line.
+    pub bytes: u64,
+}

@@ -1,0 +1,126 @@
+//! Each of two machines fetches its share from the Hub while it copies what the other one fetches.
+//!
+//! One process does both, so that one job of a machine holds the cache, counts the bytes and is cancelled,
+//! resumed and undone as one. When either part cannot go on the job ends: what has arrived is kept, and
+//! whoever started it decides how it goes on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tandem_domain::node::Share;
+use tandem_domain::problem::bytes;
+use tandem_domain::secret::Secret;
+
+use super::wire::{self, Answer, Ask, SILENCE};
+use super::{Road, missing, wanted};
+use crate::disk;
+use crate::fetch::{Line, Listed, Plan};
+use crate::transfer::Meter;
+use crate::work::{Context, Stop};
+
+impl Road<'_> {
+    /// Fetches the share and copies the rest, both at once.
+    pub(super) async fn exchange(
+        self,
+        share: &Share,
+        listed: Listed,
+        meter: &Arc<Meter>,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        let fetch = &self.request.fetch;
+        let repo = &fetch.repo;
+        let blobs = listed.blobs();
+        let mut own = share.own(&blobs);
+        // What the other machine has already, from an earlier start or by another program, is not fetched
+        // a second time only because it is in this machine's share now.
+        let absent = |etag: &&String| !self.cache.holds(repo, etag, blobs[*etag]);
+        let asked: Vec<String> = own.iter().filter(absent).cloned().collect();
+        for etag in self.there(asked).await {
+            own.remove(&etag);
+        }
+        let theirs = blobs.iter().filter(|(etag, _)| !own.contains(*etag));
+        let theirs: BTreeMap<String, u64> = theirs.map(|(e, s)| (e.clone(), *s)).collect();
+        let mut mine = listed.files.clone();
+        mine.retain(|_, remote| own.contains(&remote.etag));
+
+        let plan = Plan::look(self.cache, repo, &mine, context)?;
+        let wanted = wanted(self.cache, repo, &theirs, context)?;
+        let (total, open) = (blobs.values().sum::<u64>(), plan.missing + missing(&wanted));
+        disk::ask_for(open, &self.cache.repo(repo))?;
+        meter.set(total.saturating_sub(open), total);
+        context.lines.note(format!(
+            "{} of {} are to be fetched here, this machine's share.",
+            bytes(plan.missing),
+            bytes(total),
+        ));
+        let (valve, _keeper) = crate::fetch::held(fetch, Some(share), meter, context);
+        let stop = context.cancel.child_token();
+        let line = Line {
+            request: fetch,
+            hub: Arc::clone(&listed.hub),
+            commit: &listed.commit,
+            meter,
+            valve,
+            cancel: stop.clone(),
+            doing: "Fetching its share, copying the rest",
+        };
+        context.waits(false);
+        let fetching = async {
+            let fetched = line.bring(plan, &mine, context).await;
+            if fetched.is_ok() {
+                context.waits(true);
+                let from = &self.request.from;
+                meter.doing(format!("Copying what {from} fetches over the private link"));
+            } else {
+                stop.cancel();
+            }
+            fetched
+        };
+        let beside = meter.beside();
+        let copying = async {
+            let copied = self.carry(wanted, &beside, &stop, context).await;
+            if copied.is_err() {
+                stop.cancel();
+            }
+            copied
+        };
+        let (fetched, copied) = tokio::join!(fetching, copying);
+        if context.cancel.is_cancelled() {
+            return Err(Stop::Cancelled);
+        }
+        // The part that stopped the other has something to say; the other was only stopped.
+        match (fetched, copied) {
+            (Err(Stop::Cancelled), Err(why)) | (Err(why), _) => Err(why),
+            (Ok(()), copied) => copied,
+        }
+    }
+
+    /// Which of these blobs the other machine has in their place, as far as it can tell at once.
+    async fn there(self, etags: Vec<String>) -> BTreeSet<String> {
+        if etags.is_empty() {
+            return BTreeSet::new();
+        }
+        let token = Secret::new(self.ticket.token.clone());
+        let addresses = self.origin().addresses();
+        let ask = move || {
+            let answers = addresses.iter();
+            let mut answers = answers.filter_map(|address| look(*address, &token, &etags));
+            answers.next().unwrap_or_default()
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap_or_default()
+    }
+}
+
+/// Asks once at one address; `None` where nobody answers.
+fn look(address: SocketAddr, token: &Secret, etags: &[String]) -> Option<BTreeSet<String>> {
+    let mut stream = wire::connect(address, token).ok()?;
+    let wanted = etags.to_vec();
+    stream.say(&Ask::State { wanted }).ok()?;
+    let until = Instant::now() + SILENCE;
+    match stream.hear(|| Instant::now() < until).ok()? {
+        Answer::State { ready, .. } => Some(ready.into_iter().map(|r| r.etag).collect()),
+        _ => None,
+    }
+}

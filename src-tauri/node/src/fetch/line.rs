@@ -1,0 +1,262 @@
+//! Files on their way from the Hub: what of them is missing, and each checked and put in its place as soon
+//! as it is whole.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tandem_domain::node::FetchRequest;
+use tandem_domain::node::xet::{self, Offer, Road};
+use tandem_domain::problem::Problem;
+use tokio_util::sync::CancellationToken;
+
+use super::{begin, sync_folder};
+use crate::cache::Cache;
+use crate::digest::Hasher;
+use crate::disk;
+use crate::hub::{Hub, Remote, Source};
+use crate::made::relative;
+use crate::proven::{self, Proof};
+use crate::shared;
+use crate::transfer::{self, Manner, Meter, Piece, Target, Trail, Transfer, Valve, Verdict, Xet};
+use crate::work::{Context, Stop};
+
+/// Files of a revision on their way over the line.
+pub(crate) struct Line<'a> {
+    /// What asked for them.
+    pub(crate) request: &'a FetchRequest,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) commit: &'a str,
+    pub(crate) meter: &'a Arc<Meter>,
+    pub(crate) valve: Arc<Valve>,
+    pub(crate) cancel: CancellationToken,
+    /// What is said meanwhile.
+    pub(crate) doing: &'static str,
+}
+
+impl Line<'_> {
+    /// Fetches what a plan wants, each file checked and in its place as soon as it is whole.
+    pub(crate) async fn bring(
+        self,
+        plan: Plan,
+        files: &BTreeMap<String, Remote>,
+        context: &Context,
+    ) -> Result<(), Stop> {
+        let wanted = plan.wanted;
+        let roads = roads(&wanted, files, self.request);
+        if let Some(words) = xet::words(&roads) {
+            context.lines.note(words);
+        }
+        let pieces = pieces(&self.request.repo, self.commit, &wanted, files, &roads);
+        let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
+        let mut tries = vec![0_u8; wanted.len()];
+        let trails = wanted.iter().map(|w| w.trail.clone()).collect();
+        let (meter, cancel) = (self.meter, self.cancel.clone());
+        meter.doing(self.doing);
+        transfer::run(
+            Transfer {
+                hub: self.hub,
+                pieces,
+                targets,
+                connections: self.request.connections,
+                meter: Arc::clone(meter),
+                fetched: Arc::clone(&context.fetched),
+                patience: context.settings.transfer_patience,
+                manner: Manner {
+                    valve: self.valve,
+                    trails,
+                    busy_patience: context.settings.busy_patience,
+                    xet: Some(Xet::new(Arc::clone(&context.lines))),
+                },
+                cancel: self.cancel,
+            },
+            async |index| {
+                let one = &wanted[index];
+                meter.doing(format!("Checking {}", one.name));
+                let (repo, tries) = (&self.request.repo, &mut tries[index]);
+                let verdict = finish(one, repo, tries, &cancel, context).await;
+                meter.doing(self.doing);
+                verdict
+            },
+        )
+        .await
+    }
+}
+
+/// A blob that is not in the cache yet.
+struct Wanted {
+    /// One of the files that it is.
+    name: String,
+    etag: String,
+    size: u64,
+    blob: PathBuf,
+    notes: PathBuf,
+    target: Arc<Target>,
+    /// Its hash; none where the etag is of an unknown kind.
+    trail: Option<Arc<Trail>>,
+}
+
+/// What of some files is to be fetched.
+pub(crate) struct Plan {
+    wanted: Vec<Wanted>,
+    /// Bytes that are not here yet.
+    pub(crate) missing: u64,
+}
+
+impl Plan {
+    /// How many files that is.
+    pub(crate) fn files(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// Looks what is here of these files, and opens or begins the rest.
+    pub(crate) fn look(
+        cache: &Cache,
+        repo: &str,
+        files: &BTreeMap<String, Remote>,
+        context: &Context,
+    ) -> Result<Self, Problem> {
+        let mut plan = Self {
+            wanted: Vec::new(),
+            missing: 0,
+        };
+        let mut seen = std::collections::BTreeSet::new();
+        for (name, remote) in files {
+            if !seen.insert(remote.etag.clone()) {
+                continue;
+            }
+            let blob = cache.blob(repo, &remote.etag);
+            if cache.holds(repo, &remote.etag, remote.size) {
+                continue;
+            }
+            if adopted(cache, repo, &blob, remote, context)? {
+                continue;
+            }
+            let (target, notes) = begin(cache, &blob, remote.size, context)?;
+            plan.missing += remote.size - target.within(0, remote.size);
+            plan.wanted.push(Wanted {
+                name: name.clone(),
+                etag: remote.etag.clone(),
+                size: remote.size,
+                blob,
+                notes,
+                target: Arc::new(target),
+                trail: Hasher::of_etag(&remote.etag, remote.size)
+                    .map(|hasher| Trail::new(hasher.with_tree(), remote.size)),
+            });
+        }
+        // Small files first: what can be refused is refused before hours of shards.
+        plan.wanted.sort_by_key(|w| w.size > (64 << 20));
+        Ok(plan)
+    }
+}
+
+/// Takes a blob from the store that newer versions of `huggingface_hub` share between repositories.
+fn adopted(
+    cache: &Cache,
+    repo: &str,
+    blob: &Path,
+    remote: &Remote,
+    context: &Context,
+) -> Result<bool, Problem> {
+    let Some(xet) = &remote.xet else {
+        return Ok(false);
+    };
+    let Some(shared) = shared::find(cache, xet, remote.size) else {
+        return Ok(false);
+    };
+    let failed = |e: io::Error| disk::problem("linking a file of the shared store", blob, &e);
+    context
+        .made
+        .note(relative(cache.home(), blob))
+        .map_err(failed)?;
+    shared.link(cache, repo, &remote.etag).map_err(failed)
+}
+
+/// The road of each blob, in their order.
+fn roads(wanted: &[Wanted], files: &BTreeMap<String, Remote>, request: &FetchRequest) -> Vec<Road> {
+    let disabled = std::env::var("HF_HUB_DISABLE_XET").ok();
+    let disabled = xet::disables(disabled.as_deref());
+    let road = |one: &Wanted| {
+        xet::road(Offer {
+            offered: files.get(&one.name).is_some_and(Remote::is_in_chunks),
+            size: one.size,
+            ranges_only: request.limits.ranges_only,
+            disabled,
+        })
+    };
+    wanted.iter().map(road).collect()
+}
+
+fn pieces(
+    repo: &str,
+    commit: &str,
+    wanted: &[Wanted],
+    files: &BTreeMap<String, Remote>,
+    roads: &[Road],
+) -> Vec<Piece> {
+    wanted
+        .iter()
+        .zip(roads)
+        .enumerate()
+        .filter_map(|(index, (one, road))| {
+            let remote = files.get(&one.name)?.clone();
+            let source = Source::new(repo, commit, &one.name, remote);
+            source.come_in_chunks(*road == Road::Chunks);
+            Some(Piece {
+                source,
+                at: 0,
+                target: index,
+                to: 0,
+                len: one.size,
+            })
+        })
+        .collect()
+}
+
+/// Checks a whole blob against its name and puts it in its place.
+async fn finish(
+    one: &Wanted,
+    repo: &str,
+    tries: &mut u8,
+    cancel: &CancellationToken,
+    context: &Context,
+) -> Result<Verdict, Stop> {
+    let found = match &one.trail {
+        Some(trail) => tokio::select! {
+            () = cancel.cancelled() => return Err(Stop::Cancelled),
+            found = trail.end() => Some(
+                found.map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?
+            ),
+        },
+        None => None,
+    };
+    if let Some(found) = found.as_ref().filter(|f| f.hex != one.etag) {
+        *tries += 1;
+        if *tries < 2 {
+            context.lines.note(format!(
+                "{} arrived with another hash than the Hub announced; it is fetched once more.",
+                one.name
+            ));
+            return Ok(Verdict::Again);
+        }
+        // Bytes that are known to be wrong are not kept for a resume.
+        one.target
+            .forget()
+            .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
+        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found.hex).into());
+    }
+    let place = || -> io::Result<()> {
+        one.target.file().set_len(one.size)?;
+        if let Some(proof) = found.as_ref().and_then(Proof::of) {
+            proven::note(one.target.file(), &proof);
+        }
+        one.target.file().sync_all()?;
+        std::fs::rename(&one.target.path, &one.blob)?;
+        std::fs::remove_file(&one.notes)?;
+        sync_folder(&one.blob)
+    };
+    place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
+    Ok(Verdict::Good)
+}

@@ -1,0 +1,122 @@
+//! Reads from the Hub for a few seconds and throws it away, saying several times a second how much came: so
+//! that two machines which read at the same time can be compared with each of them alone.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed};
+use tandem_domain::secret::Secret;
+
+use crate::cache::check_repo;
+use crate::hub::{Hub, Remote};
+use crate::transfer::Valve;
+use crate::work::{Context, Stop};
+
+/// Between two words how much came.
+const SAY: Duration = Duration::from_millis(100);
+/// Nothing is read for longer, whatever was asked for.
+const LONGEST: Duration = Duration::from_secs(30);
+/// How long the first byte may take.
+const FIRST: Duration = Duration::from_secs(10);
+/// Between two tries of a connection that brought nothing.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Carries a probe out. Where nothing may or can be read it says nothing and ends with no bytes.
+pub async fn probe(
+    request: &ProbeRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<Probed, Stop> {
+    check_repo(&request.repo)?;
+    request.limits.check()?;
+    let minute = request
+        .limits
+        .hours
+        .as_ref()
+        .and((context.settings.minute)());
+    if request.limits.flow(minute) != Flow::Open {
+        return Ok(Probed { bytes: 0 });
+    }
+    let hub = Hub::new(
+        &request.endpoint,
+        token,
+        context.settings.patience,
+        context.cancel.clone(),
+    )?;
+    let listing = hub.revision(&request.repo, &request.revision).await?;
+    // One file is asked for and not all of them: two machines are to begin at nearly the same time.
+    let shard = listing.files.iter().find(|f| f.ends_with(".safetensors"));
+    let Some(name) = shard.or(listing.files.first()) else {
+        return Ok(Probed { bytes: 0 });
+    };
+    let remote = hub.head(&request.repo, &listing.commit, name).await?;
+    if remote.size == 0 {
+        return Ok(Probed { bytes: 0 });
+    }
+    let valve = Valve::default();
+    valve.set(true, request.limits.bytes_per_second);
+    let came = AtomicU64::new(0);
+    let connections = u64::from(request.connections.clamp(1, 32));
+    let readers = (0..connections).map(|n| read(&hub, &remote, n, connections, &valve, &came));
+    tokio::select! {
+        _ = futures::future::join_all(readers) => {}
+        () = watch(request, &came, context) => {}
+        () = context.cancel.cancelled() => return Err(Stop::Cancelled),
+    }
+    Ok(Probed {
+        bytes: came.load(Ordering::Relaxed),
+    })
+}
+
+/// Says how much came, until it is enough.
+async fn watch(request: &ProbeRequest, came: &AtomicU64, context: &Context) {
+    let time = Duration::from_millis(request.milliseconds.into()).min(LONGEST);
+    let began = Instant::now();
+    let mut first = None;
+    loop {
+        let done = came.load(Ordering::Relaxed);
+        if done > 0 {
+            let since = first.get_or_insert_with(Instant::now).elapsed();
+            context.lines.say(NodeEvent::Progress {
+                done,
+                total: None,
+                rate: None,
+                doing: "Reading from the Hub to measure the line".into(),
+                held: None,
+            });
+            if since >= time || done >= request.most {
+                return;
+            }
+        } else if began.elapsed() > FIRST {
+            return;
+        }
+        tokio::time::sleep(SAY).await;
+    }
+}
+
+/// Reads a range of the file again and again.
+async fn read(
+    hub: &Hub,
+    remote: &Remote,
+    n: u64,
+    connections: u64,
+    valve: &Valve,
+    came: &AtomicU64,
+) {
+    let part = remote.size / connections;
+    let range = (part > 0).then(|| (n * part, (n + 1) * part));
+    loop {
+        let answer = hub.get(&remote.url, range).await.ok();
+        let mut brought = false;
+        if let Some(mut answer) = answer.filter(|a| a.status().is_success()) {
+            while let Ok(Some(chunk)) = answer.chunk().await {
+                brought |= !chunk.is_empty();
+                came.fetch_add(chunk.len() as u64, Ordering::Relaxed);
+                valve.pass(chunk.len() as u64).await;
+            }
+        }
+        if !brought {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
