@@ -127,7 +127,7 @@ impl Cache {
         let file = open().map_err(failed)?;
         let until = Instant::now() + DYING;
         while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() > until || !is_dying(&file) {
+            if Instant::now() > until || is_at_work(&file) {
                 return Err(Problem::new(
                     Code::Locked,
                     format!("Another job works on {repo} on this machine."),
@@ -141,9 +141,9 @@ impl Cache {
     }
 }
 
-/// Whether a lock is held by a process that has been killed and is not quite gone: a flush that is under
-/// way keeps its files open until the disk has done it.
-fn is_dying(lock: &std::fs::File) -> bool {
+/// Whether a lock is held by a process that works. One that was killed is not quite gone while a flush that
+/// is under way keeps its files open; and one that has just let go is held by nobody.
+fn is_at_work(lock: &std::fs::File) -> bool {
     let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
     let Ok(meta) = lock.metadata() else {
         return false;
@@ -161,7 +161,7 @@ fn is_dying(lock: &std::fs::File) -> bool {
     match stat {
         Some(Ok(stat)) => stat
             .rsplit_once(") ")
-            .is_some_and(|(_, rest)| rest.starts_with(['Z', 'X'])),
+            .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X'])),
         _ => false,
     }
 }

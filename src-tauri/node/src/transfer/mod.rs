@@ -36,6 +36,9 @@ pub use trail::Trail;
 pub use valve::{Keeper, Valve, Watch, minute_of_day};
 pub use xet::Xet;
 
+/// More connections than this are not opened, whatever is asked for: each holds what has just come, and the
+/// program's memory stays below 64 MiB.
+const MOST_CONNECTIONS: u16 = 24;
 /// Written and not flushed at most, before a flush is asked for and before connections wait for it.
 const UNSAFE: (u64, u64) = (64 << 20, 256 << 20);
 
@@ -127,7 +130,7 @@ where
     F: AsyncFnMut(usize) -> Result<Verdict, Stop>,
 {
     let total: u64 = transfer.pieces.iter().map(|p| p.len).sum();
-    let connections = transfer.connections.clamp(1, 64);
+    let connections = transfer.connections.clamp(1, MOST_CONNECTIONS);
     let segment = (total / (200 * u64::from(connections))).clamp(1 << 20, 64 << 20);
     let (complete, mut completed) = mpsc::unbounded_channel();
     let open: Vec<AtomicU64> = transfer.targets.iter().map(|_| AtomicU64::new(0)).collect();
