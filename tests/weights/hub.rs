@@ -138,7 +138,7 @@ pub(crate) async fn a_proxy_ignores_ranges(scene: &Scene) {
         .iter()
         .filter(|(name, served)| *served < sizes[name])
         .map(|(_, served)| served);
-    let most = unfinished.sum::<u64>() + proxy.connections() * (384 << 10);
+    let most = unfinished.sum::<u64>() + proxy.connections() * (512 << 10);
     let again = scene.served() - scene.total;
     println!("weights proxy: {again} bytes again, {most} may be");
     assert!(again <= most, "{again} bytes came again");
