@@ -146,7 +146,15 @@ impl StepContext {
                 .expect("no code panics while holding the progress");
             match parts.iter_mut().find(|p| p.machine == part.machine) {
                 Some(old) => *old = part,
-                None => parts.push(part),
+                None => {
+                    parts.push(part);
+                    // In the machines' order, whichever speaks first.
+                    let place = |part: &ProgressPart| {
+                        let named = |s: &Station| s.name == part.machine;
+                        self.stations.iter().position(named)
+                    };
+                    parts.sort_by_key(place);
+                }
             }
             parts.clone()
         };

@@ -100,7 +100,7 @@ impl FetchWeights {
             return (will, vec![from]);
         }
         let will = format!(
-            "Fetches `{}` once over your line into the Hugging Face cache of the head, or takes it from the machine that has it, and checks every file's hash. Each finished file crosses the private link to the other machine while the rest still comes, and has to be the one that was checked. Two machines take about as long as one so; what the link cannot bring the other machine fetches for itself. Where a measurement of a few seconds shows that both together get more from the Hub than one alone, each fetches its share instead, and the shares cross the link. It goes on by itself if the connection or a machine goes away.",
+            "Fetches `{}` once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away.",
             r.repo
         );
         let mut exactly = vec![from];
