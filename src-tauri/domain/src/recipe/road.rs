@@ -36,3 +36,41 @@ pub(super) fn passes(code: Code, tries: u32) -> bool {
         _ => false,
     }
 }
+
+/// Links for the tests of roads.
+#[cfg(test)]
+pub(super) mod samples {
+    use crate::network::verdict::{LinkState, Method, Verdict};
+    use crate::network::{NetworkPlan, Rail, RailEnd};
+
+    /// One between two machines, with so many rails.
+    pub(crate) fn network(rails: usize) -> NetworkPlan {
+        let end = |host: u8| RailEnd {
+            interface: "enp1s0f1np1".into(),
+            address: format!("192.168.100.{host}"),
+            rdma: None,
+        };
+        let rail = Rail {
+            prefix: 24,
+            ends: vec![end(10), end(11)],
+        };
+        NetworkPlan {
+            rails: vec![rail; rails],
+            mtu: 9000,
+            adopted: None,
+        }
+    }
+
+    /// One that was found good and carries so much.
+    pub(crate) fn measured(gbps: f64) -> Verdict {
+        Verdict {
+            state: LinkState::Good,
+            gbps,
+            method: Method::Rdma,
+            expected_low: 0.0,
+            expected_high: 0.0,
+            says: String::new(),
+            cure: String::new(),
+        }
+    }
+}

@@ -1,13 +1,17 @@
 //! Having a machine serve on its ends of the private link.
 
+use std::time::Duration;
+
 use crate::network::NetworkPlan;
 use crate::node::{PROGRAM, Refused, Serving};
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::StepError;
+use crate::run::{StepContext, StepError};
 
 /// Streams on each rail; one alone does not fill it.
 pub(super) const STREAMS: u16 = 4;
+/// The first pause before a copy is begun again. The later ones are longer.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// The words after the program's name, up to what is served.
 pub(super) fn words(network: Option<&NetworkPlan>, from: usize) -> Vec<String> {
@@ -49,4 +53,21 @@ pub(super) async fn serve(source: &Station, words: Vec<String>) -> Result<Servin
         });
         problem.on(source.name.clone()).into()
     })
+}
+
+/// Says that a copy to a machine broke off and why, and waits before it goes on; a cancel ends the wait.
+pub(super) async fn rest(
+    cx: &StepContext,
+    to: &Station,
+    tries: u32,
+    why: &str,
+) -> Result<(), StepError> {
+    let line = format!("The copy broke off and goes on from what is there. {why}");
+    cx.log(Some(&to.name), line);
+    let pause = cx.clock.wait(PAUSE * tries);
+    cx.unless_cancelled(async {
+        pause.await;
+        Ok(())
+    })
+    .await
 }

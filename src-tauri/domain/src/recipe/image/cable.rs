@@ -1,7 +1,5 @@
 //! The image once over the line and then over the cable.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 
 use super::BringImage;
@@ -12,9 +10,6 @@ use crate::recipe::both::on_all;
 use crate::recipe::job;
 use crate::recipe::serving::{self, STREAMS};
 use crate::run::{StepContext, StepError};
-
-/// The first pause before a copy is begun again. The later ones are longer.
-const PAUSE: Duration = Duration::from_secs(2);
 
 impl BringImage {
     /// One machine has the image or pulls it, the others copy it from there.
@@ -58,16 +53,7 @@ impl BringImage {
             tries += 1;
             let why = problem.cause.as_deref().unwrap_or(&problem.message);
             match after(problem.code, tries) {
-                Next::Again => {
-                    let line = format!("The copy broke off and goes on from what is there. {why}");
-                    cx.log(Some(&to.name), line);
-                    let pause = cx.clock.wait(PAUSE * tries);
-                    cx.unless_cancelled(async {
-                        pause.await;
-                        Ok(())
-                    })
-                    .await?;
-                }
+                Next::Again => serving::rest(cx, to, tries, why).await?,
                 Next::Pull => {
                     let line = format!(
                         "The image does not come over the private link, so it is pulled here too. {why}"

@@ -115,40 +115,14 @@ pub(super) fn after(code: Code, tries: u32) -> Next {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::verdict::{LinkState, Method};
-    use crate::network::{Rail, RailEnd};
     use crate::recipe::road::TRIES;
+    use crate::recipe::road::samples::{measured, network};
 
     const TAG: &str = "vllm/vllm-openai:stepfun37";
 
-    fn network(rails: usize) -> NetworkPlan {
-        let end = |host: u8| RailEnd {
-            interface: "enp1s0f1np1".into(),
-            address: format!("192.168.100.{host}"),
-            rdma: None,
-        };
-        let rail = Rail {
-            prefix: 24,
-            ends: vec![end(10), end(11)],
-        };
-        NetworkPlan {
-            rails: vec![rail; rails],
-            mtu: 9000,
-            adopted: None,
-        }
-    }
-
     fn road(image: &str, rails: Option<usize>, gbps: Option<f64>, here: &[bool]) -> Road {
         let network = rails.map(network);
-        let measured = gbps.map(|gbps| Verdict {
-            state: LinkState::Good,
-            gbps,
-            method: Method::Rdma,
-            expected_low: 0.0,
-            expected_high: 0.0,
-            says: String::new(),
-            cure: String::new(),
-        });
+        let measured = gbps.map(measured);
         choose(&Known {
             names: ["spark-a", "spark-b"][..here.len()].to_vec(),
             image,

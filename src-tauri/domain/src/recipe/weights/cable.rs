@@ -1,8 +1,6 @@
 //! The weights once over the line and then over the cable, or each its share over the line and then both
 //! over the cable.
 
-use std::time::Duration;
-
 use futures::future::join_all;
 
 use super::FetchWeights;
@@ -14,9 +12,6 @@ use crate::problem::Code;
 use crate::recipe::job;
 use crate::recipe::serving::{self, STREAMS};
 use crate::run::{StepContext, StepError};
-
-/// The first pause before a copy is begun again. The later ones are longer.
-const PAUSE: Duration = Duration::from_secs(2);
 
 impl FetchWeights {
     /// One machine fetches, the others copy from it at the same time. When the one cannot go on the
@@ -128,16 +123,7 @@ impl FetchWeights {
                 continue;
             }
             match after(problem.code, tries) {
-                Next::Again => {
-                    let line = format!("The copy broke off and goes on from what is there. {why}");
-                    cx.log(Some(&to.name), line);
-                    let pause = cx.clock.wait(PAUSE * tries);
-                    cx.unless_cancelled(async {
-                        pause.await;
-                        Ok(())
-                    })
-                    .await?;
-                }
+                Next::Again => serving::rest(cx, to, tries, why).await?,
                 Next::FromHub => {
                     let line = format!(
                         "The copy over the private link does not go on, so what is missing comes from the Hub. {why}"

@@ -1,38 +1,8 @@
 //! Every road, with the sentence that is told of it.
 
 use super::*;
-use crate::network::verdict::{LinkState, Method};
-use crate::network::{Rail, RailEnd};
 use crate::recipe::road::TRIES;
-
-fn network(rails: usize) -> NetworkPlan {
-    let end = |host: u8| RailEnd {
-        interface: "enp1s0f1np1".into(),
-        address: format!("192.168.100.{host}"),
-        rdma: None,
-    };
-    let rail = Rail {
-        prefix: 24,
-        ends: vec![end(10), end(11)],
-    };
-    NetworkPlan {
-        rails: vec![rail; rails],
-        mtu: 9000,
-        adopted: None,
-    }
-}
-
-fn measured(gbps: f64) -> Verdict {
-    Verdict {
-        state: LinkState::Good,
-        gbps,
-        method: Method::Rdma,
-        expected_low: 0.0,
-        expected_high: 0.0,
-        says: String::new(),
-        cure: String::new(),
-    }
-}
+use crate::recipe::road::samples::{measured, network};
 
 fn road(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> Road {
     let measured = gbps.map(measured);
