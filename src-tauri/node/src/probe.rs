@@ -37,12 +37,7 @@ pub async fn probe(
     if request.limits.flow(minute) != Flow::Open {
         return Ok(Probed { bytes: 0 });
     }
-    let hub = Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?;
+    let hub = context.hub(&request.endpoint, token)?;
     let listing = hub.revision(&request.repo, &request.revision).await?;
     // One file is asked for and not all of them: two machines are to begin at nearly the same time.
     let shard = listing.files.iter().find(|f| f.ends_with(".safetensors"));

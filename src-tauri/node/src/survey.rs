@@ -32,12 +32,7 @@ pub async fn survey(
 ) -> Result<Survey, Stop> {
     check_repo(&request.repo)?;
     let cache = Cache::find(request.hf_home.as_deref())?;
-    let hub = Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?;
+    let hub = context.hub(&request.endpoint, token)?;
     let listing = hub.revision(&request.repo, &request.revision).await?;
     let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
     let mut found = on_disk(&cache, &request.repo, &listing, &files);

@@ -8,7 +8,6 @@ use tandem_domain::secret::Secret;
 use crate::cache::{Cache, check_repo};
 use crate::check::examine;
 use crate::graft::Manifest;
-use crate::hub::Hub;
 use crate::work::{Context, Stop};
 
 /// Carries a verification out.
@@ -19,12 +18,7 @@ pub async fn verify(
 ) -> Result<VerifyReceipt, Stop> {
     check_repo(&request.repo)?;
     let cache = Cache::find(request.hf_home.as_deref())?;
-    let hub = Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?;
+    let hub = context.hub(&request.endpoint, token)?;
     // Asked before anything is hashed, so that a Hub which is away is told at once.
     let commit = hub.revision(&request.repo, &request.commit).await?.commit;
     let check = CheckRequest {

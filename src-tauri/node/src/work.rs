@@ -11,6 +11,7 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
+use crate::hub::Hub;
 use crate::lines::Lines;
 use crate::made::Made;
 
@@ -75,6 +76,11 @@ impl Context {
             waits: None,
             settings: Settings::default(),
         }
+    }
+
+    /// The way to a Hub.
+    pub(crate) fn hub(&self, endpoint: &str, token: Option<Secret>) -> Result<Hub, Problem> {
+        Hub::new(endpoint, token, self.settings.patience, self.cancel.clone())
     }
 
     /// Says whether the job brings nothing by itself any more and only waits for another machine. Two

@@ -39,10 +39,7 @@ pub async fn copy(
     secret: Option<Secret>,
     context: &Context,
 ) -> Result<FetchReceipt, Stop> {
-    let ticket = secret.as_ref().and_then(CopyTicket::open).ok_or_else(|| {
-        Problem::new(Code::BadInput, "The copy cannot begin.")
-            .cause("It was not told where the other machine serves.")
-    })?;
+    let ticket = ticket(secret.as_ref())?;
     let hub_token = ticket.hub_token.clone().map(Secret::new);
     check_repo(&request.fetch.repo)?;
     request.fetch.limits.check()?;
@@ -64,6 +61,14 @@ pub async fn copy(
     }
     // Links, references, and whatever the other machine did not have.
     crate::fetch::fetch(&request.fetch, hub_token, context).await
+}
+
+/// What a copy was told of the other end.
+pub(crate) fn ticket(secret: Option<&Secret>) -> Result<CopyTicket, Problem> {
+    secret.and_then(CopyTicket::open).ok_or_else(|| {
+        Problem::new(Code::BadInput, "The copy cannot begin.")
+            .cause("It was not told where the other machine serves.")
+    })
 }
 
 /// How a copy comes here.

@@ -105,12 +105,7 @@ pub async fn graft(
 
     let meter = Meter::new("Asking the Hub where the MTP layers are");
     let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
-    let hub = Arc::new(Hub::new(
-        &request.endpoint,
-        token,
-        context.settings.patience,
-        context.cancel.clone(),
-    )?);
+    let hub = Arc::new(context.hub(&request.endpoint, token)?);
     let donor = Donor::ask(&hub, request, context).await?;
     let site = build::Site {
         cache: &cache,

@@ -15,13 +15,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::TryStreamExt;
-use tandem_domain::node::{CopyTicket, LoadImage, Loaded, SaveImage, Spooled, Undone};
+use tandem_domain::node::{LoadImage, Loaded, SaveImage, Spooled, Undone};
 use tandem_domain::problem::{Code, Problem, Retry, bytes};
 use tandem_domain::secret::Secret;
 use tokio_util::io::ReaderStream;
 
-use crate::copy::Origin;
 use crate::copy::file::Coming;
+use crate::copy::{Origin, ticket};
 use crate::disk;
 use crate::transfer::{Meter, Reporter};
 use crate::work::{Context, Stop};
@@ -116,10 +116,7 @@ pub async fn load(
     secret: Option<Secret>,
     context: &Context,
 ) -> Result<Loaded, Stop> {
-    let ticket = secret.as_ref().and_then(CopyTicket::open).ok_or_else(|| {
-        Problem::new(Code::BadInput, "The copy cannot begin.")
-            .cause("It was not told where the other machine serves.")
-    })?;
+    let ticket = ticket(secret.as_ref())?;
     let spooled = &request.spooled;
     if spooled.name.is_empty() || !spooled.name.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Problem::new(Code::BadInput, "The copy cannot begin.")
