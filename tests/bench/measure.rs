@@ -59,8 +59,7 @@ async fn killed_on_the_line(bench: &Bench<'_>, lab: &Lab) -> Result<(Figure, u64
     lab.rate(link, Some(LINE)).await?;
     let measured = killed(bench, "refetched_after_kill").await;
     lab.rate(link, None).await?;
-    let (figure, peak) = measured?;
-    Ok((figure, peak))
+    measured
 }
 
 /// The fetch of the synthetic checkpoint.

@@ -13,10 +13,11 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::check::{self, Kept, Say};
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
-use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::RealClock;
 use tandem_tests::{built, enabled, until};
 use tokio_util::sync::CancellationToken;
+
+use crate::link::opened;
 
 const SOON: Duration = Duration::from_secs(60);
 
@@ -92,9 +93,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     }
     let folder = tempfile::tempdir().expect("a folder");
     let node = built("tandem-node").await.expect("it is built");
-    let standin = built("tandem-standin").await.expect("it is built");
-    let opened = Rehearsal::open(folder.path(), &node, &standin).await;
-    let rehearsal = opened.expect("a rehearsal");
+    let rehearsal = opened(folder.path()).await;
     let station = rehearsal.stations().remove(0);
     let home = folder.path().join("spark-a/home");
     let fetch = serde_json::json!({

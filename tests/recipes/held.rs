@@ -16,10 +16,10 @@ use tandem_domain::run::{
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{RealClock, request};
-use tandem_tests::{built, enabled, until};
+use tandem_tests::{enabled, until};
 use tokio_util::sync::CancellationToken;
 
-use crate::link::rehearsed;
+use crate::link::{opened, rehearsed};
 
 const SOON: Duration = Duration::from_secs(60);
 /// At this rate the whole download takes three minutes.
@@ -119,10 +119,7 @@ impl Life {
 
 async fn open(folder: &Path) -> Rehearsal {
     synthetic::write_synthetic(&folder.join("hub"), SIZE).expect("a checkpoint");
-    let node = built("tandem-node").await.expect("it is built");
-    let standin = built("tandem-standin").await.expect("it is built");
-    let opened = Rehearsal::open(folder, &node, &standin).await;
-    opened.expect("a rehearsal")
+    opened(folder).await
 }
 
 #[tokio::test(flavor = "multi_thread")]

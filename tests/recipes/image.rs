@@ -6,11 +6,11 @@ use std::time::Duration;
 use tandem_domain::ports::{Command, Image, Station};
 use tandem_domain::recipe::Recipe;
 use tandem_domain::run::{Driver, Outcome, RunId, RunOutcome, RunSignal, StepId};
-use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{Bed, RealClock, request};
-use tandem_tests::{IMAGE, Link, Snapshot, Spark, built, enabled, given, until};
+use tandem_tests::{IMAGE, Link, Snapshot, Spark, enabled, given, until};
 use tokio_util::sync::CancellationToken;
 
+use crate::link::opened;
 use crate::stage::{Stage, differences, snapshots};
 
 /// Those that an image needs: the measurement of the link and what comes after it take their time.
@@ -98,11 +98,7 @@ async fn a_rehearsal_copies_it_as_well() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let node = built("tandem-node").await.expect("it is built");
-    let standin = built("tandem-standin").await.expect("it is built");
-    let rehearsal = Rehearsal::open(folder.path(), &node, &standin)
-        .await
-        .expect("a rehearsal");
+    let rehearsal = opened(folder.path()).await;
     let stations = rehearsal.stations();
     let bed = Bed {
         folder: folder.path().to_owned(),

@@ -2,6 +2,7 @@
 //! happens once though the app dies in the middle of it.
 
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -219,17 +220,21 @@ pub(crate) async fn rehearsed(stations: &[Station]) -> Vec<SetupMachine> {
     all
 }
 
+/// Two simulated machines in a folder, with the programs that are built.
+pub(crate) async fn opened(folder: &Path) -> Rehearsal {
+    let node = built("tandem-node").await.expect("it is built");
+    let standin = built("tandem-standin").await.expect("it is built");
+    let opened = Rehearsal::open(folder, &node, &standin).await;
+    opened.expect("a rehearsal")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rehearsal_links_and_restarts_as_well() {
     if !enabled() {
         return;
     }
     let folder = tempfile::tempdir().expect("a folder");
-    let node = built("tandem-node").await.expect("it is built");
-    let standin = built("tandem-standin").await.expect("it is built");
-    let rehearsal = Rehearsal::open(folder.path(), &node, &standin)
-        .await
-        .expect("a rehearsal");
+    let rehearsal = opened(folder.path()).await;
     let stations = rehearsal.stations();
     let store = Store::open(folder.path().join("tandem.db"))
         .await
