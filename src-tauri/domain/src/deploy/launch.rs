@@ -211,6 +211,9 @@ pub fn as_command(spec: &ContainerSpec) -> String {
 }
 
 #[cfg(test)]
+#[path = "launch_snapshot.rs"]
+mod snapshot;
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::patch::{Mend, PatchFile};
