@@ -12,7 +12,8 @@ use tandem_domain::network::health::Finding;
 use tandem_domain::network::verdict::LinkReport;
 use tandem_domain::node::Survey;
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{LinkRequest, SetupRequest};
+use tandem_domain::procedure::link::LinkRequest;
+use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::{Plan, RunSummary};
 
 pub use tandem_domain::neighbours::{FoundBy, Neighbour};

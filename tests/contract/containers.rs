@@ -1,6 +1,6 @@
 //! What every [`Containers`] must do, whoever implements it.
 
-use tandem_domain::deploy::{ContainerSpec, LABEL, Mount};
+use tandem_domain::container::{ContainerSpec, LABEL, Mount};
 use tandem_domain::ports::{ContainerError, Containers, KeptImage};
 
 const NAME: &str = "tandem-contract";

@@ -16,7 +16,9 @@ use tandem_domain::machine::Facts;
 use tandem_domain::network::{NetworkPlan, Rail, RailEnd};
 use tandem_domain::ports::{Clock, Journal, JournalError, NodeBuild, NodePrograms, Station};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{LinkRequest, Recipe, SetupMachine, SetupRequest};
+use tandem_domain::procedure::Procedure;
+use tandem_domain::procedure::link::LinkRequest;
+use tandem_domain::procedure::request::{SetupMachine, SetupRequest};
 use tandem_domain::run::{
     Driver, Event, Outcome, RunEvent, RunId, RunOutcome, RunSignal, RunState, StepId, StepProgress,
 };
@@ -171,10 +173,10 @@ impl Bed {
         self.begin(recipe).await
     }
 
-    fn of_recipe(&self) -> Recipe {
+    fn of_recipe(&self) -> Procedure {
         match self.recipe.as_str() {
-            "setup" => Recipe::Setup(Box::new(self.request.clone())),
-            link => Recipe::Link(LinkRequest {
+            "setup" => Procedure::Setup(Box::new(self.request.clone())),
+            link => Procedure::Link(LinkRequest {
                 machines: self.request.machines.clone(),
                 network: self.request.network.clone().expect("a plan for two"),
                 restart: link == "restart",

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tandem_domain::node::disk::{CheckReceipt, CheckRequest};
 use tandem_domain::ports::{Clock, Station};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::check::{self, Kept, Say};
+use tandem_domain::step::job::check::{self, Kept, Say};
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tandem_tests::bed::RealClock;

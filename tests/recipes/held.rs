@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::node::{FetchLimits, Held, HeldTo};
 use tandem_domain::ports::Station;
-use tandem_domain::recipe::{Recipe, download_step, hold_download};
+use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{
     Driver, Outcome, ProgressPart, RunId, RunOutcome, RunSignal, RunState, Status,
 };
+use tandem_domain::step::job::limits::{download_step, hold_download};
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{RealClock, request};
@@ -51,7 +52,7 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(recipe: &Recipe, stations: &[Station], store: &Store, run: &RunId) -> Self {
+    async fn begin(recipe: &Procedure, stations: &[Station], store: &Store, run: &RunId) -> Self {
         let machines = rehearsed(stations).await;
         let held = HeldTo::new(store.run_download(run).await.expect("it is read"));
         let cancel = CancellationToken::new();
@@ -137,7 +138,7 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
     wanted.repo = synthetic::REPO.into();
     wanted.revision = "main".into();
     wanted.download = at_most(SLOW);
-    let recipe = Recipe::Setup(Box::new(wanted));
+    let recipe = Procedure::Setup(Box::new(wanted));
     let run = RunId("held".into());
     let plan = recipe.plan(&rehearsed(&stations).await, KEY);
     let new = NewRun {

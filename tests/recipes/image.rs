@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tandem_domain::ports::{Command, Image, Station};
-use tandem_domain::recipe::Recipe;
+use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{Driver, Outcome, RunId, RunOutcome, RunSignal, StepId};
 use tandem_tests::bed::{Bed, RealClock, request};
 use tandem_tests::{IMAGE, Link, Snapshot, Spark, enabled, given, until};
@@ -113,7 +113,7 @@ async fn a_rehearsal_copies_it_as_well() {
     let store = Arc::new(bed.store().await);
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
-    let recipe = Recipe::Setup(Box::new(bed.request.clone()));
+    let recipe = Procedure::Setup(Box::new(bed.request.clone()));
     let mut driver = Driver {
         run: RunId(bed.run.clone()),
         steps: recipe.steps(&bed.machines(), KEY, None),

@@ -9,8 +9,11 @@ use std::time::Duration;
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::network::verdict::LinkState;
 use tandem_domain::ports::{Command, Journal as _, Station};
-use tandem_domain::recipe::{LinkRequest, ProveReceipt, Recipe, SetupMachine};
+use tandem_domain::procedure::Procedure;
+use tandem_domain::procedure::link::LinkRequest;
+use tandem_domain::procedure::request::SetupMachine;
 use tandem_domain::run::{Driver, Event, RunId, RunOutcome, RunState, Status, StepId};
+use tandem_domain::step::link_test::ProveReceipt;
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{Bed, RealClock, request};
 use tandem_tests::{Lab, Spark, built, enabled, until};
@@ -88,7 +91,7 @@ async fn the_link_alone_then_restarted_once_though_the_app_is_killed() {
         ..link.clone()
     };
     let setup = setup.begin("setup").await;
-    let recipe = Recipe::Setup(Box::new(setup.request.clone()));
+    let recipe = Procedure::Setup(Box::new(setup.request.clone()));
     let mut driver = setup
         .driver(Arc::new(setup.store().await), CancellationToken::new())
         .await;
@@ -168,7 +171,7 @@ async fn killed_in_the_restart(lab: &Lab, bed: &Bed) {
 /// Carries one run of a recipe out on these machines and gives back what it came to.
 async fn run_once(
     run: &str,
-    recipe: &Recipe,
+    recipe: &Procedure,
     machines: &[SetupMachine],
     stations: Vec<Station>,
     store: &Store,
@@ -244,7 +247,7 @@ async fn a_rehearsal_links_and_restarts_as_well() {
         .expect("a plan for two");
     let mut boots = Vec::new();
     for (run, restart) in [("link", false), ("restart", true)] {
-        let recipe = Recipe::Link(LinkRequest {
+        let recipe = Procedure::Link(LinkRequest {
             machines: stations.iter().map(|s| s.id.clone()).collect(),
             network: network.clone(),
             restart,

@@ -18,8 +18,8 @@ use std::process::ExitCode;
 
 use tandem_domain::bench::BenchResult;
 use tandem_domain::chat::ChatRequest;
-use tandem_domain::deploy::launch::CONTAINER;
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::engine::vllm::launch::CONTAINER;
+use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::RunOutcome;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Lab, Snapshot, Spark};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::procedure::request::SetupRequest;
 use tandem_rehearsal::checkpoint::texts;
 use tandem_tests::bed;
 

@@ -6,9 +6,9 @@ use std::time::Instant;
 
 use tandem_domain::bench::metrics::Metrics;
 use tandem_domain::chat::ChatRequest;
+use tandem_domain::graft::patch::{self, Mend};
 use tandem_domain::graft::way::{MtpWay, Vllm};
-use tandem_domain::patch::{self, Mend};
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::{Event, Outcome, RunOutcome};
 use tandem_tests::bed::Bed;
 use tokio_util::sync::CancellationToken;

@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::graft::config::text;
+use crate::checkpoint::config::text;
 
 /// What vLLM keeps beside weights and KV cache on each machine: activations at their peak, CUDA's own,
 /// NCCL's buffers, CUDA graphs. What was left over in a start of Step-3.7-Flash with tensor parallel

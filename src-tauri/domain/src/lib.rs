@@ -1,7 +1,7 @@
 //! What Tandem decides, apart from how it is done.
 //!
-//! A person's choices and the facts of their machines become a [`recipe`]: an ordered list of steps,
-//! each with words, a check, an act, a verification and an undo. [`run`] carries a recipe out over
+//! A person's choices and the facts of their machines become a [`procedure`]: an ordered list of steps,
+//! each with words, a check, an act, a verification and an undo. [`run`] carries a procedure out over
 //! the [`ports`] and writes every intent to the journal before the act, so that a run survives the
 //! death of the app, of a link or of a machine.
 //!
@@ -10,17 +10,19 @@
 
 pub mod bench;
 pub mod chat;
-pub mod deploy;
+pub mod checkpoint;
+pub mod container;
 pub mod disk;
+pub mod engine;
 pub mod fit;
 pub mod graft;
 pub mod machine;
 pub mod neighbours;
 pub mod network;
 pub mod node;
-pub mod patch;
 pub mod ports;
 pub mod problem;
-pub mod recipe;
+pub mod procedure;
 pub mod run;
 pub mod secret;
+pub mod step;

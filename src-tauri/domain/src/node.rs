@@ -28,8 +28,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::graft::patch::PatchFile;
 use crate::graft::way::MtpWay;
-use crate::patch::PatchFile;
 use crate::problem::Problem;
 
 pub mod disk;

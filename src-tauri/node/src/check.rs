@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_domain::checkpoint::index;
 use tandem_domain::disk::own;
-use tandem_domain::graft::index;
 use tandem_domain::node::disk::{CheckFault, CheckReceipt, CheckRequest, FaultKind};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;

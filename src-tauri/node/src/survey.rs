@@ -7,7 +7,8 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tandem_domain::graft::{config, index};
+use tandem_domain::checkpoint::config;
+use tandem_domain::checkpoint::index;
 use tandem_domain::node::{FileFault, Survey, SurveyRequest};
 use tandem_domain::secret::Secret;
 

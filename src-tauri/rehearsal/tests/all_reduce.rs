@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tandem_domain::network::verdict::all_reduce::{AllReduce, Backend, Heard};
-use tandem_domain::recipe::ALL_REDUCE;
+use tandem_domain::step::all_reduce::PROGRAM as ALL_REDUCE;
 
 /// The stand-in under the name that an image has it by.
 fn python(folder: &Path) -> PathBuf {

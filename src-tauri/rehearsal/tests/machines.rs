@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use tandem_domain::chat::ChatRequest;
-use tandem_domain::deploy::{ContainerSpec, Mount};
+use tandem_domain::container::{ContainerSpec, Mount};
 use tandem_domain::machine::Facts;
 use tandem_domain::node::PROGRAM;
 use tandem_domain::ports::{Command, ContainerError, RemoteFile, Station};

@@ -2,11 +2,11 @@
 //! the model fits the memory. Asked before the start; nothing changes.
 
 use futures::future::join_all;
+use tandem_domain::checkpoint::config;
 use tandem_domain::fit::{self, Ask, Attention, Fit};
-use tandem_domain::graft::config;
 use tandem_domain::node::{NodeRequest, NodeWork, Survey, SurveyRequest};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::procedure::request::SetupRequest;
 
 use super::App;
 use super::world::World;

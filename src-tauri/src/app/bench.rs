@@ -5,8 +5,8 @@ use tandem_domain::bench::{
 };
 use tandem_domain::ports::{BenchStore, Circumstances};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::LaunchReceipt;
 use tandem_domain::run::{RunId, StepId};
+use tandem_domain::step::launch::LaunchReceipt;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, lock, stored};

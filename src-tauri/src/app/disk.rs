@@ -12,8 +12,8 @@ use tandem_domain::node::disk::{
 };
 use tandem_domain::ports::{Clock, KeptImage, Station, Stock};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::check::{self, Kept, Say};
 use tandem_domain::run::RunState;
+use tandem_domain::step::job::check::{self, Kept, Say};
 use tokio_util::sync::CancellationToken;
 
 use super::world::World;

@@ -1,7 +1,8 @@
 //! The cable alone: planned, measured, and measured again after a restart.
 
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{LinkRequest, Recipe};
+use tandem_domain::procedure::Procedure;
+use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::run::RunId;
 
 use super::App;
@@ -30,13 +31,13 @@ impl App {
         if let Some(problem) = view.problems.into_iter().next() {
             return Err(problem);
         }
-        self.begin(world, Recipe::Link(view.request), view.plan)
+        self.begin(world, Procedure::Link(view.request), view.plan)
             .await
     }
 
     async fn link_view(&self, world: &World, request: LinkRequest) -> Result<LinkView, Problem> {
         let machines = world.setup_machines(&request.machines).await?;
-        let recipe = Recipe::Link(request.clone());
+        let recipe = Procedure::Link(request.clone());
         let mut plan = recipe.plan(&machines, &world.public_key);
         if request.restart
             && let Some(serving) = self.serving(world).await?

@@ -2,12 +2,12 @@
 
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::SavedMachine;
-use tandem_domain::deploy::launch::CONTAINER;
+use tandem_domain::engine::vllm::launch::CONTAINER;
 use tandem_domain::machine::{Facts, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::look::unfit;
 use tandem_domain::secret::Secret;
+use tandem_domain::step::facts::unfit;
 use tandem_rehearsal::machines::Rehearsal;
 
 use super::world::{Seen, World, resolve};

@@ -5,8 +5,9 @@ use serde_json::Value;
 use tandem_domain::network::coach;
 use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{CollectiveReceipt, ProveReceipt};
 use tandem_domain::run::{RunState, StepId};
+use tandem_domain::step::all_reduce::CollectiveReceipt;
+use tandem_domain::step::link_test::ProveReceipt;
 
 use super::world::World;
 use super::{App, stored};

@@ -7,11 +7,14 @@ use tandem_domain::graft::way::propose_by_name;
 use tandem_domain::node::{FetchLimits, HeldTo};
 use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::recipe::{Recipe, SetupRequest, download_step, hold_download, setup_plan};
+use tandem_domain::procedure::Procedure;
+use tandem_domain::procedure::request::SetupRequest;
+use tandem_domain::procedure::setup::setup_plan;
 use tandem_domain::run::{
     Driver, Event, Outcome, Plan, RunDetail, RunEvent, RunId, RunOutcome, RunSignal, RunState,
     RunSummary, Status, StepId, report,
 };
+use tandem_domain::step::job::limits::{download_step, hold_download};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -78,7 +81,7 @@ impl App {
         if let Some(problem) = view.problems.into_iter().next() {
             return Err(problem);
         }
-        let recipe = Recipe::Setup(Box::new(view.request));
+        let recipe = Procedure::Setup(Box::new(view.request));
         self.begin(world, recipe, view.plan).await
     }
 
@@ -86,7 +89,7 @@ impl App {
     pub(super) async fn begin(
         &self,
         world: Arc<World>,
-        recipe: Recipe,
+        recipe: Procedure,
         plan: Plan,
     ) -> Result<RunId, Problem> {
         let run = NewRun {
@@ -126,7 +129,7 @@ impl App {
         };
         let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
         let planned = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
-        let recipe = Recipe::read(planned.0, params)
+        let recipe = Procedure::read(planned.0, params)
             .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?
             .filter(|r| r.name() == planned || matches!(direction, Direction::Backward))
             .ok_or_else(|| stale("It was planned by another version of Tandem."))?;
@@ -158,7 +161,7 @@ impl App {
     async fn launch(
         &self,
         world: Arc<World>,
-        recipe: Recipe,
+        recipe: Procedure,
         live: LiveRun,
         direction: Direction,
     ) -> Result<(), Problem> {
@@ -238,7 +241,7 @@ impl App {
 
     /// Looks at the machines of a run that has changed their addresses, so that the next plan is made of
     /// what is there now. What cannot be read stays as it was seen last.
-    async fn look_after(&self, world: &World, id: &RunId, recipe: &Recipe) {
+    async fn look_after(&self, world: &World, id: &RunId, recipe: &Procedure) {
         let Ok(state) = self.run_state(world, id).await else {
             return;
         };
@@ -331,7 +334,8 @@ impl App {
         let world = self.world().await;
         let detail = self.run_detail(id).await?;
         let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
-        let Ok(Some(Recipe::Setup(request))) = Recipe::read(&detail.plan.recipe, params) else {
+        let Ok(Some(Procedure::Setup(request))) = Procedure::read(&detail.plan.recipe, params)
+        else {
             return Err(Problem::new(Code::BadInput, "Nothing was changed.")
                 .cause("This run downloads nothing."));
         };

@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
-use tandem_domain::deploy::launch::CONTAINER;
+use tandem_domain::engine::vllm::launch::CONTAINER;
 use tandem_domain::ports::{ModelApi, Station};
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::{LaunchReceipt, Recipe, Validated};
+use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
+use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::step::validate::Validated;
 
 use super::world::World;
 use super::{App, nothing_served, stored};
@@ -26,10 +28,10 @@ impl App {
         &self,
         world: &World,
         id: &RunId,
-        recipe: &Recipe,
+        recipe: &Procedure,
     ) -> Result<(), Problem> {
         let state = self.run_state(world, id).await?;
-        let Recipe::Setup(request) = recipe else {
+        let Procedure::Setup(request) = recipe else {
             if restarted(&state) {
                 stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
             }

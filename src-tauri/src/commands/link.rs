@@ -1,7 +1,7 @@
 //! Runs for the cable alone.
 
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::LinkRequest;
+use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::run::RunId;
 use tauri::State;
 

@@ -2,7 +2,7 @@
 
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::Problem;
-use tandem_domain::recipe::SetupRequest;
+use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::{RunDetail, RunId, RunSignal, RunSummary};
 use tauri::State;
 use tauri::ipc::Channel;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tandem_domain::network::verdict::{LinkState, Measured, Method};
 use tandem_domain::problem::{Code, Retry};
-use tandem_domain::recipe::ProveReceipt;
 use tandem_domain::run::Status;
+use tandem_domain::step::link_test::ProveReceipt;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Link, Spark, until};
 

@@ -12,7 +12,7 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures::StreamExt;
-use tandem_domain::deploy::{ContainerSpec, ContainerState};
+use tandem_domain::container::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{
     Command, ContainerError, Containers, Engine, Image, Machine, PullProgress, Stock, tagged,
 };

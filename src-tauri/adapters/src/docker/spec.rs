@@ -4,7 +4,7 @@ use bollard::models::{
     ContainerCreateBody, DeviceMapping, DeviceRequest, HostConfig, Mount, MountType,
     ResourcesUlimits,
 };
-use tandem_domain::deploy::ContainerSpec;
+use tandem_domain::container::ContainerSpec;
 
 /// The body of the request. `devices` are those of the specification that the machine has.
 pub(super) fn body(spec: &ContainerSpec, devices: &[String]) -> ContainerCreateBody {
@@ -13,7 +13,7 @@ pub(super) fn body(spec: &ContainerSpec, devices: &[String]) -> ContainerCreateB
         path_in_container: Some(path.clone()),
         cgroup_permissions: Some("rwm".into()),
     };
-    let mount = |mount: &tandem_domain::deploy::Mount| Mount {
+    let mount = |mount: &tandem_domain::container::Mount| Mount {
         typ: Some(MountType::BIND),
         source: Some(mount.source.clone()),
         target: Some(mount.target.clone()),
@@ -60,7 +60,7 @@ pub(super) fn body(spec: &ContainerSpec, devices: &[String]) -> ContainerCreateB
 
 #[cfg(test)]
 mod tests {
-    use tandem_domain::deploy::{ContainerSpec, Mount};
+    use tandem_domain::container::{ContainerSpec, Mount};
 
     #[test]
     fn only_what_is_asked_for_is_given() {

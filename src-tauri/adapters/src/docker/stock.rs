@@ -4,7 +4,7 @@ use bollard::Docker;
 use bollard::errors::Error;
 use bollard::models::ContainerSummaryStateEnum;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListImagesOptionsBuilder};
-use tandem_domain::deploy::LABEL;
+use tandem_domain::container::LABEL;
 use tandem_domain::disk::Mounting;
 use tandem_domain::ports::{KeptImage, Stock};
 

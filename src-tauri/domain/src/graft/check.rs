@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::GraftError;
-use super::config::text;
-use super::header::Tensor;
+use crate::checkpoint::config::text;
+use crate::checkpoint::header::Tensor;
 
 /// Checks dtype and shape of one MTP tensor against the configuration of its release.
 ///
@@ -36,7 +36,7 @@ fn expected(name: &str, config: &Value) -> Option<Vec<u64>> {
     if super::plan::EMBEDDINGS.contains(&name) {
         return Some(vec![number("vocab_size")?, hidden]);
     }
-    let layer = super::index::layer(name)? as usize;
+    let layer = crate::checkpoint::index::layer(name)? as usize;
     // Layers with a sliding window have widths of their own.
     let sliding = part
         .get("layer_types")

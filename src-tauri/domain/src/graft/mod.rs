@@ -6,33 +6,21 @@
 //! of its configuration. The graft brings the layers from the release that has them in BF16. Only
 //! names, shapes, ranges and JSON are handled here; bytes are the node program's.
 
+use crate::checkpoint::CheckpointError;
+
 pub mod check;
-pub mod config;
-pub mod header;
-pub mod index;
+pub mod patch;
 pub mod plan;
 pub mod python;
+pub mod rewrite;
 pub mod way;
 
 /// Why a checkpoint cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraftError {
-    /// A safetensors header that breaks the format's rules.
-    #[error("the safetensors header of {file} cannot be read: {why}")]
-    Header {
-        /// The file.
-        file: String,
-        /// What is wrong with it.
-        why: String,
-    },
-    /// A JSON file that lacks what the graft needs.
-    #[error("{file} {why}")]
-    Json {
-        /// The file.
-        file: String,
-        /// What is wrong with it, as the rest of a sentence.
-        why: String,
-    },
+    /// A file of a checkpoint that cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
     /// The source has no MTP layers either.
     #[error("the source has no tensors of layer {first} or above")]
     NothingToGraft {

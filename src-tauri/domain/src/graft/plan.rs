@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::GraftError;
-use super::config::Text;
-use super::header::{self, Header, Tensor};
-use super::index::Index;
+use crate::checkpoint::CheckpointError;
+use crate::checkpoint::config::Text;
+use crate::checkpoint::header::{self, Header, Tensor};
+use crate::checkpoint::index::Index;
 
 /// The file that a graft writes, named as the later release names it.
 pub const FILE: &str = "model-mtp-bf16.safetensors";
@@ -39,7 +40,7 @@ pub fn standing(index: &Index, text: &Text, layers: u32) -> Standing {
     let mut seen = std::collections::BTreeSet::new();
     for (name, file) in index.from_layer(text.hidden_layers) {
         count += 1;
-        seen.extend(super::index::layer(name));
+        seen.extend(crate::checkpoint::index::layer(name));
         if !files.iter().any(|f| f == file) {
             files.push(file.to_owned());
         }
@@ -61,7 +62,7 @@ pub fn wanted(source: &Index, text: &Text) -> Result<BTreeMap<String, Vec<String
     let mut files: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut seen = std::collections::BTreeSet::new();
     for (name, file) in source.from_layer(first) {
-        seen.extend(super::index::layer(name));
+        seen.extend(crate::checkpoint::index::layer(name));
         files
             .entry(file.to_owned())
             .or_default()
@@ -87,10 +88,10 @@ pub fn wanted_for_draft(
         Some((name.clone(), file.clone()))
     });
     let Some((name, file)) = embedding else {
-        return Err(GraftError::Json {
-            file: super::index::FILE.into(),
+        return Err(GraftError::Checkpoint(CheckpointError::Json {
+            file: crate::checkpoint::index::FILE.into(),
             why: format!("of the source does not name {}", EMBEDDINGS[0]),
-        });
+        }));
     };
     files.entry(file).or_default().push(name);
     Ok(files)
@@ -224,7 +225,7 @@ pub fn runs(plan: &Plan) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graft::index;
+    use crate::checkpoint::index;
 
     fn text() -> Text {
         Text {

@@ -12,11 +12,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::config::{self, Text};
-use super::index::Index;
 use super::plan::{Standing, standing};
 use super::python;
-use crate::patch::{self, Mend};
+use super::rewrite;
+use crate::checkpoint::config::Text;
+use crate::checkpoint::index::Index;
+use crate::graft::patch::{self, Mend};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,7 +240,7 @@ impl Revision {
             standing(index, &layers, layers.mtp_layers),
             Standing::Complete { .. }
         );
-        let cut = !config::truncated_lists(configuration, layers).is_empty()
+        let cut = !rewrite::truncated_lists(configuration, layers).is_empty()
             || code.is_some_and(|text| python::form(text) == python::Form::Truncates);
         let method = configuration
             .pointer("/quantization_config/quant_method")

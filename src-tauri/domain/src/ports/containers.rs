@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use super::MachineError;
-use crate::deploy::{ContainerSpec, ContainerState};
+use crate::container::{ContainerSpec, ContainerState};
 use crate::disk::Mounting;
 use crate::problem::{Code, Problem, Retry};
 

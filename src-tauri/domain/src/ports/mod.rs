@@ -148,7 +148,7 @@ pub trait BenchStore: Send + Sync {
     /// Saves a run of a benchmark.
     async fn save(&self, result: &crate::bench::BenchResult) -> Result<(), JournalError>;
 
-    /// The newest measurement whose circumstances say `launch` = this; see [`crate::deploy::launch`].
+    /// The newest measurement whose circumstances say `launch` = this; see [`crate::engine::vllm::launch`].
     async fn of_launch(
         &self,
         launch: &str,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
-use tandem_domain::graft::index;
+use tandem_domain::checkpoint::index;
 use tandem_domain::graft::plan::{self, Plan, Standing};
 use tandem_domain::node::{GraftReceipt, GraftRequest, WrittenFile};
 use tandem_domain::problem::{Code, Problem};

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tandem_domain::graft::config::Text;
-use tandem_domain::graft::header::{self, Header};
-use tandem_domain::graft::index::Index;
+use tandem_domain::checkpoint::config;
+use tandem_domain::checkpoint::config::Text;
+use tandem_domain::checkpoint::header::{self, Header};
+use tandem_domain::checkpoint::index;
+use tandem_domain::checkpoint::index::Index;
 use tandem_domain::graft::plan::{self, Plan};
-use tandem_domain::graft::{GraftError, check, config, index, python};
+use tandem_domain::graft::{GraftError, check, python};
 use tandem_domain::node::GraftRequest;
 use tandem_domain::problem::{Code, Problem, bytes};
 
@@ -62,8 +64,8 @@ impl Donor {
             Ok::<_, Stop>(text)
         };
         let config =
-            config::parse(config::FILE, &read(config::FILE).await?).map_err(|e| shape(&e))?;
-        let index = index::parse(&read(index::FILE).await?).map_err(|e| shape(&e))?;
+            config::parse(config::FILE, &read(config::FILE).await?).map_err(|e| shape(e))?;
+        let index = index::parse(&read(index::FILE).await?).map_err(|e| shape(e))?;
         Ok(Self {
             commit: listing.commit,
             files: listing.files,
@@ -78,8 +80,8 @@ impl Donor {
         index: &Index,
         of: fn(&Index, &Text) -> Result<Wanted, GraftError>,
     ) -> Result<Wanted, Problem> {
-        let text = config::layers(&self.config).map_err(|e| shape(&e))?;
-        of(index, &text).map_err(|e| shape(&e))
+        let text = config::layers(&self.config).map_err(|e| shape(e))?;
+        of(index, &text).map_err(|e| shape(e))
     }
 
     /// Lays the new file out with tensors of the release.
@@ -180,9 +182,9 @@ impl Donor {
 
     /// Lays the new file out and compares each tensor with the release's configuration.
     fn plan(&self, wanted: &Wanted, headers: &BTreeMap<String, Header>) -> Result<Plan, Problem> {
-        let plan = plan::lay_out(wanted, headers).map_err(|e| shape(&e))?;
+        let plan = plan::lay_out(wanted, headers).map_err(|e| shape(e))?;
         for step in &plan.moves {
-            check::check(&step.tensor, &self.config).map_err(|e| shape(&e))?;
+            check::check(&step.tensor, &self.config).map_err(|e| shape(e))?;
         }
         Ok(plan)
     }
@@ -263,12 +265,12 @@ async fn headers(
         let prefix: [u8; 8] = prefix
             .try_into()
             .map_err(|_| Problem::new(Code::Broken, "A header's length has eight bytes."))?;
-        let length = header::length(file, prefix).map_err(|e| shape(&e))?;
+        let length = header::length(file, prefix).map_err(|e| shape(e))?;
         let json = hub
             .range(&source, header::PREFIX, header::PREFIX + length)
             .await?;
         context.fetched.add(header::PREFIX + length);
-        let parsed = header::parse(file, &json).map_err(|e| shape(&e))?;
+        let parsed = header::parse(file, &json).map_err(|e| shape(e))?;
         if parsed.file_size != source.size {
             return Err(Problem::new(
                 Code::GraftUnknownShape,

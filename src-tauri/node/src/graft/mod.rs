@@ -13,9 +13,11 @@ mod own;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use tandem_domain::checkpoint::config;
+use tandem_domain::checkpoint::{header, index};
 use tandem_domain::graft::plan::{self, Standing};
 use tandem_domain::graft::way::MtpWay;
-use tandem_domain::graft::{GraftError, config, header, index, python};
+use tandem_domain::graft::{GraftError, python, rewrite};
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
@@ -130,9 +132,9 @@ async fn overlay(
     donor: &Donor,
     context: &Context,
 ) -> Result<build::Content, Stop> {
-    let configuration = config::extended(&own.config, &donor.config).map_err(|e| shape(&e))?;
-    let layers = config::layers(&configuration).map_err(|e| shape(&e))?;
-    let pretty = |value| config::pretty(value).map_err(|e| shape(&e));
+    let configuration = rewrite::extended(&own.config, &donor.config).map_err(|e| shape(e))?;
+    let layers = config::layers(&configuration).map_err(|e| shape(e))?;
+    let pretty = |value| config::pretty(value).map_err(|e| shape(e));
     let mut texts = vec![(config::FILE, pretty(&configuration)?.into_bytes())];
     let code = donor.replaced_python(own, hub, request, context).await?;
     let parts = if own.complete() {
@@ -144,11 +146,11 @@ async fn overlay(
     };
     if let Some(parts) = &parts {
         let text = index::extended(&own.index_text, plan::FILE, parts.sizes());
-        texts.push((index::FILE, text.map_err(|e| shape(&e))?.into_bytes()));
+        texts.push((index::FILE, text.map_err(|e| shape(e))?.into_bytes()));
     }
     if let Some(quant) = &own.quant {
         let mut quant = quant.clone();
-        if config::exclude(&mut quant, layers) {
+        if rewrite::exclude(&mut quant, layers) {
             texts.push((config::QUANT_FILE, pretty(&quant)?.into_bytes()));
         }
     }
@@ -170,8 +172,8 @@ async fn draft(
     donor: &Donor,
     context: &Context,
 ) -> Result<build::Content, Stop> {
-    let configuration = config::of_draft(&own.config, &donor.config).map_err(|e| shape(&e))?;
-    let text = config::pretty(&configuration).map_err(|e| shape(&e))?;
+    let configuration = rewrite::of_draft(&own.config, &donor.config).map_err(|e| shape(e))?;
+    let text = config::pretty(&configuration).map_err(|e| shape(e))?;
     let mut texts = vec![(config::FILE, text.into_bytes())];
     let code = donor.python(hub, request, context).await?;
     texts.extend(code.map(|text| (python::FILE, text)));
@@ -180,7 +182,7 @@ async fn draft(
         Some((parts, from)) => (parts, Some(from)),
         None => (donor.of_source(hub, request, &wanted, context).await?, None),
     };
-    let text = index::single(plan::DRAFT_FILE, parts.sizes()).map_err(|e| shape(&e))?;
+    let text = index::single(plan::DRAFT_FILE, parts.sizes()).map_err(|e| shape(e))?;
     texts.push((index::FILE, text.into_bytes()));
     Ok(build::Content {
         file: plan::DRAFT_FILE,
@@ -241,7 +243,8 @@ fn built_in(own: &Own, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem>
 }
 
 /// A checkpoint that the graft does not know how to handle.
-pub(crate) fn shape(error: &GraftError) -> Problem {
+pub(crate) fn shape(error: impl Into<GraftError>) -> Problem {
+    let error = error.into();
     let mut said = error.to_string();
     if let Some(first) = said.get(..1) {
         said = format!("{}{}.", first.to_uppercase(), &said[1..]);

@@ -5,11 +5,13 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use serde_json::Value;
-use tandem_domain::graft::config::{self, Text};
-use tandem_domain::graft::header::{self, Header};
-use tandem_domain::graft::index::{self, Index};
+use tandem_domain::checkpoint::CheckpointError;
+use tandem_domain::checkpoint::config;
+use tandem_domain::checkpoint::config::Text;
+use tandem_domain::checkpoint::header::{self, Header};
+use tandem_domain::checkpoint::index::{self, Index};
 use tandem_domain::graft::plan::{Standing, standing};
-use tandem_domain::graft::{GraftError, python};
+use tandem_domain::graft::{python, rewrite};
 use tandem_domain::problem::{Code, Problem};
 
 /// The snapshot's small files.
@@ -25,17 +27,17 @@ pub(crate) struct Own {
 impl Own {
     pub(crate) fn read(snapshot: &Path) -> Result<Self, Problem> {
         let config = config::parse(config::FILE, &needed(snapshot, config::FILE)?)
-            .map_err(|e| super::shape(&e))?;
+            .map_err(|e| super::shape(e))?;
         let index_text = needed(snapshot, index::FILE)?;
         let quant = match std::fs::read(snapshot.join(config::QUANT_FILE)) {
             Ok(text) => {
-                Some(config::parse(config::QUANT_FILE, &text).map_err(|e| super::shape(&e))?)
+                Some(config::parse(config::QUANT_FILE, &text).map_err(|e| super::shape(e))?)
             }
             Err(_) => None,
         };
         Ok(Self {
-            text: config::layers(&config).map_err(|e| super::shape(&e))?,
-            index: index::parse(&index_text).map_err(|e| super::shape(&e))?,
+            text: config::layers(&config).map_err(|e| super::shape(e))?,
+            index: index::parse(&index_text).map_err(|e| super::shape(e))?,
             python: std::fs::read_to_string(snapshot.join(python::FILE)).ok(),
             config,
             index_text,
@@ -54,7 +56,7 @@ impl Own {
 
     /// The per-layer lists without entries for the MTP layers.
     pub(crate) fn truncated(&self) -> Vec<String> {
-        config::truncated_lists(&self.config, self.text)
+        rewrite::truncated_lists(&self.config, self.text)
     }
 
     /// Whether the configuration class cuts those entries off.
@@ -91,7 +93,7 @@ pub(crate) fn local_header(path: &Path, name: &str) -> Result<Header, Problem> {
     let mut prefix = [0; 8];
     file.read_exact_at(&mut prefix, 0)
         .map_err(|e| failed(format!("Its header cannot be read: {e}.")))?;
-    let of_header = |e: GraftError| failed(format!("{e}."));
+    let of_header = |e: CheckpointError| failed(format!("{e}."));
     let length = header::length(name, prefix).map_err(of_header)?;
     let mut json = vec![0; length as usize];
     file.read_exact_at(&mut json, header::PREFIX)

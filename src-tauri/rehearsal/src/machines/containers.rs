@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_adapters::docker::LineCutter;
-use tandem_domain::deploy::{ContainerSpec, ContainerState};
+use tandem_domain::container::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress, Stock};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 

@@ -1,6 +1,6 @@
 //! What a simulated machine keeps: its images and containers, read from their folders.
 
-use tandem_domain::deploy::LABEL;
+use tandem_domain::container::LABEL;
 use tandem_domain::disk::Mounting;
 use tandem_domain::ports::{Image, KeptImage, Stock};
 

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tandem_domain::deploy::ContainerSpec;
+use tandem_domain::container::ContainerSpec;
 
 use super::containers::SimulatedContainers;
 

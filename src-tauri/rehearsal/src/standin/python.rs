@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tandem_domain::network::verdict::perftest::STAND_IN;
-use tandem_domain::recipe::ALL_REDUCE;
+use tandem_domain::step::all_reduce::PROGRAM as ALL_REDUCE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -164,7 +164,7 @@ fn the_kernel_whose_rdma_fails() {
     // The set-up's own look at the machines says the same of them, no more and no less severe.
     let (a, mut b) = (machine(10), machine(11));
     change(&mut b);
-    let problems = crate::recipe::look::unfit(&["a", "b"], &[a, b]);
+    let problems = crate::step::facts::unfit(&["a", "b"], &[a, b]);
     let seen: Vec<_> = problems.iter().map(|p| p.severity).collect();
     assert_eq!(seen, [crate::problem::Severity::Warning]);
     let fix = problems[0].fix.as_ref().unwrap();

@@ -3,7 +3,8 @@
 use super::*;
 use crate::machine::DockerAccess;
 use crate::network::coach::{CableState, cabling};
-use crate::recipe::{LinkRequest, SetupMachine, SetupRequest};
+use crate::procedure::link::LinkRequest;
+use crate::procedure::request::{SetupMachine, SetupRequest};
 
 /// So many machines, each with its cable.
 fn crowd(count: usize) -> Vec<Facts> {

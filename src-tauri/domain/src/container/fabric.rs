@@ -1,0 +1,68 @@
+//! What a container is given to exchange data with the other machine over the private link.
+//!
+//! The model server and the all-reduce that is measured before it get the same from here, so that what
+//! the one shows holds for the other.
+
+use sha2::{Digest, Sha256};
+
+use crate::container::ContainerSpec;
+use crate::network::NetworkPlan;
+
+/// A container that may use the GPUs and, where it is one of several, the RDMA devices of its machine.
+/// Everything else is left for the caller to name.
+pub fn container(several: bool) -> ContainerSpec {
+    let if_several = |what: &str| several.then(|| what.to_owned()).into_iter().collect();
+    ContainerSpec {
+        devices: if_several("/dev/infiniband"),
+        gpus: true,
+        host_network: true,
+        host_ipc: true,
+        rdma_limits: true,
+        capabilities: if_several("IPC_LOCK"),
+        ..ContainerSpec::default()
+    }
+}
+
+/// The environment that keeps a rank's collectives on the private link; empty without one.
+pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, String)> {
+    let mut env: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: &str| env.push((name.to_owned(), value.to_owned()));
+    let rails = plan.map_or(&[][..], |plan| &plan.rails);
+    let ends: Vec<_> = rails.iter().filter_map(|r| r.ends.get(rank)).collect();
+    let Some(first) = ends.first() else {
+        return env;
+    };
+    for name in [
+        "NCCL_SOCKET_IFNAME",
+        "GLOO_SOCKET_IFNAME",
+        "TP_SOCKET_IFNAME",
+    ] {
+        set(name, &first.interface);
+    }
+    let devices: Vec<&str> = ends.iter().filter_map(|end| end.rdma.as_deref()).collect();
+    if devices.len() == ends.len() {
+        set("NCCL_IB_HCA", &devices.join(","));
+        // Makes a missing RDMA device an error instead of a silent fall to 16 Gb/s.
+        set("NCCL_NET", "IB");
+        // The GID index differs between machines and moves; the family and version do not.
+        set("NCCL_IB_ADDR_FAMILY", "AF_INET");
+        set("NCCL_IB_ROCE_VERSION_NUM", "2");
+    }
+    set("NCCL_CROSS_NIC", "1");
+    set("NCCL_IGNORE_CPU_AFFINITY", "1");
+    set("NCCL_NVLS_ENABLE", "0");
+    set("NCCL_CUMEM_ENABLE", "0");
+    env
+}
+
+/// The address of a rank on the first rail.
+pub fn address(plan: Option<&NetworkPlan>, rank: usize) -> Option<String> {
+    Some(plan?.rails.first()?.ends.get(rank)?.address.clone())
+}
+
+/// What tells one set of containers from another: the same choices on the same image have the same.
+pub fn identity(specs: &[ContainerSpec], image_id: &str) -> String {
+    let json = serde_json::to_vec(&(specs, image_id)).expect("a specification is plain data");
+    let hash = Sha256::digest(json);
+    hash.iter().take(8).map(|b| format!("{b:02x}")).collect()
+}

@@ -1,0 +1,160 @@
+//! Every launch of Step-3.7-Flash, word for word: one and two machines, plain and each way to MTP.
+//!
+//! `UPDATE_EXPECT=1 cargo test -p tandem-domain` writes the file anew. A difference is a change of what is
+//! started on people's machines; say its reason in the commit.
+
+use std::fmt::Write as _;
+
+use expect_test::expect_file;
+
+use super::Launch;
+use crate::container::ContainerSpec;
+use crate::container::command::as_command;
+use crate::graft::patch::{Mend, PatchFile};
+use crate::machine::Facts;
+use crate::network::{NetworkPlan, Rail, RailEnd};
+use crate::node::{GraftKind, GraftReceipt};
+use crate::procedure::request::{SetupMachine, SetupRequest};
+
+const HOME: &str = "/home/nvidia/.cache/huggingface";
+const SNAPSHOT: &str = "hub/models--stepfun-ai--Step-3.7-Flash-NVFP4/snapshots/4275532ffd9a9496ff36b7a2dc4a9db1048da438";
+
+fn link() -> NetworkPlan {
+    let end = |interface: &str, rdma: &str, address: String| RailEnd {
+        interface: interface.into(),
+        address,
+        rdma: Some(rdma.into()),
+    };
+    let rail = |net: u8, interface: &str, rdma: &str| Rail {
+        prefix: 24,
+        ends: (10..12)
+            .map(|host| end(interface, rdma, format!("192.168.{net}.{host}")))
+            .collect(),
+    };
+    NetworkPlan {
+        rails: vec![
+            rail(100, "enp1s0f1np1", "rocep1s0f1"),
+            rail(101, "enP2p1s0f1np1", "roceP2p1s0f1"),
+        ],
+        mtu: 9000,
+        adopted: None,
+    }
+}
+
+fn graft(kind: GraftKind, patched: bool) -> GraftReceipt {
+    let path = match kind {
+        GraftKind::BuiltIn => SNAPSHOT.to_owned(),
+        GraftKind::Overlay => "tandem/stepfun-ai--Step-3.7-Flash-NVFP4/4275532ffd9a-mtp".to_owned(),
+        GraftKind::Draft => "tandem/stepfun-ai--Step-3.7-Flash-NVFP4/4275532ffd9a-draft".to_owned(),
+    };
+    GraftReceipt {
+        kind,
+        path: format!("{HOME}/{path}"),
+        tensors: 51,
+        tensor_bytes: 1,
+        fetched: 1,
+        written: Vec::new(),
+        patch: patched.then(|| PatchFile {
+            source: format!("{HOME}/tandem/mtp/0123456789ab-4275532ffd9a-proposed/step3p5_mtp.py"),
+            target:
+                "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/step3p5_mtp.py"
+                    .into(),
+            mend: Mend::Head,
+            before: "1".into(),
+            after: "2".into(),
+        }),
+    }
+}
+
+fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> {
+    let facts = vec![
+        Facts {
+            hf_home: HOME.into(),
+            ..Facts::default()
+        };
+        machines
+    ];
+    let known: Vec<SetupMachine> = facts
+        .iter()
+        .map(|facts| SetupMachine {
+            name: "spark".into(),
+            user: "nvidia".into(),
+            facts: facts.clone(),
+        })
+        .collect();
+    let mut request = SetupRequest::proposed(
+        vec!["a".into()],
+        &known[..1],
+        "https://huggingface.co".into(),
+    )
+    .expect("one machine needs no link");
+    if machines == 2 {
+        request.machines = vec!["a".into(), "b".into()];
+        request.network = Some(link());
+    }
+    let grafts: Vec<GraftReceipt> = graft.map_or(Vec::new(), |g| vec![g; machines]);
+    let launch = Launch {
+        request: &request,
+        machines: &facts,
+        paths: &vec![format!("{HOME}/{SNAPSHOT}"); machines],
+        grafts: &grafts,
+        image_id: "sha256:0123456789abcdef",
+        speculative_tokens: (!grafts.is_empty()).then_some(request.speculative_tokens),
+    };
+    launch.containers().expect("everything lies in the cache").0
+}
+
+fn told(spec: &ContainerSpec) -> String {
+    let mut text = String::new();
+    let entry = spec.entrypoint.iter().flatten();
+    for word in entry.chain(&spec.command) {
+        let _ = writeln!(text, "  argv  {word}");
+    }
+    for (name, value) in &spec.env {
+        let _ = writeln!(text, "  env   {name}={value}");
+    }
+    for mount in &spec.mounts {
+        let how = if mount.read_only { "ro" } else { "rw" };
+        let _ = writeln!(text, "  mount {} at {} {how}", mount.source, mount.target);
+    }
+    let _ = writeln!(
+        text,
+        "  with  {} {} gpus={} net={} ipc={} rdma={} devices={:?} capabilities={:?}",
+        spec.name,
+        spec.image,
+        spec.gpus,
+        spec.host_network,
+        spec.host_ipc,
+        spec.rdma_limits,
+        spec.devices,
+        spec.capabilities
+    );
+    // The label holds a hash of the whole, which the lines above say already.
+    assert_eq!(spec.labels.len(), 1, "{:?}", spec.labels);
+    assert!(as_command(spec).starts_with("docker run -d --name "));
+    text
+}
+
+#[test]
+fn step_3_7_is_launched_with_these_words() {
+    let ways: [(&str, Option<GraftReceipt>); 5] = [
+        ("plain", None),
+        ("mtp built in", Some(graft(GraftKind::BuiltIn, false))),
+        (
+            "mtp built in, file replaced",
+            Some(graft(GraftKind::BuiltIn, true)),
+        ),
+        ("mtp overlay", Some(graft(GraftKind::Overlay, false))),
+        ("mtp draft", Some(graft(GraftKind::Draft, false))),
+    ];
+    let mut text = String::new();
+    for machines in [1, 2] {
+        for (way, graft) in &ways {
+            for (rank, spec) in launched(machines, graft.clone()).iter().enumerate() {
+                let _ = writeln!(text, "# {way}, {machines} machines, rank {rank}");
+                text.push_str(&told(spec));
+            }
+        }
+    }
+    expect_file!["../../../snapshots/step-3.7-launches.txt"].assert_eq(&text);
+}

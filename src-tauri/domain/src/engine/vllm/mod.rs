@@ -1,0 +1,5 @@
+//! vLLM.
+
+pub mod causes;
+pub mod launch;
+pub mod phases;

@@ -1,0 +1,129 @@
+//! A procedure is a list of steps with the choices for them: the set-up, the link alone, a restart. A run
+//! stores the choices, and is taken up again from them.
+
+pub mod link;
+pub mod request;
+pub mod setup;
+
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::problem::Problem;
+use crate::procedure::link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
+use crate::procedure::request::{SetupMachine, SetupRequest};
+use crate::procedure::setup::{SETUP, setup_plan, steps_knowing};
+use crate::run::{Plan, Step};
+use crate::step::link_test::ProveReceipt;
+
+/// A recipe with its choices.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Procedure {
+    /// From two machines to a server.
+    Setup(Box<SetupRequest>),
+    /// The cable alone.
+    Link(LinkRequest),
+}
+
+impl Procedure {
+    /// Reads the choices of a stored run; `None` for a recipe that this Tandem does not know.
+    pub fn read(recipe: &str, choices: Value) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(if recipe == SETUP.0 {
+            Self::Setup(Box::new(serde_json::from_value(choices)?))
+        } else if recipe == LINK.0 || recipe == RESTART.0 {
+            Self::Link(serde_json::from_value(choices)?)
+        } else {
+            return Ok(None);
+        }))
+    }
+
+    /// The choices, to be stored with the run.
+    pub fn choices(&self) -> Value {
+        match self {
+            Self::Setup(request) => serde_json::to_value(request),
+            Self::Link(request) => serde_json::to_value(request),
+        }
+        .expect("choices are plain data")
+    }
+
+    /// Its name and version. Only a run of the same version is gone on with.
+    pub fn name(&self) -> (&'static str, u32) {
+        match self {
+            Self::Setup(_) => SETUP,
+            Self::Link(request) => request.recipe(),
+        }
+    }
+
+    /// The machines' ids, the head first.
+    pub fn machines(&self) -> &[String] {
+        match self {
+            Self::Setup(request) => &request.machines,
+            Self::Link(request) => &request.machines,
+        }
+    }
+
+    /// Everything that stands against it; empty if nothing does.
+    pub fn faults(&self, machines: &[SetupMachine]) -> Vec<Problem> {
+        match self {
+            Self::Setup(request) => request.faults(machines),
+            Self::Link(request) => request.faults(machines),
+        }
+    }
+
+    /// What it would do, in words.
+    pub fn plan(&self, machines: &[SetupMachine], public_key: &str) -> Plan {
+        match self {
+            Self::Setup(request) => setup_plan(request, machines, public_key),
+            Self::Link(request) => link_plan(request, machines, public_key),
+        }
+    }
+
+    /// Its steps, in order. `measured` is what another run found between these machines last; a set-up
+    /// need not measure again what has not changed since.
+    pub fn steps(
+        &self,
+        machines: &[SetupMachine],
+        public_key: &str,
+        measured: Option<ProveReceipt>,
+    ) -> Vec<Arc<dyn Step>> {
+        match self {
+            Self::Setup(request) => steps_knowing(request, machines, public_key, measured),
+            Self::Link(request) => link_steps(request, machines, public_key),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_stored_run_is_read_as_what_it_was() {
+        let network = json!({"rails": [], "mtu": 9000});
+        for (restart, name) in [(false, "link"), (true, "restart")] {
+            let choices = json!({"machines": ["a", "b"], "network": network, "restart": restart});
+            let recipe = Procedure::read(name, choices.clone()).unwrap().unwrap();
+            assert_eq!(recipe.name(), (name, 1));
+            assert_eq!(recipe.machines(), ["a", "b"]);
+            let again = Procedure::read(name, recipe.choices()).unwrap();
+            assert_eq!(again, Some(recipe), "what is written is what is read");
+            assert!(
+                Procedure::read("setup", choices).is_err(),
+                "choices of another recipe are none"
+            );
+        }
+        assert_eq!(Procedure::read("of-tomorrow", json!({})).unwrap(), None);
+    }
+
+    #[test]
+    fn the_steps_are_those_of_the_plan() {
+        let choices =
+            json!({"machines": ["a", "b"], "network": {"rails": [], "mtu": 9000}, "restart": true});
+        let recipe = Procedure::read("restart", choices).unwrap().unwrap();
+        let steps = recipe.steps(&[], "ssh-ed25519 KEY", None);
+        let of_steps: Vec<_> = steps.iter().map(|s| s.plan()).collect();
+        assert_eq!(of_steps, recipe.plan(&[], "ssh-ed25519 KEY").steps);
+    }
+}

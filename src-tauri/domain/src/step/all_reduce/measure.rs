@@ -1,0 +1,149 @@
+//! Starting the two containers, hearing them out, and what came of it.
+
+use std::time::Duration;
+
+use super::{CONTAINER, Collective, LIMIT_SECONDS, PROGRAM, as_command, explain};
+use crate::container::ContainerSpec;
+use crate::network::verdict::all_reduce::{AllReduce, Heard};
+use crate::ports::{ContainerError, Station};
+use crate::run::{ProgressPart, StepContext, StepError};
+use crate::step::follow::{Reading, ended, while_followed};
+use crate::step::machines::on_all;
+use crate::step::owned;
+
+/// Longer than the program itself takes at most, for its start and a slow engine.
+const PATIENCE: Duration = Duration::from_secs(LIMIT_SECONDS as u64 + 30);
+const BETWEEN: Duration = Duration::from_millis(500);
+/// Lines of a log that are read in the end; NCCL says some hundred.
+const LINES: usize = 2000;
+
+/// How it ended well.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With numbers.
+    Measured(AllReduce),
+    /// The image cannot do it, for this reason.
+    NoTorch(String),
+}
+
+/// Why both containers are not waited for any longer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stop {
+    /// Both ended with 0.
+    Ended,
+    /// One ended otherwise, in these words.
+    Failed(String),
+    /// Time was up.
+    TimedOut,
+}
+
+impl Collective {
+    /// Starts the containers and waits for both. What was started is the caller's to remove.
+    pub(super) async fn run(
+        &self,
+        cx: &StepContext,
+        specs: &[ContainerSpec],
+    ) -> Result<End, StepError> {
+        // The second rank first, as with the server: it waits for the head.
+        for (station, spec) in cx.stations.iter().zip(specs).rev() {
+            cx.safe_point()?;
+            cx.log(Some(&station.name), shown(spec));
+            match station.containers.start(spec).await {
+                Ok(_) => {}
+                Err(ContainerError::Refused { detail, .. }) if no_python(&detail) => {
+                    return Ok(End::NoTorch("it has no `python3`".into()));
+                }
+                Err(e) => return Err(e.problem(&station.name, &station.user).into()),
+            }
+        }
+        let stop = cx.unless_cancelled(self.hear_out(cx)).await?;
+        let logs = on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let log = station.containers.logs(CONTAINER, LINES).await;
+                Ok(log.map_err(|e| e.problem(&station.name, &station.user))?)
+            })
+        });
+        let logs = cx.unless_cancelled(logs).await?;
+        if let (Stop::Ended, Some(all_reduce)) = (&stop, AllReduce::of(&logs)) {
+            return Ok(End::Measured(all_reduce));
+        }
+        let missing = logs.iter().flatten().find(|l| no_torch(l));
+        if let Some(line) = missing {
+            let why = line.trim().trim_end_matches('.');
+            return Ok(End::NoTorch(why.to_owned()));
+        }
+        Err(explain::nothing_came(cx, &self.plan, self.request.master_port, &logs, &stop).into())
+    }
+
+    /// Passes on what both print until both have ended, one has failed, or time is up.
+    async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
+        let read = |station| -> Reading<'_> {
+            let station: &Station = station;
+            let mut heard = Heard::default();
+            Box::new(move |line| {
+                heard.hear(line).then(|| ProgressPart {
+                    machine: station.name.clone(),
+                    done: heard.sizes.len() as u64,
+                    total: None,
+                    unit: "measurements".into(),
+                    rate: None,
+                    doing: doing(&heard).into(),
+                    held: None,
+                })
+            })
+        };
+        while_followed(cx, CONTAINER, read, self.stop(cx)).await
+    }
+
+    async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {
+        let began = cx.clock.monotonic();
+        loop {
+            let standing =
+                on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, CONTAINER))).await?;
+            let mut running = false;
+            for (station, state) in cx.stations.iter().zip(standing) {
+                if state
+                    .as_ref()
+                    .is_some_and(|s| !s.running && s.exit_code == Some(0))
+                {
+                    continue;
+                }
+                match ended(state.as_ref(), &format!("`{}`", station.name)) {
+                    Some(why) => return Ok(Stop::Failed(why)),
+                    None => running = true,
+                }
+            }
+            if !running {
+                return Ok(Stop::Ended);
+            }
+            if cx.clock.monotonic().saturating_sub(began) >= PATIENCE {
+                return Ok(Stop::TimedOut);
+            }
+            cx.clock.wait(BETWEEN).await;
+        }
+    }
+}
+
+/// The command as one would type it, without the program's text, which the plan shows.
+fn shown(spec: &ContainerSpec) -> String {
+    as_command(spec).replace(PROGRAM, "PROGRAM")
+}
+
+fn doing(heard: &Heard) -> &'static str {
+    if heard.done {
+        "measured"
+    } else if heard.met {
+        "reducing"
+    } else {
+        "waiting for the other"
+    }
+}
+
+fn no_python(detail: &str) -> bool {
+    detail.contains("python3")
+        && (detail.contains("executable file not found") || detail.contains("no such file"))
+}
+
+fn no_torch(line: &str) -> bool {
+    line.contains("No module named 'torch'")
+}

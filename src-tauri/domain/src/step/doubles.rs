@@ -1,0 +1,209 @@
+//! Doubles of the ports for the tests of steps: what is not asked, and a clock that moves when it is waited for.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::bench::BenchResult;
+use crate::container::{ContainerSpec, ContainerState};
+use crate::ports::{
+    BenchStore, Clock, Command, ContainerError, Containers, Engine, Image, JournalError, Machine,
+    MachineError, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station,
+    Tunnels,
+};
+use crate::run::memory::MemoryJournal;
+use crate::run::{Driver, RunId, Step};
+
+/// Time that passes only while somebody waits.
+#[derive(Default)]
+pub(crate) struct Waits(AtomicU64);
+
+impl Clock for Waits {
+    fn now_ms(&self) -> i64 {
+        1_000
+    }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::Relaxed))
+    }
+    fn wait(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.0
+            .fetch_add(duration.as_millis() as u64, Ordering::Relaxed);
+        // Others get their turn, so that a test can cancel in between.
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+/// An engine that has a model server or none, and is asked for nothing else.
+#[derive(Default)]
+pub(crate) struct Server(pub(crate) AtomicBool);
+
+#[async_trait]
+impl Containers for Server {
+    async fn engine(&self) -> Result<Engine, ContainerError> {
+        panic!("Docker is not asked")
+    }
+    async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+    async fn pull(
+        &self,
+        name: &str,
+        _: &mut (dyn FnMut(PullProgress) + Send),
+    ) -> Result<(), ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+    async fn remove_image(&self, name: &str) -> Result<bool, ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
+        panic!("Docker is not asked: {spec:?}")
+    }
+    async fn inspect(&self, _: &str) -> Result<Option<ContainerState>, ContainerError> {
+        let running = self.0.load(Ordering::Relaxed);
+        Ok(running.then(|| ContainerState {
+            running: true,
+            exit_code: None,
+            id: "c".into(),
+            image_id: "i".into(),
+            oom_killed: false,
+            labels: Vec::new(),
+        }))
+    }
+    async fn logs(&self, name: &str, _: usize) -> Result<Vec<String>, ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+    async fn follow(
+        &self,
+        name: &str,
+        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<(), ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+    async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
+        panic!("Docker is not asked: {name}")
+    }
+}
+
+/// A machine that only runs commands: one that also moves files writes its own `Machine`.
+pub(crate) trait Commanded: Send + Sync {
+    /// What a command says, and 0 as its status.
+    fn run(&self, command: &Command) -> Result<String, MachineError>;
+}
+
+#[async_trait]
+impl<T: Commanded> Machine for T {
+    fn name(&self) -> &str {
+        "spark"
+    }
+    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+        Ok(Output {
+            status: 0,
+            stdout: self.run(command)?.into_bytes(),
+            stderr: Vec::new(),
+        })
+    }
+    async fn lines(
+        &self,
+        command: &Command,
+        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<Output, MachineError> {
+        panic!("no lines are read of {}", command.program)
+    }
+    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
+        panic!("{path} is not read")
+    }
+    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
+        panic!("{} is not written", file.path)
+    }
+    async fn upload(
+        &self,
+        _: &Path,
+        path: &str,
+        _: u32,
+        _: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError> {
+        panic!("nothing is sent to {path}")
+    }
+    async fn reconnect(&self) {}
+}
+
+struct Nothing;
+
+impl Tunnels for Nothing {
+    fn api(&self, port: u16) -> Arc<dyn ModelApi> {
+        panic!("no server is asked: {port}")
+    }
+}
+
+impl NodePrograms for Nothing {
+    fn build(&self, _: &str) -> Option<NodeBuild> {
+        None
+    }
+}
+
+#[async_trait]
+impl BenchStore for Nothing {
+    async fn save(&self, _: &BenchResult) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, JournalError> {
+        Ok(None)
+    }
+}
+
+/// A machine with nothing around it but a Docker that may serve.
+pub(crate) fn station(name: &str, machine: Arc<dyn Machine>, server: &Arc<Server>) -> Station {
+    station_with(name, machine, server.clone())
+}
+
+/// The same with a Docker of its own kind.
+pub(crate) fn station_with(
+    name: &str,
+    machine: Arc<dyn Machine>,
+    containers: Arc<dyn Containers>,
+) -> Station {
+    Station {
+        id: name.into(),
+        name: name.into(),
+        user: "nvidia".into(),
+        machine,
+        containers,
+        tunnels: Arc::new(Nothing),
+        node_program: Arc::new(Nothing),
+    }
+}
+
+/// What a run says beside its events.
+pub(crate) type Said = Arc<Mutex<Vec<String>>>;
+
+/// A run of these steps, as a new process would drive it.
+pub(crate) fn driver(
+    steps: Vec<Arc<dyn Step>>,
+    stations: Vec<Station>,
+    journal: &Arc<MemoryJournal>,
+    cancel: &CancellationToken,
+    said: &Said,
+) -> Driver {
+    let said = said.clone();
+    Driver {
+        run: RunId("r".into()),
+        steps,
+        stations,
+        journal: journal.clone(),
+        clock: Arc::new(Waits::default()),
+        bench: Arc::new(Nothing),
+        hub_token: None,
+        download: Default::default(),
+        cancel: cancel.clone(),
+        listener: Arc::new(move |signal| {
+            if let crate::run::RunSignal::Log { line, .. } = signal {
+                said.lock().unwrap().push(line);
+            }
+        }),
+    }
+}

@@ -1,0 +1,59 @@
+//! Passing on what containers print while something else decides how long.
+
+use futures::future::{Either, join_all, pending, select};
+
+use crate::container::ContainerState;
+use crate::ports::Station;
+use crate::run::{ProgressPart, StepContext};
+
+/// What a line says of how far a machine is; `None` where it says nothing of that.
+pub(crate) type Reading<'a> = Box<dyn FnMut(&str) -> Option<ProgressPart> + Send + 'a>;
+
+/// Awaits `act`, and meanwhile logs every line of the container of this name on every machine and shows
+/// the progress that `read` finds in it. A log that cannot be followed costs the progress and nothing else.
+pub(crate) async fn while_followed<'a, T>(
+    cx: &'a StepContext,
+    container: &'a str,
+    read: impl Fn(&'a Station) -> Reading<'a>,
+    act: impl Future<Output = T>,
+) -> T {
+    let follows = cx.stations.iter().map(|station| {
+        let mut reading = read(station);
+        async move {
+            let mut on_line = |line: &str| {
+                cx.log(Some(&station.name), line);
+                if let Some(progress) = reading(line) {
+                    cx.progress(progress);
+                }
+            };
+            if let Err(e) = station.containers.follow(container, &mut on_line).await {
+                cx.log(
+                    Some(&station.name),
+                    format!("The log is not followed any more: {e}."),
+                );
+            }
+            pending::<()>().await;
+        }
+    });
+    let follows = join_all(follows);
+    futures::pin_mut!(act, follows);
+    match select(act, follows).await {
+        Either::Left((result, _)) => result,
+        Either::Right(_) => unreachable!("following never ends by itself"),
+    }
+}
+
+/// Why a container does not run any more, as the beginning of a sentence; `None` while it runs.
+pub(crate) fn ended(state: Option<&ContainerState>, on: &str) -> Option<String> {
+    match state {
+        Some(state) if state.running => None,
+        Some(state) if state.oom_killed => {
+            Some(format!("The kernel ended it on {on} for want of memory"))
+        }
+        Some(state) => Some(format!(
+            "It ended on {on} with {}",
+            state.exit_code.unwrap_or(-1)
+        )),
+        None => Some(format!("Its container on {on} is gone")),
+    }
+}

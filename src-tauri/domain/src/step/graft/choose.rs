@@ -1,0 +1,340 @@
+//! Which way serves: what the image and the revision tell, the changed file where one is needed, and a
+//! note of all that beside what was made, by which a later run finds it done.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::checkpoint::index;
+use crate::checkpoint::{CheckpointError, config};
+use crate::container::{ContainerSpec, LABEL};
+use crate::graft::patch::{self, DRAFTER, PatchFile};
+use crate::graft::python;
+use crate::graft::way::{LOOK, MtpWay, Need, Revision, Vllm, need, propose};
+use crate::ports::{Command, ContainerError, RemoteFile, Station};
+use crate::problem::{Code, Problem};
+use crate::procedure::request::SetupRequest;
+use crate::run::{StepContext, StepError};
+use crate::step::owned;
+
+/// The container that prints what is in an image. It is there for a moment only.
+pub(super) const LOOKER: &str = "tandem-look";
+/// How long it may take: a program that has to be asked loads all of PyTorch first.
+const LOOK_SECONDS: u64 = 180;
+const NOTE: &str = "choice.json";
+const FILE: &str = "step3p5_mtp.py";
+
+/// What was chosen, as it is kept on every machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    /// The way.
+    pub(super) way: MtpWay,
+    /// The vLLM that was found in the image.
+    pub(super) vllm: Option<String>,
+    /// Why this way.
+    pub(super) reason: String,
+    /// The changed file.
+    pub(super) patch: Option<PatchFile>,
+}
+
+/// What was chosen, before it is written anywhere.
+pub(super) struct Choice {
+    pub(super) way: MtpWay,
+    pub(super) vllm: Option<String>,
+    pub(super) reason: String,
+    /// The changed text and its place in the image.
+    pub(super) change: Option<(patch::Mended, patch::Mend, String)>,
+}
+
+/// The folder of the note and the changed file: one for each image, revision and wish.
+pub(super) fn folder(hf_home: &str, image: &str, commit: &str, asked: Option<MtpWay>) -> String {
+    let short = |of: &str| of.chars().take(12).collect::<String>();
+    let wish = match asked {
+        None => "proposed",
+        Some(MtpWay::BuiltIn) => "built-in",
+        Some(MtpWay::Overlay) => "overlay",
+        Some(MtpWay::Draft) => "draft",
+    };
+    let image = short(image.trim_start_matches("sha256:"));
+    format!("{hf_home}/tandem/mtp/{image}-{}-{wish}", short(commit))
+}
+
+/// Looks into the image and at the revision, and chooses. Makes and removes one container on the head.
+pub(super) async fn choose(
+    cx: &StepContext,
+    request: &SetupRequest,
+    snapshot: &str,
+) -> Result<Choice, StepError> {
+    let head = &cx.stations[0];
+    let vllm = look_into(cx, head, &request.image).await?;
+    let revision = revision(head, snapshot).await?;
+    let mendable = |way| match need(way, &vllm, &revision) {
+        Need::Change(mend) => {
+            vllm.folder.is_some()
+                && vllm
+                    .text
+                    .as_deref()
+                    .is_some_and(|text| patch::mend(text, mend).is_ok())
+        }
+        _ => false,
+    };
+    let proposal = propose(&vllm, &revision, mendable(MtpWay::BuiltIn));
+    let (way, reason) = match request.mtp_way {
+        Some(way) => (way, "It was chosen.".to_owned()),
+        None => (proposal.way, proposal.reason.clone()),
+    };
+    cx.log(None, format!("MTP: {way:?}. {reason}"));
+    let change = change(&vllm, &revision, way).map_err(|cause| {
+        Problem::new(
+            Code::MtpMissing,
+            "MTP cannot be served this way with this image.",
+        )
+        .cause(cause)
+        .fix("Choose a draft of its own under Choices, or an image with vLLM 0.27.0 or newer.")
+        .on(head.name.clone())
+    })?;
+    if let Some((mended, mend, target)) = &change {
+        cx.log(
+            None,
+            format!(
+                "{target} is changed from outside: it {}. sha256 {} becomes {}.",
+                mend.does(),
+                mended.before,
+                mended.after
+            ),
+        );
+    }
+    Ok(Choice {
+        way,
+        vllm: vllm.version,
+        reason,
+        change,
+    })
+}
+
+/// The change that a way needs; the error says why it cannot be had.
+fn change(
+    vllm: &Vllm,
+    revision: &Revision,
+    way: MtpWay,
+) -> Result<Option<(patch::Mended, patch::Mend, String)>, String> {
+    let Need::Change(mend) = need(way, vllm, revision) else {
+        // Where it is unclear the server is tried: a text that nobody looked at may well be newer.
+        return Ok(None);
+    };
+    let (Some(folder), Some(text)) = (&vllm.folder, &vllm.text) else {
+        return Err(format!(
+            "Its vLLM needs a change of {DRAFTER}, and that file was not found in the image."
+        ));
+    };
+    let mended = patch::mend(text, mend)
+        .map_err(|e| format!("Its vLLM needs a change of one file, and {e}."))?;
+    Ok(Some((mended, mend, format!("{folder}/{DRAFTER}"))))
+}
+
+async fn look_into(cx: &StepContext, head: &Station, image: &str) -> Result<Vllm, StepError> {
+    let on = |e: ContainerError| e.problem(&head.name, &head.user);
+    let what = "The image was not looked into.";
+    let there = owned::standing(head, LOOKER).await?;
+    if there.is_some_and(|s| owned::label(&s).is_none()) {
+        return Err(owned::foreign(head, LOOKER, what).into());
+    }
+    owned::remove(head, LOOKER).await?;
+    let spec = ContainerSpec {
+        name: LOOKER.into(),
+        image: image.to_owned(),
+        entrypoint: Some(vec!["sh".into(), "-c".into()]),
+        command: vec![LOOK.into()],
+        labels: vec![(LABEL.into(), "look".into())],
+        ..ContainerSpec::default()
+    };
+    match head.containers.start(&spec).await {
+        Ok(_) => {}
+        Err(ContainerError::Refused { detail, .. }) => {
+            cx.log(Some(&head.name), format!("{what} {detail}"));
+            return Ok(Vllm::read(&[]));
+        }
+        Err(e) => return Err(on(e).into()),
+    }
+    let looked = cx
+        .unless_cancelled(async {
+            let began = cx.clock.monotonic();
+            while owned::standing(head, LOOKER)
+                .await?
+                .is_some_and(|s| s.running)
+            {
+                let waited = cx.clock.monotonic().saturating_sub(began);
+                if waited.as_secs() >= LOOK_SECONDS {
+                    cx.log(Some(&head.name), format!("{what} It took too long."));
+                    return Ok(Vec::new());
+                }
+                cx.clock.wait(std::time::Duration::from_millis(100)).await;
+            }
+            Ok(head.containers.logs(LOOKER, 10_000).await.map_err(on)?)
+        })
+        .await;
+    let removed = owned::remove(head, LOOKER).await;
+    let lines = looked?;
+    removed?;
+    Ok(Vllm::read(&lines))
+}
+
+async fn revision(head: &Station, snapshot: &str) -> Result<Revision, StepError> {
+    let read = async |name: &str| -> Result<Option<Vec<u8>>, StepError> {
+        let path = format!("{snapshot}/{name}");
+        let read = head.machine.read(&path, false).await;
+        Ok(read.map_err(|e| e.problem(&head.name))?)
+    };
+    let shape = |e: CheckpointError| {
+        Problem::new(
+            Code::GraftUnknownShape,
+            "The revision's MTP layers were not looked for.",
+        )
+        .cause(format!("{e}."))
+        .fix("Fetch the weights again, or serve without MTP.")
+        .on(head.name.clone())
+    };
+    let configuration = read(config::FILE).await?.unwrap_or_default();
+    let configuration = config::parse(config::FILE, &configuration).map_err(shape)?;
+    let layers = config::layers(&configuration).map_err(shape)?;
+    let index = read(index::FILE).await?.unwrap_or_default();
+    let index = index::parse(&index).map_err(shape)?;
+    let quantization: Option<Value> = read(config::QUANT_FILE)
+        .await?
+        .and_then(|text| serde_json::from_slice(&text).ok());
+    let code = read(python::FILE).await?;
+    let code = code.map(|text| String::from_utf8_lossy(&text).into_owned());
+    Ok(Revision::read(
+        &configuration,
+        quantization.as_ref(),
+        layers,
+        &index,
+        code.as_deref(),
+    ))
+}
+
+/// Writes the note and the changed file. Safe to repeat.
+pub(super) async fn keep(
+    station: &Station,
+    folder: &str,
+    choice: &Choice,
+) -> Result<Note, StepError> {
+    let write = async |name: &str, content: Vec<u8>| -> Result<(), StepError> {
+        let file = RemoteFile {
+            path: format!("{folder}/{name}"),
+            content,
+            mode: 0o644,
+            sudo: false,
+        };
+        let written = station.machine.write(&file).await;
+        Ok(written.map_err(|e| e.problem(&station.name))?)
+    };
+    let mut note = Note {
+        way: choice.way,
+        vllm: choice.vllm.clone(),
+        reason: choice.reason.clone(),
+        patch: None,
+    };
+    if let Some((mended, mend, target)) = &choice.change {
+        write(FILE, mended.text.clone().into_bytes()).await?;
+        note.patch = Some(PatchFile {
+            source: format!("{folder}/{FILE}"),
+            target: target.clone(),
+            mend: *mend,
+            before: mended.before.clone(),
+            after: mended.after.clone(),
+        });
+    }
+    // Last, so that a note stands for everything it speaks of.
+    let text = serde_json::to_vec_pretty(&note).expect("a note is plain data");
+    write(NOTE, text).await?;
+    Ok(note)
+}
+
+/// The note of an earlier run, if what it speaks of is still there.
+pub(super) async fn kept(station: &Station, folder: &str) -> Result<Option<Note>, StepError> {
+    let path = format!("{folder}/{NOTE}");
+    let text = station.machine.read(&path, false).await;
+    let text = text.map_err(|e| e.problem(&station.name))?;
+    let note: Option<Note> = text.and_then(|text| serde_json::from_slice(&text).ok());
+    let Some(note) = note else {
+        return Ok(None);
+    };
+    match &note.patch {
+        Some(patch) if !is_whole(station, patch).await? => Ok(None),
+        _ => Ok(Some(note)),
+    }
+}
+
+/// Whether a changed file is on the machine as it was written.
+pub(super) async fn is_whole(station: &Station, patch: &PatchFile) -> Result<bool, StepError> {
+    let text = station.machine.read(&patch.source, false).await;
+    let text = text.map_err(|e| e.problem(&station.name))?;
+    Ok(text.is_some_and(|text| patch::sha256(&text) == patch.after))
+}
+
+/// Removes the note and the changed file, and the folders above them that are then empty.
+pub(super) async fn forget(station: &Station, folder: &str) -> Result<(), StepError> {
+    let failed = |e: crate::ports::MachineError| e.problem(&station.name);
+    let files = [NOTE, FILE].map(|name| format!("{folder}/{name}"));
+    let [note, file] = files;
+    let remove = Command::new("rm", ["-f".to_owned(), "--".to_owned(), note, file]);
+    station.machine.exec(&remove).await.map_err(failed)?;
+    let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
+    let top = above.rsplit_once('/').map_or("", |(top, _)| top);
+    for folder in [folder, above, top] {
+        // One that is not empty holds what others put there.
+        let remove = Command::new("rmdir", ["--", folder]);
+        station.machine.exec(&remove).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graft::way::{Drafter, Experts};
+
+    #[test]
+    fn an_unknown_text_is_refused_with_its_hash_and_not_where_no_change_is_needed() {
+        let vllm = |drafter| Vllm {
+            version: Some("0.25.1".into()),
+            folder: Some("/v/vllm".into()),
+            text: Some("class Changed: ...\n".into()),
+            drafter,
+        };
+        let revision = Revision {
+            has_layers: Some(true),
+            experts: Experts::ModelOpt,
+        };
+        let faulty = vllm(Drafter::Faulty);
+        let cause = change(&faulty, &revision, MtpWay::BuiltIn).unwrap_err();
+        assert!(
+            cause.contains(&patch::sha256(b"class Changed: ...\n")),
+            "{cause}"
+        );
+        let no_file = Vllm {
+            text: None,
+            ..faulty.clone()
+        };
+        assert!(change(&no_file, &revision, MtpWay::Overlay).is_err());
+        assert_eq!(change(&faulty, &revision, MtpWay::Draft), Ok(None));
+        for drafter in [Drafter::Sound, Drafter::Unknown] {
+            let vllm = vllm(drafter);
+            assert_eq!(change(&vllm, &revision, MtpWay::BuiltIn), Ok(None));
+        }
+    }
+
+    #[test]
+    fn each_wish_has_a_folder_of_its_own() {
+        let of = |asked| folder("/h", "sha256:0123456789abcdef", "4275532ffd9a9496", asked);
+        assert_eq!(of(None), "/h/tandem/mtp/0123456789ab-4275532ffd9a-proposed");
+        let all = [
+            None,
+            Some(MtpWay::BuiltIn),
+            Some(MtpWay::Overlay),
+            Some(MtpWay::Draft),
+        ];
+        let folders: std::collections::BTreeSet<String> = all.into_iter().map(of).collect();
+        assert_eq!(folders.len(), 4);
+    }
+}

@@ -1,0 +1,299 @@
+//! Step `graft`: the MTP layers, in the way that serves with this image and revision.
+
+mod choose;
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::graft::way::{self, MtpWay};
+use crate::machine::Facts;
+use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
+use crate::ports::Image;
+use crate::problem::{Code, Problem, bytes};
+use crate::procedure::request::SetupRequest;
+use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::job;
+use crate::step::machines::{on_all, stored, value};
+
+/// See the module.
+pub(crate) struct GraftMtp {
+    /// What was chosen.
+    pub request: SetupRequest,
+}
+
+impl GraftMtp {
+    /// An error unless every machine ended with the same bytes.
+    fn same(receipts: &[GraftReceipt]) -> Result<(), StepError> {
+        let first = &receipts[0];
+        if receipts
+            .iter()
+            .all(|r| r.kind == first.kind && r.written == first.written)
+        {
+            return Ok(());
+        }
+        Err(Problem::new(
+            Code::ResultsDiffer,
+            "The graft came out differently on the two machines.",
+        )
+        .cause("The files' hashes do not agree.")
+        .fix("Undo this run and start it again.")
+        .into())
+    }
+}
+
+#[async_trait]
+impl Step for GraftMtp {
+    fn plan(&self) -> StepPlan {
+        let r = &self.request;
+        let will = match r.mtp_way {
+            None => {
+                "Looks which vLLM the image has and whether the weights have the MTP layers (which draft several tokens at a time), and takes the way that serves. What is missing is fetched, about 5 GB, and put beside the original. The original stays as it is."
+            }
+            Some(MtpWay::BuiltIn) => {
+                "Looks whether the weights have the MTP layers (which draft several tokens at a time) and whether the vLLM of the image reads them. Nothing is fetched."
+            }
+            Some(MtpWay::Overlay) => {
+                "Looks whether the weights already have the MTP layers (which draft several tokens at a time). If not, fetches just those, about 5 GB, and writes a checkpoint beside the original. The original stays as it is."
+            }
+            Some(MtpWay::Draft) => {
+                "Fetches the MTP layers (which draft several tokens at a time) and the embedding, about 6 GB, as a draft of its own beside the original. The original stays as it is."
+            }
+        };
+        let mut exactly = vec![format!(
+            "from {}/{} at {}",
+            r.hub_endpoint, r.source_repo, r.source_revision
+        )];
+        exactly.push(format!(
+            "docker run --name {} {} sh  (reads, and is removed)",
+            choose::LOOKER,
+            r.image
+        ));
+        StepPlan {
+            id: StepId("graft".into()),
+            title: "MTP layers".into(),
+            will: will.into(),
+            exactly,
+            undo: "Removes what was put beside the original.".into(),
+            privileged: false,
+        }
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let folders = self.folders(cx, &fetched)?;
+        let needed = Found::Needed {
+            before: value(&folders),
+        };
+        // What is there is read on the machines: the note of the choice, and by the job itself, which
+        // finds what it made by the hashes in its manifest and writes nothing.
+        if let Some(receipt) = cx.receipts.get(&cx.step) {
+            let receipts: Vec<GraftReceipt> = stored(receipt)?;
+            let mut standing = true;
+            for (station, receipt) in cx.stations.iter().zip(&receipts) {
+                let path = format!("{}/config.json", receipt.path);
+                let there = crate::step::machines::exists(&*station.machine, &path).await;
+                standing &= there.map_err(|e| e.problem(&station.name))?;
+                if let Some(patch) = &receipt.patch {
+                    standing &= choose::is_whole(station, patch).await?;
+                }
+            }
+            if standing {
+                return Ok(Found::AlreadyDone {
+                    found: sentence(&receipts[0]),
+                    receipt: value(&receipts),
+                });
+            }
+        }
+        let folders = &folders;
+        let notes = on_all(&cx.stations, |i, station| {
+            Box::pin(choose::kept(station, &folders[i]))
+        })
+        .await?;
+        let notes: Vec<choose::Note> = notes.into_iter().flatten().collect();
+        if notes.len() < cx.stations.len() || notes.iter().any(|n| n.way != notes[0].way) {
+            return Ok(needed);
+        }
+        let looked: Vec<Option<GraftReceipt>> = on_all(&cx.stations, |i, station| {
+            let work = NodeWork::Graft(self.order(fetched[i].commit.clone(), notes[i].way));
+            Box::pin(async move {
+                let request = crate::node::NodeRequest { token: None, work };
+                let request = serde_json::to_vec(&request).expect("a request is plain data");
+                let command =
+                    crate::ports::Command::new(crate::node::PROGRAM, ["grafted"]).stdin(request);
+                let what = "The checkpoint was not looked at.";
+                let output =
+                    crate::step::machines::must(station, &command, Code::NodeProgram, what).await?;
+                serde_json::from_slice(&output.stdout).map_err(|e| {
+                    Problem::new(Code::NodeProgram, what)
+                        .cause(format!("{e}."))
+                        .on(station.name.clone())
+                        .into()
+                })
+            })
+        })
+        .await?;
+        let mut found: Vec<GraftReceipt> = looked.into_iter().flatten().collect();
+        if found.len() < notes.len() {
+            return Ok(needed);
+        }
+        for (receipt, note) in found.iter_mut().zip(notes) {
+            receipt.patch = note.patch;
+        }
+        Self::same(&found)?;
+        Ok(Found::AlreadyDone {
+            found: sentence(&found[0]),
+            receipt: value(&found),
+        })
+    }
+
+    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let folders = self.folders(cx, &fetched)?;
+        let choice = choose::choose(cx, &self.request, &fetched[0].snapshot).await?;
+        let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
+            let order = self.order(fetched[i].commit.clone(), choice.way);
+            let (folder, choice) = (&folders[i], &choice);
+            Box::pin(async move {
+                let mut receipt: GraftReceipt =
+                    job::run(cx, station, NodeWork::Graft(order)).await?;
+                receipt.patch = choose::keep(station, folder, choice).await?.patch;
+                Ok(receipt)
+            })
+        })
+        .await?;
+        Self::same(&receipts)?;
+        Ok(value(&receipts))
+    }
+
+    async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
+        let receipts: Vec<GraftReceipt> = stored(receipt)?;
+        for (station, receipt) in cx.stations.iter().zip(&receipts) {
+            if let Some(patch) = &receipt.patch
+                && !choose::is_whole(station, patch).await?
+            {
+                return Err(Problem::new(
+                    Code::HashMismatch,
+                    "The changed file of vLLM is not whole.",
+                )
+                .cause(format!("`{}` has another content.", patch.source))
+                .fix("Undo this step and run it again.")
+                .on(station.name.clone())
+                .into());
+            }
+            let path = format!("{}/model.safetensors.index.json", receipt.path);
+            let index = station
+                .machine
+                .read(&path, false)
+                .await
+                .map_err(|e| e.problem(&station.name))?;
+            let index: Option<Value> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+            let map = index.as_ref().and_then(|i| i["weight_map"].as_object());
+            let config = format!("{}/config.json", receipt.path);
+            let config = station
+                .machine
+                .read(&config, false)
+                .await
+                .map_err(|e| e.problem(&station.name))?;
+            let config: Value = config
+                .and_then(|c| serde_json::from_slice(&c).ok())
+                .unwrap_or_default();
+            let first =
+                crate::checkpoint::config::layers(&config).map_or(u32::MAX, |l| l.hidden_layers);
+            let is_mtp =
+                |key: &&String| crate::checkpoint::index::layer(key).is_some_and(|l| l >= first);
+            let named = map.map_or(0, |m| m.keys().filter(is_mtp).count());
+            if named != receipt.tensors as usize {
+                return Err(Problem::new(
+                    Code::MtpMissing,
+                    "The checkpoint does not have all MTP tensors.",
+                )
+                .cause(format!("Its index names {named} of {}.", receipt.tensors))
+                .fix("Undo this step and run it again.")
+                .on(station.name.clone())
+                .into());
+            }
+        }
+        Ok(sentence(&receipts[0]))
+    }
+
+    async fn undo(
+        &self,
+        cx: &StepContext,
+        before: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
+        let folders: Vec<String> = stored(before).unwrap_or_default();
+        let folders = &folders;
+        let undone = on_all(&cx.stations, |i, station| {
+            Box::pin(async move {
+                crate::step::owned::remove(station, choose::LOOKER).await?;
+                if let Some(folder) = folders.get(i) {
+                    choose::forget(station, folder).await?;
+                }
+                job::undo(cx, station).await
+            })
+        })
+        .await?;
+        let freed: u64 = undone.iter().map(|u| u.bytes).sum();
+        Ok(format!(
+            "What was put beside the original is gone, {}.",
+            bytes(freed)
+        ))
+    }
+}
+
+impl GraftMtp {
+    fn order(&self, commit: String, way: MtpWay) -> GraftRequest {
+        GraftRequest {
+            endpoint: self.request.hub_endpoint.clone(),
+            repo: self.request.repo.clone(),
+            commit,
+            source_repo: self.request.source_repo.clone(),
+            source_revision: self.request.source_revision.clone(),
+            hf_home: None,
+            way,
+            draft_repo: way::published_draft(&self.request.source_repo).map(str::to_owned),
+        }
+    }
+
+    /// The folder of the choice on each machine.
+    fn folders(
+        &self,
+        cx: &StepContext,
+        fetched: &[FetchReceipt],
+    ) -> Result<Vec<String>, StepError> {
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        let image: Image = cx.receipt("image")?;
+        let of = |(facts, fetched): (&Facts, &FetchReceipt)| {
+            let asked = self.request.mtp_way;
+            choose::folder(&facts.hf_home, &image.id, &fetched.commit, asked)
+        };
+        Ok(facts.iter().zip(fetched).map(of).collect())
+    }
+}
+
+fn sentence(receipt: &GraftReceipt) -> String {
+    let mut said = match receipt.kind {
+        GraftKind::BuiltIn => format!(
+            "The weights already have all {} MTP tensors; nothing was grafted.",
+            receipt.tensors
+        ),
+        GraftKind::Overlay => format!(
+            "{} MTP tensors, {}, stand beside the original, the same on every machine.",
+            receipt.tensors,
+            bytes(receipt.tensor_bytes)
+        ),
+        GraftKind::Draft => format!(
+            "A draft of {} MTP tensors and the embedding, {}, stands beside the original, the same on every machine.",
+            receipt.tensors,
+            bytes(receipt.tensor_bytes)
+        ),
+    };
+    if let Some(patch) = &receipt.patch {
+        said.push_str(&format!(
+            " One file of the image's vLLM is replaced from outside: it {}.",
+            patch.mend.does()
+        ));
+    }
+    said
+}

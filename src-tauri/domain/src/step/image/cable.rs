@@ -1,0 +1,125 @@
+//! The image once over the line and then over the cable.
+
+use futures::future::join_all;
+
+use super::BringImage;
+use super::source::{Next, after};
+use crate::node::{CopyTicket, LoadImage, Loaded, NodeWork, SaveImage, Spooled};
+use crate::ports::{Command, Image, Station, tagged};
+use crate::run::{StepContext, StepError};
+use crate::step::job;
+use crate::step::machines::on_all;
+use crate::step::serve_copy::{self, STREAMS};
+
+impl BringImage {
+    /// One machine has the image or pulls it, the others copy it from there.
+    pub(super) async fn once(
+        &self,
+        cx: &StepContext,
+        from: usize,
+    ) -> Result<Vec<Image>, StepError> {
+        let image = self.pulled(cx, &cx.stations[from]).await?;
+        let all = cx.stations.iter().enumerate().map(|(i, to)| {
+            let image = image.clone();
+            async move {
+                if i == from {
+                    return Ok(image);
+                }
+                self.copied(cx, from, to, &image).await
+            }
+        });
+        join_all(all).await.into_iter().collect()
+    }
+
+    /// Copies to one machine, again after what passes, and from the registry where it does not pass.
+    async fn copied(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        to: &Station,
+        image: &Image,
+    ) -> Result<Image, StepError> {
+        if let Some(here) = self.image_on(to).await? {
+            return Ok(here);
+        }
+        let mut tries = 0;
+        loop {
+            cx.safe_point()?;
+            let problem = match self.copy(cx, from, to, image).await {
+                Ok(_) => return self.there_now(to).await,
+                Err(StepError::Cancelled) => return Err(StepError::Cancelled),
+                Err(StepError::Problem(problem)) => problem,
+            };
+            tries += 1;
+            let why = problem.cause.as_deref().unwrap_or(&problem.message);
+            match after(problem.code, tries) {
+                Next::Again => serve_copy::rest(cx, to, tries, why).await?,
+                Next::Pull => {
+                    let line = format!(
+                        "The image does not come over the private link, so it is pulled here too. {why}"
+                    );
+                    cx.log(Some(&to.name), line);
+                    // A pull needs the room.
+                    job::undo(cx, to).await?;
+                    return self.pulled(cx, to).await;
+                }
+                Next::Tell => return Err(StepError::Problem(problem)),
+            }
+        }
+    }
+
+    /// Saves, serves, copies and loads.
+    async fn copy(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        to: &Station,
+        image: &Image,
+    ) -> Result<Loaded, StepError> {
+        let source = &cx.stations[from];
+        let save = SaveImage {
+            image: tagged(&self.request.image),
+            id: image.id.clone(),
+        };
+        let work = NodeWork::SaveImage(save.clone());
+        let spooled: Spooled = job::run_with(cx, source, work, None).await?;
+        let serving = serve_copy::serve(source, self.serve_words(from, &job::name(cx))).await?;
+        let ticket = CopyTicket::new(serving, None);
+        let work = NodeWork::LoadImage(LoadImage {
+            image: save.image,
+            id: save.id,
+            spooled,
+            from: source.name.clone(),
+            streams: STREAMS,
+        });
+        job::run_with(cx, to, work, Some(ticket.seal())).await
+    }
+
+    /// The words after the program's name.
+    pub(super) fn serve_words(&self, from: usize, job: &str) -> Vec<String> {
+        let mut words = serve_copy::words(self.request.network.as_ref(), from);
+        words.extend(["--spool".to_owned(), job.to_owned()]);
+        words
+    }
+
+    /// Removes the image's files on their way from every machine, with the jobs that made them.
+    pub(super) async fn tidy(&self, cx: &StepContext) -> Result<(), StepError> {
+        on_all(&cx.stations, |_, station| Box::pin(job::undo(cx, station))).await?;
+        Ok(())
+    }
+
+    /// Whether a machine still has a job of this step: the app went away before it could tidy up.
+    pub(super) async fn is_littered(&self, cx: &StepContext) -> Result<bool, StepError> {
+        let script = "test -e \"$HOME/.local/share/tandem/jobs/$1\"";
+        let look = Command::new("sh", ["-c", script, "sh", &job::name(cx)]);
+        let look = &look;
+        let found = on_all(&cx.stations, |_, station| {
+            Box::pin(async move {
+                let output = station.machine.exec(look).await;
+                Ok(output.map_err(|e| e.problem(&station.name))?.ok())
+            })
+        })
+        .await?;
+        Ok(found.contains(&true))
+    }
+}

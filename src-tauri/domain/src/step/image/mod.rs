@@ -1,0 +1,235 @@
+//! Step `image`: the container image, the same on every machine, over the line once where a private link can
+//! carry it on.
+
+use async_trait::async_trait;
+use serde_json::Value;
+
+use crate::ports::{Image, PullProgress, Station};
+use crate::problem::{Code, Problem, bytes};
+use crate::procedure::request::SetupRequest;
+use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::link_test::ProveReceipt;
+use crate::step::machines::{on_all, stored, undo_on_all, value};
+use crate::step::rate::Rate;
+use crate::step::serve_copy;
+
+mod cable;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use source::{Known, Road, choose, is_by_digest};
+
+/// See the module.
+pub(crate) struct BringImage {
+    /// What was chosen.
+    pub request: SetupRequest,
+}
+
+impl BringImage {
+    async fn image_on(&self, station: &Station) -> Result<Option<Image>, StepError> {
+        let image = station.containers.image(&self.request.image).await;
+        Ok(image.map_err(|e| e.problem(&station.name, &station.user))?)
+    }
+
+    /// Whether anything may be copied over a private link: known before anything was looked at.
+    fn is_linked(&self) -> bool {
+        let r = &self.request;
+        let rails = r.network.iter().any(|n| !n.rails.is_empty());
+        r.machines.len() > 1 && rails && !is_by_digest(&r.image)
+    }
+
+    fn road(&self, cx: &StepContext, here: &[bool]) -> Road {
+        let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
+        choose(&Known {
+            names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
+            image: &self.request.image,
+            network: self.request.network.as_ref(),
+            measured: proven.as_ref().map(|p| &p.report.verdict),
+            here,
+        })
+    }
+
+    fn words(&self) -> (String, Vec<String>) {
+        let image = &self.request.image;
+        let pull = format!("docker pull {image}");
+        if !self.is_linked() {
+            let will = "Pulls the container image with vLLM on the machines that lack it. The one Tandem proposes has about 10 GB.";
+            return (will.into(), vec![pull]);
+        }
+        let will = "Pulls the container image with vLLM once over your line, on the head, unless a machine has it. From there it crosses the private link to the other machine as a file, is checked and loaded, and has to be the same image then; the files are removed in the end. What the link cannot bring the other machine pulls for itself. The image Tandem proposes has about 10 GB.";
+        let exactly = vec![
+            pull,
+            format!("docker save {image}   (through Docker's socket, into Tandem's own folder)"),
+            serve_copy::shown(&self.serve_words(0, "IMAGE")),
+            "docker load   (of that file, on the other machine)".into(),
+        ];
+        (will.into(), exactly)
+    }
+
+    /// The image of a machine, pulled where it is not there.
+    async fn pulled(&self, cx: &StepContext, station: &Station) -> Result<Image, StepError> {
+        cx.unless_cancelled(async {
+            if let Some(image) = self.image_on(station).await? {
+                return Ok(image);
+            }
+            let mut rate = Rate::new(cx.clock.clone());
+            let mut report = |p: PullProgress| {
+                cx.progress(ProgressPart {
+                    machine: station.name.clone(),
+                    done: p.done,
+                    total: Some(p.total).filter(|t| *t > 0),
+                    unit: "bytes".into(),
+                    rate: rate.after(p.done),
+                    doing: "pulling".into(),
+                    held: None,
+                });
+            };
+            let image = &self.request.image;
+            let pulled = station.containers.pull(image, &mut report).await;
+            pulled.map_err(|e| e.problem(&station.name, &station.user))?;
+            self.there_now(station).await
+        })
+        .await
+    }
+
+    /// The image of a machine that it was just brought to.
+    async fn there_now(&self, station: &Station) -> Result<Image, StepError> {
+        self.image_on(station).await?.ok_or_else(|| {
+            Problem::new(
+                Code::ImagePull,
+                "The image is not there after it was brought.",
+            )
+            .on(station.name.clone())
+            .into()
+        })
+    }
+
+    fn same(&self, images: &[Image]) -> Result<Image, StepError> {
+        let first = &images[0];
+        if images.iter().any(|i| i.id != first.id) {
+            return Err(Problem::new(
+                Code::ImageDiffers,
+                "The machines have different images under one name.",
+            )
+            .cause(format!(
+                "`{}` moved to another image between the two pulls.",
+                self.request.image
+            ))
+            .fix_with(
+                "Remove the older one, then resume; it is pulled again.",
+                format!("docker rmi {}", self.request.image),
+            )
+            .into());
+        }
+        Ok(first.clone())
+    }
+}
+
+#[async_trait]
+impl Step for BringImage {
+    fn plan(&self) -> StepPlan {
+        let (will, exactly) = self.words();
+        StepPlan {
+            id: StepId("image".into()),
+            title: "Image".into(),
+            will,
+            exactly,
+            undo: "Removes the image where it was not before.".into(),
+            privileged: false,
+        }
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
+        let here: Vec<bool> = images.iter().map(Option::is_some).collect();
+        let all: Vec<Image> = images.into_iter().flatten().collect();
+        if all.len() < here.len() {
+            return Ok(Found::Needed {
+                before: value(&here),
+            });
+        }
+        let image = self.same(&all)?;
+        if self.is_linked() && self.is_littered(cx).await? {
+            return Ok(Found::Needed {
+                before: value(&here),
+            });
+        }
+        Ok(Found::AlreadyDone {
+            found: format!("It is there, {}.", bytes(image.size)),
+            receipt: value(&image),
+        })
+    }
+
+    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+        let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
+        let here: Vec<bool> = images.iter().map(Option::is_some).collect();
+        let road = self.road(cx, &here);
+        if here.contains(&false) {
+            cx.log(None, road.why());
+        }
+        let brought = match road {
+            Road::OnceThenCable { from, .. } => self.once(cx, from).await,
+            Road::EachPulls { .. } => {
+                on_all(&cx.stations, |_, s| Box::pin(self.pulled(cx, s))).await
+            }
+        };
+        match &brought {
+            Ok(_) if self.is_linked() => self.tidy(cx).await?,
+            // Somebody who cancels is left nothing of it; what failed or died keeps its files, to go on from.
+            Err(StepError::Cancelled) if self.is_linked() => {
+                if let Err(StepError::Problem(problem)) = self.tidy(cx).await {
+                    cx.log(problem.machine.as_deref(), problem.message.clone());
+                }
+            }
+            _ => {}
+        }
+        Ok(value(&self.same(&brought?)?))
+    }
+
+    async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
+        let wanted: Image = stored(receipt)?;
+        for station in &cx.stations {
+            if self.image_on(station).await?.map(|i| i.id) != Some(wanted.id.clone()) {
+                return Err(Problem::new(
+                    Code::ImageDiffers,
+                    "The image changed while it was looked at.",
+                )
+                .fix("Resume; it is pulled again.")
+                .on(station.name.clone())
+                .into());
+            }
+        }
+        Ok(format!(
+            "The same image is on every machine: {}.",
+            short(&wanted.id)
+        ))
+    }
+
+    async fn undo(
+        &self,
+        cx: &StepContext,
+        before: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
+        if self.is_linked() {
+            // First, for a load that still goes on would bring the image again.
+            self.tidy(cx).await?;
+        }
+        undo_on_all(&cx.stations, before, |was_here: bool, station| {
+            Box::pin(async move {
+                if !was_here {
+                    let removed = station.containers.remove_image(&self.request.image).await;
+                    removed.map_err(|e| e.problem(&station.name, &station.user))?;
+                }
+                Ok(())
+            })
+        })
+        .await?;
+        Ok("The image is gone from the machines that did not have it.".into())
+    }
+}
+
+fn short(id: &str) -> String {
+    id.chars().take("sha256:".len() + 12).collect()
+}

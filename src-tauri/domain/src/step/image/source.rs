@@ -1,0 +1,195 @@
+//! By which road the image comes to every machine, and why: decided from what is known, touching nothing.
+
+use crate::network::NetworkPlan;
+use crate::network::verdict::Verdict;
+use crate::problem::Code;
+use crate::step::link_copy::{carries, passes};
+
+/// What is known before the image moves.
+pub(super) struct Known<'a> {
+    /// The machines, head first.
+    pub names: Vec<&'a str>,
+    /// The image, by tag or digest.
+    pub image: &'a str,
+    /// The private link, if there is one.
+    pub network: Option<&'a NetworkPlan>,
+    /// What it was measured to carry, if it was.
+    pub measured: Option<&'a Verdict>,
+    /// For each machine whether it has the image.
+    pub here: &'a [bool],
+}
+
+/// See the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Road {
+    /// Each machine that lacks it pulls for itself.
+    EachPulls {
+        /// Why, as a sentence.
+        why: String,
+    },
+    /// One pulls, or has it already, and the others copy from it afterwards.
+    OnceThenCable {
+        /// Position of the one.
+        from: usize,
+        /// Why, as a sentence.
+        why: String,
+    },
+}
+
+impl Road {
+    /// In a sentence, for the log.
+    pub(super) fn why(&self) -> &str {
+        match self {
+            Self::EachPulls { why } | Self::OnceThenCable { why, .. } => why,
+        }
+    }
+}
+
+/// Whether an image is named by what it is instead of by a tag. Docker keeps such a name only where the
+/// image was pulled: one that was loaded from a file is not found by it.
+pub(super) fn is_by_digest(image: &str) -> bool {
+    image.contains('@')
+}
+
+/// Chooses.
+pub(super) fn choose(known: &Known) -> Road {
+    let each = |why: String| Road::EachPulls { why };
+    if known.names.len() < 2 {
+        return each("The machine pulls the image.".into());
+    }
+    if is_by_digest(known.image) {
+        return each(
+            "Docker knows an image by its digest only where it was pulled, so each machine pulls for itself."
+                .into(),
+        );
+    }
+    let carries = match carries(known.network, known.measured) {
+        Ok(carries) => carries,
+        Err(why) => return each(format!("{why}, so each machine pulls for itself.")),
+    };
+    let name = |i: usize| known.names.get(i).copied().unwrap_or_default();
+    match known.here.iter().position(|here| *here) {
+        Some(from) => Road::OnceThenCable {
+            from,
+            why: format!(
+                "`{}` has the image, so it is copied from there over the private link, {carries}, and nothing comes over your line.",
+                name(from)
+            ),
+        },
+        None => Road::OnceThenCable {
+            from: 0,
+            why: format!(
+                "`{}` pulls once over your line; then the image crosses the private link, {carries}.",
+                name(0)
+            ),
+        },
+    }
+}
+
+/// What is done after a copy that broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// It is begun again, from what is there.
+    Again,
+    /// The machine pulls for itself.
+    Pull,
+    /// It is told to the person: a pull would meet the same.
+    Tell,
+}
+
+/// Decides after so many tries, the one that failed among them.
+pub(super) fn after(code: Code, tries: u32) -> Next {
+    match code {
+        _ if passes(code, tries) => Next::Again,
+        // The machine or its Docker is not to be had, for a pull no more than for a copy.
+        Code::Unreachable
+        | Code::ConnectionLost
+        | Code::TimedOut
+        | Code::DockerDenied
+        | Code::DockerMissing
+        | Code::DockerNotRunning => Next::Tell,
+        _ => Next::Pull,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::step::link_copy::TRIES;
+    use crate::step::link_copy::samples::{measured, network};
+
+    const TAG: &str = "vllm/vllm-openai:stepfun37";
+
+    fn road(image: &str, rails: Option<usize>, gbps: Option<f64>, here: &[bool]) -> Road {
+        let network = rails.map(network);
+        let measured = gbps.map(measured);
+        choose(&Known {
+            names: ["spark-a", "spark-b"][..here.len()].to_vec(),
+            image,
+            network: network.as_ref(),
+            measured: measured.as_ref(),
+            here,
+        })
+    }
+
+    #[test]
+    fn a_pair_with_a_link_pulls_once() {
+        let none = road(TAG, Some(2), Some(192.4), &[false, false]);
+        assert!(
+            matches!(none, Road::OnceThenCable { from: 0, .. }),
+            "{none:?}"
+        );
+        assert_eq!(
+            none.why(),
+            "`spark-a` pulls once over your line; then the image crosses the private link, which carries 192 Gb/s."
+        );
+        assert!(
+            road(TAG, Some(1), None, &[false, false])
+                .why()
+                .contains("over its one rail")
+        );
+    }
+
+    #[test]
+    fn the_one_that_has_it_gives() {
+        for (here, giver) in [([false, true], 1), ([true, false], 0)] {
+            let given = road(TAG, Some(2), None, &here);
+            assert!(
+                matches!(given, Road::OnceThenCable { from, .. } if from == giver),
+                "{given:?}"
+            );
+            assert!(given.why().contains("nothing comes over your line"));
+        }
+    }
+
+    #[test]
+    fn without_a_link_worth_it_or_a_tag_each_pulls() {
+        let digest = "vllm/vllm-openai@sha256:00";
+        for (image, rails, gbps, here, word) in [
+            (TAG, None, None, &[false, true][..], "no private link"),
+            (TAG, Some(0), None, &[false, false], "no private link"),
+            (TAG, Some(2), Some(0.9), &[false, false], "only 0.9 Gb/s"),
+            (digest, Some(2), None, &[false, true], "by its digest"),
+            (TAG, Some(2), None, &[false], "The machine pulls"),
+        ] {
+            let road = road(image, rails, gbps, here);
+            assert!(matches!(road, Road::EachPulls { .. }), "{road:?}");
+            assert!(road.why().contains(word), "{road:?}");
+        }
+    }
+
+    #[test]
+    fn a_copy_that_breaks_off_goes_on_then_the_registry_helps_and_what_it_cannot_help_is_told() {
+        assert_eq!(after(Code::LinkFails, 1), Next::Again);
+        assert_eq!(after(Code::LinkFails, TRIES), Next::Pull);
+        assert_eq!(after(Code::HashMismatch, 1), Next::Again);
+        assert_eq!(after(Code::HashMismatch, 2), Next::Pull);
+        for code in [Code::DiskTooSmall, Code::ImageDiffers, Code::ImagePull] {
+            assert_eq!(after(code, 1), Next::Pull, "{code:?}");
+        }
+        for code in [Code::DockerDenied, Code::DockerNotRunning] {
+            assert_eq!(after(code, 1), Next::Tell, "{code:?}");
+        }
+        assert_eq!(after(Code::Unreachable, TRIES), Next::Tell);
+    }
+}

@@ -1,0 +1,437 @@
+//! Long work on a machine: started detached under a name, followed, and found again after a lost
+//! connection instead of being started twice.
+
+pub mod check;
+pub mod limits;
+
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::node::{
+    FetchLimits, JobAsked, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork,
+    PROGRAM, Refused, Undone,
+};
+use crate::ports::{Command, MachineError, Output, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::run::{ProgressPart, RunId, StepContext, StepError, StepId};
+use crate::secret::Secret;
+use crate::step::machines::must;
+
+/// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
+const ATTEMPTS: u32 = 3;
+
+/// The name of a step's job: found again by a repeat of the same step of the same run.
+pub(crate) fn name(cx: &StepContext) -> String {
+    named(&cx.run, &cx.step)
+}
+
+/// The same without being in that step.
+pub(crate) fn named(run: &RunId, step: &StepId) -> String {
+    format!("{run}-{step}")
+}
+
+/// Carries one job through on one machine.
+///
+/// On cancel the worker is told to stop and what is on disk stays. On a lost connection it is
+/// followed again from the last line; a worker that is gone (restart of the machine, `kill -9`) is
+/// started again and goes on from what is on disk.
+pub(crate) async fn run<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+) -> Result<T, StepError> {
+    run_with(cx, station, work, cx.hub_token.clone()).await
+}
+
+/// The same with another secret than the Hub's token.
+pub(crate) async fn run_with<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+    secret: Option<Secret>,
+) -> Result<T, StepError> {
+    let job = name(cx);
+    let mut request = NodeRequest {
+        token: secret.map(|s| s.reveal().to_owned()),
+        work,
+    };
+    let kind = request.work.kind();
+    let mut after = 0;
+    let mut lost = 0;
+    loop {
+        if let (Some(asked), Some(held)) = (request.work.fetches_mut(), cx.download.now()) {
+            asked.limits = held;
+        }
+        let limits = request.work.fetches().map(|r| r.limits.clone());
+        let request = serde_json::to_vec(&request).expect("a request is plain data");
+        let state = patiently(cx, station, || async {
+            let command =
+                Command::new(PROGRAM, ["start", kind, "--job", &job]).stdin(request.clone());
+            station.machine.exec(&command).await
+        })
+        .await?;
+        let state: JobState = answer(station, &state)?;
+        if state.state == JobStanding::Started {
+            after = after.max(state.last_seq);
+        }
+        // What was changed while the start was on its way found no job there.
+        if let Some(held) = cx.download.now().filter(|h| Some(h) != limits.as_ref())
+            && limits.is_some()
+            && let Err(problem) = limit(station, &job, &held).await
+        {
+            // Whoever changed it tells the machine too, and hears of it; the work itself goes on.
+            cx.log(Some(&station.name), problem.message);
+        }
+        match follow(cx, station, &job, &mut after).await? {
+            NodeEvent::Done { result } => {
+                return serde_json::from_value(result).map_err(|e| {
+                    Problem::new(
+                        Code::NodeProgram,
+                        "The node program's result was not understood.",
+                    )
+                    .cause(format!("{e}."))
+                    .on(station.name.clone())
+                    .into()
+                });
+            }
+            NodeEvent::Failed { problem } => return Err(problem.on(station.name.clone()).into()),
+            NodeEvent::Cancelled => return Err(StepError::Cancelled),
+            NodeEvent::Lost if lost < ATTEMPTS => {
+                lost += 1;
+                cx.log(Some(&station.name), "The work on the machine had ended without a word; it goes on from what is on disk.");
+            }
+            _ => {
+                return Err(Problem::new(
+                    Code::JobLost,
+                    "The work on the machine ended without a word.",
+                )
+                .cause("It was started again several times and disappeared each time.")
+                .fix("Look whether the machine restarts or runs out of memory, then resume.")
+                .retry(Retry::Now)
+                .on(station.name.clone())
+                .into());
+            }
+        }
+    }
+}
+
+/// How one turn of listening ended.
+pub(crate) enum Heard {
+    /// With the job's last line.
+    End(NodeEvent),
+    /// Somebody cancelled; the job goes on.
+    Cancelled,
+    /// Without a last line.
+    Broke(Result<Output, MachineError>),
+}
+
+/// Listens to a job over one connection, from the line after `after` on, which moves along.
+pub(crate) async fn listen(
+    station: &Station,
+    program: &str,
+    job: &str,
+    after: &mut u64,
+    cancel: &CancellationToken,
+    hear: &mut (dyn FnMut(NodeEvent) + Send),
+) -> Heard {
+    let words = ["follow", "--job", job, "--after", &after.to_string()];
+    let command = Command::new(program, words).timeout(None);
+    let mut last = None;
+    let mut on_line = |line: &str| {
+        let Ok(line) = serde_json::from_str::<NodeLine>(line) else {
+            return;
+        };
+        *after = line.seq.max(*after);
+        if line.event.is_last() {
+            last = Some(line.event);
+        } else {
+            hear(line.event);
+        }
+    };
+    let result = {
+        let following = station.machine.lines(&command, &mut on_line);
+        let cancelled = cancel.cancelled();
+        futures::pin_mut!(following, cancelled);
+        match futures::future::select(following, cancelled).await {
+            futures::future::Either::Left((result, _)) => result,
+            futures::future::Either::Right(_) => return Heard::Cancelled,
+        }
+    };
+    match last {
+        Some(end) => Heard::End(end),
+        None => Heard::Broke(result),
+    }
+}
+
+/// Follows a job to its last line.
+async fn follow(
+    cx: &StepContext,
+    station: &Station,
+    job: &str,
+    after: &mut u64,
+) -> Result<NodeEvent, StepError> {
+    let mut failures = 0;
+    loop {
+        let from = (*after + 1).to_string();
+        let mut hear = |event| match event {
+            NodeEvent::Progress {
+                done,
+                total,
+                rate,
+                doing,
+                held,
+            } => cx.progress(ProgressPart {
+                machine: station.name.clone(),
+                done,
+                total,
+                unit: "bytes".into(),
+                // The last seconds before it was held back say nothing of the time that is left.
+                rate: rate.filter(|_| held.is_none()),
+                doing,
+                held,
+            }),
+            NodeEvent::Note { text } => cx.log(Some(&station.name), text),
+            _ => {}
+        };
+        let result = match listen(station, PROGRAM, job, after, &cx.cancel, &mut hear).await {
+            Heard::End(end) => return Ok(end),
+            Heard::Cancelled => {
+                cancel(cx, station, job).await;
+                return Err(StepError::Cancelled);
+            }
+            Heard::Broke(result) => result,
+        };
+        match result {
+            Ok(output) if output.ok() => return Ok(NodeEvent::Lost),
+            Ok(output) => {
+                return Err(Problem::new(
+                    Code::NodeProgram,
+                    "The work on the machine could not be followed.",
+                )
+                .cause(format!("From line {from} on: {}.", output.error_text()))
+                .on(station.name.clone())
+                .into());
+            }
+            Err(e) if is_passing(&e) && failures < ATTEMPTS => {
+                failures += 1;
+                cx.log(Some(&station.name), format!("{e}; trying again."));
+                wait(cx, failures).await?;
+            }
+            Err(e) => return Err(e.problem(&station.name).into()),
+        }
+    }
+}
+
+/// Holds a job's download to other limits, from within a second on. `false` where there is no such job:
+/// its start brings them along.
+pub(crate) async fn limit(
+    station: &Station,
+    job: &str,
+    limits: &FetchLimits,
+) -> Result<bool, Problem> {
+    let stdin = serde_json::to_vec(limits).expect("limits are plain data");
+    let command = Command::new(PROGRAM, ["limit", "--job", job]).stdin(stdin);
+    let output = station.machine.exec(&command).await;
+    let output = output.map_err(|e| e.problem(&station.name))?;
+    if output.ok() {
+        return Ok(true);
+    }
+    let refused = serde_json::from_slice::<Refused>(&output.stdout).map(|r| r.problem);
+    match refused {
+        Ok(problem) if problem.code == Code::JobLost => Ok(false),
+        Ok(problem) => Err(problem.on(station.name.clone())),
+        // The program itself is not there yet.
+        Err(_) if output.status == 127 => Ok(false),
+        Err(_) => Err(Problem::new(
+            Code::NodeProgram,
+            "The download was not held to what you asked for.",
+        )
+        .cause(format!(
+            "The node program ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .retry(Retry::Now)
+        .on(station.name.clone())),
+    }
+}
+
+/// What the step's job on this machine was last asked to do; `None` where there is none, or where it
+/// cannot be told.
+pub(crate) async fn asked(cx: &StepContext, station: &Station) -> Option<NodeWork> {
+    let command = Command::new(PROGRAM, ["asked", "--job", &name(cx)]);
+    let output = patiently(cx, station, || station.machine.exec(&command));
+    let output = output.await.ok().filter(Output::ok)?;
+    Some(answer::<JobAsked>(station, &output).ok()?.work)
+}
+
+/// Ends what the step's job is at, where it is at anything else than `work`: a job does one thing at a
+/// time, and goes on from what is on the disk.
+pub(crate) async fn make_room(
+    cx: &StepContext,
+    station: &Station,
+    begun: Option<&NodeWork>,
+    work: &NodeWork,
+) {
+    let same = match (begun, work) {
+        (Some(NodeWork::Fetch(_)), NodeWork::Fetch(_)) | (None, _) => true,
+        (Some(NodeWork::Copy(begun)), NodeWork::Copy(work)) => begun.share == work.share,
+        _ => false,
+    };
+    if !same {
+        cancel(cx, station, &name(cx)).await;
+    }
+}
+
+/// Tells the worker to stop. What it wrote stays for a resume.
+async fn cancel(cx: &StepContext, station: &Station, job: &str) {
+    let result = station
+        .machine
+        .exec(&Command::new(PROGRAM, ["cancel", "--job", job]))
+        .await;
+    if let Err(e) = result {
+        cx.log(
+            Some(&station.name),
+            format!("The work may still go on there: {e}."),
+        );
+    }
+}
+
+/// Removes exactly what the step's job made on this machine.
+pub(crate) async fn undo(cx: &StepContext, station: &Station) -> Result<Undone, StepError> {
+    let job = name(cx);
+    let command =
+        Command::new(PROGRAM, ["undo", "--job", &job]).timeout(Some(Duration::from_secs(600)));
+    let what = "What the step wrote on the machine was not removed.";
+    let output = must(station, &command, Code::NodeProgram, what).await?;
+    let undone: Undone = answer(station, &output)?;
+    if undone.left.is_empty() {
+        return Ok(undone);
+    }
+    Err(Problem::new(
+        Code::NodeProgram,
+        "Some of what the step wrote could not be removed.",
+    )
+    .cause(undone.left.join(" "))
+    .fix("Remove it by hand, then undo again.")
+    .on(station.name.clone())
+    .into())
+}
+
+/// Runs a short piece of the node program's work in the foreground.
+pub(crate) async fn foreground<T: DeserializeOwned>(
+    cx: &StepContext,
+    station: &Station,
+    work: NodeWork,
+) -> Result<T, StepError> {
+    let request = NodeRequest {
+        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        work,
+    };
+    let kind = request.work.kind();
+    let request = serde_json::to_vec(&request).expect("a request is plain data");
+    let command = Command::new(PROGRAM, ["run", kind])
+        .stdin(request)
+        .timeout(Some(Duration::from_secs(300)));
+    let mut last = None;
+    let mut on_line = |line: &str| {
+        if let Ok(line) = serde_json::from_str::<NodeLine>(line)
+            && line.event.is_last()
+        {
+            last = Some(line.event);
+        }
+    };
+    let output = station
+        .machine
+        .lines(&command, &mut on_line)
+        .await
+        .map_err(|e| e.problem(&station.name))?;
+    match last {
+        Some(NodeEvent::Done { result }) => serde_json::from_value(result).map_err(|e| {
+            Problem::new(
+                Code::NodeProgram,
+                "The node program's result was not understood.",
+            )
+            .cause(format!("{e}."))
+            .on(station.name.clone())
+            .into()
+        }),
+        Some(NodeEvent::Failed { problem }) => Err(problem.on(station.name.clone()).into()),
+        Some(NodeEvent::Cancelled) => Err(StepError::Cancelled),
+        _ => Err(Problem::new(
+            Code::NodeProgram,
+            "The node program ended without a result.",
+        )
+        .cause(format!(
+            "It ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .on(station.name.clone())
+        .into()),
+    }
+}
+
+pub(crate) fn answer<T: DeserializeOwned>(
+    station: &Station,
+    output: &Output,
+) -> Result<T, StepError> {
+    let read = |line: &str| serde_json::from_str(line).ok();
+    output.text().lines().rev().find_map(read).ok_or_else(|| {
+        Problem::new(
+            Code::NodeProgram,
+            "The node program did not answer as it should.",
+        )
+        .cause(format!(
+            "It ended with {}: {}.",
+            output.status,
+            output.error_text()
+        ))
+        .fix("Resume; the node program is copied again if it is not the right one.")
+        .on(station.name.clone())
+        .into()
+    })
+}
+
+/// Whether the same act may well succeed in a moment.
+pub(crate) fn is_passing(error: &MachineError) -> bool {
+    matches!(
+        error,
+        MachineError::Lost { .. }
+            | MachineError::Unreachable { .. }
+            | MachineError::TimedOut { .. }
+    )
+}
+
+/// Repeats an act whose failure is likely to pass: a machine that restarts is gone for a minute or two.
+async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
+    cx: &StepContext,
+    station: &Station,
+    act: impl Fn() -> F,
+) -> Result<T, StepError> {
+    let mut failures = 0;
+    loop {
+        match act().await {
+            Ok(done) => return Ok(done),
+            Err(e) if is_passing(&e) && failures < 12 => {
+                failures += 1;
+                cx.log(Some(&station.name), format!("{e}; trying again."));
+                wait(cx, failures).await?;
+            }
+            Err(e) => return Err(e.problem(&station.name).into()),
+        }
+    }
+}
+
+/// Waits 1, 2, 4, … up to 15 s, or until cancelled.
+async fn wait(cx: &StepContext, failures: u32) -> Result<(), StepError> {
+    let seconds = (1u64 << failures.min(4).saturating_sub(1)).min(15);
+    let pause = cx.clock.wait(Duration::from_secs(seconds));
+    cx.unless_cancelled(async {
+        pause.await;
+        Ok(())
+    })
+    .await
+}

@@ -1,0 +1,161 @@
+//! What a launch waits for: memory and ports before it, an answer after it.
+
+use std::time::Duration;
+
+use super::LaunchServer;
+use crate::engine::vllm::launch::CONTAINER;
+use crate::engine::vllm::{causes, phases};
+use crate::ports::{Command, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::run::{ProgressPart, StepContext, StepError};
+use crate::step::follow::{Reading, ended, while_followed};
+
+impl LaunchServer {
+    /// Waits until the memory of an earlier server has come back: its container's end is not yet that.
+    pub(super) async fn memory_back(
+        &self,
+        cx: &StepContext,
+        station: &Station,
+    ) -> Result<(), StepError> {
+        let mut before = 0;
+        let mut still = 0;
+        loop {
+            let output = station
+                .machine
+                .exec(&Command::new("cat", ["/proc/meminfo"]))
+                .await;
+            let text = output.map_err(|e| e.problem(&station.name))?.text();
+            let kb = |name: &str| {
+                let line = text.lines().find(|l| l.starts_with(name))?;
+                line.split_whitespace().nth(1)?.parse::<u64>().ok()
+            };
+            let (Some(total), Some(free)) = (kb("MemTotal:"), kb("MemAvailable:")) else {
+                return Ok(());
+            };
+            if free as f64 >= total as f64 * self.request.gpu_memory_utilization {
+                return Ok(());
+            }
+            // It no longer grows: what is missing is held by something else, and vLLM says whether it matters.
+            still = if free > before + 100_000 {
+                0
+            } else {
+                still + 1
+            };
+            before = before.max(free);
+            if still > 3 {
+                return Ok(());
+            }
+            cx.clock.wait(Duration::from_millis(700)).await;
+        }
+    }
+
+    pub(super) async fn ports_free(&self, station: &Station) -> Result<(), StepError> {
+        let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
+        let output = output.map_err(|e| e.problem(&station.name))?;
+        for port in [self.request.api_port, self.request.master_port] {
+            let suffix = format!(":{port}");
+            let text = output.text();
+            let held = text.lines().find(|l| {
+                l.split_whitespace()
+                    .nth(3)
+                    .is_some_and(|address| address.ends_with(&suffix))
+            });
+            if let Some(line) = held {
+                let holder = line
+                    .split("users:((\"")
+                    .nth(1)
+                    .and_then(|u| u.split('"').next());
+                return Err(
+                    Problem::new(Code::PortTaken, "The model server was not started.")
+                        .cause(match holder {
+                            Some(holder) => format!("Port {port} is held by `{holder}`."),
+                            None => format!("Port {port} is held by another program."),
+                        })
+                        .fix_with(
+                            "Stop that program, or choose another port under Choices.",
+                            format!("sudo ss -ltnp 'sport = :{port}'"),
+                        )
+                        .retry(Retry::Now)
+                        .on(station.name.clone())
+                        .into(),
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the API lists the model, or a container has ended, or time is up.
+    pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
+        let read = |station| -> Reading<'_> {
+            let station: &Station = station;
+            Box::new(move |line| {
+                let phase = phases::read(line)?;
+                let (done, total) = phase.done.unwrap_or((0, 0));
+                Some(ProgressPart {
+                    machine: station.name.clone(),
+                    done,
+                    total: Some(total).filter(|t| *t > 0),
+                    unit: "shards".into(),
+                    rate: None,
+                    doing: phase.doing,
+                    held: None,
+                })
+            })
+        };
+        while_followed(cx, CONTAINER, read, self.poll(cx)).await
+    }
+
+    async fn poll(&self, cx: &StepContext) -> Result<(), StepError> {
+        let began = cx.clock.monotonic();
+        loop {
+            if self.lists_model(cx).await {
+                return Ok(());
+            }
+            let standing = self.standing(cx).await?;
+            let ended = standing
+                .iter()
+                .zip(&cx.stations)
+                .find_map(|(state, station)| ended(state.as_ref(), &station.name));
+            if let Some(ended) = ended {
+                return Err(self.explain(cx, &ended).await.into());
+            }
+            let waited = cx.clock.monotonic().saturating_sub(began);
+            if waited.as_secs() >= u64::from(self.request.ready_timeout_s) {
+                let problem = self.explain(cx, "It still runs").await;
+                let found = problem.code != Code::ServerDied;
+                return Err(if found {
+                    problem
+                } else {
+                    self.too_slow(&problem)
+                }
+                .into());
+            }
+            cx.clock.wait(Duration::from_millis(500)).await;
+        }
+    }
+
+    fn too_slow(&self, of: &Problem) -> Problem {
+        let mut problem = Problem::new(Code::ServerNotReady, "The model server is not ready yet.")
+            .cause(format!(
+                "It did not answer within {} s.",
+                self.request.ready_timeout_s
+            ))
+            .fix("Allow more time under Choices, then resume.")
+            .retry(Retry::Now);
+        problem.details.clone_from(&of.details);
+        problem
+    }
+
+    async fn explain(&self, cx: &StepContext, ended: &str) -> Problem {
+        let mut logs = Vec::new();
+        for station in &cx.stations {
+            let lines = station
+                .containers
+                .logs(CONTAINER, 400)
+                .await
+                .unwrap_or_default();
+            logs.push((station.name.clone(), lines));
+        }
+        causes::explain(&logs, ended)
+    }
+}

@@ -1,0 +1,25 @@
+//! The steps that procedures are made of, and what they share.
+
+pub mod all_reduce;
+pub(crate) mod docker;
+#[cfg(test)]
+mod doubles;
+pub(crate) mod drop_caches;
+pub mod facts;
+pub(crate) mod follow;
+pub(crate) mod graft;
+pub(crate) mod image;
+pub mod job;
+pub(crate) mod key;
+pub mod launch;
+pub(crate) mod link_copy;
+pub mod link_test;
+pub(crate) mod machines;
+pub mod network;
+pub(crate) mod owned;
+pub(crate) mod program;
+pub(crate) mod rate;
+pub(crate) mod restart;
+pub(crate) mod serve_copy;
+pub mod validate;
+pub(crate) mod weights;

@@ -1,0 +1,223 @@
+//! Making the ports as they were.
+
+use std::time::Duration;
+
+use crate::network::netplan;
+use crate::ports::{Command, RemoteFile, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::run::{StepContext, StepError};
+use crate::step::machines::{must, on_all};
+use crate::step::network::apply::netplan;
+use crate::step::network::ports::{self, Before, Port};
+use crate::step::network::switch;
+
+const FAILED: &str = "A port was not made as before.";
+
+/// Makes every machine as it was, each as far as it can be, and takes its switch away then. Gives back
+/// what could not be restored and is no failure.
+pub(super) async fn restore_all(
+    cx: &StepContext,
+    before: &[Before],
+) -> Result<Vec<String>, StepError> {
+    let notes = on_all(&cx.stations, |i, station| {
+        Box::pin(async move {
+            let Some(was) = before.get(i) else {
+                return Ok(Vec::new());
+            };
+            let notes = restore(cx, station, was).await?;
+            switch::disarm(station).await?;
+            Ok(notes)
+        })
+    })
+    .await?;
+    Ok(notes.into_iter().flatten().collect())
+}
+
+/// Makes one machine's ports as they were.
+async fn restore(
+    cx: &StepContext,
+    station: &Station,
+    was: &Before,
+) -> Result<Vec<String>, StepError> {
+    switch::let_end(cx, station).await?;
+    if ports::file_of(station).await? != was.file {
+        put_file(station, was).await?;
+        netplan(station).await?;
+    }
+    forget_profiles(station).await?;
+    let names: Vec<&str> = was.ports.iter().map(|p| p.name.as_str()).collect();
+    // netplan leaves sizes and addresses on a port that no file names any more, and the system goes
+    // on changing ports for a moment after netplan has returned: so until nothing changes any more.
+    let mut still = 0;
+    let mut wrong: Vec<String> = Vec::new();
+    let mut complaint = None;
+    for _ in 0..20 {
+        let now = ports::read(station, &names).await?;
+        let pairs = || {
+            now.iter()
+                .filter_map(|n| Some((n, was.ports.iter().find(|w| w.name == n.name)?)))
+        };
+        wrong = pairs()
+            .flat_map(|(now, was)| now.differences(was))
+            .collect();
+        still = if wrong.is_empty() { still + 1 } else { 0 };
+        if still == 3 {
+            let mut notes = profiles(station, &now, was).await?;
+            let gone = names.iter().filter(|n| !now.iter().any(|p| p.name == **n));
+            notes.extend(gone.map(|name| {
+                format!(
+                    "`{name}` of `{}` is not there now; it will come without Tandem's addresses.",
+                    station.name
+                )
+            }));
+            return Ok(notes);
+        }
+        for (port, before) in pairs() {
+            correct(station, port, before, &mut complaint).await?;
+        }
+        cx.clock.wait(Duration::from_millis(300)).await;
+    }
+    let mut problem = Problem::new(Code::NetworkPlan, FAILED)
+        .cause(format!(
+            "Something on the machine keeps changing it: {}.",
+            wrong.join("; ")
+        ))
+        .fix("Look which network service manages the port, then undo again.")
+        .retry(Retry::Now)
+        .on(station.name.clone());
+    if let Some(complaint) = complaint {
+        problem = problem.detail(complaint);
+    }
+    Err(problem.into())
+}
+
+async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
+    match &was.file {
+        Some(text) => {
+            let file = RemoteFile {
+                path: netplan::FILE.into(),
+                content: text.clone().into_bytes(),
+                mode: was.mode.unwrap_or(0o600),
+                sudo: true,
+            };
+            let written = station.machine.write(&file).await;
+            written.map_err(|e| e.problem(&station.name))?;
+        }
+        None => {
+            let rm = Command::new("rm", ["-f", netplan::FILE]).sudo();
+            let failed = "Tandem's netplan file was not removed.";
+            must(station, &rm, Code::NetplanRefused, failed).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Changes what is not as it was at one port.
+async fn correct(
+    station: &Station,
+    now: &Port,
+    was: &Port,
+    complaint: &mut Option<String>,
+) -> Result<(), StepError> {
+    let name = now.name.as_str();
+    if now.mtu != was.mtu {
+        ip(
+            station,
+            &["link", "set", name, "mtu", &was.mtu.to_string()],
+            complaint,
+        )
+        .await?;
+    }
+    if let Some(mode) = was.address_mode.as_deref()
+        && now.address_mode != was.address_mode
+    {
+        ip(
+            station,
+            &["link", "set", name, "addrgenmode", mode],
+            complaint,
+        )
+        .await?;
+    }
+    let by_hand = !now.is_with_its_profile(was);
+    let more = now.addresses.iter().filter(|a| !was.addresses.contains(a));
+    for address in more.filter(|_| by_hand) {
+        ip(station, &["addr", "del", address, "dev", name], complaint).await?;
+    }
+    let fewer = was.addresses.iter().filter(|a| !now.addresses.contains(a));
+    for address in fewer.filter(|_| was.profile.is_none()) {
+        ip(
+            station,
+            &["addr", "replace", address, "dev", name],
+            complaint,
+        )
+        .await?;
+    }
+    if now.up != was.up {
+        let state = if was.up { "up" } else { "down" };
+        ip(station, &["link", "set", name, state], complaint).await?;
+    }
+    Ok(())
+}
+
+/// Runs it and keeps its complaint, if it has one. That is no failure yet: the system changes the port at
+/// the same time, and what was to be taken away may be gone already. The next look says what counts.
+async fn ip(
+    station: &Station,
+    args: &[&str],
+    complaint: &mut Option<String>,
+) -> Result<(), StepError> {
+    let command = Command::new("ip", args.iter().copied()).sudo();
+    let said = station.machine.exec(&command).await;
+    let said = said.map_err(|e| e.problem(&station.name))?;
+    if !said.ok() {
+        *complaint = Some(said.error_text());
+    }
+    Ok(())
+}
+
+/// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says
+/// nothing, so NetworkManager would keep them in memory and use them again as soon as no DHCP server
+/// answers, which is most of a minute later.
+async fn forget_profiles(station: &Station) -> Result<(), StepError> {
+    let reload = Command::new("nmcli", ["connection", "reload"]).sudo();
+    // Where there is no NetworkManager, or none that runs, nothing has to forget anything.
+    let said = station.machine.exec(&reload).await;
+    said.map(drop).map_err(|e| e.problem(&station.name).into())
+}
+
+/// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.
+async fn profiles(station: &Station, now: &[Port], was: &Before) -> Result<Vec<String>, StepError> {
+    let mut notes = Vec::new();
+    for before in &was.ports {
+        let Some(uuid) = &before.profile else {
+            continue;
+        };
+        let Some(port) = now.iter().find(|p| p.name == before.name) else {
+            continue;
+        };
+        if port.profile.as_ref() == Some(uuid) {
+            continue;
+        }
+        let args = [
+            "--wait",
+            "0",
+            "connection",
+            "up",
+            "uuid",
+            uuid,
+            "ifname",
+            &port.name,
+        ];
+        let said = station
+            .machine
+            .exec(&Command::new("nmcli", args).sudo())
+            .await;
+        if !said.map_err(|e| e.problem(&station.name))?.ok() {
+            notes.push(format!(
+                "NetworkManager did not take the profile {uuid} back for `{}` of `{}`.",
+                port.name, station.name
+            ));
+        }
+    }
+    Ok(notes)
+}

@@ -1,0 +1,268 @@
+//! The dead-man's switch: before anything changes, the machine itself is told to put everything back
+//! after a while, and at its next start, unless it hears that all is well. So a lost connection, an app
+//! that was killed and a machine that restarted in the middle heal without anybody.
+
+use std::time::Duration;
+
+use crate::network::netplan;
+use crate::ports::{Command, RemoteFile, Station};
+use crate::problem::{Code, Problem, Retry};
+use crate::run::{StepContext, StepError};
+use crate::step::machines::{exists, must};
+use crate::step::network::ports::Before;
+
+/// Where the switch lies while it is armed. It survives a restart.
+pub(super) const FOLDER: &str = "/var/lib/tandem-network";
+/// There as long as nobody confirmed. The machine renames it and the app removes it, so only one of
+/// the two can win.
+const ARMED: &str = "/var/lib/tandem-network/armed";
+const SCRIPT: &str = "/var/lib/tandem-network/restore.sh";
+const UNIT: &str = "tandem-restore-network.service";
+const TIMER: &str = "tandem-restore-network.timer";
+pub(super) const UNIT_FILE: &str = "/etc/systemd/system/tandem-restore-network.service";
+
+/// The unit that the timer starts, and the next start of the machine.
+pub(super) fn unit() -> String {
+    format!(
+        "[Unit]\n\
+         Description=Put the private link back unless Tandem has confirmed it\n\
+         ConditionPathExists={SCRIPT}\n\
+         After=network.target NetworkManager.service systemd-networkd.service\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh {SCRIPT}\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
+    )
+}
+
+/// What starts the timer.
+pub(super) fn timer(delay: Duration) -> Command {
+    let delay = format!("--on-active={}", delay.as_secs());
+    let args = [
+        "--quiet",
+        delay.as_str(),
+        "--timer-property=AccuracySec=1s",
+        &format!("--unit={UNIT}"),
+    ];
+    Command::new("systemd-run", args).sudo()
+}
+
+/// The program that makes the ports as they were. It goes on past what fails, since the next line may
+/// still help, and ends by taking itself away.
+pub(super) fn script(was: &Before) -> String {
+    let file = match was.file {
+        Some(_) => format!(
+            "cp before.yaml {0}.tandem && chmod {1:o} {0}.tandem && mv {0}.tandem {0}",
+            netplan::FILE,
+            was.mode.unwrap_or(0o600)
+        ),
+        None => format!("rm -f {}", netplan::FILE),
+    };
+    let ports: String = was
+        .ports
+        .iter()
+        .map(|p| {
+            let state = if p.up { "up" } else { "down" };
+            let mode = p.address_mode.as_deref().unwrap_or("-");
+            let list: String = p.addresses.iter().map(|a| format!(" {a}")).collect();
+            let by = p.profile.as_ref().map_or("-", |_| "profile");
+            format!("  port {} {state} {} {mode} {by}{list}\n", p.name, p.mtu)
+        })
+        .collect();
+    let profiles: String = was
+        .ports
+        .iter()
+        .filter_map(|p| Some((p.profile.as_ref()?, &p.name)))
+        .map(|(uuid, name)| format!("nmcli --wait 0 connection up uuid {uuid} ifname {name}\n"))
+        .collect();
+    format!(
+        r#"#!/bin/sh
+# Written by Tandem before it addressed the private link. Puts the ports back as they were, unless
+# Tandem has confirmed over the network it manages the machine by.
+cd {FOLDER} || exit 0
+mv armed restoring 2>/dev/null || [ -e restoring ] || exit 0
+{file}
+netplan apply
+# NetworkManager, where it runs, keeps in memory what netplan made for it.
+nmcli connection reload && runs=yes
+port() {{
+  name=$1 state=$2 mtu=$3 mode=$4 by=$5
+  shift 5
+  [ -e "/sys/class/net/$name" ] || return 0
+  ip link set "$name" mtu "$mtu"
+  [ "$mode" = - ] || ip link set "$name" addrgenmode "$mode"
+  # It gives and takes the addresses of its own profiles itself.
+  if [ "$by $runs" != "profile yes" ]; then
+    now=$(ip -o addr show dev "$name" | while read -r _ _ _ address _; do echo "$address"; done)
+    for address in $now; do
+      case " $* " in *" $address "*) ;; *) ip addr del "$address" dev "$name" ;; esac
+    done
+    for address in "$@"; do
+      case " $(echo $now) " in *" $address "*) ;; *) ip addr replace "$address" dev "$name" ;; esac
+    done
+  fi
+  ip link set "$name" "$state"
+}}
+# netplan returns while the system still changes ports.
+for round in 1 2 3 4 5 6 7 8 9 10; do
+{ports}  sleep 0.3
+done
+{profiles}systemctl disable {UNIT}
+rm -rf {FOLDER} {UNIT_FILE}
+systemctl daemon-reload
+"#
+    )
+}
+
+async fn put(station: &Station, path: &str, content: &str) -> Result<(), StepError> {
+    let file = RemoteFile {
+        path: path.into(),
+        content: content.into(),
+        mode: 0o600,
+        sudo: true,
+    };
+    let written = station.machine.write(&file).await;
+    written.map_err(|e| e.problem(&station.name).into())
+}
+
+async fn run(station: &Station, program: &str, args: &[&str]) -> Result<(), StepError> {
+    let command = Command::new(program, args.iter().copied()).sudo();
+    let failed = "The machine could not be told how to put the ports back by itself.";
+    must(station, &command, Code::NetworkPlan, failed)
+        .await
+        .map(drop)
+}
+
+/// Tells the machine to put everything back after `delay`, and at its next start.
+pub(super) async fn arm(station: &Station, was: &Before, delay: Duration) -> Result<(), StepError> {
+    // What an earlier try left must not go off in the middle of this one.
+    disarm(station).await?;
+    if let Some(text) = &was.file {
+        put(station, &format!("{FOLDER}/before.yaml"), text).await?;
+    }
+    put(station, SCRIPT, &script(was)).await?;
+    put(station, UNIT_FILE, &unit()).await?;
+    put(station, ARMED, "").await?;
+    run(station, "chmod", &["644", UNIT_FILE]).await?;
+    run(station, "systemctl", &["--quiet", "enable", UNIT]).await?;
+    let failed = "The machine could not be told how to put the ports back by itself.";
+    must(station, &timer(delay), Code::NetworkPlan, failed)
+        .await
+        .map(drop)
+}
+
+/// Tells the machine that all is well; an error if it has put things back already.
+pub(super) async fn confirm(station: &Station) -> Result<(), StepError> {
+    let rm = Command::new("rm", [ARMED]).sudo();
+    let said = station.machine.exec(&rm).await;
+    if said.map_err(|e| e.problem(&station.name))?.ok() {
+        return Ok(());
+    }
+    Err(gone(station))
+}
+
+/// An error if the machine does not wait for a word any more.
+pub(super) async fn still_armed(station: &Station) -> Result<(), StepError> {
+    let armed = exists(station.machine.as_ref(), ARMED).await;
+    match armed.map_err(|e| e.problem(&station.name))? {
+        true => Ok(()),
+        false => Err(gone(station)),
+    }
+}
+
+fn gone(station: &Station) -> StepError {
+    Problem::new(Code::LinkFails, "The addresses did not stay.")
+        .cause("It took too long until they could be confirmed, so the machine put its ports back by itself.")
+        .fix("Check the network between this computer and the machines; then go on.")
+        .retry(Retry::Now)
+        .on(station.name.clone())
+        .into()
+}
+
+/// Takes the switch away, whether it is armed or not. The flag goes first: without it, nothing that is
+/// left does anything.
+pub(super) async fn disarm(station: &Station) -> Result<(), StepError> {
+    let there = |path: &'static str| async move {
+        let found = exists(station.machine.as_ref(), path).await;
+        found.map_err(|e| e.problem(&station.name))
+    };
+    if there(FOLDER).await? {
+        run(station, "rm", &["-f", ARMED]).await?;
+        // A timer that is not there is no failure to stop.
+        let stop = Command::new("systemctl", ["stop", TIMER]).sudo();
+        let stopped = station.machine.exec(&stop).await;
+        stopped.map_err(|e| e.problem(&station.name))?;
+        run(station, "rm", &["-rf", FOLDER]).await?;
+    }
+    if there(UNIT_FILE).await? {
+        run(station, "systemctl", &["--quiet", "disable", UNIT]).await?;
+        run(station, "rm", &["-f", UNIT_FILE]).await?;
+        run(station, "systemctl", &["daemon-reload"]).await?;
+    }
+    Ok(())
+}
+
+/// Waits while a machine is about to put back by itself what an earlier try left, since what one sees
+/// until then is neither here nor there.
+pub(super) async fn wait_healed(
+    cx: &StepContext,
+    station: &Station,
+    delay: Duration,
+) -> Result<(), StepError> {
+    let began = cx.clock.monotonic();
+    let mut told = false;
+    while is_active(station, &[TIMER, UNIT]).await? {
+        if cx.clock.monotonic() - began > delay + Duration::from_secs(30) {
+            return Err(
+                Problem::new(Code::NetworkPlan, "The machine is not at rest.")
+                    .cause(format!("`{UNIT}` has not put its ports back yet."))
+                    .fix("Wait a minute, then try again.")
+                    .retry(Retry::Now)
+                    .on(station.name.clone())
+                    .into(),
+            );
+        }
+        if !told {
+            told = true;
+            cx.log(
+                Some(&station.name),
+                "An earlier try was never confirmed. Waiting until the machine has put its ports back by itself.",
+            );
+        }
+        cx.unless_cancelled(async {
+            cx.clock.wait(Duration::from_millis(500)).await;
+            Ok(())
+        })
+        .await?;
+    }
+    Ok(())
+}
+
+/// Waits while the machine is in the middle of putting things back, so that two do not do it at once.
+pub(super) async fn let_end(cx: &StepContext, station: &Station) -> Result<(), StepError> {
+    // It takes some seconds; one that hangs is not waited for.
+    for _ in 0..60 {
+        if !is_active(station, &[UNIT]).await? {
+            break;
+        }
+        cx.clock.wait(Duration::from_millis(500)).await;
+    }
+    Ok(())
+}
+
+/// Whether one of these units runs, or the timer is set.
+async fn is_active(station: &Station, units: &[&str]) -> Result<bool, StepError> {
+    let found = exists(station.machine.as_ref(), FOLDER).await;
+    if !found.map_err(|e| e.problem(&station.name))? {
+        return Ok(false);
+    }
+    let ask = Command::new("systemctl", ["is-active"].iter().chain(units).copied());
+    let said = station.machine.exec(&ask).await;
+    let said = said.map_err(|e| e.problem(&station.name))?.text();
+    Ok(said
+        .lines()
+        .any(|l| matches!(l.trim(), "active" | "activating" | "deactivating")))
+}

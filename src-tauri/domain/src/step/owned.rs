@@ -1,0 +1,47 @@
+//! Containers that carry our label, and those of our names that do not.
+
+use crate::container::{ContainerState, LABEL};
+use crate::ports::{ContainerError, Station};
+use crate::problem::{Code, Problem};
+use crate::run::StepError;
+
+/// The identity that a container of ours carries; `None` for another's.
+pub(crate) fn label(state: &ContainerState) -> Option<&str> {
+    state
+        .labels
+        .iter()
+        .find(|(name, _)| name == LABEL)
+        .map(|(_, value)| value.as_str())
+}
+
+/// Looks a container up by its name.
+pub(crate) async fn standing(
+    station: &Station,
+    name: &str,
+) -> Result<Option<ContainerState>, StepError> {
+    let state = station.containers.inspect(name).await;
+    Ok(state.map_err(|e| e.problem(&station.name, &station.user))?)
+}
+
+/// Removes a container of ours; another's of that name stays, and is no error here. Safe to repeat.
+pub(crate) async fn remove(station: &Station, name: &str) -> Result<(), StepError> {
+    let state = standing(station, name).await?;
+    if state.is_some_and(|s| label(&s).is_some()) {
+        let on = |e: ContainerError| e.problem(&station.name, &station.user);
+        station.containers.remove(name).await.map_err(on)?;
+    }
+    Ok(())
+}
+
+/// What did not happen because a container of that name is somebody else's.
+pub(crate) fn foreign(station: &Station, name: &str, message: &str) -> Problem {
+    Problem::new(Code::ContainerForeign, message)
+        .cause(format!(
+            "A container named `{name}` exists that Tandem did not make."
+        ))
+        .fix_with(
+            "Rename or remove it if you do not need it.",
+            format!("docker rm -f {name}"),
+        )
+        .on(station.name.clone())
+}

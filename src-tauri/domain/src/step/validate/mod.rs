@@ -1,0 +1,413 @@
+//! Steps `validate-plain` and `validate-mtp`: a ladder of questions, each harder than the one before,
+//! and a quick measurement that is kept.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::bench::{BenchCase, BenchResult, Measurement, compare, measure};
+use crate::chat::{ChatRequest, PromptMessage, Role};
+use crate::engine::vllm::launch::CONTAINER;
+use crate::machine::Facts;
+use crate::node::FetchReceipt;
+use crate::ports::{ApiError, Circumstances, ModelApi};
+use crate::problem::{Code, Problem, Retry};
+use crate::procedure::request::SetupRequest;
+use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::step::launch::{LaunchReceipt, LaunchServer};
+use crate::step::machines::value;
+
+/// A chequered square of 64 × 64 pixels, drawn for this purpose.
+const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZ0lEQVR42u3ZsQkAIAwEwMzjSE7sKJYWDuAMCQiCB18/ufJJ7DVTGb2lcrs/AAAAAAAAAAAAAADKgNcOyvYDAAAAAAAAAAAAANQBFhkAAAAAAAAAAACA/4BFBgAAAAAAAAAAAPAd4ADOpcHhD6DcOgAAAABJRU5ErkJggg==";
+
+/// Lines of the server's log that a failed check shows, from each machine.
+const LAST_WORDS: usize = 80;
+
+/// See the module.
+pub(crate) struct Validate {
+    /// What was chosen.
+    pub request: SetupRequest,
+    /// Whether the server drafts with the MTP layers.
+    pub mtp: bool,
+}
+
+/// What a validation leaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Validated {
+    /// Identity of the kept measurement.
+    pub bench: String,
+    /// Prompt tokens per second.
+    pub pp_tps: f64,
+    /// Generated tokens per second.
+    pub tg_tps: f64,
+    /// How many times as fast as plain it writes, where plain was measured before.
+    pub against_plain: Option<f64>,
+    /// The finding in a sentence.
+    pub sentence: String,
+}
+
+impl Validate {
+    pub(crate) fn id(mtp: bool) -> StepId {
+        StepId(
+            if mtp {
+                "validate-mtp"
+            } else {
+                "validate-plain"
+            }
+            .into(),
+        )
+    }
+
+    fn api(&self, cx: &StepContext) -> Arc<dyn ModelApi> {
+        cx.stations[0].tunnels.api(self.request.api_port)
+    }
+
+    fn rung(&self, cx: &StepContext, n: u64, doing: &str) {
+        cx.progress(ProgressPart {
+            machine: cx.stations[0].name.clone(),
+            done: n,
+            total: Some(5),
+            unit: "checks".into(),
+            rate: None,
+            doing: doing.into(),
+            held: None,
+        });
+    }
+
+    /// Asks and gives back all words, reasoning first.
+    async fn ask(
+        &self,
+        api: &dyn ModelApi,
+        request: &ChatRequest,
+    ) -> Result<(String, u32), ApiError> {
+        let mut words = String::new();
+        let mut on_delta = |delta: crate::chat::ChatDelta| {
+            words.push_str(&delta.reasoning);
+            words.push_str(&delta.content);
+        };
+        let finish = api.chat(request, &mut on_delta).await?;
+        Ok((words, finish.completion_tokens))
+    }
+
+    async fn climb(&self, cx: &StepContext, api: &dyn ModelApi) -> Result<(), StepError> {
+        let head = cx.stations[0].name.clone();
+        let name = &self.request.served_model_name;
+        let wrong = |rung: &str, e: &ApiError| {
+            Problem::new(
+                Code::ServerAnswer,
+                "The server does not answer as a model should.",
+            )
+            .cause(format!("{rung}: {e}."))
+            .fix("Read the server's last words below, then resume; the server is started again.")
+            .retry(Retry::Now)
+            .on(head.clone())
+        };
+        self.rung(cx, 0, "one token");
+        let one = ChatRequest {
+            max_tokens: 1,
+            ..ChatRequest::ask(name, "Say yes.")
+        };
+        let (_, tokens) = self
+            .ask(api, &one)
+            .await
+            .map_err(|e| wrong("One token", &e))?;
+        if tokens == 0 {
+            return Err(wrong(
+                "One token",
+                &ApiError::Garbled {
+                    detail: "no token came".into(),
+                },
+            )
+            .into());
+        }
+        self.rung(cx, 1, "a sentence");
+        let mut sentence = ChatRequest::ask(name, "In one short sentence: why is the sky blue?");
+        sentence.max_tokens = 400;
+        let (words, _) = self
+            .ask(api, &sentence)
+            .await
+            .map_err(|e| wrong("A sentence", &e))?;
+        cx.log(
+            None,
+            format!(
+                "It said: {}",
+                words.trim().chars().take(300).collect::<String>()
+            ),
+        );
+        if !reads_as_text(&words) {
+            return Err(Problem::new(Code::ServerAnswer, "The server's words make no sense.")
+                .cause(format!("It said: {:.80}", words.trim()))
+                .fix("The image may not know this model, or the weights are damaged: run a verification of the weights, or choose another image.")
+                .on(head)
+                .into());
+        }
+        self.rung(cx, 2, "a picture");
+        let picture = ChatRequest {
+            messages: vec![PromptMessage {
+                role: Role::User,
+                text: "What is in this picture? One sentence.".into(),
+                images: vec![PICTURE.into()],
+            }],
+            max_tokens: 400,
+            ..ChatRequest::ask(name, "")
+        };
+        match self.ask(api, &picture).await {
+            Ok((words, _)) => {
+                cx.log(
+                    None,
+                    format!(
+                        "Of a picture: {}",
+                        words.trim().chars().take(300).collect::<String>()
+                    ),
+                );
+            }
+            // A server that was started for text only says so; that is a choice and no fault.
+            Err(ApiError::Status {
+                status: 400,
+                message,
+            }) => {
+                cx.log(None, format!("This server takes no pictures: {message}"));
+            }
+            Err(e) => return Err(wrong("A picture", &e).into()),
+        }
+        Ok(())
+    }
+
+    /// The error with the last words of the server on each machine: the API says only that something
+    /// failed, and the log was followed no further than to the first answer.
+    async fn with_log(&self, cx: &StepContext, error: StepError) -> StepError {
+        let StepError::Problem(mut problem) = error else {
+            return error;
+        };
+        for station in &cx.stations {
+            let lines = station.containers.logs(CONTAINER, LAST_WORDS).await;
+            let lines = lines.unwrap_or_default().into_iter();
+            let lines = lines.map(|line| format!("{}: {line}", station.name));
+            problem.details.extend(lines);
+        }
+        StepError::Problem(problem)
+    }
+
+    fn circumstances(
+        &self,
+        cx: &StepContext,
+        launch: &LaunchReceipt,
+    ) -> Result<Circumstances, StepError> {
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let r = &self.request;
+        let mut all = Circumstances::new();
+        let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
+        set("launch", launch.identity.clone());
+        set("image", r.image.clone());
+        set("image id", launch.image_id.clone());
+        set("weights", format!("{} at {}", r.repo, fetched[0].commit));
+        set("machines", facts.len().to_string());
+        set("tensor parallel size", facts.len().to_string());
+        set("context length", r.max_model_len.to_string());
+        set("memory share", r.gpu_memory_utilization.to_string());
+        set("arguments", r.engine_args.join(" "));
+        set(
+            "speculative tokens",
+            launch
+                .speculative_tokens
+                .map_or("none".into(), |n| n.to_string()),
+        );
+        set("kernel", facts[0].kernel.clone());
+        set(
+            "driver",
+            facts[0].driver.clone().unwrap_or_else(|| "unknown".into()),
+        );
+        set(
+            "DGX OS",
+            facts[0].dgx_os.clone().unwrap_or_else(|| "unknown".into()),
+        );
+        Ok(all)
+    }
+
+    async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
+        let plain: LaunchReceipt = cx.receipt("launch-plain").ok()?;
+        cx.bench.of_launch(&plain.identity).await.ok()?
+    }
+
+    async fn validated(&self, cx: &StepContext, result: &BenchResult) -> Validated {
+        let mut against_plain = None;
+        let mut sentence = format!(
+            "It reads {:.0} and writes {:.1} tokens a second.",
+            result.pp_tps.mean, result.tg_tps.mean
+        );
+        if self.mtp
+            && let Some(plain) = self.plain_result(cx).await
+        {
+            let comparison = compare(plain, result.clone());
+            let figure = comparison.figures.iter().find(|f| f.figure == "tg_tps");
+            against_plain = figure.map(|f| f.ratio);
+            sentence = comparison.verdict;
+        }
+        Validated {
+            bench: result.id.clone(),
+            pp_tps: result.pp_tps.mean,
+            tg_tps: result.tg_tps.mean,
+            against_plain,
+            sentence,
+        }
+    }
+}
+
+/// Whether words look like words: something is there, little of it is unreadable, and it is not one
+/// mark over and over, as a model with the wrong weights or image produces.
+fn reads_as_text(words: &str) -> bool {
+    let shown: Vec<char> = words.chars().filter(|c| !c.is_whitespace()).collect();
+    if shown.is_empty() {
+        return false;
+    }
+    let unreadable = shown
+        .iter()
+        .filter(|c| c.is_control() || **c == '\u{fffd}')
+        .count();
+    let kinds: std::collections::BTreeSet<&char> = shown.iter().collect();
+    unreadable * 5 < shown.len() && (shown.len() < 20 || kinds.len() > 3)
+}
+
+#[async_trait]
+impl Step for Validate {
+    fn plan(&self) -> StepPlan {
+        let case = BenchCase::quick();
+        StepPlan {
+            id: Self::id(self.mtp),
+            title: if self.mtp {
+                "Check with MTP"
+            } else {
+                "Check plain"
+            }
+            .into(),
+            will: format!(
+                "Asks the server for a token, a sentence and the content of a picture, then measures it: {} tokens to read and {} to write, {} times. The figures are kept.",
+                case.prompt_tokens, case.generate_tokens, case.runs
+            ),
+            exactly: Vec::new(),
+            undo: "Changes nothing on the machines. The figures are kept.".into(),
+            privileged: false,
+        }
+    }
+
+    fn undoes(&self) -> Undo {
+        Undo::Nothing
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        let launch: LaunchReceipt = cx.receipt(&LaunchServer::id(self.mtp).0)?;
+        let of_launch = cx.bench.of_launch(&launch.identity).await.map_err(|e| {
+            Problem::new(Code::JournalWrite, "The kept measurements were not read.")
+                .cause(format!("{e}."))
+        })?;
+        if let Some(result) = of_launch {
+            let validated = self.validated(cx, &result).await;
+            // What was measured once still has to answer now, unless a later server took its place.
+            if launch.superseded || self.api(cx).models().await.is_ok() {
+                return Ok(Found::AlreadyDone {
+                    found: format!("Checked and measured before. {}", validated.sentence),
+                    receipt: value(&validated),
+                });
+            }
+        }
+        if launch.superseded {
+            return Ok(Found::AlreadyDone {
+                found: "The server with MTP already stands in its place.".into(),
+                receipt: Value::Null,
+            });
+        }
+        Ok(Found::Needed { before: json!({}) })
+    }
+
+    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+        let launch: LaunchReceipt = cx.receipt(&LaunchServer::id(self.mtp).0)?;
+        let api = self.api(cx);
+        if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
+            return Err(self.with_log(cx, error).await);
+        }
+        let facts: Vec<Facts> = cx.receipt("look")?;
+        let wanted = Measurement {
+            id: format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms()),
+            label: match launch.speculative_tokens {
+                None => "Plain".into(),
+                Some(1) => "MTP, 1 token".into(),
+                Some(n) => format!("MTP, {n} tokens"),
+            },
+            model: self.request.served_model_name.clone(),
+            case: BenchCase::quick(),
+            circumstances: self.circumstances(cx, &launch)?,
+            run: Some(cx.run.0.clone()),
+            simulated: facts.iter().any(|f| f.simulated),
+            patience_s: 120,
+        };
+        let mut report = |p: crate::bench::BenchProgress| {
+            self.rung(cx, 3, &format!("measuring: {}", p.doing));
+        };
+        let measured = measure(&*api, &*cx.clock, &wanted, &cx.cancel, &mut report).await;
+        let result = match measured {
+            Ok(result) => result,
+            Err(error) => return Err(self.with_log(cx, error.into()).await),
+        };
+        if self.mtp && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
+            return Err(Problem::new(Code::MtpMissing, "The MTP layers do not help.")
+                .cause("Not one drafted token was accepted, which a drafter with the right weights does not do.")
+                .fix("Undo this run and graft again, or serve without MTP.")
+                .on(cx.stations[0].name.clone())
+                .into());
+        }
+        cx.bench.save(&result).await.map_err(|e| {
+            Problem::new(Code::JournalWrite, "The figures were not kept.").cause(format!("{e}."))
+        })?;
+        self.rung(cx, 5, "done");
+        Ok(value(&self.validated(cx, &result).await))
+    }
+
+    async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
+        // A server can fall over its first long request; it has to answer after the measurement too.
+        self.api(cx).models().await.map_err(|e| {
+            Problem::new(
+                Code::ServerAnswer,
+                "The server stopped answering after the measurement.",
+            )
+            .cause(format!("{e}."))
+            .retry(Retry::Now)
+            .on(cx.stations[0].name.clone())
+        })?;
+        Ok(crate::step::machines::stored::<Validated>(receipt)?.sentence)
+    }
+
+    async fn undo(
+        &self,
+        _: &StepContext,
+        _: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
+        Ok("Checking changed nothing.".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reads_as_text;
+
+    #[test]
+    fn text_is_told_from_noise() {
+        assert!(
+            reads_as_text("Because blue light is scattered more."),
+            "a sentence is text"
+        );
+        assert!(reads_as_text("Ja."), "a short answer is text");
+        assert!(!reads_as_text("  \n"), "nothing is not");
+        assert!(
+            !reads_as_text(&"!".repeat(200)),
+            "one mark over and over is not"
+        );
+        assert!(
+            !reads_as_text(&"\u{fffd}a".repeat(50)),
+            "unreadable bytes are not"
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! The weights once over the line and then over the cable, or each its share over the line and then both
+//! over the cable.
+
+use futures::future::join_all;
+
+use super::FetchWeights;
+use super::source::{Next, after};
+use super::uplink::shares;
+use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving, Share};
+use crate::ports::Station;
+use crate::problem::Code;
+use crate::run::{StepContext, StepError};
+use crate::step::job;
+use crate::step::serve_copy::{self, STREAMS};
+
+impl FetchWeights {
+    /// One machine fetches, the others copy from it at the same time. When the one cannot go on the
+    /// others are stopped too, for nothing more would come; what they have stays.
+    pub(super) async fn once(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        begun: &[Option<NodeWork>],
+    ) -> Result<Vec<FetchReceipt>, StepError> {
+        let stop = cx.cancel.child_token();
+        let beside = StepContext {
+            cancel: stop.clone(),
+            ..cx.clone()
+        };
+        let source = &cx.stations[from];
+        let fetching = async {
+            let work = NodeWork::Fetch(self.fetch());
+            job::make_room(cx, source, begun_at(begun, from), &work).await;
+            let fetched = job::run(cx, source, work).await;
+            if fetched.is_err() {
+                stop.cancel();
+            }
+            fetched
+        };
+        let others = cx.stations.iter().enumerate().filter(|(i, _)| *i != from);
+        let copying = join_all(others.map(|(i, to)| {
+            let begun = begun_at(begun, i);
+            self.copied(&beside, from, to, begun, None)
+        }));
+        let (fetched, copied): (Result<FetchReceipt, _>, Vec<_>) =
+            futures::join!(fetching, copying);
+        let mut receipts = vec![fetched?];
+        let copied: Result<Vec<FetchReceipt>, StepError> = copied.into_iter().collect();
+        receipts.extend(copied?);
+        // In the machines' order again.
+        receipts[..=from].rotate_left(1);
+        Ok(receipts)
+    }
+
+    /// Each of two machines fetches its share and copies the other's at the same time. When one cannot go
+    /// on the other is stopped too; what they have stays.
+    pub(super) async fn halves(
+        &self,
+        cx: &StepContext,
+        parts: &[u32],
+        begun: &[Option<NodeWork>],
+    ) -> Result<Vec<FetchReceipt>, StepError> {
+        let stop = cx.cancel.child_token();
+        let beside = StepContext {
+            cancel: stop.clone(),
+            ..cx.clone()
+        };
+        let both = cx.stations.iter().zip(shares(parts)).map(|(to, share)| {
+            let (beside, stop) = (&beside, &stop);
+            async move {
+                let (from, begun) = (1 - share.mine, begun_at(begun, share.mine));
+                let done = self.copied(beside, from, to, begun, Some(share)).await;
+                if done.is_err() {
+                    stop.cancel();
+                }
+                done
+            }
+        });
+        let mut ends = join_all(both).await;
+        // The one that failed says why; the other was only stopped for it.
+        let failed = |end: &Result<_, StepError>| matches!(end, Err(StepError::Problem(_)));
+        if let Some(at) = ends.iter().position(failed) {
+            ends.swap(0, at);
+        }
+        ends.into_iter().collect()
+    }
+
+    /// Copies to one machine, again after what passes, and from the Hub where it does not pass. With a
+    /// share it fetches that itself meanwhile; when the Hub is not to be had from there, it is left to the
+    /// other machine.
+    async fn copied(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        to: &Station,
+        begun: Option<&NodeWork>,
+        mut share: Option<Share>,
+    ) -> Result<FetchReceipt, StepError> {
+        job::make_room(
+            cx,
+            to,
+            begun,
+            &self.copy_work(&cx.stations[from], share.clone()),
+        )
+        .await;
+        let mut tries = 0;
+        loop {
+            cx.safe_point()?;
+            let problem = match self.copy(cx, from, to, share.clone()).await {
+                Ok(receipt) => return Ok(receipt),
+                Err(StepError::Cancelled) => return Err(StepError::Cancelled),
+                Err(StepError::Problem(problem)) => problem,
+            };
+            tries += 1;
+            let why = problem.cause.as_deref().unwrap_or(&problem.message);
+            if share.is_some() && matches!(problem.code, Code::HubUnreachable | Code::HubBusy) {
+                let line = format!(
+                    "This machine does not get its share from the Hub, so `{}` fetches it too. {why}",
+                    cx.stations[from].name
+                );
+                cx.log(Some(&to.name), line);
+                share = None;
+                continue;
+            }
+            match after(problem.code, tries) {
+                Next::Again => serve_copy::rest(cx, to, tries, why).await?,
+                Next::FromHub => {
+                    let line = format!(
+                        "The copy over the private link does not go on, so what is missing comes from the Hub. {why}"
+                    );
+                    cx.log(Some(&to.name), line);
+                    return job::run(cx, to, NodeWork::Fetch(self.fetch())).await;
+                }
+                Next::Tell => return Err(StepError::Problem(problem)),
+            }
+        }
+    }
+
+    async fn copy(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        to: &Station,
+        share: Option<Share>,
+    ) -> Result<FetchReceipt, StepError> {
+        let serving = self.serve(cx, from).await?;
+        let ticket = CopyTicket::new(serving, cx.hub_token.as_ref());
+        let work = self.copy_work(&cx.stations[from], share);
+        job::run_with(cx, to, work, Some(ticket.seal())).await
+    }
+
+    fn copy_work(&self, from: &Station, share: Option<Share>) -> NodeWork {
+        NodeWork::Copy(CopyRequest {
+            fetch: self.fetch(),
+            from: from.name.clone(),
+            streams: STREAMS,
+            share,
+        })
+    }
+
+    /// Has a machine serve on its ends of the rails. It ends by itself.
+    async fn serve(&self, cx: &StepContext, from: usize) -> Result<Serving, StepError> {
+        let words = self.serve_words(from, Some(&job::name(cx)));
+        serve_copy::serve(&cx.stations[from], words).await
+    }
+
+    /// The words after the program's name.
+    pub(super) fn serve_words(&self, from: usize, job: Option<&str>) -> Vec<String> {
+        let mut words = serve_copy::words(self.request.network.as_ref(), from);
+        words.extend(["--repo".to_owned(), self.request.repo.clone()]);
+        words.extend(
+            job.into_iter()
+                .flat_map(|j| ["--job".to_owned(), j.to_owned()]),
+        );
+        words
+    }
+}
+
+fn begun_at(begun: &[Option<NodeWork>], machine: usize) -> Option<&NodeWork> {
+    begun.get(machine)?.as_ref()
+}

@@ -1,0 +1,249 @@
+//! Step `weights`: the checkpoint in every machine's Hugging Face cache, over the line once where a private
+//! link can carry it on, by one machine or by each its share.
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::node::{
+    FetchLimits, FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest,
+};
+use crate::ports::Station;
+use crate::problem::{Code, Problem, bytes};
+use crate::procedure::request::SetupRequest;
+use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::link_test::ProveReceipt;
+use crate::step::machines::{on_all, stored, value};
+use crate::step::{job, serve_copy};
+
+mod cable;
+mod measure;
+mod source;
+#[cfg(test)]
+mod tests;
+mod uplink;
+
+use source::{Known, Road, choose, is_open};
+
+/// Ranges fetched at once.
+const CONNECTIONS: u16 = 8;
+
+/// What was there before.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Before {
+    /// For each machine whether it had everything.
+    #[serde(default)]
+    complete: Vec<bool>,
+}
+
+/// See the module.
+pub(crate) struct FetchWeights {
+    /// What was chosen.
+    pub request: SetupRequest,
+}
+
+impl FetchWeights {
+    /// What every machine is to have in the end.
+    fn fetch(&self) -> FetchRequest {
+        FetchRequest {
+            endpoint: self.request.hub_endpoint.clone(),
+            repo: self.request.repo.clone(),
+            revision: self.request.revision.clone(),
+            hf_home: None,
+            connections: CONNECTIONS,
+            limits: self.request.download.clone(),
+            proxy: None,
+        }
+    }
+
+    /// What the download is held to now.
+    fn limits(&self, cx: &StepContext) -> FetchLimits {
+        let planned = || self.request.download.clone();
+        cx.download.now().unwrap_or_else(planned)
+    }
+
+    /// The road, after a measurement of a few seconds where that may change it.
+    async fn road(
+        &self,
+        cx: &StepContext,
+        before: &Before,
+        begun: &[Option<NodeWork>],
+    ) -> Result<Road, StepError> {
+        let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
+        let mut known = Known {
+            names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
+            network: self.request.network.as_ref(),
+            measured: proven.as_ref().map(|p| &p.report.verdict),
+            complete: &before.complete,
+            begun,
+            line: None,
+            allowed: self.limits(cx).bytes_per_second,
+        };
+        let road = choose(&known);
+        if !is_open(&road, &known) {
+            return Ok(road);
+        }
+        let line = self.line(cx).await?;
+        known.line = line.as_ref();
+        Ok(choose(&known))
+    }
+
+    /// Before anything was looked at it is known whether there is a link at all.
+    fn words(&self) -> (String, Vec<String>) {
+        let r = &self.request;
+        let from = format!("{}/{} at {}", r.hub_endpoint, r.repo, r.revision);
+        let linked = r.machines.len() > 1 && r.network.iter().any(|n| !n.rails.is_empty());
+        if !linked {
+            let will = format!(
+                "Fetches `{}` into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away.",
+                r.repo
+            );
+            return (will, vec![from]);
+        }
+        let will = format!(
+            "Fetches `{}` once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away.",
+            r.repo
+        );
+        let mut exactly = vec![from];
+        let given = (0..r.machines.len())
+            .map(|machine| serve_copy::shown(&self.serve_words(machine, None)));
+        exactly.extend(given);
+        exactly.push(measure::WORDS.to_owned());
+        (will, exactly)
+    }
+
+    async fn verify_on(
+        &self,
+        cx: &StepContext,
+        station: &Station,
+        revision: &str,
+    ) -> Result<VerifyReceipt, StepError> {
+        let work = NodeWork::Verify(VerifyRequest {
+            endpoint: self.request.hub_endpoint.clone(),
+            repo: self.request.repo.clone(),
+            commit: revision.to_owned(),
+            hf_home: None,
+            deep: false,
+        });
+        job::foreground(cx, station, work).await
+    }
+}
+
+#[async_trait]
+impl Step for FetchWeights {
+    fn plan(&self) -> StepPlan {
+        let (will, exactly) = self.words();
+        StepPlan {
+            id: StepId("weights".into()),
+            title: "Weights".into(),
+            will,
+            exactly,
+            undo: "Removes the files this step brought, and no others.".into(),
+            privileged: false,
+        }
+    }
+
+    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+        let looked = on_all(&cx.stations, |_, station| {
+            Box::pin(self.verify_on(cx, station, &self.request.revision))
+        })
+        .await?;
+        let complete: Vec<bool> = looked.iter().map(|v| v.faults.is_empty()).collect();
+        if complete.contains(&false) {
+            return Ok(Found::Needed {
+                before: value(&Before { complete }),
+            });
+        }
+        let receipts: Vec<FetchReceipt> = looked
+            .into_iter()
+            .map(|v| FetchReceipt {
+                commit: v.commit,
+                snapshot: v.snapshot,
+                files: v.files,
+                bytes: v.bytes,
+                fetched: 0,
+                made: Vec::new(),
+            })
+            .collect();
+        Ok(Found::AlreadyDone {
+            found: format!(
+                "All {} files are there, {}.",
+                receipts[0].files,
+                bytes(receipts[0].bytes)
+            ),
+            receipt: value(&receipts),
+        })
+    }
+
+    async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
+        let begun: Vec<Option<NodeWork>> = on_all(&cx.stations, |_, station| {
+            Box::pin(async { Ok(job::asked(cx, station).await) })
+        })
+        .await?;
+        let road = self.road(cx, &stored(before)?, &begun).await?;
+        cx.log(None, road.why());
+        let receipts: Vec<FetchReceipt> = match road {
+            Road::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
+            Road::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
+            Road::EachFromHub { .. } => {
+                on_all(&cx.stations, |_, station| {
+                    Box::pin(job::run(cx, station, NodeWork::Fetch(self.fetch())))
+                })
+                .await?
+            }
+        };
+        let first = &receipts[0];
+        if receipts.iter().any(|r| r.commit != first.commit) {
+            return Err(Problem::new(
+                Code::ResultsDiffer,
+                "The machines fetched different commits.",
+            )
+            .cause(format!(
+                "`{}` moved on the Hub while it was fetched.",
+                self.request.revision
+            ))
+            .fix("Resume; the older one is fetched again.")
+            .into());
+        }
+        Ok(value(&receipts))
+    }
+
+    async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
+        let receipts: Vec<FetchReceipt> = stored(receipt)?;
+        let commit = receipts
+            .first()
+            .map(|r| r.commit.clone())
+            .unwrap_or_default();
+        let commit = &commit;
+        let looked = on_all(&cx.stations, |_, s| Box::pin(self.verify_on(cx, s, commit))).await?;
+        for (station, looked) in cx.stations.iter().zip(&looked) {
+            if let Some(fault) = looked.faults.first() {
+                return Err(Problem::new(
+                    Code::CheckpointIncomplete,
+                    "The weights are not complete.",
+                )
+                .cause(format!("`{}`: {}", fault.name, fault.fault))
+                .fix("Resume; what is missing is fetched again.")
+                .on(station.name.clone())
+                .into());
+            }
+        }
+        let files = receipts.first().map_or(0, |r| r.files);
+        let size = receipts.first().map_or(0, |r| r.bytes);
+        Ok(format!(
+            "{files} files, {}, complete on every machine.",
+            bytes(size)
+        ))
+    }
+
+    async fn undo(
+        &self,
+        cx: &StepContext,
+        _: &Value,
+        _: Option<&Value>,
+    ) -> Result<String, StepError> {
+        let undone = on_all(&cx.stations, |_, s| Box::pin(job::undo(cx, s))).await?;
+        let freed: u64 = undone.iter().map(|u| u.bytes).sum();
+        Ok(format!("{} of weights removed.", bytes(freed)))
+    }
+}

@@ -1,0 +1,385 @@
+//! The step on machines that only say what they are told: who fetches, who copies, and what is done when
+//! one of them cannot.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+mod halves;
+
+use super::*;
+use crate::machine::Facts;
+use crate::network::{NetworkPlan, Rail, RailEnd};
+use crate::node::{CopyTicket, FileFault, NodeEvent, NodeLine, Serving};
+use crate::ports::{Command, Journal, Machine, MachineError, Output, RemoteFile};
+use crate::problem::Retry;
+use crate::procedure::request::SetupMachine;
+use crate::run::memory::MemoryJournal;
+use crate::run::{Outcome, RunId, RunOutcome, RunState};
+use crate::secret::Secret;
+use crate::step::doubles::{Said, Server, driver, station};
+
+/// How a job of a machine ends.
+#[derive(Clone)]
+enum End {
+    Fails(Code),
+    /// The same, after the other machine had its turns.
+    Late(Code),
+    /// Not until it is cancelled.
+    Goes,
+}
+
+/// A machine with a node program that ends its jobs as it was told.
+struct Node {
+    own: &'static str,
+    /// Whether it has everything at the start.
+    complete: bool,
+    /// Bytes that a survey finds missing.
+    missing: u64,
+    /// What it gets from the Hub in MB/s: alone, and while the other reads too.
+    line: Option<(f64, f64)>,
+    /// What its job was asked to do before.
+    begun: Option<NodeWork>,
+    /// The requests of the jobs that were started on it.
+    asked: Mutex<Vec<Value>>,
+    /// The ends of its fetches and copies, in turn; when there is none left it is done.
+    ends: Mutex<Vec<End>>,
+    said: Mutex<Vec<String>>,
+}
+
+impl Node {
+    fn new(own: &'static str, complete: bool, ends: Vec<End>) -> Arc<Self> {
+        Arc::new(Self::plain(own, complete, ends))
+    }
+
+    fn plain(own: &'static str, complete: bool, ends: Vec<End>) -> Self {
+        Self {
+            own,
+            complete,
+            missing: 9,
+            line: None,
+            begun: None,
+            asked: Mutex::default(),
+            ends: Mutex::new(ends),
+            said: Mutex::default(),
+        }
+    }
+
+    fn say(&self, command: &Command) -> String {
+        let line = command.args.join(" ");
+        self.said.lock().unwrap().push(line.clone());
+        line
+    }
+
+    fn said(&self) -> Vec<String> {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn end(&self) -> Option<End> {
+        let mut ends = self.ends.lock().unwrap();
+        (!ends.is_empty()).then(|| ends.remove(0))
+    }
+
+    /// How often a command with these words was given.
+    fn heard(&self, words: &str) -> usize {
+        self.said().iter().filter(|l| l.starts_with(words)).count()
+    }
+}
+
+fn done(result: Value) -> NodeEvent {
+    NodeEvent::Done { result }
+}
+
+fn failed(code: Code) -> NodeEvent {
+    NodeEvent::Failed {
+        problem: Problem::new(code, "No.").cause("So.").retry(Retry::Now),
+    }
+}
+
+fn output(line: &impl Serialize) -> Output {
+    Output {
+        status: 0,
+        stdout: serde_json::to_vec(line).unwrap(),
+        stderr: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Machine for Node {
+    fn name(&self) -> &str {
+        self.own
+    }
+
+    async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
+        let line = self.say(command);
+        if line.starts_with("copy serve") {
+            return Ok(output(&Serving {
+                addresses: vec!["192.168.100.10:41000".into()],
+                token: "key".into(),
+            }));
+        }
+        if line.starts_with("asked") {
+            let state = json!({"job": "r-weights", "state": "ended", "last_seq": 0});
+            return Ok(output(&match &self.begun {
+                Some(work) => json!({"state": state, "work": work}),
+                None => json!({"event": "failed"}),
+            }));
+        }
+        if line.starts_with("start") {
+            let request: Value = serde_json::from_slice(&command.stdin).unwrap();
+            self.asked.lock().unwrap().push(request);
+        }
+        if line.starts_with("start copy") {
+            let request: Value = serde_json::from_slice(&command.stdin).unwrap();
+            let secret = Secret::new(request["token"].as_str().unwrap());
+            let ticket = CopyTicket::open(&secret).expect("a copy is handed its ticket");
+            assert_eq!(ticket.token, "key");
+            assert!(!line.contains("key"), "a key is on no command line");
+        }
+        Ok(output(
+            &json!({"job": "r-weights", "state": "started", "last_seq": 0}),
+        ))
+    }
+
+    async fn lines(
+        &self,
+        command: &Command,
+        on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<Output, MachineError> {
+        let line = self.say(command);
+        let receipt = json!({
+            "commit": "c", "snapshot": format!("/{}", self.own), "files": 2, "bytes": 9,
+            "fetched": 0, "made": [],
+        });
+        let event = if line.starts_with("run verify") {
+            let after = self.heard("start") > 0;
+            let fault = FileFault {
+                name: "x".into(),
+                fault: "It is missing.".into(),
+            };
+            let faults = Vec::from_iter((!self.complete && !after).then_some(fault));
+            done(json!({"commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults}))
+        } else if line == "run survey" {
+            let survey = crate::node::Survey {
+                missing: self.missing,
+                ..Default::default()
+            };
+            done(serde_json::to_value(survey).unwrap())
+        } else if line == "run probe" {
+            self.probe(on_line);
+            done(json!({"bytes": 1}))
+        } else {
+            match self.end() {
+                None => done(receipt),
+                Some(End::Fails(code)) => failed(code),
+                Some(End::Late(code)) => {
+                    for _ in 0..50 {
+                        tokio::task::yield_now().await;
+                    }
+                    failed(code)
+                }
+                Some(End::Goes) => std::future::pending().await,
+            }
+        };
+        on_line(
+            &serde_json::to_string(&NodeLine {
+                seq: 1,
+                at: 0,
+                event,
+            })
+            .unwrap(),
+        );
+        Ok(output(&()))
+    }
+
+    async fn read(&self, path: &str, _: bool) -> Result<Option<Vec<u8>>, MachineError> {
+        panic!("nothing is read: {path}")
+    }
+
+    async fn write(&self, file: &RemoteFile) -> Result<(), MachineError> {
+        panic!("nothing is written: {}", file.path)
+    }
+
+    async fn upload(
+        &self,
+        _: &std::path::Path,
+        path: &str,
+        _: u32,
+        _: &mut (dyn FnMut(u64) + Send),
+    ) -> Result<(), MachineError> {
+        panic!("nothing is sent: {path}")
+    }
+
+    async fn reconnect(&self) {}
+}
+
+fn step(linked: bool) -> FetchWeights {
+    let machine = SetupMachine {
+        name: "spark-a".into(),
+        user: "nvidia".into(),
+        facts: Facts::default(),
+    };
+    let one = SetupRequest::proposed(vec!["a".into()], &[machine], "http://hub".into()).unwrap();
+    let end = |address: &str| RailEnd {
+        interface: "enp1s0f1np1".into(),
+        address: address.into(),
+        rdma: None,
+    };
+    let rail = |net: u8| Rail {
+        prefix: 24,
+        ends: vec![
+            end(&format!("192.168.{net}.10")),
+            end(&format!("192.168.{net}.11")),
+        ],
+    };
+    let network = linked.then(|| NetworkPlan {
+        rails: vec![rail(100), rail(101)],
+        mtu: 9000,
+        adopted: None,
+    });
+    FetchWeights {
+        request: SetupRequest {
+            machines: vec!["a".into(), "b".into()],
+            network,
+            ..one
+        },
+    }
+}
+
+/// Runs the step on both and gives back how it ended, where it stands and what was said.
+async fn run(linked: bool, a: &Arc<Node>, b: &Arc<Node>) -> (RunOutcome, RunState, Vec<String>) {
+    let journal = Arc::new(MemoryJournal::default());
+    let said = Said::default();
+    let docker = Arc::new(Server(AtomicBool::new(false)));
+    let stations = vec![
+        station("spark-a", a.clone(), &docker),
+        station("spark-b", b.clone(), &docker),
+    ];
+    let steps: Vec<Arc<dyn Step>> = vec![Arc::new(step(linked))];
+    let driver = driver(steps, stations, &journal, &CancellationToken::new(), &said);
+    let Outcome::Finished(outcome) = driver.go().await else {
+        panic!("the journal is in memory");
+    };
+    let state = RunState::fold(&journal.events(&RunId("r".into())).await.unwrap()).unwrap();
+    let said = said.lock().unwrap().clone();
+    (outcome, state, said)
+}
+
+#[tokio::test]
+async fn one_fetches_and_the_other_copies_from_it() {
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", false, vec![]));
+    let (outcome, state, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!((a.heard("start fetch"), b.heard("start fetch")), (1, 0));
+    assert_eq!((a.heard("start copy"), b.heard("start copy")), (0, 1));
+    let serve = "copy serve --listen 192.168.100.10 --listen 192.168.101.10 --repo stepfun-ai/Step-3.7-Flash-NVFP4 --job r-weights";
+    assert_eq!(a.heard(serve), 1, "{:?}", a.said());
+    assert!(said.iter().any(|l| l.contains("fetches once")), "{said:?}");
+    let receipt = state.steps[&StepId("weights".into())].receipt.clone();
+    assert_eq!(receipt.unwrap()[1]["snapshot"], "/b");
+}
+
+#[tokio::test]
+async fn the_one_that_has_everything_serves_and_receipts_keep_their_order() {
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", true, vec![]));
+    let (outcome, state, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!(a.heard("start copy"), 1);
+    assert_eq!(b.heard("copy serve --listen 192.168.100.11"), 1);
+    let receipt = state.steps[&StepId("weights".into())]
+        .receipt
+        .clone()
+        .unwrap();
+    assert_eq!(
+        (&receipt[0]["snapshot"], &receipt[1]["snapshot"]),
+        (&json!("/a"), &json!("/b"))
+    );
+}
+
+#[tokio::test]
+async fn a_copy_that_breaks_off_goes_on_with_a_new_key_and_at_last_the_hub_helps() {
+    let breaks = vec![End::Fails(Code::LinkFails); 2];
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", false, breaks));
+    let (outcome, _, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!((a.heard("copy serve"), b.heard("start copy")), (3, 3));
+    assert_eq!(b.heard("start fetch"), 0);
+
+    let breaks = vec![End::Fails(Code::LinkFails); 4];
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", false, breaks));
+    let (outcome, _, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!((b.heard("start copy"), b.heard("start fetch")), (4, 1));
+    assert!(
+        said.iter().any(|l| l.contains("comes from the Hub")),
+        "{said:?}"
+    );
+}
+
+#[tokio::test]
+async fn when_the_first_cannot_fetch_the_other_does_not_wait_for_it() {
+    let a = Node::new("a", false, vec![End::Late(Code::DiskFull)]);
+    let b = Node::new("b", false, vec![End::Goes]);
+    let (outcome, state, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Failed, "{said:?}");
+    let problem = state.steps[&StepId("weights".into())]
+        .problem
+        .clone()
+        .unwrap();
+    assert_eq!(problem.code, Code::DiskFull);
+    assert_eq!(problem.machine.as_deref(), Some("spark-a"));
+    assert_eq!(b.heard("cancel --job r-weights"), 1, "{:?}", b.said());
+}
+
+#[tokio::test]
+async fn what_the_hub_cannot_help_is_told() {
+    let (a, b) = (
+        Node::new("a", false, vec![]),
+        Node::new("b", false, vec![End::Fails(Code::DiskTooSmall)]),
+    );
+    let (outcome, state, _) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Failed);
+    let problem = state.steps[&StepId("weights".into())]
+        .problem
+        .clone()
+        .unwrap();
+    assert_eq!(problem.machine.as_deref(), Some("spark-b"));
+    assert_eq!(b.heard("start"), 1);
+}
+
+#[tokio::test]
+async fn without_a_link_both_fetch_and_the_plan_says_which() {
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", false, vec![]));
+    let (outcome, _, said) = run(false, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!((a.heard("start fetch"), b.heard("start fetch")), (1, 1));
+    assert_eq!(a.heard("copy serve"), 0);
+    let (alone, linked) = (step(false).plan(), step(true).plan());
+    assert!(!alone.will.contains("private link") && alone.exactly.len() == 1);
+    assert!(
+        linked.will.contains("once over your line"),
+        "{}",
+        linked.will
+    );
+    assert!(
+        linked.exactly[1].contains("--listen 192.168.100.10"),
+        "{:?}",
+        linked.exactly
+    );
+}
+
+#[test]
+fn what_the_download_is_held_to_goes_with_it() {
+    let mut step = step(true);
+    step.request.download.bytes_per_second = Some(5_000_000);
+    assert_eq!(step.fetch().limits, step.request.download);
+    step.request.download.bytes_per_second = Some(1);
+    let faults = step.request.faults(&[]);
+    assert!(
+        faults.iter().any(|f| f.message.contains("limits")),
+        "{faults:?}"
+    );
+}
