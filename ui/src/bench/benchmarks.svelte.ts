@@ -3,7 +3,7 @@
 
 import type { BenchCase, BenchEvent, BenchResult, Comparison, Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { lasting } from '../kit/lasting.svelte';
+import { effectRoot } from '../kit/effectRoot.svelte';
 import { inOrder, proposedPair, toggled } from './choose';
 
 /** The short one that validation runs as well, so that results can be compared. */
@@ -164,7 +164,7 @@ const kept = new WeakMap<Host, Benchmarks>();
 
 /** The measurements of this host; the same object each time. */
 export function benchmarksOf(host: Host): Benchmarks {
-  const known = kept.get(host) ?? lasting(() => new Benchmarks(host));
+  const known = kept.get(host) ?? effectRoot(() => new Benchmarks(host));
   kept.set(host, known);
   return known;
 }

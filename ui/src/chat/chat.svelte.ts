@@ -5,7 +5,7 @@ import { SvelteMap } from 'svelte/reactivity';
 
 import type { ConversationSummary, ImageView, Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { lasting } from '../kit/lasting.svelte';
+import { effectRoot } from '../kit/effectRoot.svelte';
 import { Conversation, type Surroundings } from './conversation.svelte';
 
 /** Pictures held ready for showing; older ones are asked for again. */
@@ -109,7 +109,7 @@ const chats = new WeakMap<Host, Chat>();
 
 /** The chat of this host; the same one each time. */
 export function chatOf(host: Host): Chat {
-  const known = chats.get(host) ?? lasting(() => new Chat(host));
+  const known = chats.get(host) ?? effectRoot(() => new Chat(host));
   chats.set(host, known);
   return known;
 }

@@ -52,7 +52,7 @@ export class Draft {
       (file) => file.type === '' || file.type.startsWith('image/'),
     );
     const room = MOST_PICTURES - this.attachments.length;
-    await Promise.all(pictures.slice(0, Math.max(0, room)).map((file) => this.#take(file)));
+    await Promise.all(pictures.slice(0, Math.max(0, room)).map((file) => this.#addPicture(file)));
   }
 
   /** Whether another picture has room. */
@@ -67,7 +67,7 @@ export class Draft {
     this.attachments = [];
   }
 
-  async #take(file: File): Promise<void> {
+  async #addPicture(file: File): Promise<void> {
     const key = nextKey++;
     const name = file.name || 'picture';
     this.attachments = [...this.attachments, { key, name, view: null, problem: null }];

@@ -12,7 +12,7 @@ import type {
   Problem,
 } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { lasting } from '../kit/lasting.svelte';
+import { effectRoot } from '../kit/effectRoot.svelte';
 
 /** A check or repair on a machine, under way or ended. */
 export interface Check {
@@ -171,7 +171,7 @@ const kept = new WeakMap<Host, Disks>();
 
 /** The disks that a host tells of, the same at every asking. */
 export function disksOf(host: Host): Disks {
-  const known = kept.get(host) ?? lasting(() => new Disks(host));
+  const known = kept.get(host) ?? effectRoot(() => new Disks(host));
   kept.set(host, known);
   return known;
 }

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 
 import type { ProgressPart } from '../bindings';
-import { inForce, rests, wrongLimits } from './limits';
+import { inForce, wrongLimits } from './limits';
+import { isPaused } from '../session/paused';
 import { timeLeft } from './timeleft';
 
 const part = (more: Partial<ProgressPart> = {}): ProgressPart => ({
@@ -52,9 +53,9 @@ describe('what cannot be kept', () => {
 });
 
 it('rests once all that is left is held back, and has no time left then', () => {
-  expect(rests([part(), waits])).toBe(false);
-  expect(rests([waits, part({ done: 100 })])).toBe(true);
-  expect(rests([part({ done: 100 })])).toBe(false);
-  expect(rests([])).toBe(false);
+  expect(isPaused([part(), waits])).toBe(false);
+  expect(isPaused([waits, part({ done: 100 })])).toBe(true);
+  expect(isPaused([part({ done: 100 })])).toBe(false);
+  expect(isPaused([])).toBe(false);
   expect(timeLeft([part(), waits])).toBeNull();
 });

@@ -45,9 +45,3 @@ export function inForce(
   if (clock) return { now: `From ${clock} only.`, then: null };
   return { now: 'Takes as much of the line as there is.', then: null };
 }
-
-/** Whether everything that is left waits by order: then nothing moves, and nothing is wrong. */
-export function rests(parts: readonly ProgressPart[]): boolean {
-  const left = parts.filter((p) => p.total === null || p.done < p.total);
-  return left.length > 0 && left.every((p) => (p.held ?? null) !== null);
-}

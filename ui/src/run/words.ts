@@ -2,7 +2,7 @@
 
 import { duration, inSentence } from '../kit/format';
 import type { RunSummary } from '../bindings';
-import type { RunWatch } from './run.svelte';
+import type { RunWatch } from '../session/run.svelte';
 
 /** Where a run stands, in one sentence. */
 export function headline(watch: RunWatch): string {
@@ -11,7 +11,7 @@ export function headline(watch: RunWatch): string {
   const name = watch.current ? inSentence(watch.current.plan.title) : '';
   if (watch.live && watch.undoing) return `Taking it back: ${name}`;
   if (watch.cancelling) return 'Finishing this step first, then it stops';
-  const rest = watch.resting ? (watch.download?.paused ? ', paused' : ', waiting') : '';
+  const rest = watch.paused ? (watch.download?.paused ? ', paused' : ', waiting') : '';
   if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}${rest}` : 'Beginning';
   switch (watch.state.outcome) {
     case 'completed':

@@ -33,7 +33,7 @@ export class PlanReview {
 
   /** Asks for the sensible choices. */
   async propose(): Promise<void> {
-    this.#take(await this.#ask(() => this.host.proposeSetup()), true);
+    this.#show(await this.#ask(() => this.host.proposeSetup()), true);
   }
 
   /** To be called after each change of `request`. */
@@ -48,7 +48,7 @@ export class PlanReview {
     clearTimeout(this.#timer);
     if (!this.request || this.unfit !== null) return;
     const request = $state.snapshot(this.request);
-    this.#take(await this.#ask(() => this.host.planSetup(request)), false);
+    this.#show(await this.#ask(() => this.host.planSetup(request)), false);
   }
 
   /** Why it cannot be started; `null` if it can. */
@@ -114,7 +114,7 @@ export class PlanReview {
     }
   }
 
-  #take(view: PlanView | null, choices: boolean): void {
+  #show(view: PlanView | null, choices: boolean): void {
     if (!view) return;
     this.view = view;
     this.fresh = true;

@@ -1,6 +1,6 @@
 //! The history that the window's fold is held to: `tests/fixtures/run_events.json`.
 //!
-//! It is written from here, and `ui/src/run/fold.test.ts` reads it. It holds every kind of event, and its
+//! It is written from here, and `ui/src/session/fold.test.ts` reads it. It holds every kind of event, and its
 //! steps end in every state there is.
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! What a run's events fold to, and which moves are legal.
 //!
-//! The window folds the same events by the same table (`ui/src/run/fold.ts`); one fixture,
+//! The window folds the same events by the same table (`ui/src/session/fold.ts`); one fixture,
 //! `tests/fixtures/run_events.json`, holds both to it.
 
 use std::collections::BTreeMap;

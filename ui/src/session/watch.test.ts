@@ -5,16 +5,16 @@ import { describe, expect, it } from 'vitest';
 
 import type { Host } from '../host/host';
 import { fakeHost } from '../host/fake';
-import { App } from './app.svelte';
+import { Session } from './session.svelte';
 import { untilGone } from './watch.test.svelte';
 
 describe('a run that is watched', () => {
   it('goes on when the screen that first asked for it is left', async () => {
     const host: Host = fakeHost('interrupted');
-    const app = new App(host);
+    const session = new Session(host);
     const run = (await host.listRuns())[0];
     if (!run) throw new Error('the fake has a run');
-    const watch = untilGone(() => app.watch(run.id));
+    const watch = untilGone(() => session.watch(run.id));
     await watch.open();
     flushSync();
     const before = watch.steps.map((s) => s.place);

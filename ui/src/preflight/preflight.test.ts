@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 
 import type { MachineAhead, Survey } from '../bindings';
-import { alike, disk, headline, measured, missing, stretches, tooSmall } from './ahead';
+import { alike, disk, headline, measured, missing, stretches, tooSmall } from './words';
 
 const survey = (over: Partial<Survey>): Survey => ({
   commit: 'c',

@@ -12,7 +12,6 @@ import type {
   StepPlan,
 } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { rests } from './limits';
 import {
   apply,
   EMPTY,
@@ -23,6 +22,7 @@ import {
   type StepState,
   UNTOUCHED,
 } from './fold';
+import { isPaused } from './paused';
 
 /** How many lines of a log are kept in view; the rest is on disk. */
 export const LOG_LINES = 400;
@@ -59,8 +59,8 @@ export class RunWatch {
       null,
   );
   /** Whether all that is left of it waits by order. */
-  readonly resting = $derived(
-    this.live && this.current !== null && rests(this.progress.get(this.current.plan.id) ?? []),
+  readonly paused = $derived(
+    this.live && this.current !== null && isPaused(this.progress.get(this.current.plan.id) ?? []),
   );
   readonly cancelling = $derived(this.live && (this.cancelAsked || this.state.cancelling));
   readonly undoing = $derived(this.live && this.steps.some((s) => s.state.status === 'undoing'));
@@ -164,11 +164,11 @@ export class RunWatch {
     this.#generation += 1;
     const mine = this.#generation;
     await this.host.watchRun(this.id, this.state.last_seq, (signal) => {
-      if (mine === this.#generation) this.#hear(signal);
+      if (mine === this.#generation) this.#receive(signal);
     });
   }
 
-  #hear(signal: RunSignal): void {
+  #receive(signal: RunSignal): void {
     switch (signal.signal) {
       case 'progress':
         this.progress.set(signal.step, signal.progress.parts);
@@ -180,11 +180,11 @@ export class RunWatch {
         break;
       }
       case 'event':
-        this.#take(signal.event);
+        this.#addEvent(signal.event);
     }
   }
 
-  #take(event: Extract<RunSignal, { signal: 'event' }>['event']): void {
+  #addEvent(event: Extract<RunSignal, { signal: 'event' }>['event']): void {
     if (event.seq <= this.state.last_seq) return;
     try {
       this.state = apply(this.state, event);

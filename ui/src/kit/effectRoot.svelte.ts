@@ -4,7 +4,7 @@
  * Makes something that many screens share. What is derived inside belongs to nobody, so it goes on when the
  * screen that happened to be the first is left; otherwise it would stand still from then on.
  */
-export function lasting<T>(make: () => T): T {
+export function effectRoot<T>(make: () => T): T {
   let made: { value: T } | undefined;
   $effect.root(() => {
     made = { value: make() };

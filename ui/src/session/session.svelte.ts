@@ -4,14 +4,14 @@ import { getContext, setContext, untrack } from 'svelte';
 
 import type { Overview, PairView, Problem, RunSummary, Serving, Settings } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { lasting } from '../kit/lasting.svelte';
-import { RunWatch } from '../run/run.svelte';
+import { effectRoot } from '../kit/effectRoot.svelte';
+import { RunWatch } from './run.svelte';
 import { asTheme, setTheme, type Theme } from '../theme/theme';
 
 export const SCREENS = ['setup', 'pair', 'disk', 'bench', 'chat', 'runs', 'settings'] as const;
 export type ScreenName = (typeof SCREENS)[number];
 
-export class App {
+export class Session {
   /** What surrounds every screen; `null` until the first answer. */
   overview: Overview | null = $state(null);
   /** Why the overview could not be had, if so. */
@@ -47,7 +47,7 @@ export class App {
   watch(id: string): RunWatch {
     const kept = this.#watches.get(id);
     if (kept && untrack(() => kept.problem === null || kept.plan !== null)) return kept;
-    const watch = kept ?? lasting(() => new RunWatch(this.host, id, () => void this.refresh()));
+    const watch = kept ?? effectRoot(() => new RunWatch(this.host, id, () => void this.refresh()));
     this.#watches.set(id, watch);
     void watch.open();
     return watch;
@@ -71,7 +71,7 @@ export class App {
   /** Asks anew what is there. */
   async refresh(): Promise<void> {
     try {
-      this.#take(await this.host.overview());
+      this.#setOverview(await this.host.overview());
       this.problem = null;
       await this.#askPair();
     } catch (thrown) {
@@ -80,8 +80,8 @@ export class App {
   }
 
   /** Takes in an overview that another question answered with. */
-  take(overview: Overview): void {
-    this.#take(overview);
+  setOverview(overview: Overview): void {
+    this.#setOverview(overview);
     void this.#askPair();
   }
 
@@ -94,7 +94,7 @@ export class App {
     this.#pairOf = ids;
   }
 
-  #take(overview: Overview): void {
+  #setOverview(overview: Overview): void {
     this.overview = overview;
     const id = overview.live_run?.id ?? null;
     if (id !== (this.live?.id ?? null)) this.live = id === null ? null : this.watch(id);
@@ -126,16 +126,16 @@ function idsOf(overview: Overview | null): string | null {
   return overview && `${overview.rehearsal} ${overview.machines.map((m) => m.id).join(' ')}`;
 }
 
-const KEY = Symbol('app');
+const KEY = Symbol('session');
 
 /** Puts the app's state where all components below find it. */
-export function provideApp(app: App): void {
-  setContext(KEY, app);
+export function provideSession(session: Session): void {
+  setContext(KEY, session);
 }
 
 /** The app's state. To be called while a component is being set up. */
-export function useApp(): App {
-  const app = getContext<App | undefined>(KEY);
-  if (!app) throw new Error('no app was provided above this component');
-  return app;
+export function useSession(): Session {
+  const session = getContext<Session | undefined>(KEY);
+  if (!session) throw new Error('no app was provided above this component');
+  return session;
 }

@@ -2,9 +2,9 @@
 
 import type { MachineAhead, Problem, SetupRequest } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { asked, measured } from './ahead';
+import { asked, measured } from './words';
 
-export class Ahead {
+export class Preflight {
   machines: MachineAhead[] | null = $state.raw(null);
   problem: Problem | null = $state.raw(null);
   /** The rate as it was measured last, in bytes per second. */

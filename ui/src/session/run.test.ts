@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fakeHost, type FakeState } from '../host/fake';
 import { LOG_LINES, RunWatch } from './run.svelte';
-import { headline } from './words';
+import { headline } from '../run/words';
 
 beforeEach(() => {
   vi.useFakeTimers();

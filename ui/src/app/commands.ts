@@ -1,0 +1,51 @@
+// The commands of the palette.
+
+import { copyText } from '../kit/copy';
+import { toasts } from '../kit/toasts.svelte';
+import type { Session, ScreenName } from '../session/session.svelte';
+
+export type Command = { name: string; keys?: string; go: () => void };
+
+const NAMES: [ScreenName, string][] = [
+  ['setup', 'Go to Set-up'],
+  ['pair', 'Go to Machines'],
+  ['disk', 'Go to Disk'],
+  ['bench', 'Go to Benchmarks'],
+  ['chat', 'Go to Chat'],
+  ['runs', 'Go to Runs'],
+  ['settings', 'Go to Settings'],
+];
+
+/** What can be done now. */
+export function commandsOf(session: Session): Command[] {
+  const all: Command[] = NAMES.map(([screen, name], i) => ({
+    name,
+    keys: `Ctrl+${i + 1}`,
+    go: () => session.go(screen),
+  }));
+  for (const machine of session.machines)
+    all.push({
+      name: `Look at ${machine.name} anew`,
+      go: () =>
+        void session.host
+          .refreshMachine(machine.id)
+          .catch(() => undefined)
+          .then(() => session.refresh()),
+    });
+  all.push(
+    { name: 'Light appearance', go: () => void session.theme('light') },
+    { name: 'Dark appearance', go: () => void session.theme('dark') },
+    { name: 'Appearance of the desktop', go: () => void session.theme('system') },
+    { name: 'Copy the report of the last run', go: () => void copyLastReport(session) },
+  );
+  return all;
+}
+
+async function copyLastReport(session: Session): Promise<void> {
+  const runs = await session.host.listRuns().catch(() => []);
+  const last = runs[0];
+  if (!last) return toasts.say('There is no run yet.');
+  const report = await session.host.runReport(last.id).catch(() => null);
+  const copied = report !== null && (await copyText(report));
+  toasts.say(copied ? 'Copied the report.' : 'Could not copy the report.');
+}
