@@ -39,7 +39,7 @@ pub(crate) async fn adding(desk: &mut Desk, lab: &Lab) {
     hands.click(&screen("Machines")).await;
     let name = hands.ask("overview").await["machines"][1]["name"].clone();
     let name = name.as_str().expect("it has a name").to_owned();
-    hands.click(&button(&format!("Look anew at {name}"))).await;
+    hands.click(&button(&format!("Refresh {name}"))).await;
     hands.see(&card("host-key-changed")).await;
     hands.desk.picture("host-key-changed").await;
 }

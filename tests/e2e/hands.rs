@@ -52,7 +52,7 @@ pub(crate) fn heading(starts: &str) -> String {
     format!("//h1[starts-with(normalize-space(.), '{starts}')]")
 }
 
-/// The row of a step that stands like this: "Going on", "Done".
+/// The row of a step that stands like this: "Running", "Done".
 pub(crate) fn step(id: &str, stands: &str) -> String {
     format!("//li[@data-step='{id}'][.//*[@aria-label='{stands}']]")
 }

@@ -23,7 +23,7 @@ pub(crate) async fn link(desk: &mut Desk) {
     hands
         .see_within(&heading("Ready to serve on both machines"), RUN)
         .await;
-    hands.click(&button("Only the link")).await;
+    hands.click(&button("Link only")).await;
     let measured = heading("The link is addressed and measured.");
     hands.see_within(&measured, RUN).await;
     hands.see(GREEN).await;
@@ -57,7 +57,7 @@ pub(crate) async fn link(desk: &mut Desk) {
     // The run that addressed the link is the older one.
     hands.click("//main//li[2]/button").await;
     hands.click(&button("Undo")).await;
-    hands.click(&button("Take it back")).await;
+    hands.click(&button("Undo all")).await;
     hands
         .see_within(&heading("Everything is as it was before."), RUN)
         .await;
@@ -97,7 +97,7 @@ pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
             &format!(
                 "{}//*[@role='progressbar']\
                  [@aria-valuenow > 30]",
-                step("weights", "Going on")
+                step("weights", "Running")
             ),
             RUN,
         )

@@ -58,7 +58,7 @@ pub(crate) async fn whole(desk: &mut Desk) {
 pub(crate) async fn restarted(desk: &mut Desk) {
     let mut hands = Hands::open(desk).await;
     hands.click(&button("Rehearse first")).await;
-    hands.click(&button("Only the link")).await;
+    hands.click(&button("Link only")).await;
     hands
         .see_within(&heading("The link is addressed and measured."), RUN)
         .await;
@@ -91,7 +91,7 @@ pub(crate) async fn killed(desk: &mut Desk) {
     hands.click(&button("Rehearse first")).await;
     hands.click(&button("Start")).await;
     hands
-        .see_within(&step("launch-plain", "Going on"), RUN)
+        .see_within(&step("launch-plain", "Running"), RUN)
         .await;
     hands.desk.kill().await;
 
@@ -102,7 +102,7 @@ pub(crate) async fn killed(desk: &mut Desk) {
     hands.click(&screen("Machines")).await;
     let banner = "//aside[@aria-label='Interrupted run']";
     hands
-        .see(&format!("{banner}{}", button("Look at it, or undo")))
+        .see(&format!("{banner}{}", button("Review or undo")))
         .await;
     hands.desk.picture("banner").await;
     hands.click(&format!("{banner}{}", button("Resume"))).await;
@@ -115,7 +115,7 @@ pub(crate) async fn killed(desk: &mut Desk) {
     hands.click("//main//li/button").await;
     hands.click(&button("Undo")).await;
     hands.desk.picture("undo-asked").await;
-    hands.click(&button("Take it back")).await;
+    hands.click(&button("Undo all")).await;
     hands
         .see_within(&heading("Everything is as it was before."), RUN)
         .await;

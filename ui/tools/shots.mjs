@@ -47,7 +47,7 @@ const SCENES = [
     fake: 'pair',
     act: async (page) => {
       await page.getByText('Choices', { exact: true }).click();
-      await page.getByLabel('Port where both meet').fill('8000');
+      await page.getByLabel('Rendezvous port').fill('8000');
       await page.getByRole('alert').first().waitFor();
     },
   },
@@ -78,7 +78,7 @@ const SCENES = [
     name: 'link-verdict',
     fake: 'pair',
     act: async (page) => {
-      await page.getByRole('button', { name: 'Only the link' }).click();
+      await page.getByRole('button', { name: 'Link only' }).click();
       await page
         .getByRole('heading', { name: 'The link is addressed and measured.' })
         .waitFor({ timeout: 30_000 });

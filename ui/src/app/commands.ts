@@ -25,7 +25,7 @@ export function commandsOf(session: Session): Command[] {
   }));
   for (const machine of session.machines)
     all.push({
-      name: `Look at ${machine.name} anew`,
+      name: `Refresh ${machine.name}`,
       go: () =>
         void session.host
           .refreshMachine(machine.id)

@@ -6,12 +6,19 @@ import type { BenchCase, BenchResult, Spread } from '../bindings';
 export const FIGURES = ['tg_tps', 'pp_tps', 'ttft_s'] as const;
 export type FigureName = (typeof FIGURES)[number];
 
-/** Plain name first, the forum's short name after it. */
+/** The short name that owners compare by, and what it means. */
 export const NAMES: Record<FigureName, { plain: string; short: string; unit: string }> = {
-  tg_tps: { plain: 'Writing', short: 'tg', unit: 'tokens/s' },
-  pp_tps: { plain: 'Reading the prompt', short: 'pp', unit: 'tokens/s' },
-  ttft_s: { plain: 'Time to the first token', short: 'TTFT', unit: 's' },
+  tg_tps: { plain: 'Token generation', short: 'tg', unit: 'tokens/s' },
+  pp_tps: { plain: 'Prompt processing', short: 'pp', unit: 'tokens/s' },
+  ttft_s: { plain: 'Time to first token', short: 'TTFT', unit: 's' },
 };
+
+/** `tg128`, `pp2048`, `TTFT`: the figure with the size it was measured at. */
+export function shortName(figure: FigureName, measured: BenchCase): string {
+  if (figure === 'tg_tps') return `tg${measured.generate_tokens}`;
+  if (figure === 'pp_tps') return `pp${measured.prompt_tokens}`;
+  return NAMES[figure].short;
+}
 
 export function isFigure(name: string): name is FigureName {
   return (FIGURES as readonly string[]).includes(name);

@@ -82,7 +82,7 @@ function acceptanceRows(results: BenchResult[]): string[] {
       ? '–'
       : `${percent(result.acceptance.rate)}, ${result.acceptance.mean_length.toFixed(2)} tokens a step`,
   );
-  return [row(['Accepted drafts', ...cells, ...(results.length > 1 ? [''] : [])])];
+  return [row(['Draft acceptance', ...cells, ...(results.length > 1 ? [''] : [])])];
 }
 
 function circumstanceLines(circumstances: Record<string, string>): string[] {

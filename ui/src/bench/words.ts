@@ -4,9 +4,9 @@ import type { FigureDifference } from '../bindings';
 
 /** Whether a difference is one, and which way. */
 export function clearness(line: FigureDifference): string {
-  if (line.ratio <= 0) return 'cannot be told';
+  if (line.ratio <= 0) return 'not known';
   if (!line.clear) return 'within the spread';
   const more = line.ratio > 1;
-  if (line.figure === 'ttft_s') return more ? 'clearly later' : 'clearly sooner';
-  return more ? 'clearly faster' : 'clearly slower';
+  if (line.figure === 'ttft_s') return more ? 'longer' : 'shorter';
+  return more ? 'faster' : 'slower';
 }

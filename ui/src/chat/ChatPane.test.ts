@@ -85,7 +85,7 @@ test('conversations are opened by arrows and Enter, and deleted after a question
   await waitFor(() => expect(rows[1]).toHaveAttribute('aria-current', 'true'));
   await user.keyboard('{Delete}');
   const dialog = await screen.findByRole('dialog', { name: 'Delete this conversation?' });
-  await user.click(within(dialog).getByRole('button', { name: 'Keep it' }));
+  await user.click(within(dialog).getByRole('button', { name: 'Cancel' }));
   expect(chat.list).toHaveLength(2);
   await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
   rows[1]?.focus();

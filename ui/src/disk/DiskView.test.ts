@@ -59,9 +59,9 @@ test('a deep check states its time first, finds the damage, and the repair mends
     { timeout: 10_000 },
   );
   expect(shard).toBeVisible();
-  expect(screen.getByText('One thing is not as it should be.')).toBeVisible();
+  expect(screen.getByText('One fault was found.')).toBeVisible();
   await user.click(screen.getByRole('button', { name: 'Repair' }));
-  const mended = /One file was put right; 10.0 GB were fetched again/;
+  const mended = /One file was repaired; 10.0 GB were downloaded again/;
   expect(await screen.findByText(mended, {}, { timeout: 10_000 })).toBeVisible();
   expect(screen.queryByRole('button', { name: 'Repair' })).toBeNull();
 }, 20_000);
@@ -92,8 +92,8 @@ test('a check that went on while Tandem was closed is found again, with its time
   const quick = screen.getAllByRole('button', { name: /^Quick check of .* on spark-bd26$/ });
   for (const button of quick) expect(button).toHaveAttribute('aria-disabled', 'true');
   // Looking anew does not listen to it twice.
-  await user.click(await screen.findByRole('button', { name: 'Look anew' }));
-  await screen.findByRole('button', { name: 'Look anew' });
+  await user.click(await screen.findByRole('button', { name: 'Refresh' }));
+  await screen.findByRole('button', { name: 'Refresh' });
   expect(follows).toHaveBeenCalledTimes(1);
   await user.click(screen.getByRole('button', { name: 'Stop' }));
   expect(await screen.findByText('The check was stopped.')).toBeVisible();
@@ -159,7 +159,7 @@ test('a machine that does not answer leaves the other one in view', async () => 
 test('an empty disk and a failed look each say so', async () => {
   open('one');
   expect(await screen.findByText('No model is on the disk yet.')).toBeVisible();
-  expect(screen.getByText(/The set-up fetches the model/)).toBeVisible();
+  expect(screen.getByText(/The set-up downloads the model/)).toBeVisible();
 });
 
 test('where nothing can be looked at the reason stands there', async () => {

@@ -91,7 +91,9 @@ export class Disks {
     for (const found of await this.#host.foundChecks()) {
       const { machine } = found.target;
       if (this.checks[machine]?.alive) continue;
-      void this.#listen(found, 'Found again', (hear) => this.#host.followCheck(machine, hear));
+      void this.#listen(found, 'Reading the running check', (hear) =>
+        this.#host.followCheck(machine, hear),
+      );
     }
   }
 

@@ -28,7 +28,7 @@ test('a quick check does not claim what it did not read', () => {
 test('what was put right and what is still wrong are both said', () => {
   const both = receipt({ repaired: ['a', 'b'], fetched: 2e10, faults: [fault('c')] });
   expect(receiptSentence(both)).toBe(
-    '2 files were put right; 20.0 GB were fetched again. One thing is not as it should be.',
+    '2 files were repaired; 20.0 GB were downloaded again. One fault was found.',
   );
 });
 

@@ -52,17 +52,17 @@ export function what(item: DiskItem): string {
     case 'overlay':
       return 'checkpoint with MTP layers';
     case 'draft':
-      return 'drafter alone';
+      return 'draft model';
     case 'image':
       return 'container image';
     case 'compile-cache':
-      return 'compiled by servers';
+      return 'compile cache';
     case 'download-cache':
-      return 'kept by the downloader';
+      return 'download cache';
     case 'unfinished':
       return 'unfinished download';
     case 'leftover':
-      return 'used by no revision';
+      return 'in no revision';
   }
 }
 
@@ -70,9 +70,9 @@ export function what(item: DiskItem): string {
 export function called(item: DiskItem): string {
   if (item.kind === 'revision') return `${item.name} (${short(item.commit ?? '')})`;
   if (item.kind === 'overlay') return `the checkpoint with MTP of ${item.name}`;
-  if (item.kind === 'draft') return `the drafter of ${item.name}`;
+  if (item.kind === 'draft') return `the draft model of ${item.name}`;
   if (item.kind === 'unfinished') return `the unfinished download of ${item.name}`;
-  if (item.kind === 'leftover') return `what is left over of ${item.name}`;
+  if (item.kind === 'leftover') return `leftover files of ${item.name}`;
   return item.name;
 }
 
@@ -80,7 +80,7 @@ export function called(item: DiskItem): string {
 export function headline(machines: MachineDisk[]): { title: string; says: string } {
   const known = machines.filter((m): m is MachineDisk & { disk: DiskKnown } => m.disk !== null);
   if (known.length === 0)
-    return { title: 'The disks could not be looked at.', says: 'Nothing is known of them now.' };
+    return { title: 'The disks could not be read.', says: 'Nothing is known of them now.' };
   const taken = Math.max(...known.map((m) => m.disk.taken));
   const free = Math.min(...known.map((m) => m.disk.free));
   const title =
@@ -112,10 +112,9 @@ export function receiptSentence(receipt: CheckReceipt): string {
   const again =
     mended === 0
       ? ''
-      : `${mended === 1 ? 'One file was' : `${mended} files were`} put right; ${bytes(receipt.fetched)} were fetched again. `;
+      : `${mended === 1 ? 'One file was' : `${mended} files were`} repaired; ${bytes(receipt.fetched)} were downloaded again. `;
   const left = receipt.faults.length;
-  if (left > 0)
-    return `${again}${left === 1 ? 'One thing is' : `${left} things are`} not as ${left === 1 ? 'it' : 'they'} should be.`;
+  if (left > 0) return `${again}${left === 1 ? 'One fault was' : `${left} faults were`} found.`;
   const how = receipt.deep
     ? `every byte was hashed, ${bytes(receipt.bytes)} in ${duration(receipt.seconds)}`
     : 'sizes, links, headers and the index fit; the bytes themselves were not read';

@@ -119,7 +119,7 @@ function mtu(facts: Facts): string {
 /** The table for the machines that are there. A machine nobody looked at has no values to differ. */
 export function factLines(machines: readonly MachineView[]): FactLine[] {
   return READERS.map(({ name, means, read, compare, by = read }) => {
-    const values = machines.map((m) => (m.facts ? read(m.facts) : 'not looked at yet'));
+    const values = machines.map((m) => (m.facts ? read(m.facts) : 'not read yet'));
     const seen = machines.flatMap((m) => (m.facts ? [by(m.facts)] : []));
     return {
       name,

@@ -40,7 +40,7 @@ test('findings stand the worst first, each with its meaning and its cure', async
   expect(items[0]).toHaveTextContent('spark-bd26');
   expect(items[0]).toHaveTextContent('What to do');
   expect(items[2]).toHaveTextContent('Nothing to do.');
-  expect(screen.getByRole('heading', { level: 1 })).toHaveTextContent('spark-bd26 wants a look');
+  expect(screen.getByRole('heading', { level: 1 })).toHaveTextContent('spark-bd26 needs attention');
   expect(screen.queryByText(/agree in everything/)).toBeNull();
   const differing = screen.getAllByRole('row').filter((row) => /differs/.test(row.textContent));
   expect(differing.map((row) => within(row).getByRole('rowheader').textContent)).toEqual([
@@ -53,7 +53,7 @@ test('findings stand the worst first, each with its meaning and its cure', async
 
 test('where all is well it says so, with the number in its range', async () => {
   open('well', 'pair');
-  expect(await screen.findByText(/Nothing was found on either machine/)).toBeVisible();
+  expect(await screen.findByText(/Nothing wrong was found on either machine/)).toBeVisible();
   expect(screen.getByText('They agree in everything that should agree.')).toBeVisible();
   const link = within(screen.getByRole('region', { name: 'Speed of the link' }));
   expect(link.getByText('187 Gb/s')).toBeVisible();
@@ -73,7 +73,7 @@ test('the cable is coached before the plan, which follows by itself once it is i
   vi.useFakeTimers({ shouldAdvanceTime: true, advanceTimeDelta: 20 });
   try {
     open('plugging', 'setup');
-    expect(await screen.findByText('Now the cable between them')).toBeVisible();
+    expect(await screen.findByText('Connect the cable')).toBeVisible();
     expect(screen.queryByRole('button', { name: 'Start' })).toBeNull();
     await vi.advanceTimersByTimeAsync(3100);
     await waitFor(() =>
@@ -89,12 +89,12 @@ test('the cable is coached before the plan, which follows by itself once it is i
 test('a cable that is fine costs no click on the way to the plan', async () => {
   open('different-ports', 'setup');
   expect(await screen.findByRole('button', { name: 'Start' })).toBeVisible();
-  expect(screen.queryByText(/wants a look/)).toBeNull();
+  expect(screen.queryByText(/needs attention/)).toBeNull();
 });
 
 test('a slow cable can be gone on with', async () => {
   open('cable-100g', 'setup');
-  await userEvent.click(await screen.findByRole('button', { name: 'Go on with this cable' }));
+  await userEvent.click(await screen.findByRole('button', { name: 'Continue with this cable' }));
   expect(await screen.findByRole('button', { name: 'Start' })).toBeVisible();
 });
 

@@ -46,7 +46,7 @@ it('says whom it is about', async () => {
   );
 });
 
-it('calls the machines well only where nothing wants a look', async () => {
+it('calls the machines well only where nothing needs attention', async () => {
   const { machines, pair } = await known('well');
   expect(headline(machines, pair, [])).toEqual({
     title: 'Both machines are well',
@@ -57,12 +57,12 @@ it('calls the machines well only where nothing wants a look', async () => {
 });
 
 it.each([
-  ['unreachable', 'spark-bd26 wants a look', /^spark-bd26 does not answer\./],
-  ['no-cma', 'spark-bd26 wants a look', /^One thing will not work as it is, one thing could/],
-  ['pair', 'The machines want a look together', /^One thing could be better\.$/],
-  ['one-end', 'The cable wants a look', undefined],
-  ['hot-plug', 'The link wants a look', undefined],
-] as const)('says what wants a look: %s', async (state, title, says) => {
+  ['unreachable', 'spark-bd26 needs attention', /^spark-bd26 does not answer\./],
+  ['no-cma', 'spark-bd26 needs attention', /^One thing will not work as it is, one thing could/],
+  ['pair', 'The pair needs attention', /^One thing could be better\.$/],
+  ['one-end', 'The cable needs attention', undefined],
+  ['hot-plug', 'The link needs attention', undefined],
+] as const)('says what needs attention: %s', async (state, title, says) => {
   const { machines, pair } = await known(state);
   const top = headline(machines, pair, []);
   expect(top.title).toBe(title);

@@ -50,15 +50,15 @@ export function headline(
       m.problems.length > 0 || m.reachable === false || weighty.some((f) => f.machine === i),
   );
   const title = (() => {
-    if (troubled.length === 1) return `${troubled[0]?.name} wants a look`;
-    if (troubled.length > 1) return 'Both machines want a look';
+    if (troubled.length === 1) return `${troubled[0]?.name} needs attention`;
+    if (troubled.length > 1) return 'Both machines need attention';
     if (weighty.length > 0)
       return machines.length > 1
-        ? 'The machines want a look together'
-        : `${machines[0]?.name} wants a look`;
+        ? 'The pair needs attention'
+        : `${machines[0]?.name} needs attention`;
     if (machines.length > 1 && pair?.cabling && !cableIsFine(pair.cabling.state))
-      return 'The cable wants a look';
-    if (pair?.link && pair.link.verdict.state !== 'good') return 'The link wants a look';
+      return 'The cable needs attention';
+    if (pair?.link && pair.link.verdict.state !== 'good') return 'The link needs attention';
     return null;
   })();
   if (title !== null) return { title, says: counted(weighty, troubled) };

@@ -78,7 +78,7 @@ test(
   { timeout: WINDOW },
   async () => {
     const host = open('pair', 'setup');
-    await userEvent.click(await screen.findByRole('button', { name: 'Only the link' }));
+    await userEvent.click(await screen.findByRole('button', { name: 'Link only' }));
     expect(
       await screen.findByRole('heading', { name: 'The link is addressed and measured.' }, SOON),
     ).toBeVisible();
@@ -100,7 +100,7 @@ test('a restart says what stops before it happens', { timeout: WINDOW }, async (
   const dialog = within(await screen.findByRole('dialog'));
   expect(dialog.getByText(/is served now\. It stops/)).toBeVisible();
   expect(dialog.getByText(/other people's programs/)).toBeVisible();
-  await userEvent.click(dialog.getByRole('button', { name: 'Leave them on' }));
+  await userEvent.click(dialog.getByRole('button', { name: 'Cancel' }));
   await waitFor(() => expect(screen.queryByRole('dialog')).toBeNull());
   expect(await host.listRuns(), 'nothing was started').toHaveLength(1);
 

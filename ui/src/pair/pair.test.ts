@@ -17,7 +17,7 @@ it('keeps two empty places where nothing is, and one beside a single machine', a
   expect(sides(await overview('empty'), []).map((s) => s.machine)).toEqual([null, null]);
   const [first, second] = sides(await overview('one'), []);
   expect(first.state).toBe('Ready');
-  expect(second).toMatchObject({ machine: null, state: 'One alone is a fine start' });
+  expect(second).toMatchObject({ machine: null, state: 'Optional' });
   expect(link(await overview('one')).state).toBe('none');
 });
 

@@ -9,7 +9,7 @@ export type Side = {
   name: string;
   /** What it does, in a few words. */
   state: string;
-  /** Whether it wants a look. */
+  /** Whether it needs attention. */
   trouble: boolean;
   /** Share of its memory in use, 0 to 1; `null` where nobody looked. */
   memory: number | null;
@@ -40,8 +40,8 @@ function empty(index: number, count: number): Side {
   const alone = index === 1 && count === 1;
   return {
     machine: null,
-    name: alone ? 'A place for a second' : index === 0 ? 'Your first Spark' : 'Your second Spark',
-    state: alone ? 'One alone is a fine start' : 'Not added yet',
+    name: alone ? 'Second Spark' : index === 0 ? 'Your first Spark' : 'Your second Spark',
+    state: alone ? 'Optional' : 'Not added yet',
     trouble: false,
     memory: null,
     memoryWords: '',
@@ -81,9 +81,9 @@ function stateOf(
   if (found > 0) return found === 1 ? 'One problem' : `${found} problems`;
   if (part?.held) return part.held.why === 'paused' ? 'Paused' : `Waits until ${part.held.opens}`;
   if (part) return `${part.doing}, ${share(part.done, part.total, part.unit)}`;
-  if (overview?.live_run) return 'At work';
-  if (overview?.serving) return index === 0 ? 'Serves, and answers' : 'Serves along';
-  return machine.reachable === null ? 'Not asked yet' : 'Ready';
+  if (overview?.live_run) return 'Working';
+  if (overview?.serving) return index === 0 ? 'Serving (head)' : 'Serving (worker)';
+  return machine.reachable === null ? 'Not checked yet' : 'Ready';
 }
 
 /** The cable between them, as both machines see it, with what it was measured to carry. */
@@ -93,7 +93,7 @@ export function link(overview: Overview | null, report: LinkReport | null = null
   if (machines.some((m) => m.reachable === false))
     return { state: 'unknown', words: 'Cable not seen: one machine does not answer', rails: 2 };
   if (machines.some((m) => m.facts === null))
-    return { state: 'unknown', words: 'Cable not looked at yet', rails: 2 };
+    return { state: 'unknown', words: 'Cable not checked yet', rails: 2 };
   const carried = machines.map((m) =>
     (m.facts?.interfaces ?? []).filter((i) => i.fabric && i.carrier),
   );

@@ -16,7 +16,7 @@ export class Preflight {
 
   constructor(readonly host: Host) {}
 
-  /** Looks where these choices were not looked at yet. */
+  /** Looks where these choices were not read yet. */
   async look(request: SetupRequest): Promise<void> {
     const now = asked(request);
     if (now === this.#for) return;

@@ -34,12 +34,14 @@ describe('what is to be fetched', () => {
   });
 
   it('is nothing where everything is here', () => {
-    expect(headline([on({ missing: 0, here: 129e9 })], null)).toBe('All weights are here already.');
+    expect(headline([on({ missing: 0, here: 129e9 })], null)).toBe(
+      'All weights are on the disks already.',
+    );
   });
 
   it('is not guessed: neither the time without a rate nor the amount without a look', () => {
     expect(headline([on({})], null)).toBe('129 GB to fetch.');
-    expect(headline([on(null)], null)).toBe('The disks could not be looked at.');
+    expect(headline([on(null)], null)).toBe('The disks could not be read.');
   });
 });
 

@@ -31,8 +31,8 @@ export function measured(machines: MachineAhead[]): number | null {
 /** The first thing a person wants to know. */
 export function headline(machines: MachineAhead[], rate: number | null): string {
   const left = missing(machines);
-  if (left === null) return 'The disks could not be looked at.';
-  if (left === 0) return 'All weights are here already.';
+  if (left === null) return 'The disks could not be read.';
+  if (left === 0) return 'All weights are on the disks already.';
   const amount = `${bytes(left)} to fetch`;
   if (rate === null) return `${amount}.`;
   return `${amount}: about ${duration(left / rate)} at ${perSecond(rate, 'bytes')}.`;

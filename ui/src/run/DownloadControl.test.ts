@@ -23,7 +23,7 @@ test('a download is paused and goes on, with words and without a time left', asy
   const user = userEvent.setup();
   const host = open('running');
   const holds = vi.spyOn(host, 'holdDownload');
-  expect(await control()).toHaveTextContent('Takes as much of the line as there is.');
+  expect(await control()).toHaveTextContent('No limit.');
   expect(screen.getAllByText(/left$/).length).toBeGreaterThan(0);
   await user.click(screen.getByRole('button', { name: 'Pause' }));
   await waitFor(async () => expect(await control()).toHaveTextContent('Paused by you.'));
@@ -35,34 +35,34 @@ test('a download is paused and goes on, with words and without a time left', asy
   expect(screen.queryByText(/MB\/s$/)).toBeNull();
   expect(screen.getByText('Waiting for spark-5c2d, which is paused')).toBeVisible();
   expect(screen.getByRole('heading', { level: 1 })).toHaveTextContent('model weights, paused');
-  await user.click(screen.getByRole('button', { name: 'Go on' }));
-  await waitFor(async () => expect(await control()).toHaveTextContent('Takes as much'));
+  await user.click(screen.getByRole('button', { name: 'Resume' }));
+  await waitFor(async () => expect(await control()).toHaveTextContent('No limit.'));
   expect(screen.getAllByText(/left$/).length).toBeGreaterThan(0);
 });
 
 test('a rate and hours are set by keyboard alone, and the keyboard is where it was', async () => {
   const user = userEvent.setup();
   open('running');
-  const fields = await screen.findByRole('button', { name: 'Rate and hours' });
+  const fields = await screen.findByRole('button', { name: 'Rate, hours and Xet' });
   fields.focus();
   await user.keyboard('{Enter}');
   expect(fields).toHaveAttribute('aria-expanded', 'true');
-  screen.getByRole('switch', { name: 'Leave room on the line' }).focus();
+  screen.getByRole('switch', { name: 'Limit the rate' }).focus();
   await user.keyboard(' ');
   const rate = screen.getByRole('spinbutton', { name: 'At most' });
   await user.clear(rate);
   await user.type(rate, '0');
-  expect(screen.getByRole('button', { name: 'Use this' })).toHaveAccessibleDescription(
+  expect(screen.getByRole('button', { name: 'Apply' })).toHaveAccessibleDescription(
     'The rate cannot be used.',
   );
   await user.clear(rate);
   await user.type(rate, '20{Enter}');
   await waitFor(async () => expect(await control()).toHaveTextContent('Limited to 20 MB/s.'));
-  expect(screen.queryByRole('button', { name: 'Use this' })).toBeNull();
+  expect(screen.queryByRole('button', { name: 'Apply' })).toBeNull();
   expect(fields).toHaveFocus();
   await user.keyboard('{Enter}');
-  await user.click(screen.getByRole('switch', { name: 'Only at certain hours' }));
-  await user.click(screen.getByRole('button', { name: 'Use this' }));
+  await user.click(screen.getByRole('switch', { name: 'Only at set hours' }));
+  await user.click(screen.getByRole('button', { name: 'Apply' }));
   await waitFor(async () =>
     expect(await control()).toHaveTextContent('Waits until 23:00, by the machine’s own clock.'),
   );
@@ -77,9 +77,9 @@ test('what was left as it is stays, and a machine that cannot be told is named',
   const fails = vi.fn(() => Promise.reject(unreachable('spark-bd26')));
   open('limited', { holdDownload: fails });
   expect(await control()).toHaveTextContent('Limited to 20 MB/s.');
-  await user.click(screen.getByRole('button', { name: 'Rate and hours' }));
-  await user.click(screen.getByRole('switch', { name: 'Leave room on the line' }));
-  await user.click(screen.getByRole('button', { name: 'Leave it as it is' }));
+  await user.click(screen.getByRole('button', { name: 'Rate, hours and Xet' }));
+  await user.click(screen.getByRole('switch', { name: 'Limit the rate' }));
+  await user.click(screen.getByRole('button', { name: 'Discard' }));
   expect(fails).not.toHaveBeenCalled();
   expect(await control()).toHaveTextContent('Limited to 20 MB/s.');
   await user.click(screen.getByRole('button', { name: 'Pause' }));

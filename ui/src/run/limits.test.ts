@@ -18,7 +18,7 @@ const waits = part({ held: { why: 'until', opens: '23:00' } });
 
 describe('what is in force', () => {
   it.each([
-    [{}, [part()], 'Takes as much of the line as there is.', null],
+    [{}, [part()], 'No limit.', null],
     [{ bytes_per_second: 20_000_000 }, [part()], 'Limited to 20 MB/s.', null],
     [{ bytes_per_second: 500_000 }, [part()], 'Limited to 0.5 MB/s.', null],
     [{ paused: true }, [part()], 'Paused by you.', null],

@@ -43,5 +43,5 @@ export function inForce(
     };
   if (line) return { now: `Limited to ${line}.`, then: clock && `From ${clock} only.` };
   if (clock) return { now: `From ${clock} only.`, then: null };
-  return { now: 'Takes as much of the line as there is.', then: null };
+  return { now: 'No limit.', then: null };
 }

@@ -9,10 +9,10 @@ export function headline(watch: RunWatch): string {
   const count = watch.steps.length;
   const at = watch.steps.findIndex((s) => s === watch.current) + 1;
   const name = watch.current ? inSentence(watch.current.plan.title) : '';
-  if (watch.live && watch.undoing) return `Taking it back: ${name}`;
+  if (watch.live && watch.undoing) return `Undoing: ${name}`;
   if (watch.cancelling) return 'Finishing this step first, then it stops';
   const rest = watch.paused ? (watch.download?.paused ? ', paused' : ', waiting') : '';
-  if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}${rest}` : 'Beginning';
+  if (watch.live) return at > 0 ? `Step ${at} of ${count}: ${name}${rest}` : 'Starting';
   switch (watch.state.outcome) {
     case 'completed':
       return done(watch);
@@ -23,7 +23,7 @@ export function headline(watch: RunWatch): string {
     case 'undone':
       return 'Everything is as it was before.';
     case 'needs-attention':
-      return 'Some of it could not be taken back.';
+      return 'Some steps could not be undone.';
     case null:
       return at > 0
         ? `It was interrupted at step ${at} of ${count}: ${name}`
@@ -45,7 +45,7 @@ function done(watch: RunWatch): string {
 
 /** How a run ended, in the list. */
 export function ending(run: RunSummary): string {
-  if (run.live) return 'Going on';
+  if (run.live) return 'Running';
   switch (run.outcome) {
     case 'completed':
       return 'Done';
@@ -54,9 +54,9 @@ export function ending(run: RunSummary): string {
     case 'cancelled':
       return 'Stopped by you';
     case 'undone':
-      return 'Taken back';
+      return 'Undone';
     case 'needs-attention':
-      return 'Needs a look';
+      return 'Needs attention';
     case null:
       return 'Interrupted';
   }
