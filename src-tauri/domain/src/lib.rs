@@ -8,6 +8,7 @@
 //! Nothing here touches the network, a disk or the clock. Those are ports, implemented for real in
 //! `tandem-adapters`, as a rehearsal in `tandem-rehearsal` and in memory for the tests here.
 
+pub mod artifact;
 pub mod bench;
 pub mod chat;
 pub mod checkpoint;
