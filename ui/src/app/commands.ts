@@ -2,24 +2,24 @@
 
 import { copyText } from '../kit/copy';
 import { toasts } from '../kit/toasts.svelte';
-import type { Session, ScreenName } from '../session/session.svelte';
+import { SCREENS, type Session, type ScreenName } from '../session/session.svelte';
 
 export type Command = { name: string; keys?: string; go: () => void };
 
-const NAMES: [ScreenName, string][] = [
-  ['setup', 'Go to Set-up'],
-  ['pair', 'Go to Machines'],
-  ['disk', 'Go to Disk'],
-  ['bench', 'Go to Benchmarks'],
-  ['chat', 'Go to Chat'],
-  ['runs', 'Go to Runs'],
-  ['settings', 'Go to Settings'],
-];
+const NAMES: Record<ScreenName, string> = {
+  setup: 'Go to Set-up',
+  pair: 'Go to Machines',
+  disk: 'Go to Disk',
+  bench: 'Go to Benchmarks',
+  chat: 'Go to Chat',
+  runs: 'Go to Runs',
+  settings: 'Go to Settings',
+};
 
 /** What can be done now. */
 export function commandsOf(session: Session): Command[] {
-  const all: Command[] = NAMES.map(([screen, name], i) => ({
-    name,
+  const all: Command[] = SCREENS.map((screen, i) => ({
+    name: NAMES[screen],
     keys: `Ctrl+${i + 1}`,
     go: () => session.go(screen),
   }));

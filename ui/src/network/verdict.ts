@@ -1,6 +1,6 @@
 // A measured link: the scale it is drawn on, the single measurements, and the words for its state.
 
-import type { AllReduce, LinkReport, LinkState, Measured, Method } from '../bindings';
+import type { AllReduce, LinkReport, LinkState, Method } from '../bindings';
 import { number } from '../kit/format';
 
 /** A state in a few words. */
@@ -55,10 +55,11 @@ export function scale(report: LinkReport): { end: number; ticks: number[] } {
 /** One line of the table. */
 export type Row = { method: Method; rail: string; direction: string; gbps: string };
 
-/** The single measurements, in words. */
-export function rows(measured: readonly Measured[], names: readonly string[]): Row[] {
+/** The single measurements, in words. Of a simulated all-reduce only that it worked is worth telling. */
+export function rows(report: LinkReport, names: readonly string[]): Row[] {
   const name = (i: number) => names[i] ?? `machine ${i + 1}`;
-  return measured.map((m) => ({
+  const shown = report.measured.filter((m) => !(report.simulated && m.method === 'all-reduce'));
+  return shown.map((m) => ({
     method: m.method,
     rail: m.rail === null ? 'all' : `${m.rail + 1}`,
     direction: m.from === null ? 'both ways' : `${name(m.from)} to ${name(1 - m.from)}`,
@@ -72,13 +73,18 @@ function message(bytes: number): string {
   return mib >= 1024 ? `${number(mib / 1024)} GiB` : `${number(mib)} MiB`;
 }
 
-/** The road that an all-reduce took, and what it carried by the size of its messages. */
-export function reduced(all: AllReduce): string {
+/** What an all-reduce went over, and what it carried by the size of its messages. */
+export function reduced(all: AllReduce, simulated: boolean): string {
+  if (simulated) return 'The containers exchange data. No speed is given for a simulated one.';
   const over = all.devices.length > 0 ? ` (${all.devices.join(', ')})` : '';
-  const roads = { true: `NCCL over RDMA${over}`, false: 'NCCL over TCP sockets', null: 'NCCL' };
-  const road = all.backend === 'gloo' ? 'Gloo over TCP' : roads[`${all.rdma}`];
+  const transports = {
+    true: `NCCL over RDMA${over}`,
+    false: 'NCCL over TCP sockets',
+    null: 'NCCL',
+  };
+  const transport = all.backend === 'gloo' ? 'Gloo over TCP' : transports[`${all.rdma}`];
   const sizes = all.sizes.map((s) => `${speed(s.bus_gbps)} at ${message(s.size)}`);
-  return `${road}: ${sizes.join(', ')}`;
+  return `${transport}: ${sizes.join(', ')}`;
 }
 
 /** The measurement as one would paste it into a forum: no addresses, no names of machines. */
@@ -90,10 +96,10 @@ export function asText(report: LinkReport): string {
     `${STATE[verdict.state]}. ${standing(report)}`,
     verdict.says,
     verdict.cure === '' ? '' : `What to do: ${verdict.cure}`,
-    ...rows(report.measured, ['a', 'b']).map(
+    ...rows(report, ['a', 'b']).map(
       (r) => `${METHOD[r.method].name}, rail ${r.rail}, ${r.direction}: ${r.gbps} Gb/s`,
     ),
-    report.all_reduce ? `All-reduce: ${reduced(report.all_reduce)}` : '',
+    report.all_reduce ? `All-reduce: ${reduced(report.all_reduce, report.simulated)}` : '',
   ];
   return lines.filter((line) => line !== '').join('\n');
 }

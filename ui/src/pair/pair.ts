@@ -125,7 +125,8 @@ export function servingWords(overview: Overview | null): string {
   const speed = serving.tg_tps !== null ? `, ${number(serving.tg_tps)} tokens/s` : '';
   const ratio =
     serving.against_plain !== null ? `, ${serving.against_plain.toFixed(1)} × plain` : '';
-  return `Serving ${serving.model}${mtp}${speed}${ratio}`;
+  const simulated = overview.rehearsal && speed !== '' ? ' (simulated)' : '';
+  return `Serving ${serving.model}${mtp}${speed}${ratio}${simulated}`;
 }
 
 /** Whether weights move right now: only then does anything run along the cable. */

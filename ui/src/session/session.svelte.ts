@@ -8,7 +8,8 @@ import { effectRoot } from '../kit/effectRoot.svelte';
 import { RunWatch } from './run.svelte';
 import { asTheme, setTheme, type Theme } from '../theme/theme';
 
-export const SCREENS = ['setup', 'pair', 'disk', 'bench', 'chat', 'runs', 'settings'] as const;
+/** In the order of the rail; Ctrl and the place opens one. */
+export const SCREENS = ['setup', 'chat', 'bench', 'disk', 'pair', 'runs', 'settings'] as const;
 export type ScreenName = (typeof SCREENS)[number];
 
 export class Session {

@@ -22,6 +22,9 @@ const IDLE_WATTS: f32 = 25.0;
 /// Between a machine of 64 GB and one of 128.
 const SMALL_MEMORY: u64 = 100_000_000_000;
 
+/// The weights that Tandem proposes take 129 GB and their container image 22 GB.
+const LOW_DISK: u64 = 151_000_000_000;
+
 /// Everything that is worth saying about one machine.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = Vec::new();
@@ -31,6 +34,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(half_the_lanes(facts));
     all.extend(facts.gpu_now.and_then(|now| gpu_at_work(facts, now)));
     all.extend(small_memory(facts));
+    all.extend(low_disk(facts));
     all.extend(driver_610(facts));
     all.extend(wifi_only(facts));
     all.extend(addresses(facts));
@@ -191,6 +195,27 @@ fn small_memory(facts: &Facts) -> Option<Finding> {
             "Step-3.7-Flash in NVFP4 takes about 61 GiB on each of two machines for its weights alone, so it \
              does not fit on machines of 64 GB.",
             "Choose a smaller model, or use two machines of 128 GB.",
+        )
+    })
+}
+
+/// Only a note: what a set-up downloads may be on the disk already, which the plan finds out.
+fn low_disk(facts: &Facts) -> Option<Finding> {
+    (facts.disk_total > 0 && facts.disk_free < LOW_DISK).then(|| {
+        finding(
+            Level::Note,
+            "low-disk",
+            format!(
+                "`{}` has {} of free disk.",
+                facts.hostname,
+                bytes(facts.disk_free)
+            ),
+            format!(
+                "A first set-up downloads about {} to each machine: the weights and the container image. What is \
+                 on the disk already is not downloaded again.",
+                bytes(LOW_DISK)
+            ),
+            "Free some room before a first set-up; the Disk screen shows what takes it.",
         )
     })
 }

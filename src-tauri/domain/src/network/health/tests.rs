@@ -254,6 +254,18 @@ fn what_differs_between_the_two() {
 }
 
 #[test]
+fn a_disk_without_room_for_a_first_set_up_is_a_note() {
+    let states = |free| {
+        let all = after(|f| (f.disk_total, f.disk_free) = (4_000_000_000_000, free));
+        all.into_iter()
+            .map(|f| (f.state, f.level))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(states(59_000_000_000), [("low-disk".into(), Level::Note)]);
+    assert_eq!(states(2_000_000_000_000), []);
+}
+
+#[test]
 fn a_small_machine_beside_a_large_one() {
     let all = after(|f| f.memory_total = 65_000_000_000);
     let states: Vec<(&str, Option<u32>)> =

@@ -246,6 +246,9 @@ impl Validate {
             against_plain = figure.map(|f| f.ratio);
             sentence = comparison.verdict;
         }
+        if result.simulated {
+            sentence = format!("Simulated: {sentence}");
+        }
         Validated {
             bench: result.id.clone(),
             pp_tps: result.pp_tps.mean,

@@ -122,7 +122,7 @@ async fn a_stand_in_and_processors_say_what_they_are_and_judge_nothing() {
     let pair = Pair::new(both(play));
     pair.completes().await;
     let words = pair.words().await;
-    assert!(words.starts_with("Simulated: The two containers exchange data, 3.0 Gb/s"));
+    assert!(words.starts_with("Simulated: the two containers exchange data. "));
     let report = pair.receipt().await.report.expect("of the wire");
     assert!(report.simulated);
     assert_eq!(report.verdict.method, Method::Rdma);
