@@ -1,5 +1,7 @@
 //! Which package may depend on which, read from cargo itself.
 
+mod supply;
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
