@@ -15,7 +15,7 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node
+.PHONY: pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node
 
 tools:
 	@for tool in cargo node npm; do
@@ -93,6 +93,12 @@ vllm-image: tools
 vllm-story: vllm-image
 	@$(MAKE) --no-print-directory $(HOST_NODE)
 	$(BIN)/vllm-story
+
+# Every screen in every state of the fake host, light and dark, large and small, and what axe says of each.
+pictures: tools
+	@tests/packages.sh tests/packages.txt
+	$(MAKE) --no-print-directory ui
+	cd ui && node tools/shots.mjs $(CARGO_TARGET_DIR)/pictures
 
 bindings:
 	@mkdir -p ui/dist && touch ui/dist/index.html

@@ -2,12 +2,12 @@
 
 import { render, screen, waitFor, within } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
-import axe from 'axe-core';
 import { expect, test, vi } from 'vitest';
 
 import AppWindow from '../App.svelte';
 import { fakeHost, type FakeState } from '../host/fake';
 import type { Host } from '../host/host';
+import { axeFaults } from '../test/axe';
 
 function open(state: FakeState, at: 'setup' | 'pair', host: Partial<Host> = {}): Host {
   const fake = fakeHost(state, {
@@ -19,13 +19,6 @@ function open(state: FakeState, at: 'setup' | 'pair', host: Partial<Host> = {}):
   render(AppWindow, { host: all });
   return all;
 }
-
-const clean = async () => {
-  const { violations } = await axe.run(document.body, {
-    rules: { 'color-contrast': { enabled: false }, region: { enabled: false } },
-  });
-  return violations.map((violation) => violation.id);
-};
 
 test('findings stand the worst first, each with its meaning and its cure', async () => {
   open('no-cma', 'pair');
@@ -48,7 +41,7 @@ test('findings stand the worst first, each with its meaning and its cure', async
     'Driverof the GPU',
     expect.stringMatching(/^CMA/),
   ]);
-  expect(await clean()).toEqual([]);
+  expect(await axeFaults()).toEqual([]);
 });
 
 test('where all is well it says so, with the number in its range', async () => {
@@ -126,7 +119,7 @@ test('found machines fill the addresses by keyboard too, and what was filled in 
   screen.getByRole('button', { name: /^nas/ }).focus();
   await userEvent.keyboard('{Enter}');
   expect(screen.getByLabelText('Address of the second Spark')).toHaveValue('nas');
-  expect(await clean()).toEqual([]);
+  expect(await axeFaults()).toEqual([]);
 });
 
 test('where none is found it says what to do', async () => {

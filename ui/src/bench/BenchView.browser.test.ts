@@ -2,11 +2,11 @@
 
 import { render, screen, waitFor, within } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';
-import axe from 'axe-core';
 import { expect, test } from 'vitest';
 
 import { fakeHost } from '../host/fake';
 import { afterSetup, compare } from '../host/fake/bench';
+import { axeFaults } from '../test/axe';
 import { Benchmarks } from './benchmarks.svelte';
 import ComparisonView from './ComparisonView.svelte';
 import Measure from './Measure.svelte';
@@ -19,13 +19,6 @@ async function serving(): Promise<Benchmarks> {
   await bench.load();
   return bench;
 }
-
-const clean = async (container: Element) => {
-  const { violations } = await axe.run(container, {
-    rules: { 'color-contrast': { enabled: false }, region: { enabled: false } },
-  });
-  return violations.map((violation) => violation.id);
-};
 
 test('a comparison shows each figure with both sides, the ratio and whether it is clear', async () => {
   const [mtp, plain] = afterSetup(Date.now());
@@ -46,7 +39,7 @@ test('a comparison shows each figure with both sides, the ratio and whether it i
   const table = within(screen.getByRole('region', { name: 'Figures as a table' }));
   expect(table.getAllByRole('row')).toHaveLength(7);
   expect(table.getByText('16.8, 17.0, 17.0')).toBeVisible();
-  expect(await clean(container)).toEqual([]);
+  expect(await axeFaults(container)).toEqual([]);
 });
 
 test('two of the list are marked; another mark moves the comparison', async () => {
@@ -58,7 +51,7 @@ test('two of the list are marked; another mark moves the comparison', async () =
   await userEvent.click(box('Compare Before the driver update'));
   await waitFor(() => expect(bench.comparison?.a.label).toBe('Before the driver update'));
   expect(box('Compare Plain')).not.toBeChecked();
-  expect(await clean(container)).toEqual([]);
+  expect(await axeFaults(container)).toEqual([]);
 });
 
 test('a measurement is renamed, and deleted only after a question', async () => {
