@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tandem_domain::node::FetchReceipt;
 use tandem_domain::run::{Driver, Outcome, RunOutcome, RunSignal, StepId};
+use tandem_domain::step::ids;
 use tandem_rehearsal::checkpoint::synthetic::{self, write_synthetic};
 use tandem_tests::bed::Bed;
 use tandem_tests::{Link, Spark, until};
@@ -99,7 +100,7 @@ async fn each_machine_fetches_its_share_where_its_own_line_is_the_bottleneck() {
         !heard(&said, "reads from the Hub for a few seconds"),
         "nothing is measured beside what is under way"
     );
-    let receipt = bed.state().await.step(&StepId("weights".into())).receipt;
+    let receipt = bed.state().await.step(&StepId::from(ids::WEIGHTS)).receipt;
     let receipts: Vec<FetchReceipt> =
         serde_json::from_value(receipt.expect("a receipt")).expect("receipts");
     let bytes = receipts[0].bytes;

@@ -26,7 +26,7 @@ fn of(state: &RunState, step: &str) -> Status {
 }
 
 fn measured(state: &RunState) -> ProveReceipt {
-    let receipt = state.step(&ProveReceipt::step()).receipt;
+    let receipt = state.step(&StepId::of::<ProveReceipt>()).receipt;
     serde_json::from_value(receipt.expect("a receipt")).expect("a report")
 }
 

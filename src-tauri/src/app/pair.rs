@@ -80,9 +80,9 @@ fn between(params: &Value, machines: &[String]) -> bool {
 
 /// What the step that measures the link left, if it stands.
 fn measured(state: &RunState) -> Option<ProveReceipt> {
-    let mut receipt: ProveReceipt = left(state, &ProveReceipt::step())?;
+    let mut receipt: ProveReceipt = left(state, &StepId::of::<ProveReceipt>())?;
     // The all-reduce over the same wire knows the wire's figures too, and tells more of it.
-    let over_it = left::<CollectiveReceipt>(state, &CollectiveReceipt::step());
+    let over_it = left::<CollectiveReceipt>(state, &StepId::of::<CollectiveReceipt>());
     let later = over_it
         .and_then(|c| c.report)
         .filter(|r| r.at >= receipt.report.at);
@@ -109,7 +109,9 @@ mod tests {
     use super::*;
 
     fn state(events: &[Event]) -> RunState {
-        let of = events.iter().map(|e| (ProveReceipt::step(), e.clone()));
+        let of = events
+            .iter()
+            .map(|e| (StepId::of::<ProveReceipt>(), e.clone()));
         state_of(of.collect())
     }
 
@@ -151,8 +153,8 @@ mod tests {
                 receipt: receipt.to_string(),
             };
             let state = state_of(vec![
-                (ProveReceipt::step(), already(&wire)),
-                (CollectiveReceipt::step(), already(&over_it)),
+                (StepId::of::<ProveReceipt>(), already(&wire)),
+                (StepId::of::<CollectiveReceipt>(), already(&over_it)),
             ]);
             let told = measured(&state).expect("a report").report;
             assert_eq!(

@@ -14,6 +14,7 @@ use tandem_domain::run::{
     Driver, Event, Outcome, Plan, RunDetail, RunEvent, RunId, RunOutcome, RunSignal, RunState,
     RunSummary, Status, StepId, report,
 };
+use tandem_domain::step::ids;
 use tandem_domain::step::job::limits::{download_step, hold_download};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -245,7 +246,7 @@ impl App {
         let Ok(state) = self.run_state(world, id).await else {
             return;
         };
-        let network = state.step(&StepId("network".into())).status;
+        let network = state.step(&StepId::from(ids::NETWORK)).status;
         if !matches!(network, Status::Verified | Status::Undone) {
             return;
         }

@@ -7,6 +7,7 @@ use tandem_domain::ports::{ModelApi, Station};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
+use tandem_domain::step::ids;
 use tandem_domain::step::launch::LaunchReceipt;
 use tandem_domain::step::validate::Validated;
 
@@ -122,7 +123,7 @@ fn left_by(state: &RunState) -> Option<(LaunchReceipt, Option<Validated>)> {
 
 /// Whether the machines have been restarted, which no server survives.
 fn restarted(state: &RunState) -> bool {
-    let step = state.step(&StepId("restart".into()));
+    let step = state.step(&StepId::from(ids::RESTART));
     step.receipt.is_some() && step.status.is_ours()
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_domain::network::verdict::{LinkState, Measured, Method};
 use tandem_domain::problem::{Code, Retry};
-use tandem_domain::run::Status;
+use tandem_domain::run::{Status, StepId};
 use tandem_domain::step::link_test::ProveReceipt;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Link, Spark, until};
@@ -166,6 +166,6 @@ async fn measured(bed: &Bed) -> ProveReceipt {
         bed.told().await
     );
     let state = bed.state().await;
-    let receipt = state.step(&ProveReceipt::step()).receipt;
+    let receipt = state.step(&StepId::of::<ProveReceipt>()).receipt;
     serde_json::from_value(receipt.expect("it left one")).expect("its own")
 }

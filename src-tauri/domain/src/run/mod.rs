@@ -18,7 +18,7 @@ mod step;
 
 pub use drive::{Driver, Listener, Outcome};
 pub use state::{IllegalMove, RunState, Status, StepState, next_status};
-pub use step::{Found, Step, StepContext, StepError, Undo};
+pub use step::{Found, Receipt, Step, StepContext, StepError, Undo};
 
 /// Identity of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -31,6 +31,19 @@ pub struct RunId(pub String);
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(transparent)]
 pub struct StepId(pub String);
+
+impl StepId {
+    /// The step that leaves this receipt.
+    pub fn of<R: Receipt>() -> Self {
+        Self::from(R::STEP)
+    }
+}
+
+impl From<&str> for StepId {
+    fn from(id: &str) -> Self {
+        Self(id.to_owned())
+    }
+}
 
 impl std::fmt::Display for RunId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

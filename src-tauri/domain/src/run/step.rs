@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
@@ -92,6 +93,13 @@ pub trait Step: Send + Sync {
     ) -> Result<String, StepError>;
 }
 
+/// What a step leaves for later ones, in its own type. The type names the step, so nobody can ask a step
+/// for what another one leaves.
+pub trait Receipt: Serialize + DeserializeOwned {
+    /// The step that leaves it.
+    const STEP: &'static str;
+}
+
 /// What a step may use.
 #[derive(Clone)]
 pub struct StepContext {
@@ -120,9 +128,14 @@ pub struct StepContext {
 }
 
 impl StepContext {
-    /// The receipt of an earlier step, in its own type.
-    pub fn receipt<T: DeserializeOwned>(&self, step: &str) -> Result<T, StepError> {
-        let value = self.receipts.get(&StepId(step.to_owned())).ok_or_else(|| {
+    /// What an earlier step left. An error if it left nothing, or something that cannot be read.
+    pub fn receipt<R: Receipt>(&self) -> Result<R, StepError> {
+        self.receipt_of(&StepId::of::<R>())
+    }
+
+    /// The same of a step whose name depends on what it serves.
+    pub(crate) fn receipt_of<T: DeserializeOwned>(&self, step: &StepId) -> Result<T, StepError> {
+        let value = self.receipts.get(step).ok_or_else(|| {
             Problem::new(Code::Broken, "A step ran before the one it builds on.")
                 .cause(format!("`{}` needs what `{step}` left.", self.step))
         })?;

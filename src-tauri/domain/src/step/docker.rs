@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::ports::{Command, ContainerError, Station};
 use crate::problem::Code;
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::ids;
 use crate::step::machines::{found, must, on_all, undo_on_all};
 
 /// See the module.
@@ -31,7 +32,7 @@ impl Step for OpenDocker {
         let mut users = self.users.clone();
         users.dedup();
         StepPlan {
-            id: StepId("docker".into()),
+            id: StepId::from(ids::DOCKER),
             title: "Docker".into(),
             will: "Lets your user on the machines use Docker, if it may not yet. Who may use Docker can become root there.".into(),
             exactly: users.iter().map(|user| format!("sudo usermod -aG docker {user}")).collect(),

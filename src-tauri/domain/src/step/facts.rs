@@ -1,19 +1,30 @@
 //! Step `look`: the facts of the machines, and whether they can serve at all.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::machine::{DockerAccess, Facts, cloned, same_machine};
 use crate::node::PROGRAM;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, bytes};
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::step::ids;
 use crate::step::machines::{must, on_all, value};
 
 /// See the module.
 pub struct Look {
     /// Whether a server is to run there, so that Docker must be fit too.
     pub serves: bool,
+}
+
+/// The facts of the machines, head first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct FactsReceipt(pub Vec<Facts>);
+
+impl Receipt for FactsReceipt {
+    const STEP: &'static str = ids::FACTS;
 }
 
 /// Asks the node program for a machine's facts.
@@ -125,7 +136,7 @@ pub fn unfit_to_join(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
 impl Step for Look {
     fn plan(&self) -> StepPlan {
         StepPlan {
-            id: StepId("look".into()),
+            id: StepId::from(ids::FACTS),
             title: "Facts".into(),
             will: "Looks at the machines: memory, disk, Docker, ports, versions.".into(),
             exactly: vec![format!("{PROGRAM} facts")],
@@ -165,7 +176,7 @@ impl Step for Look {
                 memory.join(" and "),
                 disk.join(" and ")
             ),
-            receipt: value(&facts),
+            receipt: value(&FactsReceipt(facts)),
         })
     }
 

@@ -8,6 +8,7 @@ use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 use crate::step::facts::same_twice;
+use crate::step::ids;
 use crate::step::machines::{exists, found, must, on_all, undo_on_all};
 
 const FILE: &str = ".ssh/authorized_keys";
@@ -103,7 +104,7 @@ impl InstallKey {
 impl Step for InstallKey {
     fn plan(&self) -> StepPlan {
         StepPlan {
-            id: StepId("key".into()),
+            id: StepId::from(ids::KEY),
             title: "Key".into(),
             will: "Adds Tandem's own key to the machines, so that you need not type the password again.".into(),
             exactly: vec![format!("~/{FILE}: add the line\n{}", self.public_key.trim())],

@@ -8,6 +8,7 @@ pub(crate) mod drop_caches;
 pub mod facts;
 pub(crate) mod follow;
 pub(crate) mod graft;
+pub mod ids;
 pub(crate) mod image;
 pub mod job;
 pub(crate) mod key;

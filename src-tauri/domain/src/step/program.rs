@@ -8,6 +8,7 @@ use crate::node::{NodeVersion, PROGRAM, PROTOCOL};
 use crate::ports::{Command, NodeBuild, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::ids;
 use crate::step::machines::{exists, found, home, must, on_all, undo_on_all};
 
 /// See the module.
@@ -73,7 +74,7 @@ impl SendProgram {
 impl Step for SendProgram {
     fn plan(&self) -> StepPlan {
         StepPlan {
-            id: StepId("program".into()),
+            id: StepId::from(ids::PROGRAM),
             title: "Helper".into(),
             will: "Copies a small program to the machines that reads facts and moves weights. It runs only while it works and listens to nothing.".into(),
             exactly: vec![format!("{PROGRAM} (about 10 MB)")],

@@ -12,13 +12,14 @@ use serde_json::{Value, json};
 use crate::container::command::as_command;
 use crate::container::{ContainerSpec, LABEL, fabric};
 use crate::engine::vllm::launch::CONTAINER as SERVER;
-use crate::machine::Facts;
 use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{self, AllReduce, Backend};
 use crate::network::verdict::{LinkReport, LinkState, Method};
-use crate::ports::Image;
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::facts::FactsReceipt;
+use crate::step::ids;
+use crate::step::image::ImageReceipt;
 use crate::step::link_test::{self, ProveReceipt};
 use crate::step::machines::{on_all, stored, value};
 use crate::step::owned;
@@ -61,11 +62,8 @@ pub struct CollectiveReceipt {
     pub at: i64,
 }
 
-impl CollectiveReceipt {
-    /// The step that leaves it.
-    pub fn step() -> StepId {
-        StepId("collective".into())
-    }
+impl Receipt for CollectiveReceipt {
+    const STEP: &'static str = ids::ALL_REDUCE;
 }
 
 impl Collective {
@@ -122,7 +120,7 @@ impl Collective {
 
     /// What was found, as the step leaves it.
     fn receipt(&self, cx: &StepContext, end: End) -> Result<CollectiveReceipt, StepError> {
-        let facts: Vec<Facts> = cx.receipt("look").unwrap_or_default();
+        let FactsReceipt(facts) = cx.receipt().unwrap_or_default();
         let at = cx.clock.now_ms();
         let rehearsed = facts.iter().any(|f| f.simulated);
         let all_reduce = match end {
@@ -174,7 +172,7 @@ impl Collective {
 
 /// What this run measured of the wire itself.
 fn wire(cx: &StepContext) -> Option<LinkReport> {
-    let receipt = cx.receipts.get(&ProveReceipt::step())?;
+    let receipt = cx.receipts.get(&StepId::of::<ProveReceipt>())?;
     let mut report = stored::<ProveReceipt>(receipt).ok()?.report;
     // One that was taken over from another run may hold that run's all-reduce.
     report.measured.retain(|m| m.method != Method::AllReduce);
@@ -211,7 +209,7 @@ impl Step for Collective {
             *program = "PROGRAM".into();
         }
         StepPlan {
-            id: CollectiveReceipt::step(),
+            id: StepId::of::<CollectiveReceipt>(),
             title: "All-reduce".into(),
             will: "Starts a container of the image on each machine for about half a minute and lets its PyTorch add up numbers over the private link, as the model does all the time: that can be slow when the cable is not. A slow one is said with its cure and stops nothing.".into(),
             exactly: vec![as_command(&shown), PROGRAM.into()],
@@ -263,7 +261,7 @@ impl Step for Collective {
     /// Cancelled or failed, it removes the containers before it ends. A killed app leaves containers that
     /// end by themselves; resuming or undoing removes them.
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let image: Image = cx.receipt("image")?;
+        let ImageReceipt(image) = cx.receipt()?;
         self.clear(cx).await?;
         let end = self.run(cx, &self.containers(&image.id)).await;
         let cleared = self.clear(cx).await;

@@ -8,12 +8,25 @@ use serde_json::Value;
 use crate::graft::way::{self, MtpWay};
 use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
-use crate::ports::Image;
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::facts::FactsReceipt;
+use crate::step::ids;
+use crate::step::image::ImageReceipt;
 use crate::step::job;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::weights::WeightsReceipt;
+use serde::{Deserialize, Serialize};
+
+/// What was grafted on each machine, head first.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct GraftsReceipt(pub Vec<GraftReceipt>);
+
+impl Receipt for GraftsReceipt {
+    const STEP: &'static str = ids::GRAFT;
+}
 
 /// See the module.
 pub(crate) struct GraftMtp {
@@ -69,7 +82,7 @@ impl Step for GraftMtp {
             r.image
         ));
         StepPlan {
-            id: StepId("graft".into()),
+            id: StepId::from(ids::GRAFT),
             title: "MTP layers".into(),
             will: will.into(),
             exactly,
@@ -79,7 +92,7 @@ impl Step for GraftMtp {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let WeightsReceipt(fetched) = cx.receipt()?;
         let folders = self.folders(cx, &fetched)?;
         let needed = Found::Needed {
             before: value(&folders),
@@ -87,7 +100,7 @@ impl Step for GraftMtp {
         // What is there is read on the machines: the note of the choice, and by the job itself, which
         // finds what it made by the hashes in its manifest and writes nothing.
         if let Some(receipt) = cx.receipts.get(&cx.step) {
-            let receipts: Vec<GraftReceipt> = stored(receipt)?;
+            let GraftsReceipt(receipts) = stored(receipt)?;
             let mut standing = true;
             for (station, receipt) in cx.stations.iter().zip(&receipts) {
                 let path = format!("{}/config.json", receipt.path);
@@ -100,7 +113,7 @@ impl Step for GraftMtp {
             if standing {
                 return Ok(Found::AlreadyDone {
                     found: sentence(&receipts[0]),
-                    receipt: value(&receipts),
+                    receipt: value(&GraftsReceipt(receipts)),
                 });
             }
         }
@@ -142,12 +155,12 @@ impl Step for GraftMtp {
         Self::same(&found)?;
         Ok(Found::AlreadyDone {
             found: sentence(&found[0]),
-            receipt: value(&found),
+            receipt: value(&GraftsReceipt(found)),
         })
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let WeightsReceipt(fetched) = cx.receipt()?;
         let folders = self.folders(cx, &fetched)?;
         let choice = choose::choose(cx, &self.request, &fetched[0].snapshot).await?;
         let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
@@ -162,11 +175,11 @@ impl Step for GraftMtp {
         })
         .await?;
         Self::same(&receipts)?;
-        Ok(value(&receipts))
+        Ok(value(&GraftsReceipt(receipts)))
     }
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
-        let receipts: Vec<GraftReceipt> = stored(receipt)?;
+        let GraftsReceipt(receipts) = stored(receipt)?;
         for (station, receipt) in cx.stations.iter().zip(&receipts) {
             if let Some(patch) = &receipt.patch
                 && !choose::is_whole(station, patch).await?
@@ -262,8 +275,8 @@ impl GraftMtp {
         cx: &StepContext,
         fetched: &[FetchReceipt],
     ) -> Result<Vec<String>, StepError> {
-        let facts: Vec<Facts> = cx.receipt("look")?;
-        let image: Image = cx.receipt("image")?;
+        let FactsReceipt(facts) = cx.receipt()?;
+        let ImageReceipt(image) = cx.receipt()?;
         let of = |(facts, fetched): (&Facts, &FetchReceipt)| {
             let asked = self.request.mtp_way;
             choose::folder(&facts.hf_home, &image.id, &fetched.commit, asked)

@@ -7,11 +7,13 @@ use serde_json::Value;
 use crate::ports::{Image, PullProgress, Station};
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, ProgressPart, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, undo_on_all, value};
 use crate::step::rate::Rate;
 use crate::step::serve_copy;
+use serde::{Deserialize, Serialize};
 
 mod cable;
 mod source;
@@ -19,6 +21,15 @@ mod source;
 mod tests;
 
 use source::{Known, Road, choose, is_by_digest};
+
+/// The image, the same on every machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct ImageReceipt(pub Image);
+
+impl Receipt for ImageReceipt {
+    const STEP: &'static str = ids::IMAGE;
+}
 
 /// See the module.
 pub(crate) struct BringImage {
@@ -40,7 +51,7 @@ impl BringImage {
     }
 
     fn road(&self, cx: &StepContext, here: &[bool]) -> Road {
-        let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
+        let proven = cx.receipt::<ProveReceipt>().ok();
         choose(&Known {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
             image: &self.request.image,
@@ -131,7 +142,7 @@ impl Step for BringImage {
     fn plan(&self) -> StepPlan {
         let (will, exactly) = self.words();
         StepPlan {
-            id: StepId("image".into()),
+            id: StepId::from(ids::IMAGE),
             title: "Image".into(),
             will,
             exactly,
@@ -157,7 +168,7 @@ impl Step for BringImage {
         }
         Ok(Found::AlreadyDone {
             found: format!("It is there, {}.", bytes(image.size)),
-            receipt: value(&image),
+            receipt: value(&ImageReceipt(image)),
         })
     }
 
@@ -184,11 +195,11 @@ impl Step for BringImage {
             }
             _ => {}
         }
-        Ok(value(&self.same(&brought?)?))
+        Ok(value(&ImageReceipt(self.same(&brought?)?)))
     }
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
-        let wanted: Image = stored(receipt)?;
+        let ImageReceipt(wanted) = stored(receipt)?;
         for station in &cx.stations {
             if self.image_on(station).await?.map(|i| i.id) != Some(wanted.id.clone()) {
                 return Err(Problem::new(

@@ -20,6 +20,7 @@ use crate::run::memory::MemoryJournal;
 use crate::run::{Outcome, RunId, RunOutcome, RunState};
 use crate::secret::Secret;
 use crate::step::doubles::{Said, driver, station_with};
+use crate::step::ids;
 
 const IMAGE: &str = "vllm/vllm-openai:stepfun37";
 
@@ -326,7 +327,7 @@ impl Pair {
     async fn problem(&self) -> Problem {
         let events = self.journal.events(&RunId("r".into())).await.unwrap();
         let state = RunState::fold(&events).unwrap();
-        state.steps[&StepId("image".into())]
+        state.steps[&StepId::from(ids::IMAGE)]
             .problem
             .clone()
             .unwrap()

@@ -6,11 +6,12 @@ use crate::node::FetchLimits;
 use crate::ports::Station;
 use crate::problem::Problem;
 use crate::run::{RunId, StepId};
+use crate::step::ids;
 use crate::step::job;
 
 /// The step whose download can be held back.
 pub fn download_step() -> StepId {
-    StepId("weights".into())
+    StepId::from(ids::WEIGHTS)
 }
 
 /// Holds the download of a run to other limits on every machine, from within a second on. Safe to repeat.

@@ -10,15 +10,17 @@ use crate::container::command::as_command;
 use crate::container::{ContainerSpec, ContainerState};
 use crate::engine::vllm::launch::{CONTAINER, Launch};
 use crate::graft::way::MtpWay;
-use crate::machine::Facts;
-use crate::node::{FetchReceipt, GraftReceipt};
-use crate::ports::{Image, Station};
+use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
 use crate::procedure::request::SetupRequest;
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
 use crate::step::drop_caches;
+use crate::step::facts::FactsReceipt;
+use crate::step::graft::GraftsReceipt;
+use crate::step::image::ImageReceipt;
 use crate::step::machines::{on_all, value};
 use crate::step::owned::{self, label};
+use crate::step::weights::WeightsReceipt;
 
 /// See the module.
 pub(crate) struct LaunchServer {
@@ -56,14 +58,14 @@ impl LaunchServer {
         cx: &StepContext,
         mtp: bool,
     ) -> Result<(Vec<ContainerSpec>, LaunchReceipt), StepError> {
-        let facts: Vec<Facts> = cx.receipt("look")?;
-        let image: Image = cx.receipt("image")?;
-        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let FactsReceipt(facts) = cx.receipt()?;
+        let ImageReceipt(image) = cx.receipt()?;
+        let WeightsReceipt(fetched) = cx.receipt()?;
         let paths: Vec<String> = fetched.into_iter().map(|r| r.snapshot).collect();
-        let grafts: Vec<GraftReceipt> = if mtp {
-            cx.receipt("graft")?
+        let GraftsReceipt(grafts) = if mtp {
+            cx.receipt()?
         } else {
-            Vec::new()
+            GraftsReceipt::default()
         };
         let speculative_tokens = mtp.then_some(self.request.speculative_tokens);
         let launch = Launch {
@@ -237,7 +239,7 @@ impl Step for LaunchServer {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let (specs, receipt) = self.containers(cx, self.mtp)?;
         self.clear(cx).await?;
-        let facts: Vec<Facts> = cx.receipt("look")?;
+        let FactsReceipt(facts) = cx.receipt()?;
         on_all(&cx.stations, |i, s| {
             Box::pin(drop_caches::let_go(cx, s, &facts[i]))
         })

@@ -14,8 +14,11 @@ use crate::network::NetworkPlan;
 use crate::network::verdict::{LinkReport, LinkState, Measured, Method, Verdict, judge};
 use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::run::{
+    Found, ProgressPart, Receipt, Step, StepContext, StepError, StepId, StepPlan, Undo,
+};
 use crate::step::facts::facts_of;
+use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
 
 mod mark;
@@ -61,11 +64,8 @@ pub struct ProveReceipt {
     pub mark: Vec<String>,
 }
 
-impl ProveReceipt {
-    /// The step that leaves it.
-    pub fn step() -> StepId {
-        StepId("prove".into())
-    }
+impl Receipt for ProveReceipt {
+    const STEP: &'static str = ids::LINK_TEST;
 }
 
 /// What is measured at one time: one rail, or all of them.
@@ -278,7 +278,7 @@ impl Step for ProveLink {
         let rails = self.plan.rails.first().and_then(|r| r.ends.first());
         let device = rails.and_then(|e| e.rdma.as_deref()).unwrap_or("DEVICE");
         StepPlan {
-            id: ProveReceipt::step(),
+            id: StepId::of::<ProveReceipt>(),
             title: "Bandwidth".into(),
             will: "Measures what the private link carries, for about half a minute: each rail alone, then all together, in both directions. A slow link is said with its cure and stops nothing.".into(),
             exactly: vec![

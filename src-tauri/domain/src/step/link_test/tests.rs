@@ -105,7 +105,9 @@ impl Link {
             panic!("the journal was lost")
         };
         let events = journal.events(&RunId("r".into())).await.unwrap();
-        let step = RunState::fold(&events).unwrap().step(&ProveReceipt::step());
+        let step = RunState::fold(&events)
+            .unwrap()
+            .step(&StepId::of::<ProveReceipt>());
         (outcome, step)
     }
 

@@ -16,6 +16,8 @@ use crate::network::faults::faults;
 use crate::network::{NetworkPlan, netplan};
 use crate::problem::{Code, Problem};
 use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::facts::FactsReceipt;
+use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
 
 mod apply;
@@ -120,10 +122,10 @@ impl AddressLink {
     /// than that: a network may have come that it collides with, or the machine be reached by the port.
     fn still_stands(&self, cx: &StepContext) -> Result<(), StepError> {
         // Without that look nothing newer is known than what the plan was made from.
-        let Some(seen) = cx.receipts.get(&StepId("look".into())) else {
+        let Some(seen) = cx.receipts.get(&StepId::of::<FactsReceipt>()) else {
             return Ok(());
         };
-        let facts: Vec<Facts> = stored(seen)?;
+        let FactsReceipt(facts) = stored(seen)?;
         let facts: Vec<&Facts> = facts.iter().collect();
         match faults(&self.plan, &facts).into_iter().next() {
             Some(fault) => Err(fault.into()),
@@ -175,7 +177,7 @@ impl Step for AddressLink {
             will = format!("{adopted} {will}");
         }
         StepPlan {
-            id: StepId("network".into()),
+            id: StepId::from(ids::NETWORK),
             title: "Private link".into(),
             will,
             exactly: each.flat_map(|(i, name)| self.exactly(i, name)).collect(),

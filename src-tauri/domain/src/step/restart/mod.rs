@@ -17,6 +17,7 @@ use crate::ports::{Command, MachineError, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
 use crate::step::facts::facts_of;
+use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
 
 mod patient;
@@ -45,7 +46,7 @@ pub(crate) struct RestartBoth {
 
 /// What the step leaves.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Receipt {
+struct RestartReceipt {
     /// The start each machine is in now.
     boots: Vec<String>,
 }
@@ -245,7 +246,7 @@ fn late(machine: &str, why: Option<MachineError>) -> Problem {
 impl Step for RestartBoth {
     fn plan(&self) -> StepPlan {
         StepPlan {
-            id: StepId("restart".into()),
+            id: StepId::from(ids::RESTART),
             title: "Restart".into(),
             will: "Restarts both machines at once and waits until they are back, for some minutes. Whatever runs on them stops.".into(),
             exactly: vec![
@@ -263,7 +264,7 @@ impl Step for RestartBoth {
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let mine = cx.receipts.get(&cx.step).cloned().unwrap_or_default();
-        if stored::<Receipt>(&mine).is_ok() {
+        if stored::<RestartReceipt>(&mine).is_ok() {
             return Ok(Found::AlreadyDone {
                 found: "Both were restarted.".into(),
                 receipt: mine,
@@ -307,7 +308,7 @@ impl Step for RestartBoth {
         let boots = cx.unless_cancelled(boots).await?;
         cx.unless_cancelled(on_all(&cx.stations, |i, s| Box::pin(self.ports(cx, i, s))))
             .await?;
-        Ok(value(&Receipt { boots }))
+        Ok(value(&RestartReceipt { boots }))
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {

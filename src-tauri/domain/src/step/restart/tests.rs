@@ -11,6 +11,7 @@ use crate::ports::Journal;
 use crate::run::memory::MemoryJournal;
 use crate::run::{Event, Outcome, RunId, RunOutcome, RunState, Status};
 use crate::step::doubles::{Said, Server, driver, station};
+use crate::step::ids;
 
 mod spark;
 
@@ -61,7 +62,7 @@ impl Pair {
     }
 
     async fn problem(&self) -> Problem {
-        let step = self.state().await.step(&StepId("restart".into()));
+        let step = self.state().await.step(&StepId::from(ids::RESTART));
         step.problem.expect("the step has a problem")
     }
 }
@@ -74,7 +75,7 @@ async fn both_are_restarted_once_and_waited_for() {
     let pair = Pair::new();
     assert_eq!(pair.go().await, DONE);
     assert_eq!(pair.orders(), [1, 1]);
-    let step = pair.state().await.step(&StepId("restart".into()));
+    let step = pair.state().await.step(&StepId::from(ids::RESTART));
     assert_eq!(step.receipt, Some(json!({"boots": ["boot-1", "boot-1"]})));
     assert_eq!(
         pair.go().await,
@@ -90,7 +91,7 @@ async fn a_run_that_dies_after_any_write_restarts_nothing_twice() {
         let pair = Pair::new();
         pair.journal.writes_left(Some(lives));
         let died = matches!(pair.go().await, Outcome::JournalLost(_));
-        let written = pair.state().await.step(&StepId("restart".into()));
+        let written = pair.state().await.step(&StepId::from(ids::RESTART));
         assert!(
             written.before.is_some() || pair.orders() == [0, 0],
             "nothing is restarted before it is written which start is to end"
@@ -110,7 +111,7 @@ async fn one_that_was_restarted_already_is_left_alone() {
     let event = crate::run::RunEvent {
         seq: 0,
         at: 0,
-        step: Some(StepId("restart".into())),
+        step: Some(StepId::from(ids::RESTART)),
         event: before,
     };
     pair.journal
@@ -129,7 +130,7 @@ async fn one_that_is_ending_or_on_its_way_up_is_not_told_again() {
     let event = crate::run::RunEvent {
         seq: 0,
         at: 0,
-        step: Some(StepId("restart".into())),
+        step: Some(StepId::from(ids::RESTART)),
         event: Event::Applying {
             before: json!(["boot-0", "boot-0"]).to_string(),
         },
@@ -197,7 +198,7 @@ async fn a_cancel_stops_the_waiting() {
     let outcome = pair.go().await;
     stops.await.unwrap();
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Cancelled));
-    let step = pair.state().await.step(&StepId("restart".into()));
+    let step = pair.state().await.step(&StepId::from(ids::RESTART));
     assert_eq!(step.status, Status::Applying, "the intent stands");
 }
 
@@ -240,7 +241,7 @@ struct Silent(std::sync::atomic::AtomicU32);
 impl Step for Silent {
     fn plan(&self) -> StepPlan {
         StepPlan {
-            id: StepId("key".into()),
+            id: StepId::from(ids::KEY),
             ..RestartBoth::new(plan()).plan()
         }
     }

@@ -10,14 +10,14 @@ use serde_json::{Value, json};
 use crate::bench::{BenchCase, BenchResult, Measurement, compare, measure};
 use crate::chat::{ChatRequest, PromptMessage, Role};
 use crate::engine::vllm::launch::CONTAINER;
-use crate::machine::Facts;
-use crate::node::FetchReceipt;
 use crate::ports::{ApiError, Circumstances, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::procedure::request::SetupRequest;
 use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::step::facts::FactsReceipt;
 use crate::step::launch::{LaunchReceipt, LaunchServer};
 use crate::step::machines::value;
+use crate::step::weights::WeightsReceipt;
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZ0lEQVR42u3ZsQkAIAwEwMzjSE7sKJYWDuAMCQiCB18/ufJJ7DVTGb2lcrs/AAAAAAAAAAAAAADKgNcOyvYDAAAAAAAAAAAAANQBFhkAAAAAAAAAAACA/4BFBgAAAAAAAAAAAPAd4ADOpcHhD6DcOgAAAABJRU5ErkJggg==";
@@ -195,8 +195,8 @@ impl Validate {
         cx: &StepContext,
         launch: &LaunchReceipt,
     ) -> Result<Circumstances, StepError> {
-        let facts: Vec<Facts> = cx.receipt("look")?;
-        let fetched: Vec<FetchReceipt> = cx.receipt("weights")?;
+        let FactsReceipt(facts) = cx.receipt()?;
+        let WeightsReceipt(fetched) = cx.receipt()?;
         let r = &self.request;
         let mut all = Circumstances::new();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
@@ -228,7 +228,7 @@ impl Validate {
     }
 
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
-        let plain: LaunchReceipt = cx.receipt("launch-plain").ok()?;
+        let plain: LaunchReceipt = cx.receipt_of(&LaunchServer::id(false)).ok()?;
         cx.bench.of_launch(&plain.identity).await.ok()?
     }
 
@@ -301,7 +301,7 @@ impl Step for Validate {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let launch: LaunchReceipt = cx.receipt(&LaunchServer::id(self.mtp).0)?;
+        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
         let of_launch = cx.bench.of_launch(&launch.identity).await.map_err(|e| {
             Problem::new(Code::JournalWrite, "The kept measurements were not read.")
                 .cause(format!("{e}."))
@@ -326,12 +326,12 @@ impl Step for Validate {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let launch: LaunchReceipt = cx.receipt(&LaunchServer::id(self.mtp).0)?;
+        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
         let api = self.api(cx);
         if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
             return Err(self.with_log(cx, error).await);
         }
-        let facts: Vec<Facts> = cx.receipt("look")?;
+        let FactsReceipt(facts) = cx.receipt()?;
         let wanted = Measurement {
             id: format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms()),
             label: match launch.speculative_tokens {

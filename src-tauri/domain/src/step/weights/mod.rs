@@ -11,7 +11,8 @@ use crate::node::{
 use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, value};
 use crate::step::{job, serve_copy};
@@ -34,6 +35,15 @@ struct Before {
     /// For each machine whether it had everything.
     #[serde(default)]
     complete: Vec<bool>,
+}
+
+/// What came to each machine, head first.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct WeightsReceipt(pub Vec<FetchReceipt>);
+
+impl Receipt for WeightsReceipt {
+    const STEP: &'static str = ids::WEIGHTS;
 }
 
 /// See the module.
@@ -69,7 +79,7 @@ impl FetchWeights {
         before: &Before,
         begun: &[Option<NodeWork>],
     ) -> Result<Road, StepError> {
-        let proven = cx.receipt::<ProveReceipt>(&ProveReceipt::step().0).ok();
+        let proven = cx.receipt::<ProveReceipt>().ok();
         let mut known = Known {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
             network: self.request.network.as_ref(),
@@ -134,7 +144,7 @@ impl Step for FetchWeights {
     fn plan(&self) -> StepPlan {
         let (will, exactly) = self.words();
         StepPlan {
-            id: StepId("weights".into()),
+            id: StepId::from(ids::WEIGHTS),
             title: "Weights".into(),
             will,
             exactly,
@@ -171,7 +181,7 @@ impl Step for FetchWeights {
                 receipts[0].files,
                 bytes(receipts[0].bytes)
             ),
-            receipt: value(&receipts),
+            receipt: value(&WeightsReceipt(receipts)),
         })
     }
 
@@ -205,11 +215,11 @@ impl Step for FetchWeights {
             .fix("Resume; the older one is fetched again.")
             .into());
         }
-        Ok(value(&receipts))
+        Ok(value(&WeightsReceipt(receipts)))
     }
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
-        let receipts: Vec<FetchReceipt> = stored(receipt)?;
+        let WeightsReceipt(receipts) = stored(receipt)?;
         let commit = receipts
             .first()
             .map(|r| r.commit.clone())

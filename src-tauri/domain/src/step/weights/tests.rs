@@ -21,6 +21,7 @@ use crate::run::memory::MemoryJournal;
 use crate::run::{Outcome, RunId, RunOutcome, RunState};
 use crate::secret::Secret;
 use crate::step::doubles::{Said, Server, driver, station};
+use crate::step::ids;
 
 /// How a job of a machine ends.
 #[derive(Clone)]
@@ -278,7 +279,7 @@ async fn one_fetches_and_the_other_copies_from_it() {
     let serve = "copy serve --listen 192.168.100.10 --listen 192.168.101.10 --repo stepfun-ai/Step-3.7-Flash-NVFP4 --job r-weights";
     assert_eq!(a.heard(serve), 1, "{:?}", a.said());
     assert!(said.iter().any(|l| l.contains("fetches once")), "{said:?}");
-    let receipt = state.steps[&StepId("weights".into())].receipt.clone();
+    let receipt = state.steps[&StepId::from(ids::WEIGHTS)].receipt.clone();
     assert_eq!(receipt.unwrap()[1]["snapshot"], "/b");
 }
 
@@ -289,7 +290,7 @@ async fn the_one_that_has_everything_serves_and_receipts_keep_their_order() {
     assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
     assert_eq!(a.heard("start copy"), 1);
     assert_eq!(b.heard("copy serve --listen 192.168.100.11"), 1);
-    let receipt = state.steps[&StepId("weights".into())]
+    let receipt = state.steps[&StepId::from(ids::WEIGHTS)]
         .receipt
         .clone()
         .unwrap();
@@ -325,7 +326,7 @@ async fn when_the_first_cannot_fetch_the_other_does_not_wait_for_it() {
     let b = Node::new("b", false, vec![End::Goes]);
     let (outcome, state, said) = run(true, &a, &b).await;
     assert_eq!(outcome, RunOutcome::Failed, "{said:?}");
-    let problem = state.steps[&StepId("weights".into())]
+    let problem = state.steps[&StepId::from(ids::WEIGHTS)]
         .problem
         .clone()
         .unwrap();
@@ -342,7 +343,7 @@ async fn what_the_hub_cannot_help_is_told() {
     );
     let (outcome, state, _) = run(true, &a, &b).await;
     assert_eq!(outcome, RunOutcome::Failed);
-    let problem = state.steps[&StepId("weights".into())]
+    let problem = state.steps[&StepId::from(ids::WEIGHTS)]
         .problem
         .clone()
         .unwrap();

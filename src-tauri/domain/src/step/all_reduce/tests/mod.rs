@@ -312,7 +312,7 @@ async fn what_a_killed_life_left_is_removed_by_the_next_and_by_undo() {
     };
     assert!(matches!(pair.driver().go().await, Outcome::JournalLost(_)));
     pair.journal.writes_left(None);
-    let step = pair.state().await.step(&CollectiveReceipt::step());
+    let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
     assert_eq!(step.status, Status::Applying, "its end was never written");
     leave(&pair);
     pair.completes().await;
@@ -332,7 +332,7 @@ async fn a_container_of_its_name_that_is_anothers_stays_and_is_told() {
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Failed));
     let state = pair.state().await;
     let problem = state
-        .step(&CollectiveReceipt::step())
+        .step(&StepId::of::<CollectiveReceipt>())
         .problem
         .expect("told");
     assert_eq!(problem.code, Code::ContainerForeign);
@@ -377,7 +377,7 @@ async fn a_machine_lost_in_the_middle_is_its_own_problem() {
     };
     let (outcome, ()) = tokio::join!(driver.go(), cut);
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Failed));
-    let step = pair.state().await.step(&CollectiveReceipt::step());
+    let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
     assert_eq!(step.problem.map(|p| p.code), Some(Code::ConnectionLost));
     let said = pair.said.lock().unwrap().join("\n");
     assert!(said.contains("Not removed yet: "), "{said}");

@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::super::*;
 use crate::container::ContainerState;
+use crate::machine::Facts;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Journal, MachineError, PullProgress,
+    Command, ContainerError, Containers, Engine, Image, Journal, MachineError, PullProgress,
 };
 use crate::problem::Problem;
 use crate::run::memory::MemoryJournal;
@@ -254,9 +255,9 @@ impl Pair {
             all_reduce: None,
         };
         let before = [
-            ("look", value(&vec![Facts::default(), Facts::default()])),
-            ("prove", json!({"report": wire})),
-            ("image", json!({"id": "sha256:1", "size": 1})),
+            (ids::FACTS, value(&vec![Facts::default(), Facts::default()])),
+            (ids::LINK_TEST, json!({"report": wire})),
+            (ids::IMAGE, json!({"id": "sha256:1", "size": 1})),
         ];
         let before = before.map(|(step, receipt)| Arc::new(Before { step, receipt }));
         let mut steps: Vec<Arc<dyn Step>> = Vec::new();
@@ -291,14 +292,14 @@ impl Pair {
     }
 
     pub(super) async fn receipt(&self) -> CollectiveReceipt {
-        let step = self.state().await.step(&CollectiveReceipt::step());
+        let step = self.state().await.step(&StepId::of::<CollectiveReceipt>());
         stored(&step.receipt.expect("it left one")).unwrap()
     }
 
     pub(super) async fn words(&self) -> String {
         self.state()
             .await
-            .step(&CollectiveReceipt::step())
+            .step(&StepId::of::<CollectiveReceipt>())
             .said
             .unwrap_or_default()
     }
@@ -312,7 +313,7 @@ impl Pair {
         self.nothing_is_left();
         let state = self.state().await;
         state
-            .step(&CollectiveReceipt::step())
+            .step(&StepId::of::<CollectiveReceipt>())
             .problem
             .expect("it says why")
     }

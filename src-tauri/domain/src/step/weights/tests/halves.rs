@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::node::{CopyRequest, Share};
+use crate::step::ids;
 
 impl Node {
     /// One with a line of its own and a checkpoint that is worth a measurement.
@@ -67,7 +68,7 @@ async fn two_lines_of_their_own_bring_a_share_each_and_the_arithmetic_is_told() 
     assert_eq!(b.heard("copy serve --listen 192.168.100.11"), 1);
     let why = "together get 60.0 MB/s, `spark-a` alone 30.0 MB/s and `spark-b` alone 30.0 MB/s: each fetches its share";
     assert!(said.iter().any(|l| l.contains(why)), "{said:?}");
-    let receipt = state.steps[&StepId("weights".into())].receipt.clone();
+    let receipt = state.steps[&StepId::from(ids::WEIGHTS)].receipt.clone();
     let receipt = receipt.unwrap();
     assert_eq!(
         (&receipt[0]["snapshot"], &receipt[1]["snapshot"]),
@@ -140,7 +141,7 @@ async fn when_one_cannot_go_on_the_other_is_stopped_and_the_reason_is_told() {
     let (a, b) = two(30.0, vec![End::Goes], vec![End::Late(Code::DiskFull)]);
     let (outcome, state, said) = run(true, &a, &b).await;
     assert_eq!(outcome, RunOutcome::Failed, "{said:?}");
-    let problem = state.steps[&StepId("weights".into())].problem.clone();
+    let problem = state.steps[&StepId::from(ids::WEIGHTS)].problem.clone();
     let problem = problem.unwrap();
     assert_eq!(problem.code, Code::DiskFull);
     assert_eq!(problem.machine.as_deref(), Some("spark-b"));
