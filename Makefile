@@ -1,8 +1,4 @@
-# make start   everything from a fresh machine to the open window (or, without a display, the story)
-# make test    every test there is; the lab too where it can start (Linux and root)
-# make bench   the figures, one a line
-# make lab-up, make lab-down   two machines to play with
-# make vllm-image, make vllm-story   the real vLLM in the lab, without a GPU
+# `make help` lists the commands: targets with `##` behind them.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .ONESHELL:
@@ -15,7 +11,11 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node
+.PHONY: help pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node \
+  packages-start packages-test bare
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 tools:
 	@for tool in cargo node npm; do
@@ -34,17 +34,25 @@ $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node: $(shell find src-tauri/n
 
 HOST_NODE := $(NODE)/$(shell uname -m)/tandem-node
 
-build: ui $(HOST_NODE)
-	@cargo build --workspace --locked --bins
+# What the window and a rehearsal need, of the whole workspace's features, so that nothing is built twice. The
+# optimised program for a Spark is not among it: a rehearsal is content with the one of this build.
+build: ui
+	@cargo build --workspace --locked --bin tandem --bin tandem-node --bin tandem-standin
 
-# What goes to a Spark. Without it the window opens and the rehearsal works, so its lack is only told.
-spark-node:
+# Without it the window opens and the rehearsal works, so its lack is only told.
+spark-node: ## the program for a Spark
 	@tests/packages.sh --arm64 src-tauri/node/packages.txt && $(MAKE) --no-print-directory $(NODE)/aarch64/tandem-node ||
 	  echo "Tandem cannot be used with a Spark until its node program is built; what that lacks stands above." >&2
 
-start: tools
+# The packages that a command needs, alone.
+packages-start:
 	@tests/packages.sh src-tauri/packages.txt
-	$(MAKE) --no-print-directory build
+
+packages-test:
+	@tests/packages.sh --arm64 src-tauri/packages.txt src-tauri/node/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
+
+start: tools packages-start ## everything from a fresh machine to the open window; without a display, the story
+	@$(MAKE) --no-print-directory build
 	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ]; then $(MAKE) --no-print-directory spark-node; fi
 	if [ -n "$${DISPLAY:-}$${WAYLAND_DISPLAY:-}" ] || [ "$$(uname -s)" != Linux ]; then
 	  exec $(BIN)/tandem
@@ -53,53 +61,54 @@ start: tools
 	  exec $(BIN)/tandem --story
 	fi
 
-check: ui
+check: ui ## formatting, lints and types, Rust and TypeScript
 	@cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
 	cd ui && npm run --silent lint && npm run --silent check
 
-test: tools
-	@tests/packages.sh --arm64 src-tauri/packages.txt src-tauri/node/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
-	$(MAKE) --no-print-directory check
-	(cd ui && npm test --silent)
-	$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
+# One build for all of it; ONLY="recipes ui" runs the groups alone that have one of the words in their names.
+ONLY ?=
+test: tools packages-test ui ## every test there is; the lab too where it can start (Linux and root)
+	@$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
 	cargo build --workspace --all-targets --locked
-	TANDEM_LAB=$(LAB) cargo test --workspace --locked --quiet
+	TANDEM_LAB=$(LAB) $(BIN)/suite $(ONLY)
 
-lab-up: tools
+bare: ## start (without a display) and test on a bare Debian that it makes (root)
+	@tests/bare.sh start
+	tests/bare.sh test
+
+lab-up: tools ## two machines on this box to play with (root)
 	@tests/packages.sh src-tauri/packages.txt tests/lab/packages.txt
-	$(MAKE) --no-print-directory build
+	$(MAKE) --no-print-directory build $(HOST_NODE)
+	cargo build --workspace --locked --bins
 	$(BIN)/lab up
 
-lab-down:
+lab-down: ## removes them, their disks and their cables
 	@$(BIN)/lab down
 
 # The checkpoint that it measures with stays in the target folder. FIGURES="copy line" measures these groups alone.
 FIGURES ?=
-bench: tools
+bench: tools ## the figures, one a line; with root on a machine of the lab
 	@tests/packages.sh src-tauri/packages.txt tests/packages.txt $(if $(LAB),tests/lab/packages.txt)
 	$(MAKE) --no-print-directory $(HOST_NODE)
 	cargo build --workspace --locked --quiet --bin bench
 	TANDEM_LAB=$(LAB) $(BIN)/bench $(FIGURES)
 
-# The lab's second image, with the real vLLM for a processor: some 6 GB of downloads the first time.
-vllm-image: tools
+vllm-image: tools ## the lab's second image: the real vLLM for a processor, some 6 GB of downloads (root)
 	@tests/packages.sh src-tauri/packages.txt tests/lab/packages.txt tests/vllm/packages.txt
 	cargo build --workspace --locked --quiet --bin vllm-story
 	$(BIN)/vllm-story image
 
-# The set-up, a chat and the undoing with that image, over both machines; then each way to MTP on one of
-# them, which must write the same tokens. Not a part of `test`.
-vllm-story: vllm-image
+# Over both machines; then each way to MTP on one of them, which must write the same tokens.
+vllm-story: vllm-image ## the set-up, a chat and the undoing with it; not a part of test
 	@$(MAKE) --no-print-directory $(HOST_NODE)
 	$(BIN)/vllm-story
 
-# Every screen in every state of the fake host, light and dark, large and small, and what axe says of each.
-pictures: tools
+pictures: tools ## every screen in every state of the fake host, and what axe says of each
 	@tests/packages.sh tests/packages.txt
 	$(MAKE) --no-print-directory ui
 	cd ui && node tools/shots.mjs $(CARGO_TARGET_DIR)/pictures
 
-bindings:
+bindings: ## writes ui/src/bindings.ts anew from the Rust commands
 	@mkdir -p ui/dist && touch ui/dist/index.html
 	cargo run --quiet --bin tandem -- --bindings

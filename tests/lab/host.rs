@@ -105,6 +105,12 @@ pub(crate) fn cache() -> PathBuf {
         .map_or_else(|| PathBuf::from("/var/cache/tandem-lab"), PathBuf::from)
 }
 
+/// What tells this pair of machines from others that run beside it, each in a network of its own
+/// (`apart.sh`): `$TANDEM_LAB_PAIR`, nothing for the only pair.
+pub(crate) fn pair() -> String {
+    std::env::var("TANDEM_LAB_PAIR").map_or_else(|_| String::new(), |pair| format!("-{pair}"))
+}
+
 /// Where a running lab keeps its process ids, logs and what it says of the hardware.
 pub(crate) fn state() -> PathBuf {
     PathBuf::from("/run/tandem-lab")

@@ -93,31 +93,82 @@ async fn hash(file: PathBuf) -> Result<(String, u64), LabError> {
     .context(|| what.clone())
 }
 
+/// What the stand-in's image is made of, on the box.
+struct Parts {
+    programs: Vec<PathBuf>,
+    standin: PathBuf,
+    libraries: Vec<PathBuf>,
+}
+
+impl Parts {
+    async fn find() -> Result<Self, LabError> {
+        let programs: Vec<_> = ["sh", "cat", "env", "ls", "sleep", "id"]
+            .map(find_program)
+            .into_iter()
+            .flatten()
+            .collect();
+        let standin = standin_program().await?;
+        let mut needed = Vec::new();
+        for program in programs.iter().chain([&standin]) {
+            needed.extend(libraries(program).await?);
+        }
+        Ok(Self {
+            programs,
+            standin,
+            libraries: needed,
+        })
+    }
+
+    /// A name that changes with any of the files.
+    fn name(&self) -> Result<String, LabError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let mut words = Vec::new();
+        let files = self.programs.iter().chain([&self.standin]);
+        for file in files.chain(&self.libraries) {
+            let about = std::fs::metadata(file)
+                .context(|| format!("`{}` could not be looked at", file.display()))?;
+            words.push(format!(
+                "{} {} {}.{}",
+                file.display(),
+                about.len(),
+                about.mtime(),
+                about.mtime_nsec()
+            ));
+        }
+        Ok(crate::base::name_of(words.iter().map(String::as_str)))
+    }
+}
+
+/// Puts the stand-in's image into the registry, unless the one there was made of the same files.
+pub(crate) async fn push_standin() -> Result<(), LabError> {
+    let parts = Parts::find().await?;
+    let name = parts.name()?;
+    // With the hash of the image that was pushed, for another one may have taken its name since.
+    let note = |image: Option<String>| format!("{name} {}", image.unwrap_or_default());
+    let stamp = cache().join("registry").join("standin");
+    let last = std::fs::read_to_string(&stamp).unwrap_or_default();
+    let now = crate::registry::current(crate::IMAGE);
+    if now.is_some() && last == note(now) {
+        return Ok(());
+    }
+    crate::registry::push(crate::IMAGE, &standin(&parts).await?).await?;
+    std::fs::write(&stamp, note(crate::registry::current(crate::IMAGE)))
+        .context(|| "the image could not be noted".to_owned())
+}
+
 /// The image a Spark would pull for Step-3.7, with the stand-in for vLLM in it: a few programs of the box
 /// and, in a layer of its own, `vllm`.
-pub(crate) async fn standin() -> Result<ImageSpec, LabError> {
+async fn standin(parts: &Parts) -> Result<ImageSpec, LabError> {
     let folder = cache().join("image");
     run(&["rm", "-rf", "--one-file-system", text(&folder)]).await?;
     let (system, vllm) = (folder.join("system"), folder.join("vllm"));
-    let programs: Vec<_> = ["sh", "cat", "env", "ls", "sleep", "id"]
-        .map(find_program)
-        .into_iter()
-        .flatten()
-        .collect();
-    for program in &programs {
+    for program in &parts.programs {
         copy(program, &system.join("usr/bin"), None).await?;
     }
-    let standin = standin_program().await?;
-    for program in programs.iter().chain([&standin]) {
-        for library in libraries(program).await? {
-            let parent = library.parent().unwrap_or(Path::new("/"));
-            copy(
-                &library,
-                &system.join(parent.strip_prefix("/").unwrap_or(parent)),
-                None,
-            )
-            .await?;
-        }
+    for library in &parts.libraries {
+        let parent = library.parent().unwrap_or(Path::new("/"));
+        let place = system.join(parent.strip_prefix("/").unwrap_or(parent));
+        copy(library, &place, None).await?;
     }
     // As Debian and Ubuntu have it, /bin is /usr/bin.
     std::os::unix::fs::symlink("usr/bin", system.join("bin"))
@@ -129,7 +180,7 @@ pub(crate) async fn standin() -> Result<ImageSpec, LabError> {
     let users = system.join("etc/passwd");
     std::fs::write(&users, "root:x:0:0:root:/root:/bin/sh\n")
         .context(|| "the image could not be made".to_owned())?;
-    copy(&standin, &vllm.join("usr/local/bin"), Some("vllm")).await?;
+    copy(&parts.standin, &vllm.join("usr/local/bin"), Some("vllm")).await?;
     // It also stands in for a Python with PyTorch, which one program of Tandem's asks for.
     let python = vllm.join("usr/local/bin/python3");
     std::os::unix::fs::symlink("vllm", python)

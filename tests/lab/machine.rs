@@ -8,7 +8,7 @@ use tokio::io::AsyncReadExt as _;
 use crate::base::Base;
 use crate::error::{Context as _, LabError};
 use crate::hardware;
-use crate::host::{ask, cache, run, state, text, until};
+use crate::host::{ask, cache, pair, run, state, text, until};
 use crate::managed;
 use crate::process::{children, end_process, exec, pids};
 
@@ -73,7 +73,12 @@ impl Spark {
 
     /// Its disk: layers, Docker's folder, the image of /home, and its identity.
     pub(crate) fn disk(self) -> PathBuf {
-        cache().join("run").join(self.name())
+        cache().join(format!("run{}", pair())).join(self.name())
+    }
+
+    /// Its control group on the box.
+    fn group(self) -> String {
+        format!("{}{}", self.namespace(), pair())
     }
 
     fn files(self) -> PathBuf {
@@ -213,6 +218,7 @@ pub(crate) async fn switch_on(spark: Spark) -> Result<(), LabError> {
         include_str!("machine/run.sh"),
         name = name,
         namespace = namespace,
+        group = spark.group(),
         disk = text(&disk),
         hardware = text(&hardware::folder(spark)),
     );
@@ -362,11 +368,11 @@ pub(crate) async fn remove(spark: Spark, identity_too: bool) -> Result<(), LabEr
 
 /// The control groups it lived in, one tree per hierarchy of the box.
 async fn remove_groups(spark: Spark) -> Result<(), LabError> {
-    let name = spark.namespace();
+    let name = spark.group();
     run(&[
         "sh", "-c",
         "for tree in /sys/fs/cgroup/\"$1\" /sys/fs/cgroup/*/\"$1\"; do [ ! -d \"$tree\" ] || find \"$tree\" -depth -type d -exec rmdir {} \\;; done",
-        "sh", name,
+        "sh", &name,
     ])
     .await?;
     let _ = std::fs::remove_dir(format!("/run/systemd/nspawn/propagate/{}", spark.name()));

@@ -7,11 +7,12 @@ use tandem_tests::{
     BOX_ADDRESS, HUB_PORT, Lab, LabError, PASSWORD, REGISTRY, Spark, Standing, USER,
 };
 
-const USAGE: &str = "lab up | down | status
+const USAGE: &str = "lab up | down | status | prepare
 
   up      makes two fresh machines and boots them; an earlier lab is removed
   down    removes the machines, their disks and their cables
   status  says whether they are up
+  prepare makes what machines start from, as far as it is missing
 
 Needs Linux and root. What is kept between runs is in ${TANDEM_LAB_CACHE:-/var/cache/tandem-lab}.";
 
@@ -20,6 +21,7 @@ async fn main() -> ExitCode {
     let done = match std::env::args().nth(1).as_deref() {
         Some("up") => up().await,
         Some("down") => Lab::down().await,
+        Some("prepare") => Lab::prepare(&|line| eprintln!("lab: {line}")).await,
         Some("status") => {
             println!("{}", in_words(Lab::status().await));
             Ok(())

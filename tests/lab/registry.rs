@@ -81,13 +81,14 @@ pub async fn push(reference: &str, spec: &ImageSpec) -> Result<String, LabError>
 
 /// Whether an image of this name was pushed before.
 pub fn holds(reference: &str) -> bool {
-    let Some((name, tag)) = reference.rsplit_once(':') else {
-        return false;
-    };
+    current(reference).is_some()
+}
+
+/// The hash of the image that has this name now.
+pub(crate) fn current(reference: &str) -> Option<String> {
+    let (name, tag) = reference.rsplit_once(':')?;
     let repository = storage().join("docker/registry/v2/repositories").join(name);
-    repository
-        .join(format!("_manifests/tags/{tag}/current/link"))
-        .is_file()
+    std::fs::read_to_string(repository.join(format!("_manifests/tags/{tag}/current/link"))).ok()
 }
 
 fn blob(digest: &str) -> PathBuf {

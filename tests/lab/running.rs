@@ -12,7 +12,7 @@ use crate::error::{Context as _, LabError};
 use crate::host::{ask, cache, missing, state, text};
 use crate::lock::Lock;
 use crate::machine::{self, Spark};
-use crate::{IMAGE, daemon, image, managed, network, process, registry};
+use crate::{daemon, image, managed, network, process, registry};
 
 /// Where the lab's Hub listens on the box.
 pub const HUB_PORT: u16 = 8077;
@@ -47,7 +47,9 @@ impl Lab {
     /// DGX OS: an automatic profile each, asking for DHCP.
     pub async fn start_managed() -> Result<Self, LabError> {
         let mut lab = Self::begin(&say).await?;
+        let making = Lock::of_making(&cache()).await?;
         lab.base.managed = Some(managed::ensure(&lab.base, &say).await?);
+        drop(making);
         lab.fresh().await
     }
 
@@ -80,9 +82,18 @@ impl Lab {
         Ok(())
     }
 
+    /// Makes what all machines start from, NetworkManager's layer included, as far as it is missing. It
+    /// needs the internet, which a pair in a network of its own does not have.
+    pub async fn prepare(note: &dyn Fn(&str)) -> Result<(), LabError> {
+        possible()?;
+        let base = shared(note).await?;
+        let _making = Lock::of_making(&cache()).await?;
+        managed::ensure(&base, note).await.map(|_| ())
+    }
+
     /// Takes down whatever is there of a lab.
     pub async fn down() -> Result<(), LabError> {
-        let _lock = Lock::wait().await?;
+        let _lock = Lock::of_pair().await?;
         clear(true).await
     }
 
@@ -92,23 +103,11 @@ impl Lab {
     }
 
     async fn begin(note: &dyn Fn(&str)) -> Result<Self, LabError> {
-        let lacking = missing();
-        if !lacking.is_empty() {
-            return Err(LabError::new(
-                "the lab cannot start here",
-                lacking.join("\n"),
-            ));
-        }
-        let lock = Lock::wait().await?;
+        possible()?;
+        let lock = Lock::of_pair().await?;
         let keep = std::env::var_os("TANDEM_LAB_KEEP").is_some_and(|v| v == "1");
-        let base = base::ensure(note).await?;
-        // Once per process is enough: the registry's storage outlives each lab.
-        static PUSHED: OnceCell<String> = OnceCell::const_new();
-        PUSHED
-            .get_or_try_init(|| async { registry::push(IMAGE, &image::standin().await?).await })
-            .await?;
         Ok(Self {
-            base,
+            base: shared(note).await?,
             keep,
             _lock: lock,
         })
@@ -183,6 +182,27 @@ impl Drop for Lab {
     }
 }
 
+fn possible() -> Result<(), LabError> {
+    let lacking = missing();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(LabError::new(
+        "the lab cannot start here",
+        lacking.join("\n"),
+    ))
+}
+
+/// What all machines start from, and the image in the registry.
+async fn shared(note: &dyn Fn(&str)) -> Result<Base, LabError> {
+    let _making = Lock::of_making(&cache()).await?;
+    let base = base::ensure(note).await?;
+    // Once per process is enough: the registry's storage outlives each lab.
+    static PUSHED: OnceCell<()> = OnceCell::const_new();
+    PUSHED.get_or_try_init(image::push_standin).await?;
+    Ok(base)
+}
+
 fn say(line: &str) {
     eprintln!("lab: {line}");
 }
@@ -204,7 +224,7 @@ async fn standing() -> Standing {
     let there = [network::CABLES, Spark::A.namespace(), Spark::B.namespace()]
         .iter()
         .any(|n| std::path::Path::new("/run/netns").join(n).exists())
-        || cache().join("run/spark-a/root/etc").exists();
+        || Spark::A.disk().join("root/etc").exists();
     if !there {
         return Standing::Down;
     }
@@ -220,8 +240,19 @@ async fn standing() -> Standing {
     }
 }
 
-/// Builds a program of the workspace and finds it.
+/// Builds a program of the workspace and finds it. With `TANDEM_BUILT=1` all of them are built already and
+/// lie beside the tests' folder.
 pub async fn built(program: &str) -> Result<PathBuf, LabError> {
+    if std::env::var_os("TANDEM_BUILT").is_some_and(|v| v == "1") {
+        let exe = std::env::current_exe().context(|| "this program has no path".to_owned())?;
+        return exe
+            .ancestors()
+            .skip(1)
+            .take(2)
+            .map(|folder| folder.join(program))
+            .find(|file| file.is_file())
+            .ok_or_else(|| LabError::new(format!("`{program}` was not built"), exe.display()));
+    }
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml");
     // What cargo told this test about its package is not for the new one: build scripts that look at it

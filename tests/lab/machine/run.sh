@@ -4,7 +4,7 @@ for tree in /sys/fs/cgroup /sys/fs/cgroup/*/; do
     # Each machine has groups of its own, or the two would share one. An empty cpuset takes no process.
     case "$tree" in *cpuset*) continue ;; esac
     [ -e "$tree/cgroup.procs" ] || continue
-    mkdir -p "$tree/{namespace}" && echo $$ > "$tree/{namespace}/cgroup.procs" || true
+    mkdir -p "$tree/{group}" && echo $$ > "$tree/{group}/cgroup.procs" || true
 done
 while :; do
     systemd-nspawn --quiet --register=no --keep-unit --boot --directory={disk}/root --machine={name} --hostname={name} \
