@@ -61,17 +61,30 @@ start: tools packages-start ## everything from a fresh machine to the open windo
 	  exec $(BIN)/tandem --story
 	fi
 
-check: ui ## formatting, lints and types, Rust and TypeScript
+# Each is a group of `make test` as well.
+CHECKS := check-format check-clippy check-ui-lint check-ui-types
+.PHONY: $(CHECKS)
+
+check: ui $(CHECKS) ## formatting, lints and types, Rust and TypeScript
+
+check-format:
 	@cargo fmt --all --check
-	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
-	cd ui && npm run --silent lint && npm run --silent check
+
+check-clippy:
+	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+check-ui-lint:
+	@cd ui && npm run --silent lint
+
+check-ui-types:
+	@cd ui && npm run --silent check
 
 # One build for all of it; ONLY="recipes ui" runs the groups alone that have one of the words in their names.
 ONLY ?=
 test: tools packages-test ui ## every test there is; the lab too where it can start (Linux and root)
 	@$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
 	cargo build --workspace --all-targets --locked
-	TANDEM_LAB=$(LAB) $(BIN)/suite $(ONLY)
+	TANDEM_LAB=$(LAB) TANDEM_CHECKS="$(CHECKS)" $(BIN)/suite $(ONLY)
 
 bare: ## start (without a display) and test on a bare Debian that it makes (root)
 	@tests/bare.sh start

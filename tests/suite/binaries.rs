@@ -115,12 +115,9 @@ impl Binary {
         for test in on_lab {
             task.command.words.extend(["--skip".to_owned(), test]);
         }
-        if !task.command.words.iter().any(|w| w == "--skip") {
-            task.tests = Some(here.len());
-        } else {
-            task.command.words.push("--exact".to_owned());
-            task.tests = Some(here.len());
-        }
+        // Else a skipped name would also skip those that begin with it.
+        task.command.words.push("--exact".to_owned());
+        task.tests = Some(here.len());
         Ok((!here.is_empty()).then_some(task))
     }
 }

@@ -43,35 +43,17 @@ async fn run() -> Result<bool, Box<dyn std::error::Error>> {
     let began = Instant::now();
     let binaries = binaries::build(root).await?;
     let mut rows = vec![Row::of("the build", began.elapsed(), true, None)];
-    for task in groups(root, &binaries).await? {
-        if !asked(&task.name) {
-            continue;
-        }
-        println!("{} …", task.name);
-        let ended = task.run().await;
-        if !ended.good {
-            println!("{}\n{}: failed", ended.output, task.name);
-        }
-        rows.push(Row::of(&task.name, ended.took, ended.good, task.tests));
-    }
+    let only = |mut tasks: Vec<Task>| {
+        tasks.retain(|t| asked(&t.name));
+        tasks
+    };
+    rows.extend(in_turn(&only(programs(&binaries).await?)).await);
     let mut tests = lab::tests(&binaries).await?;
     tests.retain(|t| asked(&format!("lab {}", t.name)));
-    let told = if std::env::var_os("TANDEM_LAB").is_none_or(|v| v != "1") {
-        Some("they need Linux and root".to_owned())
-    } else if tests.is_empty() {
-        None
-    } else {
-        match lab::prepare(&binaries).await {
-            Ok(()) => {
-                rows.extend(lab::run(root, &tests).await);
-                None
-            }
-            Err(why) => {
-                rows.push(Row::of("the lab", std::time::Duration::ZERO, false, None));
-                Some(format!("the lab could not be made: {why}"))
-            }
-        }
-    };
+    // These only compute, and the lab mostly waits.
+    let checks = only(checks(root));
+    let (checked, (ran, told)) = tokio::join!(in_turn(&checks), on_lab(root, &binaries, &tests));
+    rows.extend(checked.into_iter().chain(ran));
     println!("\n{}", table::table(&rows));
     if let Some(why) = told {
         println!("Not run: {} tests on the lab; {why}.", tests.len());
@@ -84,37 +66,61 @@ async fn run() -> Result<bool, Box<dyn std::error::Error>> {
     Ok(failed.is_empty())
 }
 
-/// All groups that need no lab, in their order.
-async fn groups(root: &Path, binaries: &[Binary]) -> std::io::Result<Vec<Task>> {
-    let ui = root.join("ui");
-    let cargo = |words: &[&str]| Command::new(binaries::cargo(), words, root);
-    let npm = |words: &[&str]| Command::new("npm", words, &ui);
-    let mut all = vec![
-        Task::new("format", cargo(&["fmt", "--all", "--check"])),
-        Task::new(
-            "clippy",
-            cargo(&[
-                "clippy",
-                "--workspace",
-                "--all-targets",
-                "--locked",
-                "--quiet",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        ),
-        Task::new("ui lint", npm(&["run", "--silent", "lint"])),
-        Task::new("ui types", npm(&["run", "--silent", "check"])),
-        Task::new("ui tests", npm(&["test", "--silent"])),
-    ];
+/// Runs one after the other, whatever befell the ones before.
+async fn in_turn(tasks: &[Task]) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for task in tasks {
+        let ended = task.run().await;
+        if !ended.good {
+            println!("{}", ended.output);
+        }
+        let word = if ended.good { "ok" } else { "FAILED" };
+        println!("{word:6} {:6.1} s  {}", ended.took.as_secs_f64(), task.name);
+        rows.push(Row::of(&task.name, ended.took, ended.good, task.tests));
+    }
+    rows
+}
+
+/// Runs the tests on the lab, or says why they did not run.
+async fn on_lab(root: &Path, binaries: &[Binary], tests: &[Task]) -> (Vec<Row>, Option<String>) {
+    if std::env::var_os("TANDEM_LAB").is_none_or(|v| v != "1") {
+        return (Vec::new(), Some("they need Linux and root".to_owned()));
+    }
+    if tests.is_empty() {
+        return (Vec::new(), None);
+    }
+    match lab::prepare(binaries).await {
+        Ok(()) => (lab::run(root, tests).await, None),
+        Err(why) => {
+            let row = Row::of("the lab", std::time::Duration::ZERO, false, None);
+            (vec![row], Some(format!("the lab could not be made: {why}")))
+        }
+    }
+}
+
+/// The targets of the Makefile that `make check` has, the window's own tests, and the examples in the
+/// documentation.
+fn checks(root: &Path) -> Vec<Task> {
+    let targets = std::env::var("TANDEM_CHECKS").unwrap_or_default();
+    let check = |target: &str| {
+        let words = ["--no-print-directory", target];
+        Task::new(target, Command::new("make", &words, root))
+    };
+    let ui = Command::new("npm", &["test", "--silent"], &root.join("ui"));
+    let words = ["test", "--workspace", "--doc", "--locked", "--quiet"];
+    let examples = Command::new(binaries::cargo(), &words, root);
+    let mut all: Vec<Task> = targets.split_whitespace().map(check).collect();
+    all.push(Task::new("ui tests", ui));
+    all.push(Task::new("doc tests", examples));
+    all
+}
+
+/// The tests in Rust that need no lab, a group for each program.
+async fn programs(binaries: &[Binary]) -> std::io::Result<Vec<Task>> {
+    let mut all = Vec::new();
     for binary in binaries.iter().filter(|b| b.is_test) {
         all.extend(binary.without_lab().await?);
     }
-    all.push(Task::new(
-        "doc tests",
-        cargo(&["test", "--workspace", "--doc", "--locked", "--quiet"]),
-    ));
     Ok(all)
 }
 
