@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use tandem_adapters::store::{NewRun, Store};
-use tandem_domain::ports::Journal;
 use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::run::Journal;
 use tandem_domain::run::memory::MemoryJournal;
 use tandem_domain::run::{
     Event, Plan, ProgressPart, RunEvent, RunId, RunOutcome, RunState, StepId, StepProgress,

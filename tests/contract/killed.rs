@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tandem_adapters::store::{NewRun, Store};
-use tandem_domain::ports::Journal;
+use tandem_domain::run::Journal;
 use tandem_domain::run::{Event, Plan, RunEvent, RunId, RunState};
 
 /// Kills, each after another number of writes.

@@ -14,15 +14,17 @@ use tandem_adapters::ssh::{self, Auth, HostPin, SshMachine, SshTarget, SshTunnel
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::machine::Facts;
 use tandem_domain::network::{NetworkPlan, Rail, RailEnd};
-use tandem_domain::ports::{Clock, Journal, JournalError, NodeBuild, NodePrograms, Station};
+use tandem_domain::ports::{Clock, NodeBuild, NodePrograms, Station};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::procedure::request::{SetupMachine, SetupRequest};
 use tandem_domain::run::{
-    Driver, Event, Outcome, RunEvent, RunId, RunOutcome, RunSignal, RunState, StepId, StepProgress,
+    Event, Outcome, RunEvent, RunId, RunOutcome, RunSignal, RunState, StepId, StepProgress,
 };
+use tandem_domain::run::{Journal, JournalError};
 use tandem_domain::secret::Secret;
+use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::checkpoint::{BF16_COMMIT, BF16_REPO, NVFP4_OLD_COMMIT, NVFP4_REPO};
 use tokio_util::sync::CancellationToken;
 
@@ -247,9 +249,11 @@ impl Bed {
             stations: self.stations(),
             journal,
             clock: Arc::new(RealClock::start()),
-            bench: Arc::new(self.store().await),
-            hub_token: None,
-            download: Default::default(),
+            services: Services {
+                bench: Arc::new(self.store().await),
+                hub_token: None,
+                download: Default::default(),
+            },
             cancel,
             listener: Arc::new(move |signal| {
                 if log {

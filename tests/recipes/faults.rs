@@ -152,7 +152,7 @@ async fn what_the_hub_refuses_is_told_and_a_cut_link_only_delays() {
 
     let journal = std::sync::Arc::new(bed.store().await);
     let mut driver = bed.driver(journal, CancellationToken::new()).await;
-    driver.hub_token = Some(Secret::new("hf_not_this_one"));
+    driver.services.hub_token = Some(Secret::new("hf_not_this_one"));
     stage.hub.fault(Fault::new(FaultKind::KnownTokens {
         tokens: vec!["hf_good".into()],
     }));

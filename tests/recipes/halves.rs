@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tandem_domain::node::FetchReceipt;
-use tandem_domain::run::{Driver, Outcome, RunOutcome, RunSignal, StepId};
+use tandem_domain::run::{Outcome, RunOutcome, RunSignal, StepId};
 use tandem_domain::step::ids;
+use tandem_domain::step::services::Driver;
 use tandem_rehearsal::checkpoint::synthetic::{self, write_synthetic};
 use tandem_tests::bed::Bed;
 use tandem_tests::{Link, Spark, until};

@@ -7,13 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tandem_adapters::store::{NewRun, Store};
-use tandem_domain::node::{FetchLimits, Held, HeldTo};
+use tandem_domain::node::{FetchLimits, PauseReason};
 use tandem_domain::ports::Station;
 use tandem_domain::procedure::Procedure;
-use tandem_domain::run::{
-    Driver, Outcome, ProgressPart, RunId, RunOutcome, RunSignal, RunState, Status,
-};
+use tandem_domain::run::{Outcome, ProgressPart, RunId, RunOutcome, RunSignal, RunState, Status};
 use tandem_domain::step::job::limits::{download_step, hold_download};
+use tandem_domain::step::services::LiveLimits;
+use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{RealClock, request};
@@ -45,7 +45,7 @@ struct Heard {
 
 /// One life of the app with a run.
 struct Life {
-    held: HeldTo,
+    held: LiveLimits,
     cancel: CancellationToken,
     heard: Arc<Mutex<Heard>>,
     going: tokio::task::JoinHandle<Outcome>,
@@ -54,7 +54,7 @@ struct Life {
 impl Life {
     async fn begin(recipe: &Procedure, stations: &[Station], store: &Store, run: &RunId) -> Self {
         let machines = rehearsed(stations).await;
-        let held = HeldTo::new(store.run_download(run).await.expect("it is read"));
+        let held = LiveLimits::new(store.run_download(run).await.expect("it is read"));
         let cancel = CancellationToken::new();
         let heard = Arc::new(Mutex::new(Heard::default()));
         let hears = heard.clone();
@@ -69,9 +69,11 @@ impl Life {
             stations: stations.to_vec(),
             journal: Arc::new(store.clone()),
             clock: Arc::new(RealClock::start()),
-            bench: Arc::new(store.clone()),
-            hub_token: None,
-            download: held.clone(),
+            services: Services {
+                bench: Arc::new(store.clone()),
+                hub_token: None,
+                download: held.clone(),
+            },
             cancel: cancel.clone(),
             listener: Arc::new(move |signal| {
                 let mut heard = hears.lock().expect("no listener panics");
@@ -105,7 +107,7 @@ impl Life {
     async fn both_wait(&self) -> Vec<ProgressPart> {
         until("both machines to wait", SOON, || async {
             let heard = self.heard.lock().expect("no listener panics");
-            let waits = |p: &ProgressPart| p.held == Some(Held::Paused) && p.rate.is_none();
+            let waits = |p: &ProgressPart| p.held == Some(PauseReason::Paused) && p.rate.is_none();
             (heard.parts.len() == 2 && heard.parts.iter().all(waits)).then(|| heard.parts.clone())
         })
         .await

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tandem_domain::ports::{Command, Image, Station};
 use tandem_domain::procedure::Procedure;
-use tandem_domain::run::{Driver, Outcome, RunId, RunOutcome, RunSignal, StepId};
+use tandem_domain::run::{Outcome, RunId, RunOutcome, RunSignal, StepId};
+use tandem_domain::step::services::{Driver, Services};
 use tandem_tests::bed::{Bed, RealClock, request};
 use tandem_tests::{IMAGE, Link, Snapshot, Spark, enabled, given, until};
 use tokio_util::sync::CancellationToken;
@@ -120,9 +121,11 @@ async fn a_rehearsal_copies_it_as_well() {
         stations: stations.clone(),
         journal: store.clone(),
         clock: Arc::new(RealClock::start()),
-        bench: store,
-        hub_token: None,
-        download: Default::default(),
+        services: Services {
+            bench: store,
+            hub_token: None,
+            download: Default::default(),
+        },
         cancel: CancellationToken::new(),
         listener: Arc::new(move |signal| {
             if let RunSignal::Log { line, .. } = signal {

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::network::verdict::LinkState;
-use tandem_domain::ports::{Command, Journal as _, Station};
+use tandem_domain::ports::{Command, Station};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::procedure::request::SetupMachine;
-use tandem_domain::run::{Driver, Event, RunId, RunOutcome, RunState, Status, StepId};
+use tandem_domain::run::Journal as _;
+use tandem_domain::run::{Event, RunId, RunOutcome, RunState, Status, StepId};
 use tandem_domain::step::link_test::ProveReceipt;
+use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{Bed, RealClock, request};
 use tandem_tests::{Lab, Spark, built, enabled, until};
@@ -196,9 +198,11 @@ async fn run_once(
         stations,
         journal: Arc::new(store.clone()),
         clock: Arc::new(RealClock::start()),
-        bench: Arc::new(store.clone()),
-        hub_token: None,
-        download: Default::default(),
+        services: Services {
+            bench: Arc::new(store.clone()),
+            hub_token: None,
+            download: Default::default(),
+        },
         cancel: CancellationToken::new(),
         listener: Arc::new(|_| {}),
     };

@@ -895,18 +895,6 @@ export type GpuNow = {
 	busy?: number | null,
 };
 
-/**
- *  What a part of a download waits for while nothing may come over the line. That is no silence of the
- *  line, and how long it takes cannot be told.
- */
-export type Held = 
-/**  Somebody paused it. */
-{ why: "paused" } | 
-/**  Its hours have not come yet. */
-{ why: "until"; 
-/**  When they begin by that machine's clock, as `23:00`. */
-opens: string };
-
 /**  What answers at an address, before anything is sent there. */
 export type HostProbe = {
 	/**  As it was asked for. */
@@ -1261,6 +1249,18 @@ export type PanelPort = {
 	twins: Twin[],
 };
 
+/**
+ *  What work waits for because somebody ordered it. That is no silence of the line, and how long it takes
+ *  cannot be told.
+ */
+export type PauseReason = 
+/**  Somebody paused it. */
+{ why: "paused" } | 
+/**  Its hours have not come yet. */
+{ why: "until"; 
+/**  When they begin by that machine's clock, as `23:00`. */
+opens: string };
+
 /**  A whole plan as it is shown, stored and compared. */
 export type Plan = {
 	/**  The recipe: `pair-setup`. */
@@ -1324,8 +1324,8 @@ export type ProgressPart = {
 	rate: number | null,
 	/**  What is being done. */
 	doing: string,
-	/**  What a download waits for by order: then there is neither a rate nor a time left. */
-	held?: Held | null,
+	/**  What it waits for by order: then there is neither a rate nor a time left. */
+	held?: PauseReason | null,
 };
 
 /**  What is proposed. */
@@ -1601,7 +1601,7 @@ export type StepProgress = {
 	parts: ProgressPart[],
 };
 
-/**  See [`RunDetail::progress`]. */
+/**  How far a step was at last. */
 export type StepProgressRow = {
 	/**  The step. */
 	step: StepId,

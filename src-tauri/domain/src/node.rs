@@ -31,6 +31,7 @@ use serde::{Deserialize, Serialize};
 use crate::graft::patch::PatchFile;
 use crate::graft::way::MtpWay;
 use crate::problem::Problem;
+pub use crate::run::PauseReason;
 
 pub mod disk;
 
@@ -44,7 +45,7 @@ pub use image::{LoadImage, Loaded, SaveImage, Spooled};
 
 mod limits;
 
-pub use limits::{FetchHours, FetchLimits, Flow, Held, HeldTo, LEAST_RATE, minute_of};
+pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 
 mod probe;
 
@@ -342,7 +343,7 @@ pub enum NodeEvent {
         doing: String,
         /// What it waits for by order; `None` where it goes on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        held: Option<Held>,
+        held: Option<PauseReason>,
     },
     /// Something worth a line in the log.
     Note {

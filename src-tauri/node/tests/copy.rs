@@ -12,7 +12,7 @@ use std::time::Duration;
 use common::relay::{Relay, closed};
 use common::{Home, Site, kill, until};
 use serde_json::{Value, json};
-use tandem_domain::node::{CopyTicket, Held, NodeEvent, Serving};
+use tandem_domain::node::{CopyTicket, NodeEvent, PauseReason, Serving};
 use tandem_domain::problem::Code;
 use tandem_rehearsal::checkpoint::{NVFP4_REPO, synthetic};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
@@ -142,13 +142,13 @@ fn a_copy_waits_with_a_fetch_that_is_held_back_and_says_so() {
         }
     };
     limit(&json!({"paused": true}));
-    let said = |words: &str, held: &Held| {
+    let said = |words: &str, held: &PauseReason| {
         let lines = standing(&b, "r-weights");
         matches!(lines.last(), Some(NodeEvent::Progress { doing, held: Some(h), .. })
             if doing == words && h == held)
     };
     until("it waits for the other machine", || {
-        said("Waiting for spark-a, which is paused", &Held::Paused)
+        said("Waiting for spark-a, which is paused", &PauseReason::Paused)
     });
     // A time of the day that is never now.
     let date = std::process::Command::new("date").arg("+%H").output();
@@ -162,7 +162,7 @@ fn a_copy_waits_with_a_fetch_that_is_held_back_and_says_so() {
     until("it says until when", || {
         said(
             &format!("Waiting for spark-a, which waits until {opens}"),
-            &Held::Until {
+            &PauseReason::Until {
                 opens: opens.clone(),
             },
         )

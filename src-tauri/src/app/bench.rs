@@ -3,7 +3,7 @@
 use tandem_domain::bench::{
     BenchCase, BenchError, BenchResult, Comparison, Measurement, compare, measure,
 };
-use tandem_domain::ports::{BenchStore, Circumstances};
+use tandem_domain::bench::{BenchStore, Circumstances};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::run::{RunId, StepId};
 use tandem_domain::step::launch::LaunchReceipt;

@@ -4,18 +4,20 @@ use std::sync::Arc;
 
 use tandem_adapters::store::{LogLine, NewRun};
 use tandem_domain::graft::way::propose_by_name;
-use tandem_domain::node::{FetchLimits, HeldTo};
-use tandem_domain::ports::Journal;
+use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::procedure::setup::setup_plan;
+use tandem_domain::procedure::{RunDetail, report};
+use tandem_domain::run::Journal;
 use tandem_domain::run::{
-    Driver, Event, Outcome, Plan, RunDetail, RunEvent, RunId, RunOutcome, RunSignal, RunState,
-    RunSummary, Status, StepId, report,
+    Event, Outcome, Plan, RunEvent, RunId, RunOutcome, RunSignal, RunState, RunSummary, Status,
+    StepId,
 };
 use tandem_domain::step::ids;
 use tandem_domain::step::job::limits::{download_step, hold_download};
+use tandem_domain::step::services::{Driver, LiveLimits, Services};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -31,7 +33,7 @@ pub(super) struct LiveRun {
     id: RunId,
     cancel: CancellationToken,
     /// What its download is held to, under the steps that are under way.
-    download: HeldTo,
+    download: LiveLimits,
     signals: broadcast::Sender<RunSignal>,
 }
 
@@ -147,7 +149,7 @@ impl App {
                 .fix("Cancel it or wait for its end."));
         }
         let cancel = CancellationToken::new();
-        let download = HeldTo::default();
+        let download = LiveLimits::default();
         let (signals, _) = broadcast::channel(SIGNALS);
         let run = || LiveRun {
             id: id.clone(),
@@ -204,9 +206,11 @@ impl App {
             stations,
             journal: Arc::new(world.store.clone()),
             clock: self.inner.clock.clone(),
-            bench: Arc::new(world.store.clone()),
-            hub_token: self.inner.hub_token.load().await,
-            download: live.download.clone(),
+            services: Services {
+                bench: Arc::new(world.store.clone()),
+                hub_token: self.inner.hub_token.load().await,
+                download: live.download.clone(),
+            },
             cancel: live.cancel.clone(),
             listener: Arc::new(listener),
         };

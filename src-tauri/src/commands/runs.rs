@@ -2,8 +2,9 @@
 
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::Problem;
+use tandem_domain::procedure::RunDetail;
 use tandem_domain::procedure::request::SetupRequest;
-use tandem_domain::run::{RunDetail, RunId, RunSignal, RunSummary};
+use tandem_domain::run::{RunId, RunSignal, RunSummary};
 use tauri::State;
 use tauri::ipc::Channel;
 

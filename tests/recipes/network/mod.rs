@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_domain::problem::Problem;
-use tandem_domain::run::{Driver, RunOutcome, Status, StepId};
+use tandem_domain::run::{RunOutcome, Status, StepId};
 use tandem_domain::step::network::AddressLink;
+use tandem_domain::step::services::Driver;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Spark, until};
 use tokio_util::sync::CancellationToken;

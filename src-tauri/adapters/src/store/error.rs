@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::MigrateError;
-use tandem_domain::ports::JournalError;
+use tandem_domain::bench::BenchStoreError;
 use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::run::JournalError;
 
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -232,6 +233,12 @@ impl StoreError {
 }
 
 impl From<StoreError> for JournalError {
+    fn from(error: StoreError) -> Self {
+        Self(error.chain().join(": "))
+    }
+}
+
+impl From<StoreError> for BenchStoreError {
     fn from(error: StoreError) -> Self {
         Self(error.chain().join(": "))
     }

@@ -2,8 +2,10 @@
 
 use async_trait::async_trait;
 use tandem_domain::bench::BenchResult;
-use tandem_domain::ports::{BenchStore, Journal, JournalError};
+use tandem_domain::bench::BenchStore;
+use tandem_domain::bench::BenchStoreError;
 use tandem_domain::run::{Event, RunEvent, RunId, StepId, StepProgress};
+use tandem_domain::run::{Journal, JournalError};
 
 use super::{Store, StoreError, doing, says};
 
@@ -132,11 +134,11 @@ impl Journal for Store {
 
 #[async_trait]
 impl BenchStore for Store {
-    async fn save(&self, result: &BenchResult) -> Result<(), JournalError> {
+    async fn save(&self, result: &BenchResult) -> Result<(), BenchStoreError> {
         Ok(self.save_bench(result).await?)
     }
 
-    async fn of_launch(&self, launch: &str) -> Result<Option<BenchResult>, JournalError> {
+    async fn of_launch(&self, launch: &str) -> Result<Option<BenchResult>, BenchStoreError> {
         Ok(self.bench_of_launch(launch).await?)
     }
 }

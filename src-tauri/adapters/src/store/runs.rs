@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 use tandem_domain::node::FetchLimits;
-use tandem_domain::run::{Plan, RunDetail, RunId, RunOutcome, RunSummary, StepId, StepProgressRow};
+use tandem_domain::procedure::RunDetail;
+use tandem_domain::run::{Plan, RunId, RunOutcome, RunSummary, StepId, StepProgressRow};
 
 use super::{Store, StoreError, doing, says};
 

@@ -10,14 +10,14 @@
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
+use crate::bench::Circumstances;
 use crate::bench::metrics::{Metrics, acceptance};
 use crate::bench::text::{TOKENS_PER_WORD, prompt};
 use crate::bench::{BenchCase, BenchResult, BenchSample, Spread};
 use crate::chat::pace::Pace;
 use crate::chat::{ChatFinish, ChatRequest};
-use crate::ports::{ApiError, Circumstances, Clock, ModelApi};
+use crate::ports::{ApiError, Clock, ModelApi};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::StepError;
 
 /// Round trips of which the latency is the mean.
 const LATENCY_TRIPS: u32 = 3;
@@ -111,15 +111,6 @@ impl BenchError {
             Self::EmptyCase => Problem::new(Code::BadInput, message)
                 .cause("A measurement needs at least 1 prompt token, 2 generated tokens and 1 repeat.")
                 .fix("Choose larger numbers."),
-        }
-    }
-}
-
-impl From<BenchError> for StepError {
-    fn from(error: BenchError) -> Self {
-        match error {
-            BenchError::Cancelled => Self::Cancelled,
-            other => other.problem().into(),
         }
     }
 }

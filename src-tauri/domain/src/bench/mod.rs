@@ -5,11 +5,16 @@ use serde::{Deserialize, Serialize};
 mod compare;
 mod measure;
 pub mod metrics;
+mod store;
 mod summary;
 mod text;
 
 pub use compare::compare;
 pub use measure::{BenchError, BenchProgress, Measurement, measure};
+pub use store::{BenchStore, BenchStoreError};
+
+/// Free-form facts of a measurement: image digest, driver, revision.
+pub type Circumstances = std::collections::BTreeMap<String, String>;
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 //! How much of the line a fetch may take, and at which hours of the day.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Code, Problem};
+use crate::run::PauseReason;
 
 /// The least that a fetch can be held to, in bytes a second. Below it a single answer of the Hub takes
 /// longer than a line may stay silent.
@@ -56,56 +55,16 @@ pub enum Flow {
     },
 }
 
-/// What a part of a download waits for while nothing may come over the line. That is no silence of the
-/// line, and how long it takes cannot be told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[serde(tag = "why", rename_all = "kebab-case")]
-pub enum Held {
-    /// Somebody paused it.
-    Paused,
-    /// Its hours have not come yet.
-    Until {
-        /// When they begin by that machine's clock, as `23:00`.
-        opens: String,
-    },
-}
-
 impl Flow {
     /// What is waited for; `None` where bytes may flow.
-    pub fn held(&self) -> Option<Held> {
+    pub fn held(&self) -> Option<PauseReason> {
         match self {
             Self::Open => None,
-            Self::Paused => Some(Held::Paused),
-            Self::Until { opens, .. } => Some(Held::Until {
+            Self::Paused => Some(PauseReason::Paused),
+            Self::Until { opens, .. } => Some(PauseReason::Until {
                 opens: opens.clone(),
             }),
         }
-    }
-}
-
-/// What the downloads of a run are held to from now on; nothing while that is what was planned. Clones are
-/// the same one, so that it can be changed under a step that is under way.
-#[derive(Debug, Clone, Default)]
-pub struct HeldTo(Arc<Mutex<Option<FetchLimits>>>);
-
-impl HeldTo {
-    /// Held to this from the start.
-    pub fn new(limits: Option<FetchLimits>) -> Self {
-        Self(Arc::new(Mutex::new(limits)))
-    }
-
-    /// Held to this from now on.
-    pub fn set(&self, limits: FetchLimits) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(limits);
-    }
-
-    /// What it is held to now.
-    pub fn now(&self) -> Option<FetchLimits> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 }
 

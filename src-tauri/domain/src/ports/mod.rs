@@ -7,7 +7,6 @@
 mod containers;
 mod machine;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,6 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
-use crate::run::{RunEvent, RunId, StepId, StepProgress};
 
 pub use containers::{
     ContainerError, Containers, Engine, Image, KeptImage, PullProgress, Stock, tagged,
@@ -120,40 +118,3 @@ pub trait Clock: Send + Sync {
     /// Waits.
     fn wait(&self, duration: Duration) -> futures::future::BoxFuture<'static, ()>;
 }
-
-/// The journal could not be read or written.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct JournalError(pub String);
-
-/// Where runs are written down. Rows are only ever added; a written event has reached the disk.
-#[async_trait]
-pub trait Journal: Send + Sync {
-    /// Writes the event with the next sequence number and gives it back with that number.
-    async fn append(&self, run: &RunId, event: RunEvent) -> Result<RunEvent, JournalError>;
-    /// All events of a run, in order.
-    async fn events(&self, run: &RunId) -> Result<Vec<RunEvent>, JournalError>;
-    /// Keeps the latest progress of a step. May be lost.
-    async fn progress(
-        &self,
-        run: &RunId,
-        step: &StepId,
-        progress: &StepProgress,
-    ) -> Result<(), JournalError>;
-}
-
-/// Where measured things are kept.
-#[async_trait]
-pub trait BenchStore: Send + Sync {
-    /// Saves a run of a benchmark.
-    async fn save(&self, result: &crate::bench::BenchResult) -> Result<(), JournalError>;
-
-    /// The newest measurement whose circumstances say `launch` = this; see [`crate::engine::vllm::launch`].
-    async fn of_launch(
-        &self,
-        launch: &str,
-    ) -> Result<Option<crate::bench::BenchResult>, JournalError>;
-}
-
-/// Free-form facts of a benchmark: image digest, driver, revision.
-pub type Circumstances = BTreeMap<String, String>;

@@ -9,8 +9,9 @@ use crate::machine::Facts;
 use crate::network::{NetworkPlan, plan};
 use crate::problem::{Code, Problem, Severity};
 use crate::procedure::request::SetupMachine;
-use crate::run::{Plan, Step, StepPlan};
+use crate::run::{Plan, StepPlan};
 use crate::step::restart::{Patient, RestartBoth};
+use crate::step::services::DynStep;
 use crate::step::{facts, key, link_test, network, program};
 
 /// The link addressed and measured.
@@ -89,13 +90,13 @@ pub fn link_steps(
     request: &LinkRequest,
     machines: &[SetupMachine],
     public_key: &str,
-) -> Vec<Arc<dyn Step>> {
+) -> Vec<Arc<DynStep>> {
     let names: Vec<String> = machines.iter().map(|m| m.name.clone()).collect();
     let network = request.network.clone();
     let key = key::InstallKey {
         public_key: public_key.to_owned(),
     };
-    let mut steps: Vec<Arc<dyn Step>> = if request.restart {
+    let mut steps: Vec<Arc<DynStep>> = if request.restart {
         let restart = RestartBoth::new(network.clone());
         vec![
             // A run that was cut off in the restart finds machines that do not answer yet.

@@ -1,9 +1,13 @@
 //! A procedure is a list of steps with the choices for them: the set-up, the link alone, a restart. A run
 //! stores the choices, and is taken up again from them.
 
+mod detail;
 pub mod link;
+pub mod report;
 pub mod request;
 pub mod setup;
+
+pub use detail::RunDetail;
 
 use std::sync::Arc;
 
@@ -13,8 +17,9 @@ use crate::problem::Problem;
 use crate::procedure::link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
 use crate::procedure::request::{SetupMachine, SetupRequest};
 use crate::procedure::setup::{SETUP, setup_plan, steps_knowing};
-use crate::run::{Plan, Step};
+use crate::run::Plan;
 use crate::step::link_test::ProveReceipt;
+use crate::step::services::DynStep;
 
 /// A recipe with its choices.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,7 +90,7 @@ impl Procedure {
         machines: &[SetupMachine],
         public_key: &str,
         measured: Option<ProveReceipt>,
-    ) -> Vec<Arc<dyn Step>> {
+    ) -> Vec<Arc<DynStep>> {
         match self {
             Self::Setup(request) => steps_knowing(request, machines, public_key, measured),
             Self::Link(request) => link_steps(request, machines, public_key),

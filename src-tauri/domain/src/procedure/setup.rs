@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use crate::procedure::request::{SetupMachine, SetupRequest};
-use crate::run::{Plan, Step, StepPlan};
+use crate::run::{Plan, StepPlan};
 use crate::step::link_test::{self, ProveReceipt};
+use crate::step::services::DynStep;
 use crate::step::{
     all_reduce, docker, facts, graft, image, key, launch, network, program, validate, weights,
 };
@@ -17,7 +18,7 @@ pub fn setup_steps(
     request: &SetupRequest,
     machines: &[SetupMachine],
     public_key: &str,
-) -> Vec<Arc<dyn Step>> {
+) -> Vec<Arc<DynStep>> {
     steps_knowing(request, machines, public_key, None)
 }
 
@@ -27,11 +28,11 @@ pub(crate) fn steps_knowing(
     machines: &[SetupMachine],
     public_key: &str,
     measured: Option<ProveReceipt>,
-) -> Vec<Arc<dyn Step>> {
+) -> Vec<Arc<DynStep>> {
     let names: Vec<String> = machines.iter().map(|m| m.name.clone()).collect();
     let users = machines.iter().map(|m| m.user.clone()).collect();
     let request = || request.clone();
-    let mut steps: Vec<Arc<dyn Step>> = vec![
+    let mut steps: Vec<Arc<DynStep>> = vec![
         Arc::new(key::InstallKey {
             public_key: public_key.to_owned(),
         }),

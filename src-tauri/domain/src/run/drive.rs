@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::node::HeldTo;
-use crate::ports::{BenchStore, Clock, Journal, JournalError, Station};
+use crate::ports::{Clock, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{
     Event, Found, RunEvent, RunId, RunOutcome, RunSignal, RunState, Status, Step, StepContext,
     StepError, StepId, Undo,
 };
-use crate::secret::Secret;
+use crate::run::{Journal, JournalError};
 
 /// Hears every signal of a run, after it is on disk.
 pub type Listener = Arc<dyn Fn(RunSignal) + Send + Sync>;
@@ -27,30 +26,28 @@ pub enum Outcome {
 }
 
 /// Carries one run out. It is the only writer of that run's journal.
-pub struct Driver {
+///
+/// `S` is what the steps may use beside the machines; the loop only hands it on.
+pub struct Driver<S> {
     /// The run.
     pub run: RunId,
     /// Its steps in order.
-    pub steps: Vec<Arc<dyn Step>>,
+    pub steps: Vec<Arc<dyn Step<S>>>,
     /// The machines, head first.
     pub stations: Vec<Station>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// Where measurements go.
-    pub bench: Arc<dyn BenchStore>,
-    /// The Hub's token.
-    pub hub_token: Option<Secret>,
-    /// What its downloads are held to; may be changed while it goes on.
-    pub download: HeldTo,
+    /// What the steps may use beside the machines.
+    pub services: S,
     /// Trips when somebody cancels.
     pub cancel: CancellationToken,
     /// Who listens.
     pub listener: Listener,
 }
 
-impl Driver {
+impl<S: Clone + Send + Sync + 'static> Driver<S> {
     /// Carries the plan out from wherever its journal says it is.
     ///
     /// Cancelling ends it at the next safe point as `Cancelled`, with everything done so far kept.
@@ -217,7 +214,7 @@ impl Driver {
         Ok(RunOutcome::Cancelled)
     }
 
-    fn context(&self, id: &StepId, state: &RunState) -> StepContext {
+    fn context(&self, id: &StepId, state: &RunState) -> StepContext<S> {
         let receipts: BTreeMap<_, _> = state
             .steps
             .iter()
@@ -229,9 +226,7 @@ impl Driver {
             stations: self.stations.clone(),
             cancel: self.cancel.clone(),
             clock: self.clock.clone(),
-            hub_token: self.hub_token.clone(),
-            download: self.download.clone(),
-            bench: self.bench.clone(),
+            services: self.services.clone(),
             receipts,
             signals: self.listener.clone(),
             parts: Arc::new(Mutex::new(Vec::new())),

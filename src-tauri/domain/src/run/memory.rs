@@ -5,7 +5,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 
-use crate::ports::{Journal, JournalError};
+use crate::run::{Journal, JournalError};
 use crate::run::{RunEvent, RunId, StepId, StepProgress};
 
 /// See the module.

@@ -2,23 +2,23 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::node::{FetchLimits, Held};
 use crate::problem::Problem;
 
 mod drive;
 #[cfg(test)]
 mod fixture;
+mod journal;
 #[cfg(any(test, feature = "fake"))]
 pub mod memory;
-pub mod report;
 #[cfg(test)]
 mod schedules;
 mod state;
 mod step;
 
 pub use drive::{Driver, Listener, Outcome};
+pub use journal::{Journal, JournalError};
 pub use state::{IllegalMove, RunState, Status, StepState, next_status};
-pub use step::{Found, Receipt, Step, StepContext, StepError, Undo};
+pub use step::{Found, ReadOnly, Receipt, Step, StepContext, StepError, Undo};
 
 /// Identity of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -207,9 +207,24 @@ pub struct ProgressPart {
     pub rate: Option<f64>,
     /// What is being done.
     pub doing: String,
-    /// What a download waits for by order: then there is neither a rate nor a time left.
+    /// What it waits for by order: then there is neither a rate nor a time left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub held: Option<Held>,
+    pub held: Option<PauseReason>,
+}
+
+/// What work waits for because somebody ordered it. That is no silence of the line, and how long it takes
+/// cannot be told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(tag = "why", rename_all = "kebab-case")]
+pub enum PauseReason {
+    /// Somebody paused it.
+    Paused,
+    /// Its hours have not come yet.
+    Until {
+        /// When they begin by that machine's clock, as `23:00`.
+        opens: String,
+    },
 }
 
 /// What a watcher of a run hears.
@@ -298,24 +313,7 @@ pub struct RunSummary {
     pub simulated: bool,
 }
 
-/// A run with its plan and history.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct RunDetail {
-    /// The run.
-    pub summary: RunSummary,
-    /// What was planned.
-    pub plan: Plan,
-    /// What happened so far.
-    pub events: Vec<RunEvent>,
-    /// The latest progress of each step.
-    pub progress: Vec<StepProgressRow>,
-    /// What its download is held to now; `None` of a run that was not asked to download.
-    #[serde(default)]
-    pub download: Option<FetchLimits>,
-}
-
-/// See [`RunDetail::progress`].
+/// How far a step was at last.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct StepProgressRow {

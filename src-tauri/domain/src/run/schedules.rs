@@ -9,9 +9,9 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::BenchResult;
-use crate::ports::{BenchStore, Clock, Journal, JournalError};
+use crate::ports::Clock;
 use crate::problem::{Code, Problem};
+use crate::run::Journal;
 use crate::run::memory::MemoryJournal;
 use crate::run::{
     Driver, Found, Outcome, RunId, RunOutcome, RunState, Step, StepContext, StepError, StepId,
@@ -59,7 +59,7 @@ impl Switch {
 }
 
 #[async_trait]
-impl Step for Switch {
+impl Step<()> for Switch {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId(format!("s{}", self.index)),
@@ -71,7 +71,7 @@ impl Step for Switch {
         }
     }
 
-    async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, _: &StepContext<()>) -> Result<Found, StepError> {
         let on = self.world.lock().unwrap().switches[self.index];
         Ok(if on {
             Found::AlreadyDone {
@@ -83,7 +83,7 @@ impl Step for Switch {
         })
     }
 
-    async fn apply(&self, _: &StepContext, _: &Value) -> Result<Value, StepError> {
+    async fn apply(&self, _: &StepContext<()>, _: &Value) -> Result<Value, StepError> {
         if self.fault == Fault::BeforeEffect {
             return Err(Problem::new(Code::Broken, "before").into());
         }
@@ -94,13 +94,13 @@ impl Step for Switch {
         Ok(json!({}))
     }
 
-    async fn verify(&self, _: &StepContext, _: &Value) -> Result<String, StepError> {
+    async fn verify(&self, _: &StepContext<()>, _: &Value) -> Result<String, StepError> {
         Ok("on".into())
     }
 
     async fn undo(
         &self,
-        _: &StepContext,
+        _: &StepContext<()>,
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
@@ -122,31 +122,20 @@ impl Clock for NoTime {
     }
 }
 
-struct NoBench;
-#[async_trait]
-impl BenchStore for NoBench {
-    async fn save(&self, _: &BenchResult) -> Result<(), JournalError> {
-        Ok(())
-    }
-    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, JournalError> {
-        Ok(None)
-    }
-}
-
 struct Bed {
     world: Arc<Mutex<World>>,
     journal: Arc<MemoryJournal>,
 }
 
 impl Bed {
-    fn driver(&self, faults: &[Fault]) -> Driver {
+    fn driver(&self, faults: &[Fault]) -> Driver<()> {
         let steps = faults.iter().enumerate().map(|(index, &fault)| {
             Arc::new(Switch {
                 index,
                 world: self.world.clone(),
                 journal: self.journal.clone(),
                 fault,
-            }) as Arc<dyn Step>
+            }) as Arc<dyn Step<()>>
         });
         Driver {
             run: RunId("r".into()),
@@ -154,9 +143,7 @@ impl Bed {
             stations: vec![],
             journal: self.journal.clone(),
             clock: Arc::new(NoTime),
-            bench: Arc::new(NoBench),
-            hub_token: None,
-            download: Default::default(),
+            services: (),
             cancel: CancellationToken::new(),
             listener: Arc::new(|_| {}),
         }

@@ -8,11 +8,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::node::HeldTo;
-use crate::ports::{BenchStore, Clock, Station};
+use crate::ports::{Clock, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{ProgressPart, RunId, RunSignal, StepId, StepPlan, StepProgress};
-use crate::secret::Secret;
 
 /// Why a step did not end well.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,9 +53,9 @@ pub enum Undo {
     Nothing,
 }
 
-/// One step of a recipe.
+/// One step of a procedure. `S` is what it may use beside the machines: see [`StepContext::services`].
 #[async_trait]
-pub trait Step: Send + Sync {
+pub trait Step<S: Sync>: Send + Sync {
     /// Its identity, title and words, before it runs.
     fn plan(&self) -> StepPlan;
 
@@ -67,19 +65,19 @@ pub trait Step: Send + Sync {
     }
 
     /// Looks, never touches.
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError>;
+    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError>;
 
     /// Acts. Safe to repeat with the same `before`; stops at a safe point when cancelled.
     async fn apply(
         &self,
-        cx: &StepContext,
+        cx: &StepContext<S>,
         before: &serde_json::Value,
     ) -> Result<serde_json::Value, StepError>;
 
     /// Looks again, by another road where there is one, and says what it saw.
     async fn verify(
         &self,
-        cx: &StepContext,
+        cx: &StepContext<S>,
         receipt: &serde_json::Value,
     ) -> Result<String, StepError>;
 
@@ -87,10 +85,74 @@ pub trait Step: Send + Sync {
     /// `receipt` is `None` then. Says what it did.
     async fn undo(
         &self,
-        cx: &StepContext,
+        cx: &StepContext<S>,
         before: &serde_json::Value,
         receipt: Option<&serde_json::Value>,
     ) -> Result<String, StepError>;
+}
+
+/// A step that changes nothing on the machines, so that nothing is to be taken back. Each is a [`Step`] too.
+#[async_trait]
+pub trait ReadOnly<S: Sync>: Send + Sync {
+    /// See [`Step::plan`].
+    fn plan(&self) -> StepPlan;
+
+    /// See [`Step::check`]. A step that only reads is done with it.
+    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError>;
+
+    /// Finds out what the check could not, and gives back the receipt. Safe to repeat.
+    async fn find_out(&self, _cx: &StepContext<S>) -> Result<serde_json::Value, StepError> {
+        Ok(serde_json::Value::Null)
+    }
+
+    /// See [`Step::verify`].
+    async fn verify(
+        &self,
+        _cx: &StepContext<S>,
+        _receipt: &serde_json::Value,
+    ) -> Result<String, StepError> {
+        Ok("It was read.".into())
+    }
+}
+
+#[async_trait]
+impl<S: Sync, T: ReadOnly<S>> Step<S> for T {
+    fn plan(&self) -> StepPlan {
+        ReadOnly::plan(self)
+    }
+
+    fn undoes(&self) -> Undo {
+        Undo::Nothing
+    }
+
+    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError> {
+        ReadOnly::check(self, cx).await
+    }
+
+    async fn apply(
+        &self,
+        cx: &StepContext<S>,
+        _: &serde_json::Value,
+    ) -> Result<serde_json::Value, StepError> {
+        self.find_out(cx).await
+    }
+
+    async fn verify(
+        &self,
+        cx: &StepContext<S>,
+        receipt: &serde_json::Value,
+    ) -> Result<String, StepError> {
+        ReadOnly::verify(self, cx, receipt).await
+    }
+
+    async fn undo(
+        &self,
+        _: &StepContext<S>,
+        _: &serde_json::Value,
+        _: Option<&serde_json::Value>,
+    ) -> Result<String, StepError> {
+        Ok("It changed nothing.".into())
+    }
 }
 
 /// What a step leaves for later ones, in its own type. The type names the step, so nobody can ask a step
@@ -102,7 +164,7 @@ pub trait Receipt: Serialize + DeserializeOwned {
 
 /// What a step may use.
 #[derive(Clone)]
-pub struct StepContext {
+pub struct StepContext<S> {
     /// The run.
     pub run: RunId,
     /// The step.
@@ -113,12 +175,8 @@ pub struct StepContext {
     pub cancel: CancellationToken,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// The Hub's token, if the person gave one.
-    pub hub_token: Option<Secret>,
-    /// What the run's downloads are held to now.
-    pub download: HeldTo,
-    /// Where measurements go.
-    pub bench: Arc<dyn BenchStore>,
+    /// What the steps may use beside the machines.
+    pub services: S,
     /// Receipts of the steps before, by step.
     pub receipts: BTreeMap<StepId, serde_json::Value>,
     /// Who listens to progress and log lines.
@@ -127,7 +185,7 @@ pub struct StepContext {
     pub(crate) parts: Arc<std::sync::Mutex<Vec<ProgressPart>>>,
 }
 
-impl StepContext {
+impl<S> StepContext<S> {
     /// What an earlier step left. An error if it left nothing, or something that cannot be read.
     pub fn receipt<R: Receipt>(&self) -> Result<R, StepError> {
         self.receipt_of(&StepId::of::<R>())

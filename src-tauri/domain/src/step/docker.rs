@@ -5,9 +5,10 @@ use serde_json::{Value, json};
 
 use crate::ports::{Command, ContainerError, Station};
 use crate::problem::Code;
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Step, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::machines::{found, must, on_all, undo_on_all};
+use crate::step::services::{Services, StepContext};
 
 /// See the module.
 pub(crate) struct OpenDocker {
@@ -27,7 +28,7 @@ impl OpenDocker {
 }
 
 #[async_trait]
-impl Step for OpenDocker {
+impl Step<Services> for OpenDocker {
     fn plan(&self) -> StepPlan {
         let mut users = self.users.clone();
         users.dedup();

@@ -9,15 +9,16 @@ use async_trait::async_trait;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::BenchResult;
+use crate::bench::BenchStore;
+use crate::bench::{BenchResult, BenchStoreError};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::ports::{
-    BenchStore, Clock, Command, ContainerError, Containers, Engine, Image, JournalError, Machine,
-    MachineError, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station,
-    Tunnels,
+    Clock, Command, ContainerError, Containers, Engine, Image, Machine, MachineError, ModelApi,
+    NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station, Tunnels,
 };
 use crate::run::memory::MemoryJournal;
-use crate::run::{Driver, RunId, Step};
+use crate::run::{Journal as _, Outcome, RunId, RunOutcome, RunState, StepId, StepState};
+use crate::step::services::{Driver, DynStep, Services};
 
 /// Time that passes only while somebody waits.
 #[derive(Default)]
@@ -148,10 +149,10 @@ impl NodePrograms for Nothing {
 
 #[async_trait]
 impl BenchStore for Nothing {
-    async fn save(&self, _: &BenchResult) -> Result<(), JournalError> {
+    async fn save(&self, _: &BenchResult) -> Result<(), BenchStoreError> {
         Ok(())
     }
-    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, JournalError> {
+    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, BenchStoreError> {
         Ok(None)
     }
 }
@@ -178,32 +179,61 @@ pub(crate) fn station_with(
     }
 }
 
-/// What a run says beside its events.
-pub(crate) type Said = Arc<Mutex<Vec<String>>>;
+/// A run of steps over a journal in memory. Each driver is one life of it: a new process over what the ones
+/// before wrote.
+#[derive(Default)]
+pub(crate) struct TestRun {
+    pub(crate) journal: Arc<MemoryJournal>,
+    pub(crate) cancel: CancellationToken,
+    /// What the steps log.
+    pub(crate) lines: Arc<Mutex<Vec<String>>>,
+}
 
-/// A run of these steps, as a new process would drive it.
-pub(crate) fn driver(
-    steps: Vec<Arc<dyn Step>>,
-    stations: Vec<Station>,
-    journal: &Arc<MemoryJournal>,
-    cancel: &CancellationToken,
-    said: &Said,
-) -> Driver {
-    let said = said.clone();
-    Driver {
-        run: RunId("r".into()),
-        steps,
-        stations,
-        journal: journal.clone(),
-        clock: Arc::new(Waits::default()),
-        bench: Arc::new(Nothing),
-        hub_token: None,
-        download: Default::default(),
-        cancel: cancel.clone(),
-        listener: Arc::new(move |signal| {
-            if let crate::run::RunSignal::Log { line, .. } = signal {
-                said.lock().unwrap().push(line);
-            }
-        }),
+impl TestRun {
+    /// One life of the run.
+    pub(crate) fn driver(&self, steps: Vec<Arc<DynStep>>, stations: Vec<Station>) -> Driver {
+        let lines = self.lines.clone();
+        Driver {
+            run: RunId("r".into()),
+            steps,
+            stations,
+            journal: self.journal.clone(),
+            clock: Arc::new(Waits::default()),
+            services: Services {
+                bench: Arc::new(Nothing),
+                hub_token: None,
+                download: Default::default(),
+            },
+            cancel: self.cancel.clone(),
+            listener: Arc::new(move |signal| {
+                if let crate::run::RunSignal::Log { line, .. } = signal {
+                    lines.lock().unwrap().push(line);
+                }
+            }),
+        }
+    }
+
+    /// Where the run stands by its journal.
+    pub(crate) async fn state(&self) -> RunState {
+        let events = self.journal.events(&RunId("r".into())).await.unwrap();
+        RunState::fold(&events).unwrap()
+    }
+
+    /// Where one step stands.
+    pub(crate) async fn step(&self, id: &StepId) -> StepState {
+        self.state().await.step(id)
+    }
+
+    /// All that was logged.
+    pub(crate) fn log(&self) -> String {
+        self.lines.lock().unwrap().join("\n")
+    }
+}
+
+/// How a life of a run ended that did not lose its journal.
+pub(crate) fn finished(outcome: Outcome) -> RunOutcome {
+    match outcome {
+        Outcome::Finished(outcome) => outcome,
+        Outcome::JournalLost(why) => panic!("the journal was lost: {why}"),
     }
 }

@@ -8,7 +8,8 @@ use crate::node::PROGRAM;
 use crate::node::disk::{UncacheRequest, Uncached};
 use crate::ports::{Command, Station};
 use crate::problem::bytes;
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
+use crate::step::services::StepContext;
 
 /// The act as the plan shows it. It needs no root.
 pub(crate) const SHOWN: &str = "tandem-node uncache    (the model's files, out of the page cache)";

@@ -2,15 +2,15 @@
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::machine::{DockerAccess, Facts, cloned, same_machine};
 use crate::node::PROGRAM;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, bytes};
-use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::run::{Found, ReadOnly, Receipt, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::machines::{must, on_all, value};
+use crate::step::services::{Services, StepContext};
 
 /// See the module.
 pub struct Look {
@@ -133,7 +133,7 @@ pub fn unfit_to_join(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
 }
 
 #[async_trait]
-impl Step for Look {
+impl ReadOnly<Services> for Look {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::FACTS),
@@ -143,10 +143,6 @@ impl Step for Look {
             undo: "Changes nothing.".into(),
             privileged: false,
         }
-    }
-
-    fn undoes(&self) -> Undo {
-        Undo::Nothing
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
@@ -178,22 +174,5 @@ impl Step for Look {
             ),
             receipt: value(&FactsReceipt(facts)),
         })
-    }
-
-    async fn apply(&self, _: &StepContext, _: &Value) -> Result<Value, StepError> {
-        Ok(Value::Null)
-    }
-
-    async fn verify(&self, _: &StepContext, _: &Value) -> Result<String, StepError> {
-        Ok("Looked.".into())
-    }
-
-    async fn undo(
-        &self,
-        _: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
-    ) -> Result<String, StepError> {
-        Ok("Looking changed nothing.".into())
     }
 }

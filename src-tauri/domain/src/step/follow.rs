@@ -4,7 +4,8 @@ use futures::future::{Either, join_all, pending, select};
 
 use crate::container::ContainerState;
 use crate::ports::Station;
-use crate::run::{ProgressPart, StepContext};
+use crate::run::ProgressPart;
+use crate::step::services::StepContext;
 
 /// What a line says of how far a machine is; `None` where it says nothing of that.
 pub(crate) type Reading<'a> = Box<dyn FnMut(&str) -> Option<ProgressPart> + Send + 'a>;

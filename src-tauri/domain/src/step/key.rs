@@ -6,10 +6,11 @@ use serde_json::Value;
 
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Step, StepError, StepId, StepPlan};
 use crate::step::facts::same_twice;
 use crate::step::ids;
 use crate::step::machines::{exists, found, must, on_all, undo_on_all};
+use crate::step::services::{Services, StepContext};
 
 const FILE: &str = ".ssh/authorized_keys";
 
@@ -101,7 +102,7 @@ impl InstallKey {
 }
 
 #[async_trait]
-impl Step for InstallKey {
+impl Step<Services> for InstallKey {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::KEY),

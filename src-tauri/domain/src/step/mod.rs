@@ -22,5 +22,6 @@ pub(crate) mod program;
 pub(crate) mod rate;
 pub(crate) mod restart;
 pub(crate) mod serve_copy;
+pub mod services;
 pub mod validate;
 pub(crate) mod weights;

@@ -7,9 +7,10 @@ use serde_json::Value;
 use crate::node::{NodeVersion, PROGRAM, PROTOCOL};
 use crate::ports::{Command, NodeBuild, Station};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::machines::{exists, found, home, must, on_all, undo_on_all};
+use crate::step::services::{Services, StepContext};
 
 /// See the module.
 pub(crate) struct SendProgram;
@@ -71,7 +72,7 @@ impl SendProgram {
 }
 
 #[async_trait]
-impl Step for SendProgram {
+impl Step<Services> for SendProgram {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::PROGRAM),

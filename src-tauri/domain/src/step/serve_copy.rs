@@ -6,7 +6,8 @@ use crate::network::NetworkPlan;
 use crate::node::{PROGRAM, Refused, Serving};
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
+use crate::step::services::StepContext;
 
 /// Streams on each rail; one alone does not fill it.
 pub(crate) const STREAMS: u16 = 4;

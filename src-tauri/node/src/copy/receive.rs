@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::Held;
+use tandem_domain::node::PauseReason;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
@@ -209,8 +209,8 @@ fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::
     let idle = flow.is_idle();
     flow.meter.hold(held.filter(|_| idle).map(|held| {
         let text = match &held {
-            Held::Paused => format!("Waiting for {}, which is paused", flow.source),
-            Held::Until { opens } => {
+            PauseReason::Paused => format!("Waiting for {}, which is paused", flow.source),
+            PauseReason::Until { opens } => {
                 format!("Waiting for {}, which waits until {opens}", flow.source)
             }
         };

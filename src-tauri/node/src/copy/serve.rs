@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{Held, Refused, Serving};
+use tandem_domain::node::{PauseReason, Refused, Serving};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
@@ -346,7 +346,7 @@ impl Counter {
 
     /// What the job that brings the blobs here waits for by order. It is at it all the same, so the other
     /// end goes on waiting, be it through the night.
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<PauseReason> {
         let mut watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner);
         if watch.is_none() {
             let folder = Folder::existing(self.job.as_deref()?).ok()?;

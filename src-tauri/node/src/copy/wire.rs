@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tandem_domain::node::Held;
+use tandem_domain::node::PauseReason;
 use tandem_domain::secret::Secret;
 
 /// How long somebody may take to say who he is.
@@ -61,7 +61,7 @@ pub(super) enum Answer {
         working: bool,
         /// What that fetch waits for by order.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        held: Option<Held>,
+        held: Option<PauseReason>,
     },
     /// As many bytes follow as were asked for.
     Bytes,

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{Held, NodeEvent};
+use tandem_domain::node::{NodeEvent, PauseReason};
 
 use crate::lines::Lines;
 
@@ -31,7 +31,7 @@ pub struct Meter {
 struct Words {
     doing: String,
     /// What is waited for by order, and what is said of it, while nothing may arrive.
-    held: Option<(Held, String)>,
+    held: Option<(PauseReason, String)>,
     /// Why nothing arrives, as part of a sentence, and until when it is tried.
     trouble: Option<(String, Instant)>,
 }
@@ -94,7 +94,7 @@ impl Meter {
 
     /// What is waited for by order, with the words for it, while nothing may arrive; `None` when it may
     /// again. Time that was waited is no silence of the line.
-    pub fn hold(&self, held: Option<(Held, String)>) {
+    pub fn hold(&self, held: Option<(PauseReason, String)>) {
         let mut words = self.words();
         if words.held.is_some() || held.is_some() {
             self.alive();
@@ -103,7 +103,7 @@ impl Meter {
     }
 
     /// What is waited for by order now.
-    fn held(&self) -> Option<Held> {
+    fn held(&self) -> Option<PauseReason> {
         self.words().held.as_ref().map(|(held, _)| held.clone())
     }
 
@@ -220,9 +220,9 @@ mod tests {
     fn what_is_waited_for_is_said_instead_and_is_no_silence() {
         let meter = Meter::new("Fetching");
         assert_eq!(meter.says(), "Fetching");
-        meter.hold(Some((Held::Paused, "Paused".into())));
+        meter.hold(Some((PauseReason::Paused, "Paused".into())));
         assert_eq!(meter.says(), "Paused");
-        assert_eq!(meter.held(), Some(Held::Paused));
+        assert_eq!(meter.held(), Some(PauseReason::Paused));
         assert!(meter.quiet() < Duration::from_secs(1));
         meter.hold(None);
         meter.trouble("the connection was lost", Instant::now());

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{FetchLimits, Flow, Held, LEAST_RATE, Share};
+use tandem_domain::node::{FetchLimits, Flow, LEAST_RATE, PauseReason, Share};
 use tokio::sync::watch;
 
 use super::bucket::Bucket;
@@ -204,8 +204,8 @@ impl Watch {
 fn apply(valve: &Valve, limits: &FetchLimits, flow: &Flow, meter: &Meter) {
     meter.hold(flow.held().map(|held| {
         let text = match &held {
-            Held::Paused => "Paused".to_owned(),
-            Held::Until { opens } => format!("Waiting until {opens}, the machine's time"),
+            PauseReason::Paused => "Paused".to_owned(),
+            PauseReason::Until { opens } => format!("Waiting until {opens}, the machine's time"),
         };
         (held, text)
     }));

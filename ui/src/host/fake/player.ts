@@ -3,7 +3,7 @@
 import type {
   Event,
   FetchLimits,
-  Held,
+  PauseReason,
   Plan,
   Problem,
   ProgressPart,
@@ -148,7 +148,7 @@ export class FakeRun {
   }
 
   /** What the download waits for by order. On the fake machines it is always noon. */
-  #held(): Held | null {
+  #held(): PauseReason | null {
     if (this.download?.paused) return { why: 'paused' };
     const hours = this.download?.hours;
     if (!hours) return null;

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
+use tandem_domain::bench::BenchStore;
 use tandem_domain::bench::{Acceptance, BenchCase, BenchResult, BenchSample, Spread};
 use tandem_domain::chat::{AnswerStats, Message, Role};
 use tandem_domain::machine::Facts;
 use tandem_domain::node::FetchLimits;
-use tandem_domain::ports::{BenchStore, Journal};
 use tandem_domain::problem::Code;
+use tandem_domain::run::Journal;
 use tandem_domain::run::{
     Event, Plan, ProgressPart, RunEvent, RunId, RunOutcome, StepId, StepProgress,
 };

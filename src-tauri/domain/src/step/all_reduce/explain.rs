@@ -7,7 +7,7 @@ use crate::engine::vllm::causes;
 use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::StepContext;
+use crate::step::services::StepContext;
 
 const MESSAGE: &str = "No all-reduce came through between the two containers.";
 /// Last lines of each log that go into the details.

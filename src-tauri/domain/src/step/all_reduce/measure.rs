@@ -6,10 +6,11 @@ use super::{CONTAINER, Collective, LIMIT_SECONDS, PROGRAM, as_command, explain};
 use crate::container::ContainerSpec;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
 use crate::ports::{ContainerError, Station};
-use crate::run::{ProgressPart, StepContext, StepError};
+use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{Reading, ended, while_followed};
 use crate::step::machines::on_all;
 use crate::step::owned;
+use crate::step::services::StepContext;
 
 /// Longer than the program itself takes at most, for its start and a slow engine.
 const PATIENCE: Duration = Duration::from_secs(LIMIT_SECONDS as u64 + 30);

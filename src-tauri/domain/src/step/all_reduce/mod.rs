@@ -16,13 +16,14 @@ use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{self, AllReduce, Backend};
 use crate::network::verdict::{LinkReport, LinkState, Method};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::ids;
 use crate::step::image::ImageReceipt;
 use crate::step::link_test::{self, ProveReceipt};
 use crate::step::machines::{on_all, stored, value};
 use crate::step::owned;
+use crate::step::services::{Services, StepContext};
 
 mod explain;
 mod measure;
@@ -202,7 +203,7 @@ fn sentence(receipt: &CollectiveReceipt) -> String {
 }
 
 #[async_trait]
-impl Step for Collective {
+impl Step<Services> for Collective {
     fn plan(&self) -> StepPlan {
         let mut shown = self.container(0);
         if let Some(program) = shown.command.get_mut(1) {

@@ -13,8 +13,9 @@ use crate::graft::way::{LOOK, MtpWay, Need, Revision, Vllm, need, propose};
 use crate::ports::{Command, ContainerError, RemoteFile, Station};
 use crate::problem::{Code, Problem};
 use crate::procedure::request::SetupRequest;
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::owned;
+use crate::step::services::StepContext;
 
 /// The container that prints what is in an image. It is there for a moment only.
 pub(super) const LOOKER: &str = "tandem-look";

@@ -10,12 +10,13 @@ use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::ids;
 use crate::step::image::ImageReceipt;
 use crate::step::job;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
 use serde::{Deserialize, Serialize};
 
@@ -55,7 +56,7 @@ impl GraftMtp {
 }
 
 #[async_trait]
-impl Step for GraftMtp {
+impl Step<Services> for GraftMtp {
     fn plan(&self) -> StepPlan {
         let r = &self.request;
         let will = match r.mtp_way {

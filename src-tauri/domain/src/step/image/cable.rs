@@ -6,10 +6,11 @@ use super::BringImage;
 use super::source::{Next, after};
 use crate::node::{CopyTicket, LoadImage, Loaded, NodeWork, SaveImage, Spooled};
 use crate::ports::{Command, Image, Station, tagged};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::job;
 use crate::step::machines::on_all;
 use crate::step::serve_copy::{self, STREAMS};
+use crate::step::services::StepContext;
 
 impl BringImage {
     /// One machine has the image or pulls it, the others copy it from there.

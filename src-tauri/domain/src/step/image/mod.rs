@@ -7,12 +7,13 @@ use serde_json::Value;
 use crate::ports::{Image, PullProgress, Station};
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, ProgressPart, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, ProgressPart, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, undo_on_all, value};
 use crate::step::rate::Rate;
 use crate::step::serve_copy;
+use crate::step::services::{Services, StepContext};
 use serde::{Deserialize, Serialize};
 
 mod cable;
@@ -138,7 +139,7 @@ impl BringImage {
 }
 
 #[async_trait]
-impl Step for BringImage {
+impl Step<Services> for BringImage {
     fn plan(&self) -> StepPlan {
         let (will, exactly) = self.words();
         StepPlan {

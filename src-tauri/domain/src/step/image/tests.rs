@@ -12,15 +12,15 @@ use crate::machine::Facts;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, NodeEvent, NodeLine, Serving};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Journal, Machine, MachineError, Output, RemoteFile,
+    Command, ContainerError, Containers, Engine, Machine, MachineError, Output, RemoteFile,
 };
 use crate::problem::Retry;
 use crate::procedure::request::SetupMachine;
-use crate::run::memory::MemoryJournal;
-use crate::run::{Outcome, RunId, RunOutcome, RunState};
+use crate::run::RunOutcome;
 use crate::secret::Secret;
-use crate::step::doubles::{Said, driver, station_with};
+use crate::step::doubles::{TestRun, finished, station_with};
 use crate::step::ids;
+use crate::step::services::DynStep;
 
 const IMAGE: &str = "vllm/vllm-openai:stepfun37";
 
@@ -286,51 +286,46 @@ struct Pair {
     dockers: [Arc<Docker>; 2],
     nodes: [Arc<Node>; 2],
     linked: bool,
-    journal: Arc<MemoryJournal>,
-    said: Said,
+    run: TestRun,
 }
 
 impl Pair {
     fn new(has: [Option<&'static str>; 2], ends: Vec<End>) -> Self {
         let dockers = has.map(|has| Docker::new(has, "sha256:one"));
         let nodes = [Node::new(&dockers[0], vec![]), Node::new(&dockers[1], ends)];
+        let cancel = nodes[1].cancel.clone();
         Self {
             dockers,
             nodes,
             linked: true,
-            journal: Arc::default(),
-            said: Said::default(),
+            run: TestRun {
+                cancel,
+                ..TestRun::default()
+            },
         }
     }
 
-    fn driver(&self, cancel: &CancellationToken) -> crate::run::Driver {
+    fn driver(&self) -> crate::step::services::Driver {
         let stations = vec![
             station_with("spark-a", self.nodes[0].clone(), self.dockers[0].clone()),
             station_with("spark-b", self.nodes[1].clone(), self.dockers[1].clone()),
         ];
-        let steps: Vec<Arc<dyn Step>> = vec![Arc::new(step(self.linked))];
-        driver(steps, stations, &self.journal, cancel, &self.said)
+        let steps: Vec<Arc<DynStep>> = vec![Arc::new(step(self.linked))];
+        self.run.driver(steps, stations)
     }
 
     async fn go(&self) -> RunOutcome {
-        match self.driver(&self.nodes[1].cancel.clone()).go().await {
-            Outcome::Finished(outcome) => outcome,
-            Outcome::JournalLost(_) => panic!("the journal is in memory"),
-        }
+        finished(self.driver().go().await)
     }
 
     async fn undo(&self) {
-        let undone = self.driver(&CancellationToken::new()).undo().await;
-        assert_eq!(undone, Outcome::Finished(RunOutcome::Undone));
+        let undone = finished(self.driver().undo().await);
+        assert_eq!(undone, RunOutcome::Undone);
     }
 
     async fn problem(&self) -> Problem {
-        let events = self.journal.events(&RunId("r".into())).await.unwrap();
-        let state = RunState::fold(&events).unwrap();
-        state.steps[&StepId::from(ids::IMAGE)]
-            .problem
-            .clone()
-            .unwrap()
+        let step = self.run.step(&StepId::from(ids::IMAGE)).await;
+        step.problem.unwrap()
     }
 
     fn pulls(&self) -> [usize; 2] {
@@ -338,14 +333,19 @@ impl Pair {
     }
 
     fn told(&self, words: &str) -> bool {
-        self.said.lock().unwrap().iter().any(|l| l.contains(words))
+        self.run.log().contains(words)
     }
 }
 
 #[tokio::test]
 async fn one_pulls_the_other_loads_and_nothing_is_left_on_the_way() {
     let pair = Pair::new([None, None], vec![]);
-    assert_eq!(pair.go().await, RunOutcome::Completed, "{:?}", pair.said);
+    assert_eq!(
+        pair.go().await,
+        RunOutcome::Completed,
+        "{:?}",
+        pair.run.lines
+    );
     assert_eq!(pair.pulls(), [1, 0], "the line is used once");
     let [a, b] = &pair.nodes;
     assert_eq!(
@@ -356,7 +356,11 @@ async fn one_pulls_the_other_loads_and_nothing_is_left_on_the_way() {
         a.heard("copy serve --listen 192.168.100.10 --spool r-image"),
         1
     );
-    assert!(pair.told("pulls once over your line"), "{:?}", pair.said);
+    assert!(
+        pair.told("pulls once over your line"),
+        "{:?}",
+        pair.run.lines
+    );
     for node in [a, b] {
         assert_eq!(node.heard("undo --job r-image"), 1, "the files are gone");
     }
@@ -387,7 +391,11 @@ async fn a_copy_that_breaks_off_goes_on_and_at_last_the_registry_helps() {
     let pair = Pair::new([None, None], vec![End::Fails(Code::LinkFails); 4]);
     assert_eq!(pair.go().await, RunOutcome::Completed);
     assert_eq!(pair.pulls(), [1, 1]);
-    assert!(pair.told("so it is pulled here too"), "{:?}", pair.said);
+    assert!(
+        pair.told("so it is pulled here too"),
+        "{:?}",
+        pair.run.lines
+    );
 
     let pair = Pair::new([None, None], vec![End::Fails(Code::DiskTooSmall)]);
     assert_eq!(pair.go().await, RunOutcome::Completed);
@@ -407,7 +415,12 @@ async fn what_a_pull_cannot_help_is_told_and_the_files_stay_to_go_on_from() {
 #[tokio::test]
 async fn a_cancel_leaves_no_file() {
     let pair = Pair::new([None, None], vec![End::Goes]);
-    assert_eq!(pair.go().await, RunOutcome::Cancelled, "{:?}", pair.said);
+    assert_eq!(
+        pair.go().await,
+        RunOutcome::Cancelled,
+        "{:?}",
+        pair.run.lines
+    );
     for node in &pair.nodes {
         assert_eq!(node.heard("undo --job r-image"), 1);
     }
@@ -444,7 +457,7 @@ async fn without_a_link_both_pull_and_the_plan_says_which() {
     pair.linked = false;
     assert_eq!(pair.go().await, RunOutcome::Completed);
     assert_eq!(pair.pulls(), [1, 1]);
-    assert!(pair.told("no private link"), "{:?}", pair.said);
+    assert!(pair.told("no private link"), "{:?}", pair.run.lines);
     for node in &pair.nodes {
         assert_eq!(node.said.lock().unwrap().len(), 0, "no job is asked for");
     }

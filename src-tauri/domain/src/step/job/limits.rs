@@ -39,15 +39,15 @@ mod tests {
 
     use async_trait::async_trait;
     use serde_json::{Value, json};
-    use tokio_util::sync::CancellationToken;
 
     use super::*;
-    use crate::node::{FetchRequest, HeldTo, NodeEvent, NodeLine, NodeRequest, NodeWork};
+    use crate::node::{FetchRequest, NodeEvent, NodeLine, NodeRequest, NodeWork};
     use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
     use crate::problem::Code;
-    use crate::run::memory::MemoryJournal;
-    use crate::run::{Found, Outcome, RunOutcome, Step, StepContext, StepError, StepPlan};
-    use crate::step::doubles::{Said, driver, station};
+
+    use crate::run::{Found, Outcome, ReadOnly, RunOutcome, StepError, StepPlan};
+    use crate::step::doubles::{TestRun, station};
+    use crate::step::services::{DynStep, LiveLimits, Services, StepContext};
 
     fn at_most(rate: u64) -> FetchLimits {
         FetchLimits {
@@ -61,7 +61,7 @@ mod tests {
     struct Node {
         held: Mutex<Vec<FetchLimits>>,
         /// What somebody asks for while the start is on its way.
-        meanwhile: Option<(HeldTo, FetchLimits)>,
+        meanwhile: Option<(LiveLimits, FetchLimits)>,
         /// What `limit` is answered with instead.
         refuses: Option<Code>,
     }
@@ -143,7 +143,7 @@ mod tests {
     struct Download(FetchLimits);
 
     #[async_trait]
-    impl Step for Download {
+    impl ReadOnly<Services> for Download {
         fn plan(&self) -> StepPlan {
             StepPlan {
                 id: download_step(),
@@ -159,7 +159,7 @@ mod tests {
                 before: Value::Null,
             })
         }
-        async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+        async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
             let work = NodeWork::Fetch(FetchRequest {
                 endpoint: "http://hub".into(),
                 repo: "o/n".into(),
@@ -171,42 +171,29 @@ mod tests {
             });
             job::run(cx, &cx.stations[0], work).await
         }
-        async fn verify(&self, _: &StepContext, _: &Value) -> Result<String, StepError> {
-            Ok(String::new())
-        }
-        async fn undo(
-            &self,
-            _: &StepContext,
-            _: &Value,
-            _: Option<&Value>,
-        ) -> Result<String, StepError> {
-            Ok(String::new())
-        }
     }
 
     /// What the machine was held to, in turn, by a run that was planned at `1 MB/s`.
-    async fn held(cell: HeldTo, meanwhile: Option<FetchLimits>) -> Vec<FetchLimits> {
+    async fn held(cell: LiveLimits, meanwhile: Option<FetchLimits>) -> Vec<FetchLimits> {
         let node = Arc::new(Node {
             meanwhile: meanwhile.map(|limits| (cell.clone(), limits)),
             ..Node::default()
         });
         let stations = vec![station("spark", node.clone(), &Arc::default())];
-        let steps: Vec<Arc<dyn Step>> = vec![Arc::new(Download(at_most(1_000_000)))];
-        let journal = Arc::new(MemoryJournal::default());
-        let stop = CancellationToken::new();
-        let mut driver = driver(steps, stations, &journal, &stop, &Said::default());
-        driver.download = cell;
+        let steps: Vec<Arc<DynStep>> = vec![Arc::new(Download(at_most(1_000_000)))];
+        let mut driver = TestRun::default().driver(steps, stations);
+        driver.services.download = cell;
         assert_eq!(driver.go().await, Outcome::Finished(RunOutcome::Completed));
         node.held.lock().unwrap().clone()
     }
 
     #[tokio::test]
     async fn the_last_word_holds_whenever_it_is_said() {
-        let nothing = held(HeldTo::default(), None).await;
+        let nothing = held(LiveLimits::default(), None).await;
         assert_eq!(nothing, [at_most(1_000_000)], "what was planned");
-        let before = held(HeldTo::new(Some(at_most(2_000_000))), None).await;
+        let before = held(LiveLimits::new(Some(at_most(2_000_000))), None).await;
         assert_eq!(before, [at_most(2_000_000)], "what was asked for since");
-        let meanwhile = held(HeldTo::default(), Some(at_most(3_000_000))).await;
+        let meanwhile = held(LiveLimits::default(), Some(at_most(3_000_000))).await;
         assert_eq!(
             meanwhile,
             [at_most(1_000_000), at_most(3_000_000)],

@@ -15,9 +15,10 @@ use crate::node::{
 };
 use crate::ports::{Command, MachineError, Output, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{ProgressPart, RunId, StepContext, StepError, StepId};
+use crate::run::{ProgressPart, RunId, StepError, StepId};
 use crate::secret::Secret;
 use crate::step::machines::must;
+use crate::step::services::StepContext;
 
 /// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
 const ATTEMPTS: u32 = 3;
@@ -42,7 +43,7 @@ pub(crate) async fn run<T: DeserializeOwned>(
     station: &Station,
     work: NodeWork,
 ) -> Result<T, StepError> {
-    run_with(cx, station, work, cx.hub_token.clone()).await
+    run_with(cx, station, work, cx.services.hub_token.clone()).await
 }
 
 /// The same with another secret than the Hub's token.
@@ -61,7 +62,8 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
     let mut after = 0;
     let mut lost = 0;
     loop {
-        if let (Some(asked), Some(held)) = (request.work.fetches_mut(), cx.download.now()) {
+        if let (Some(asked), Some(held)) = (request.work.fetches_mut(), cx.services.download.now())
+        {
             asked.limits = held;
         }
         let limits = request.work.fetches().map(|r| r.limits.clone());
@@ -77,7 +79,11 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
             after = after.max(state.last_seq);
         }
         // What was changed while the start was on its way found no job there.
-        if let Some(held) = cx.download.now().filter(|h| Some(h) != limits.as_ref())
+        if let Some(held) = cx
+            .services
+            .download
+            .now()
+            .filter(|h| Some(h) != limits.as_ref())
             && limits.is_some()
             && let Err(problem) = limit(station, &job, &held).await
         {
@@ -327,7 +333,11 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
     work: NodeWork,
 ) -> Result<T, StepError> {
     let request = NodeRequest {
-        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        token: cx
+            .services
+            .hub_token
+            .as_ref()
+            .map(|t| t.reveal().to_owned()),
         work,
     };
     let kind = request.work.kind();

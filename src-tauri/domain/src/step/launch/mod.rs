@@ -13,13 +13,14 @@ use crate::graft::way::MtpWay;
 use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Step, StepError, StepId, StepPlan};
 use crate::step::drop_caches;
 use crate::step::facts::FactsReceipt;
 use crate::step::graft::GraftsReceipt;
 use crate::step::image::ImageReceipt;
 use crate::step::machines::{on_all, value};
 use crate::step::owned::{self, label};
+use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
 
 /// See the module.
@@ -148,7 +149,7 @@ fn foreign(station: &Station) -> Problem {
 }
 
 #[async_trait]
-impl Step for LaunchServer {
+impl Step<Services> for LaunchServer {
     fn plan(&self) -> StepPlan {
         let tokens = self.request.speculative_tokens;
         let mut exactly = vec![format!(

@@ -7,8 +7,9 @@ use crate::engine::vllm::launch::CONTAINER;
 use crate::engine::vllm::{causes, phases};
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{ProgressPart, StepContext, StepError};
+use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{Reading, ended, while_followed};
+use crate::step::services::StepContext;
 
 impl LaunchServer {
     /// Waits until the memory of an earlier server has come back: its container's end is not yet that.

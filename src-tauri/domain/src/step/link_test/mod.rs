@@ -14,12 +14,11 @@ use crate::network::NetworkPlan;
 use crate::network::verdict::{LinkReport, LinkState, Measured, Method, Verdict, judge};
 use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{
-    Found, ProgressPart, Receipt, Step, StepContext, StepError, StepId, StepPlan, Undo,
-};
+use crate::run::{Found, ProgressPart, ReadOnly, Receipt, StepError, StepId, StepPlan};
 use crate::step::facts::facts_of;
 use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::services::{Services, StepContext};
 
 mod mark;
 mod measure;
@@ -273,7 +272,7 @@ pub(crate) fn sentence(report: &LinkReport) -> String {
 }
 
 #[async_trait]
-impl Step for ProveLink {
+impl ReadOnly<Services> for ProveLink {
     fn plan(&self) -> StepPlan {
         let rails = self.plan.rails.first().and_then(|r| r.ends.first());
         let device = rails.and_then(|e| e.rdma.as_deref()).unwrap_or("DEVICE");
@@ -288,10 +287,6 @@ impl Step for ProveLink {
             undo: "Changes nothing.".into(),
             privileged: false,
         }
-    }
-
-    fn undoes(&self) -> Undo {
-        Undo::Nothing
     }
 
     /// A link that was found good in this run is not measured again, but a slow one is: it may have been
@@ -337,7 +332,7 @@ impl Step for ProveLink {
         Ok(Found::Needed { before: json!({}) })
     }
 
-    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+    async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
         let facts = cx
             .unless_cancelled(on_all(&cx.stations, |_, s| Box::pin(facts_of(s))))
             .await?;
@@ -380,14 +375,5 @@ impl Step for ProveLink {
         Ok(format!("{} {cure}", sentence(&receipt.report))
             .trim_end()
             .to_owned())
-    }
-
-    async fn undo(
-        &self,
-        _: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
-    ) -> Result<String, StepError> {
-        Ok("Measuring changed nothing.".into())
     }
 }

@@ -3,14 +3,12 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use tokio_util::sync::CancellationToken;
-
 use super::*;
 use crate::network::{Rail, RailEnd};
-use crate::ports::{Command, Journal, MachineError};
-use crate::run::memory::MemoryJournal;
-use crate::run::{Outcome, RunId, RunOutcome, RunState, Status, StepState};
-use crate::step::doubles::{Commanded, Said, Server, driver, station};
+use crate::ports::{Command, MachineError};
+use crate::run::{RunOutcome, Status, StepState};
+use crate::step::doubles::{Commanded, Server, TestRun, finished, station};
+use crate::step::services::DynStep;
 
 /// A machine over whose link RDMA carries what a test says.
 struct Spark {
@@ -43,7 +41,6 @@ impl Commanded for Spark {
 struct Link {
     both: [Arc<Spark>; 2],
     server: Arc<Server>,
-    said: Said,
 }
 
 const MARK: &str = "boot-1\n2\n2\n";
@@ -60,7 +57,6 @@ impl Link {
         Self {
             both: [spark(), spark()],
             server: Arc::default(),
-            said: Said::default(),
         }
     }
 
@@ -70,15 +66,15 @@ impl Link {
         }
     }
 
-    /// One run of the step, in a journal; gives back how it stands and what it left.
-    async fn run(&self, why: Why, journal: &Arc<MemoryJournal>) -> (Status, Option<ProveReceipt>) {
-        let (outcome, step) = self.go(why, journal).await;
+    /// One life of the run; gives back how it stands and what it left.
+    async fn run(&self, why: Why, run: &TestRun) -> (Status, Option<ProveReceipt>) {
+        let (outcome, step) = self.go(why, run).await;
         assert_eq!(outcome, RunOutcome::Completed);
         let receipt = step.receipt.and_then(|r| serde_json::from_value(r).ok());
         (step.status, receipt)
     }
 
-    async fn go(&self, why: Why, journal: &Arc<MemoryJournal>) -> (RunOutcome, StepState) {
+    async fn go(&self, why: Why, run: &TestRun) -> (RunOutcome, StepState) {
         let rail = |name: &str| Rail {
             prefix: 24,
             ends: ["192.168.100.10", "192.168.100.11"]
@@ -96,23 +92,15 @@ impl Link {
         };
         let stations = self.both.iter().zip(["spark-a", "spark-b"]);
         let stations = stations.map(|(m, name)| station(name, m.clone(), &self.server));
-        let step: Arc<dyn Step> = Arc::new(ProveLink { plan, why });
-        let cancel = CancellationToken::new();
-        let outcome = driver(vec![step], stations.collect(), journal, &cancel, &self.said)
-            .go()
-            .await;
-        let Outcome::Finished(outcome) = outcome else {
-            panic!("the journal was lost")
-        };
-        let events = journal.events(&RunId("r".into())).await.unwrap();
-        let step = RunState::fold(&events)
-            .unwrap()
-            .step(&StepId::of::<ProveReceipt>());
+        let step: Arc<DynStep> = Arc::new(ProveLink { plan, why });
+        let driver = run.driver(vec![step], stations.collect());
+        let outcome = finished(driver.go().await);
+        let step = run.step(&StepId::of::<ProveReceipt>()).await;
         (outcome, step)
     }
 
     async fn once(&self, why: Why) -> (Status, Option<ProveReceipt>) {
-        self.run(why, &Arc::default()).await
+        self.run(why, &TestRun::default()).await
     }
 }
 
@@ -164,20 +152,21 @@ async fn beside_a_server_only_who_asks_gets_a_number() {
     let (status, receipt) = link.once(Why::InPassing(None)).await;
     assert_eq!(status, Status::AlreadyDone);
     assert!(receipt.is_none(), "nothing was measured");
-    let (status, receipt) = link.once(Why::Asked).await;
+    let run = TestRun::default();
+    let (status, receipt) = link.run(Why::Asked, &run).await;
     assert_eq!(status, Status::Verified);
     assert!(receipt.is_some(), "it was measured");
-    let said = link.said.lock().unwrap().join("\n");
+    let said = run.log();
     assert!(said.contains("may come out lower"), "{said}");
 }
 
 #[tokio::test]
 async fn every_run_that_is_asked_to_measures() {
     let link = Link::new(98.0);
-    let journal = Arc::default();
-    link.run(Why::Asked, &journal).await;
+    let run = TestRun::default();
+    link.run(Why::Asked, &run).await;
     link.carries(13.0);
-    let (_, again) = link.run(Why::Asked, &journal).await;
+    let (_, again) = link.run(Why::Asked, &run).await;
     let state = again.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::Good), "one run measures once");
     let (_, anew) = link.once(Why::Asked).await;
@@ -189,8 +178,8 @@ async fn every_run_that_is_asked_to_measures() {
 async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
     let link = Link::new(13.0);
     *link.both[0].drawn.lock().unwrap() = Some("boot-1\n3\n2\n");
-    let journal = Arc::default();
-    let (outcome, step) = link.go(Why::InPassing(None), &journal).await;
+    let run = TestRun::default();
+    let (outcome, step) = link.go(Why::InPassing(None), &run).await;
     assert_eq!(outcome, RunOutcome::Failed);
     let problem = step.problem.expect("it says what happened");
     assert_eq!(problem.code, Code::LinkFails);
@@ -200,7 +189,7 @@ async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
 
     // It sits again.
     link.carries(98.0);
-    let (_, receipt) = link.run(Why::InPassing(None), &journal).await;
+    let (_, receipt) = link.run(Why::InPassing(None), &run).await;
     let state = receipt.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::Good));
 }

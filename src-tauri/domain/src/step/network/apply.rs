@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::network::{RailEnd, faults, netplan};
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::machines::must;
 use crate::step::network::AddressLink;
 use crate::step::network::ports::{self, Before, Links, Port};
+use crate::step::services::StepContext;
 
 impl AddressLink {
     /// A machine's own ends, each with the other end and the prefix.

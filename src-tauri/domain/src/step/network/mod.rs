@@ -15,10 +15,11 @@ use crate::machine::Facts;
 use crate::network::faults::faults;
 use crate::network::{NetworkPlan, netplan};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::services::{Services, StepContext};
 
 mod apply;
 mod ports;
@@ -169,7 +170,7 @@ impl AddressLink {
 }
 
 #[async_trait]
-impl Step for AddressLink {
+impl Step<Services> for AddressLink {
     fn plan(&self) -> StepPlan {
         let each = self.names.iter().enumerate();
         let mut will = "Gives the rails of the cable addresses of their own. The network you reach the machines by is not touched, and a machine that loses you puts everything back by itself.".to_owned();

@@ -5,11 +5,12 @@ use std::time::Duration;
 use crate::network::netplan;
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::machines::{must, on_all};
 use crate::step::network::apply::netplan;
 use crate::step::network::ports::{self, Before, Port};
 use crate::step::network::switch;
+use crate::step::services::StepContext;
 
 const FAILED: &str = "A port was not made as before.";
 

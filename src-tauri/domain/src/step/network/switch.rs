@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::network::netplan;
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::machines::{exists, must};
 use crate::step::network::ports::Before;
+use crate::step::services::StepContext;
 
 /// Where the switch lies while it is armed. It survives a restart.
 pub(super) const FOLDER: &str = "/var/lib/tandem-network";

@@ -7,15 +7,14 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::network::{Rail, RailEnd};
 use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
-use crate::run::memory::MemoryJournal;
-use crate::run::{Driver, Outcome, RunOutcome};
-use crate::step::doubles::{self, Said};
+use crate::run::{Outcome, RunOutcome};
+use crate::step::doubles::{self, TestRun};
 use crate::step::network::ports::Port;
+use crate::step::services::Driver;
 
 const PORT: &str = "enp1s0f1np1";
 const AUTOMATIC: &str = "604acd0a-e284-35c1-9e37-9179391e3687";
@@ -193,14 +192,11 @@ fn step() -> AddressLink {
     AddressLink::new(plan(), vec!["left".into(), "right".into()])
 }
 
-fn driver(machines: &[Arc<Managed>], journal: &Arc<MemoryJournal>) -> Driver {
+fn driver(machines: &[Arc<Managed>], run: &TestRun) -> Driver {
     let station = |m: &Arc<Managed>| doubles::station("spark", m.clone(), &Arc::default());
-    doubles::driver(
+    run.driver(
         vec![Arc::new(step())],
         machines.iter().map(station).collect(),
-        journal,
-        &CancellationToken::new(),
-        &Said::default(),
     )
 }
 
@@ -210,8 +206,8 @@ async fn a_profile_of_network_manager_lets_go_by_device_and_comes_back() {
         Managed::new("192.168.100.10"),
         Managed::new("192.168.100.11"),
     ];
-    let journal = Arc::new(MemoryJournal::default());
-    let done = driver(&machines, &journal).go().await;
+    let run = TestRun::default();
+    let done = driver(&machines, &run).go().await;
     assert_eq!(done, Outcome::Finished(RunOutcome::Completed));
     for machine in &machines {
         let state = machine.state.lock().unwrap();
@@ -245,7 +241,7 @@ async fn a_profile_of_network_manager_lets_go_by_device_and_comes_back() {
             "nothing of the switch or the scratch folder is left"
         );
     }
-    let undone = driver(&machines, &journal).undo().await;
+    let undone = driver(&machines, &run).undo().await;
     assert_eq!(undone, Outcome::Finished(RunOutcome::Undone));
     for machine in &machines {
         let state = machine.state.lock().unwrap();

@@ -15,10 +15,11 @@ use crate::network::NetworkPlan;
 use crate::network::coach::{CableState, cabling_after_restart};
 use crate::ports::{Command, MachineError, Station};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan, Undo};
 use crate::step::facts::facts_of;
 use crate::step::ids;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::services::{Services, StepContext};
 
 mod patient;
 #[cfg(test)]
@@ -243,7 +244,7 @@ fn late(machine: &str, why: Option<MachineError>) -> Problem {
 }
 
 #[async_trait]
-impl Step for RestartBoth {
+impl Step<Services> for RestartBoth {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::RESTART),

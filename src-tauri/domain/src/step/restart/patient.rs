@@ -6,7 +6,8 @@ use serde_json::Value;
 
 use super::{BACK, REST};
 use crate::problem::Code;
-use crate::run::{Found, Step, StepContext, StepError, StepPlan, Undo};
+use crate::run::{Found, Step, StepError, StepPlan, Undo};
+use crate::step::services::{Services, StepContext};
 
 /// The same step, which waits for a machine that is silent where the run has been here before.
 pub(crate) struct Patient<S>(pub(crate) S);
@@ -28,7 +29,7 @@ fn may_be_on_its_way(error: &StepError) -> bool {
 }
 
 #[async_trait]
-impl<S: Step> Step for Patient<S> {
+impl<S: Step<Services>> Step<Services> for Patient<S> {
     fn plan(&self) -> StepPlan {
         self.0.plan()
     }

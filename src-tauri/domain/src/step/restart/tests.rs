@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::ports::Journal;
-use crate::run::memory::MemoryJournal;
-use crate::run::{Event, Outcome, RunId, RunOutcome, RunState, Status};
-use crate::step::doubles::{Said, Server, driver, station};
+use crate::run::Journal;
+use crate::run::{Event, Outcome, ReadOnly, RunId, RunOutcome, RunState, Status};
+use crate::step::doubles::{Server, TestRun, station};
 use crate::step::ids;
+use crate::step::services::{DynStep, Services};
 
 mod spark;
 
@@ -20,18 +19,14 @@ use spark::{Spark, plan, unreachable};
 /// Two machines and the journal of one run over them.
 struct Pair {
     both: [Arc<Spark>; 2],
-    journal: Arc<MemoryJournal>,
-    cancel: CancellationToken,
-    said: Said,
+    run: TestRun,
 }
 
 impl Pair {
     fn new() -> Self {
         Self {
             both: [Spark::new(10), Spark::new(11)],
-            journal: Arc::default(),
-            cancel: CancellationToken::new(),
-            said: Said::default(),
+            run: TestRun::default(),
         }
     }
 
@@ -40,16 +35,8 @@ impl Pair {
         let idle = Arc::new(Server::default());
         let stations = self.both.iter().zip(["spark-a", "spark-b"]);
         let stations = stations.map(|(m, name)| station(name, m.clone(), &idle));
-        let step: Arc<dyn Step> = Arc::new(RestartBoth::new(plan()));
-        driver(
-            vec![step],
-            stations.collect(),
-            &self.journal,
-            &self.cancel,
-            &self.said,
-        )
-        .go()
-        .await
+        let step: Arc<DynStep> = Arc::new(RestartBoth::new(plan()));
+        self.run.driver(vec![step], stations.collect()).go().await
     }
 
     fn orders(&self) -> [u32; 2] {
@@ -57,8 +44,7 @@ impl Pair {
     }
 
     async fn state(&self) -> RunState {
-        let events = self.journal.events(&RunId("r".into())).await.unwrap();
-        RunState::fold(&events).unwrap()
+        self.run.state().await
     }
 
     async fn problem(&self) -> Problem {
@@ -89,14 +75,14 @@ async fn both_are_restarted_once_and_waited_for() {
 async fn a_run_that_dies_after_any_write_restarts_nothing_twice() {
     for lives in 0..8 {
         let pair = Pair::new();
-        pair.journal.writes_left(Some(lives));
+        pair.run.journal.writes_left(Some(lives));
         let died = matches!(pair.go().await, Outcome::JournalLost(_));
         let written = pair.state().await.step(&StepId::from(ids::RESTART));
         assert!(
             written.before.is_some() || pair.orders() == [0, 0],
             "nothing is restarted before it is written which start is to end"
         );
-        pair.journal.writes_left(None);
+        pair.run.journal.writes_left(None);
         assert_eq!(pair.go().await, DONE, "after {lives} writes");
         assert_eq!(pair.orders(), [1, 1], "after {lives} writes, died: {died}");
     }
@@ -114,7 +100,8 @@ async fn one_that_was_restarted_already_is_left_alone() {
         step: Some(StepId::from(ids::RESTART)),
         event: before,
     };
-    pair.journal
+    pair.run
+        .journal
         .append(&RunId("r".into()), event)
         .await
         .unwrap();
@@ -135,7 +122,8 @@ async fn one_that_is_ending_or_on_its_way_up_is_not_told_again() {
             before: json!(["boot-0", "boot-0"]).to_string(),
         },
     };
-    pair.journal
+    pair.run
+        .journal
         .append(&RunId("r".into()), event)
         .await
         .unwrap();
@@ -187,7 +175,7 @@ async fn a_cancel_stops_the_waiting() {
     let pair = Pair::new();
     pair.both[0].set(|s| s.dead = true);
     pair.both[0].set(|s| s.ending = 6);
-    let cancel = pair.cancel.clone();
+    let cancel = pair.run.cancel.clone();
     let watched = pair.both[1].clone();
     let stops = tokio::spawn(async move {
         while watched.orders() == 0 {
@@ -238,7 +226,7 @@ fn ports_are_settled_with_link_and_address() {
 struct Silent(std::sync::atomic::AtomicU32);
 
 #[async_trait]
-impl Step for Silent {
+impl ReadOnly<Services> for Silent {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::KEY),
@@ -255,20 +243,6 @@ impl Step for Silent {
             receipt: json!({}),
         })
     }
-    async fn apply(&self, _: &StepContext, _: &Value) -> Result<Value, StepError> {
-        Ok(Value::Null)
-    }
-    async fn verify(&self, _: &StepContext, _: &Value) -> Result<String, StepError> {
-        Ok(String::new())
-    }
-    async fn undo(
-        &self,
-        _: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
-    ) -> Result<String, StepError> {
-        Ok(String::new())
-    }
 }
 
 #[tokio::test]
@@ -277,25 +251,15 @@ async fn a_run_that_has_been_here_waits_for_a_silent_machine() {
     let idle = Arc::new(Server::default());
     let stations = vec![station("spark-a", pair.both[0].clone(), &idle)];
     let go = |silent: u32| {
-        let step: Arc<dyn Step> = Arc::new(Patient(Silent(silent.into())));
+        let step: Arc<DynStep> = Arc::new(Patient(Silent(silent.into())));
         let stations = stations.clone();
-        async {
-            driver(
-                vec![step],
-                stations,
-                &pair.journal,
-                &pair.cancel,
-                &pair.said,
-            )
-            .go()
-            .await
-        }
+        async { pair.run.driver(vec![step], stations).go().await }
     };
     assert_eq!(go(1).await, FAILED, "the first time it is told at once");
     assert_eq!(go(0).await, DONE);
     assert_eq!(go(90).await, DONE, "it may be on its way up");
     assert_eq!(
-        *pair.said.lock().unwrap(),
+        *pair.run.lines.lock().unwrap(),
         ["Waiting for a machine that may be restarting."],
         "said once"
     );

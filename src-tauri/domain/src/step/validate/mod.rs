@@ -7,16 +7,18 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bench::{BenchCase, BenchResult, Measurement, compare, measure};
+use crate::bench::Circumstances;
+use crate::bench::{BenchCase, BenchError, BenchResult, Measurement, compare, measure};
 use crate::chat::{ChatRequest, PromptMessage, Role};
 use crate::engine::vllm::launch::CONTAINER;
-use crate::ports::{ApiError, Circumstances, ModelApi};
+use crate::ports::{ApiError, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, ProgressPart, Step, StepContext, StepError, StepId, StepPlan, Undo};
+use crate::run::{Found, ProgressPart, ReadOnly, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::launch::{LaunchReceipt, LaunchServer};
 use crate::step::machines::value;
+use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
@@ -229,7 +231,7 @@ impl Validate {
 
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
         let plain: LaunchReceipt = cx.receipt_of(&LaunchServer::id(false)).ok()?;
-        cx.bench.of_launch(&plain.identity).await.ok()?
+        cx.services.bench.of_launch(&plain.identity).await.ok()?
     }
 
     async fn validated(&self, cx: &StepContext, result: &BenchResult) -> Validated {
@@ -259,6 +261,15 @@ impl Validate {
     }
 }
 
+impl From<BenchError> for StepError {
+    fn from(error: BenchError) -> Self {
+        match error {
+            BenchError::Cancelled => Self::Cancelled,
+            other => other.problem().into(),
+        }
+    }
+}
+
 /// Whether words look like words: something is there, little of it is unreadable, and it is not one
 /// mark over and over, as a model with the wrong weights or image produces.
 fn reads_as_text(words: &str) -> bool {
@@ -275,7 +286,7 @@ fn reads_as_text(words: &str) -> bool {
 }
 
 #[async_trait]
-impl Step for Validate {
+impl ReadOnly<Services> for Validate {
     fn plan(&self) -> StepPlan {
         let case = BenchCase::quick();
         StepPlan {
@@ -296,16 +307,17 @@ impl Step for Validate {
         }
     }
 
-    fn undoes(&self) -> Undo {
-        Undo::Nothing
-    }
-
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
-        let of_launch = cx.bench.of_launch(&launch.identity).await.map_err(|e| {
-            Problem::new(Code::JournalWrite, "The kept measurements were not read.")
-                .cause(format!("{e}."))
-        })?;
+        let of_launch = cx
+            .services
+            .bench
+            .of_launch(&launch.identity)
+            .await
+            .map_err(|e| {
+                Problem::new(Code::JournalWrite, "The kept measurements were not read.")
+                    .cause(format!("{e}."))
+            })?;
         if let Some(result) = of_launch {
             let validated = self.validated(cx, &result).await;
             // What was measured once still has to answer now, unless a later server took its place.
@@ -325,7 +337,7 @@ impl Step for Validate {
         Ok(Found::Needed { before: json!({}) })
     }
 
-    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+    async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
         let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
         let api = self.api(cx);
         if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
@@ -361,7 +373,7 @@ impl Step for Validate {
                 .on(cx.stations[0].name.clone())
                 .into());
         }
-        cx.bench.save(&result).await.map_err(|e| {
+        cx.services.bench.save(&result).await.map_err(|e| {
             Problem::new(Code::JournalWrite, "The figures were not kept.").cause(format!("{e}."))
         })?;
         self.rung(cx, 5, "done");
@@ -380,15 +392,6 @@ impl Step for Validate {
             .on(cx.stations[0].name.clone())
         })?;
         Ok(crate::step::machines::stored::<Validated>(receipt)?.sentence)
-    }
-
-    async fn undo(
-        &self,
-        _: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
-    ) -> Result<String, StepError> {
-        Ok("Checking changed nothing.".into())
     }
 }
 

@@ -9,9 +9,10 @@ use super::uplink::shares;
 use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving, Share};
 use crate::ports::Station;
 use crate::problem::Code;
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::job;
 use crate::step::serve_copy::{self, STREAMS};
+use crate::step::services::StepContext;
 
 impl FetchWeights {
     /// One machine fetches, the others copy from it at the same time. When the one cannot go on the
@@ -144,7 +145,7 @@ impl FetchWeights {
         share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
         let serving = self.serve(cx, from).await?;
-        let ticket = CopyTicket::new(serving, cx.hub_token.as_ref());
+        let ticket = CopyTicket::new(serving, cx.services.hub_token.as_ref());
         let work = self.copy_work(&cx.stations[from], share);
         job::run_with(cx, to, work, Some(ticket.seal())).await
     }

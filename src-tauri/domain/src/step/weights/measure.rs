@@ -10,8 +10,9 @@ use crate::node::{
     NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM, ProbeRequest, Survey, SurveyRequest,
 };
 use crate::ports::{Command, Station};
-use crate::run::{StepContext, StepError};
+use crate::run::StepError;
 use crate::step::job;
+use crate::step::services::StepContext;
 
 /// How long each machine reads.
 const READ: Duration = Duration::from_secs(4);
@@ -104,7 +105,11 @@ async fn samples(
     begun: &CancellationToken,
 ) -> Vec<Sample> {
     let request = NodeRequest {
-        token: cx.hub_token.as_ref().map(|t| t.reveal().to_owned()),
+        token: cx
+            .services
+            .hub_token
+            .as_ref()
+            .map(|t| t.reveal().to_owned()),
         work: NodeWork::Probe(request.clone()),
     };
     let request = serde_json::to_vec(&request).expect("a request is plain data");

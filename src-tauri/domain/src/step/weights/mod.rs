@@ -11,10 +11,11 @@ use crate::node::{
 use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
 use crate::procedure::request::SetupRequest;
-use crate::run::{Found, Receipt, Step, StepContext, StepError, StepId, StepPlan};
+use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, value};
+use crate::step::services::{Services, StepContext};
 use crate::step::{job, serve_copy};
 
 mod cable;
@@ -69,7 +70,7 @@ impl FetchWeights {
     /// What the download is held to now.
     fn limits(&self, cx: &StepContext) -> FetchLimits {
         let planned = || self.request.download.clone();
-        cx.download.now().unwrap_or_else(planned)
+        cx.services.download.now().unwrap_or_else(planned)
     }
 
     /// The road, after a measurement of a few seconds where that may change it.
@@ -140,7 +141,7 @@ impl FetchWeights {
 }
 
 #[async_trait]
-impl Step for FetchWeights {
+impl Step<Services> for FetchWeights {
     fn plan(&self) -> StepPlan {
         let (will, exactly) = self.words();
         StepPlan {

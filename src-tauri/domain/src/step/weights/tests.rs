@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use serde_json::json;
-use tokio_util::sync::CancellationToken;
 
 mod halves;
 
@@ -14,13 +13,12 @@ use super::*;
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, FileFault, NodeEvent, NodeLine, Serving};
-use crate::ports::{Command, Journal, Machine, MachineError, Output, RemoteFile};
+use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use crate::problem::Retry;
 use crate::procedure::request::SetupMachine;
-use crate::run::memory::MemoryJournal;
-use crate::run::{Outcome, RunId, RunOutcome, RunState};
+use crate::run::{RunOutcome, RunState};
 use crate::secret::Secret;
-use crate::step::doubles::{Said, Server, driver, station};
+use crate::step::doubles::{Server, TestRun, finished, station};
 use crate::step::ids;
 
 /// How a job of a machine ends.
@@ -252,20 +250,15 @@ fn step(linked: bool) -> FetchWeights {
 
 /// Runs the step on both and gives back how it ended, where it stands and what was said.
 async fn run(linked: bool, a: &Arc<Node>, b: &Arc<Node>) -> (RunOutcome, RunState, Vec<String>) {
-    let journal = Arc::new(MemoryJournal::default());
-    let said = Said::default();
     let docker = Arc::new(Server(AtomicBool::new(false)));
     let stations = vec![
         station("spark-a", a.clone(), &docker),
         station("spark-b", b.clone(), &docker),
     ];
-    let steps: Vec<Arc<dyn Step>> = vec![Arc::new(step(linked))];
-    let driver = driver(steps, stations, &journal, &CancellationToken::new(), &said);
-    let Outcome::Finished(outcome) = driver.go().await else {
-        panic!("the journal is in memory");
-    };
-    let state = RunState::fold(&journal.events(&RunId("r".into())).await.unwrap()).unwrap();
-    let said = said.lock().unwrap().clone();
+    let run = TestRun::default();
+    let driver = run.driver(vec![Arc::new(step(linked))], stations);
+    let outcome = finished(driver.go().await);
+    let (state, said) = (run.state().await, run.lines.lock().unwrap().clone());
     (outcome, state, said)
 }
 

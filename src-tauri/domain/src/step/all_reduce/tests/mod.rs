@@ -2,7 +2,6 @@
 
 mod pair;
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio_util::sync::CancellationToken;
@@ -13,6 +12,7 @@ use crate::network::verdict::Method;
 use crate::network::verdict::perftest::STAND_IN;
 use crate::problem::Code;
 use crate::run::{Outcome, RunOutcome, Status};
+use crate::step::doubles::TestRun;
 use pair::{MET, Pair, Play, both, nccl, started};
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_slow_one_and_one_over_sockets_are_warnings_with_a_cure() {
         assert_eq!(report.verdict.state, state);
         let words = pair.words().await;
         assert!(words.contains(&report.verdict.cure), "{words}");
-        let said = pair.said.lock().unwrap().join("\n");
+        let said = pair.run.log();
         assert!(said.contains("Warning: "), "{said}");
     }
 }
@@ -96,7 +96,7 @@ async fn a_good_one_is_not_repeated_but_a_slow_one_and_one_on_an_older_wire_are(
     // The wire was measured anew since, perhaps with another cable.
     *pair.wire_at.lock().unwrap() = 2_000;
     let fresh = Pair {
-        journal: Arc::default(),
+        run: TestRun::default(),
         ..pair
     };
     fresh.completes().await;
@@ -280,7 +280,7 @@ async fn cancelled_it_removes_both_containers_and_goes_on_later() {
         while pair.dockers[0].started.lock().unwrap().is_empty() {
             tokio::task::yield_now().await;
         }
-        pair.cancel.cancel();
+        pair.run.cancel.cancel();
     };
     let (outcome, ()) = tokio::join!(driver.go(), cancel);
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Cancelled));
@@ -290,7 +290,10 @@ async fn cancelled_it_removes_both_containers_and_goes_on_later() {
         *docker.play.lock().unwrap() = nccl(186.9, "IB");
     }
     let again = Pair {
-        cancel: CancellationToken::new(),
+        run: TestRun {
+            cancel: CancellationToken::new(),
+            ..pair.run
+        },
         ..pair
     };
     again.completes().await;
@@ -300,7 +303,7 @@ async fn cancelled_it_removes_both_containers_and_goes_on_later() {
 async fn what_a_killed_life_left_is_removed_by_the_next_and_by_undo() {
     let pair = Pair::new(both(nccl(186.9, "IB")));
     // It dies after the intent; its containers stand.
-    pair.journal.writes_left(Some(4));
+    pair.run.journal.writes_left(Some(4));
     let leave = |pair: &Pair| {
         for docker in &pair.dockers {
             docker.put(
@@ -311,7 +314,7 @@ async fn what_a_killed_life_left_is_removed_by_the_next_and_by_undo() {
         }
     };
     assert!(matches!(pair.driver().go().await, Outcome::JournalLost(_)));
-    pair.journal.writes_left(None);
+    pair.run.journal.writes_left(None);
     let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
     assert_eq!(step.status, Status::Applying, "its end was never written");
     leave(&pair);
@@ -379,7 +382,7 @@ async fn a_machine_lost_in_the_middle_is_its_own_problem() {
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Failed));
     let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
     assert_eq!(step.problem.map(|p| p.code), Some(Code::ConnectionLost));
-    let said = pair.said.lock().unwrap().join("\n");
+    let said = pair.run.log();
     assert!(said.contains("Not removed yet: "), "{said}");
     // Back in reach, what was left is recognised.
     pair.dockers[1].lost.store(false, Ordering::Relaxed);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tokio_util::sync::CancellationToken;
 
 use super::super::*;
 use crate::container::ContainerState;
@@ -13,12 +12,12 @@ use crate::machine::Facts;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Image, Journal, MachineError, PullProgress,
+    Command, ContainerError, Containers, Engine, Image, MachineError, PullProgress,
 };
 use crate::problem::Problem;
-use crate::run::memory::MemoryJournal;
-use crate::run::{Outcome, RunId, RunOutcome, RunState};
-use crate::step::doubles::{Commanded, Said, Server, driver, station};
+use crate::run::{Outcome, ReadOnly, RunOutcome, RunState};
+use crate::step::doubles::{Commanded, Server, TestRun, station};
+use crate::step::services::{DynStep, Services};
 
 /// A machine that nothing is asked of.
 struct Untouched;
@@ -172,7 +171,7 @@ struct Before {
 }
 
 #[async_trait]
-impl Step for Before {
+impl ReadOnly<Services> for Before {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId(self.step.into()),
@@ -189,27 +188,11 @@ impl Step for Before {
             receipt: self.receipt.clone(),
         })
     }
-    async fn apply(&self, _: &StepContext, _: &Value) -> Result<Value, StepError> {
-        unreachable!("it is done")
-    }
-    async fn verify(&self, _: &StepContext, _: &Value) -> Result<String, StepError> {
-        unreachable!("it is done")
-    }
-    async fn undo(
-        &self,
-        _: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
-    ) -> Result<String, StepError> {
-        unreachable!("it is not ours")
-    }
 }
 
 pub(super) struct Pair {
     pub(super) dockers: [Arc<Docker>; 2],
-    pub(super) journal: Arc<MemoryJournal>,
-    pub(super) cancel: CancellationToken,
-    pub(super) said: Said,
+    pub(super) run: TestRun,
     /// When the wire was measured.
     pub(super) wire_at: Mutex<i64>,
 }
@@ -228,14 +211,12 @@ impl Pair {
         });
         Self {
             dockers,
-            journal: Arc::default(),
-            cancel: CancellationToken::new(),
-            said: Said::default(),
+            run: TestRun::default(),
             wire_at: Mutex::new(0),
         }
     }
 
-    pub(super) fn steps(&self) -> Vec<Arc<dyn Step>> {
+    pub(super) fn steps(&self) -> Vec<Arc<DynStep>> {
         let request = SetupRequest {
             engine_env: vec!["NCCL_ALGO=Ring".into()],
             ..SetupRequest::proposed(vec!["a".into()], &[], String::new()).unwrap()
@@ -260,7 +241,7 @@ impl Pair {
             (ids::IMAGE, json!({"id": "sha256:1", "size": 1})),
         ];
         let before = before.map(|(step, receipt)| Arc::new(Before { step, receipt }));
-        let mut steps: Vec<Arc<dyn Step>> = Vec::new();
+        let mut steps: Vec<Arc<DynStep>> = Vec::new();
         for step in before {
             steps.push(step);
         }
@@ -269,7 +250,7 @@ impl Pair {
         steps
     }
 
-    pub(super) fn driver(&self) -> crate::run::Driver {
+    pub(super) fn driver(&self) -> crate::step::services::Driver {
         let server = Arc::new(Server::default());
         let stations = ["a", "b"].iter().zip(&self.dockers).map(|(name, docker)| {
             let mut station = station(name, Arc::new(Untouched), &server);
@@ -277,18 +258,11 @@ impl Pair {
             station
         });
         let stations = stations.collect();
-        driver(
-            self.steps(),
-            stations,
-            &self.journal,
-            &self.cancel,
-            &self.said,
-        )
+        self.run.driver(self.steps(), stations)
     }
 
     pub(super) async fn state(&self) -> RunState {
-        let events = self.journal.events(&RunId("r".into())).await.unwrap();
-        RunState::fold(&events).unwrap()
+        self.run.state().await
     }
 
     pub(super) async fn receipt(&self) -> CollectiveReceipt {

@@ -4,9 +4,10 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::RunDetail;
 use crate::machine::Facts;
 use crate::problem::bytes;
-use crate::run::{Event, RunDetail, RunState};
+use crate::run::{Event, RunState};
 
 /// Writes the report. `facts` are those of the machines; `version` is Tandem's.
 pub fn text(detail: &RunDetail, facts: &[Facts], version: &str) -> String {
