@@ -74,6 +74,18 @@ pub(crate) fn steps_knowing(
     steps
 }
 
+/// Says how many steps become root; nothing where none does.
+fn root_caution(steps: usize) -> Option<String> {
+    match steps {
+        0 => None,
+        1 => Some("One step becomes root; its exact commands are shown.".to_owned()),
+        2 => Some("Two steps become root; their exact commands are shown.".to_owned()),
+        n => Some(format!(
+            "{n} steps become root; their exact commands are shown."
+        )),
+    }
+}
+
 /// The set-up as it is shown before it runs, stored with the run and compared on a resume.
 pub fn setup_plan(request: &SetupRequest, machines: &[SetupMachine], public_key: &str) -> Plan {
     let names: Vec<&str> = machines.iter().map(|m| m.name.as_str()).collect();
@@ -82,11 +94,7 @@ pub fn setup_plan(request: &SetupRequest, machines: &[SetupMachine], public_key:
         .map(|s| s.plan())
         .collect();
     let mut cautions = Vec::new();
-    if steps.iter().any(|s| s.privileged) {
-        cautions.push(
-            "Two steps become root on the machines; their exact commands are shown.".to_owned(),
-        );
-    }
+    cautions.extend(root_caution(steps.iter().filter(|s| s.privileged).count()));
     if machines.iter().any(|m| m.facts.simulated) {
         cautions.push(
             "This is a rehearsal: the machines, the weights and the server are stand-ins."
@@ -109,5 +117,19 @@ pub fn setup_plan(request: &SetupRequest, machines: &[SetupMachine], public_key:
         ),
         cautions,
         steps,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::root_caution;
+
+    #[test]
+    fn the_steps_that_become_root_are_counted() {
+        assert_eq!(root_caution(0), None);
+        for (steps, first_word) in [(1, "One step becomes"), (2, "Two steps"), (3, "3 steps")] {
+            let caution = root_caution(steps).expect("a caution");
+            assert!(caution.starts_with(first_word), "{steps}: {caution}");
+        }
     }
 }

@@ -32,7 +32,6 @@ export const NETWORK_STATES = [
   'no-neighbours',
   'plain-neighbours',
 ] as const;
-export type NetworkState = (typeof NETWORK_STATES)[number];
 
 /** What a port of a machine shows: Mb/s of the twins that are up. */
 type Ports = { p0?: [number, number]; p1?: [number, number] } | 'off';
