@@ -8,6 +8,8 @@ use tandem_domain::container::{ContainerSpec, Mount};
 use tandem_domain::machine::Facts;
 use tandem_domain::node::PROGRAM;
 use tandem_domain::ports::{Command, ContainerError, RemoteFile, Station};
+use tandem_domain::problem::Code;
+use tandem_domain::step::owned;
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
 use tandem_rehearsal::machines::Rehearsal;
 
@@ -145,6 +147,34 @@ async fn a_machine_keeps_to_its_folder() {
     );
     std::fs::write(dir.path().join("spark-b/facts.json"), r#"{"disk_free": 7}"#).expect("written");
     assert_eq!(facts(&b).await.disk_free, 7, "a state can be ordered");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_removes_our_server_and_spares_another_of_its_name() {
+    let dir = tempfile::tempdir().expect("folder");
+    let folder = dir.path().canonicalize().expect("folder");
+    let stations = open(&folder).await.stations();
+    for (rank, station) in stations.iter().enumerate() {
+        let pulled = station.containers.pull(IMAGE, &mut |_| {}).await;
+        pulled.expect("pulled");
+        let mut spec = spec(station, &folder, rank);
+        if rank == 0 {
+            spec.labels.clear();
+        }
+        station.containers.start(&spec).await.expect("started");
+    }
+    let problem = owned::stop(&stations, "tandem-vllm").await;
+    let problem = problem.expect_err("the first is somebody else's");
+    assert_eq!(problem.code, Code::ContainerForeign);
+    assert_eq!(problem.machine.as_deref(), Some("spark-a"));
+    let still_there = async |station: &Station| {
+        let state = station.containers.inspect("tandem-vllm").await;
+        state.expect("asked").is_some()
+    };
+    assert!(still_there(&stations[0]).await, "the other's is spared");
+    assert!(!still_there(&stations[1]).await, "ours is gone");
+    let removed = stations[0].containers.remove("tandem-vllm").await;
+    assert!(removed.expect("its owner removes it"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,6 +9,7 @@ use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
 use tandem_domain::step::ids;
 use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::step::owned;
 use tandem_domain::step::validate::Validated;
 
 use super::world::World;
@@ -90,14 +91,13 @@ impl App {
         }
     }
 
-    /// Stops what is served on all machines.
+    /// Stops what Tandem serves on all machines. A container of the server's name that Tandem did not make stays.
     pub async fn stop_serving(&self) -> Result<(), Problem> {
         let world = self.world().await;
-        for saved in world.machines().await? {
-            let station = world.station(&saved)?;
-            let removed = station.containers.remove(CONTAINER).await;
-            removed.map_err(|e| e.problem(&station.name, &station.user))?;
-        }
+        let machines = world.machines().await?;
+        let stations: Result<Vec<Station>, Problem> =
+            machines.iter().map(|saved| world.station(saved)).collect();
+        owned::stop(&stations?, CONTAINER).await?;
         stored(world.store.put_setting(SETTING, &None::<Serving>).await)
     }
 }

@@ -17,7 +17,7 @@ pub(crate) mod link_copy;
 pub mod link_test;
 pub(crate) mod machines;
 pub mod network;
-pub(crate) mod owned;
+pub mod owned;
 pub(crate) mod program;
 pub(crate) mod rate;
 pub(crate) mod restart;

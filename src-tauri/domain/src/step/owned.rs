@@ -33,6 +33,28 @@ pub(crate) async fn remove(station: &Station, name: &str) -> Result<(), StepErro
     Ok(())
 }
 
+/// Removes our container of that name on every machine. A container that Tandem did not make stays where it is,
+/// and the first one found is told once the others are gone: a server of two machines must not be left half up.
+///
+/// Stops at the first machine whose engine does not answer. Safe to repeat.
+pub async fn stop(stations: &[Station], name: &str) -> Result<(), Problem> {
+    let mut spared = None;
+    for station in stations {
+        let on = |e: ContainerError| e.problem(&station.name, &station.user);
+        match station.containers.inspect(name).await.map_err(on)? {
+            Some(state) if label(&state).is_none() => {
+                let message = format!("The container `{name}` was not removed.");
+                spared.get_or_insert_with(|| foreign(station, name, &message));
+            }
+            Some(_) => {
+                station.containers.remove(name).await.map_err(on)?;
+            }
+            None => {}
+        }
+    }
+    spared.map_or(Ok(()), Err)
+}
+
 /// What did not happen because a container of that name is somebody else's.
 pub(crate) fn foreign(station: &Station, name: &str, message: &str) -> Problem {
     Problem::new(Code::ContainerForeign, message)
