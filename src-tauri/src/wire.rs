@@ -4,8 +4,8 @@ pub mod disk;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+use tandem_domain::engine::setting::Setting;
 use tandem_domain::fit::Fit;
-use tandem_domain::graft::way::Proposal;
 use tandem_domain::machine::Facts;
 use tandem_domain::network::coach::Cabling;
 use tandem_domain::network::health::Finding;
@@ -14,6 +14,7 @@ use tandem_domain::node::Survey;
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::procedure::request::SetupRequest;
+use tandem_domain::recipe::{EngineKind, VariantId};
 use tandem_domain::run::{Plan, RunSummary};
 
 pub use tandem_domain::neighbours::{FoundBy, Neighbour};
@@ -87,7 +88,16 @@ pub struct Serving {
     pub machine_name: String,
     /// The port on the head's loopback.
     pub port: u16,
-    /// Tokens drafted at a time; `None` without MTP.
+    /// The program that serves.
+    #[serde(default)]
+    pub engine: EngineKind,
+    /// The variant's name within its recipe.
+    #[serde(default)]
+    pub variant: String,
+    /// The variant's name for people, such as `MTP, 3 tokens`.
+    #[serde(default)]
+    pub label: String,
+    /// Tokens drafted at a time; `None` without drafting.
     pub speculative_tokens: Option<u32>,
     /// The run that launched it.
     pub run: String,
@@ -142,9 +152,23 @@ pub struct PlanView {
     pub plan: Plan,
     /// Everything that stands against it.
     pub problems: Vec<Problem>,
-    /// The way to MTP that is proposed for this image and revision, by what their names tell; the
-    /// machines may tell more.
-    pub mtp: Proposal,
+    /// The recipe's name for people.
+    pub title: String,
+    /// The variants of the recipe.
+    pub variants: Vec<VariantView>,
+    /// The settings that apply, with their limits; the form is drawn from these.
+    pub settings: Vec<Setting>,
+}
+
+/// A variant to choose.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct VariantView {
+    /// Its name within the recipe.
+    pub id: VariantId,
+    /// Its name for people.
+    pub label: String,
+    /// What it is, in a sentence.
+    pub what: Option<String>,
 }
 
 /// A run for the cable alone, to be looked at before it begins.

@@ -13,12 +13,14 @@ use tandem_adapters::ssh::keys::OwnKey;
 use tandem_adapters::ssh::{self, Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::machine::Facts;
+use tandem_domain::machine::SetupMachine;
 use tandem_domain::network::{NetworkPlan, Rail, RailEnd};
 use tandem_domain::ports::{Clock, NodeBuild, NodePrograms, Station};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
-use tandem_domain::procedure::request::{SetupMachine, SetupRequest};
+use tandem_domain::procedure::request::{Setup, SetupRequest};
+use tandem_domain::recipe::{Choices, catalog};
 use tandem_domain::run::{
     Event, Outcome, RunEvent, RunId, RunOutcome, RunSignal, RunState, StepId, StepProgress,
 };
@@ -37,8 +39,8 @@ pub struct Bed {
     pub run: String,
     /// The pinned host keys.
     pub host_keys: Vec<String>,
-    /// The choices.
-    pub request: SetupRequest,
+    /// What is set up.
+    pub setup: Setup,
     /// The password to log in and for sudo; `None` tries keys only.
     pub password: Option<String>,
     /// The machines, head first; the same one twice for the fault of that name.
@@ -99,12 +101,9 @@ pub fn request(hub: String) -> SetupRequest {
             end(interface, &format!("{net}.11")),
         ],
     };
-    let machine = |name: &str| SetupMachine {
-        name: name.into(),
-        user: USER.into(),
-        facts: Facts::default(),
-    };
-    let one = SetupRequest::proposed(vec!["a".into()], &[machine("a")], hub)
+    let recipe = catalog::proposed(2);
+    let machine = SetupMachine::default();
+    let one = SetupRequest::proposed(recipe, vec!["a".into()], &[machine], hub)
         .expect("one machine needs no link");
     SetupRequest {
         machines: vec!["a".into(), "b".into()],
@@ -116,14 +115,22 @@ pub fn request(hub: String) -> SetupRequest {
             mtu: 9000,
             adopted: None,
         }),
-        repo: NVFP4_REPO.into(),
-        revision: NVFP4_OLD_COMMIT.into(),
-        source_repo: BF16_REPO.into(),
-        source_revision: BF16_COMMIT.into(),
-        image: IMAGE.into(),
-        ready_timeout_s: 120,
+        choices: Choices::default()
+            .with("repo", NVFP4_REPO)
+            .with("revision", NVFP4_OLD_COMMIT)
+            .with("donor_repo", BF16_REPO)
+            .with("donor_revision", BF16_COMMIT)
+            .with("image", IMAGE)
+            .with("ready_timeout_s", 120_u32),
         ..one
     }
+}
+
+/// The choices as they are stored with a run. Facts of the machines are not known here, so what stands against
+/// the choices is not looked at.
+pub fn planned(request: SetupRequest) -> Setup {
+    let recipe = request.recipe().expect("the recipe is built in");
+    request.planned(recipe, &[]).0
 }
 
 impl Bed {
@@ -140,7 +147,7 @@ impl Bed {
             folder: folder.to_owned(),
             run: "r1".into(),
             host_keys,
-            request,
+            setup: planned(request),
             password: Some(PASSWORD.into()),
             sparks: vec![0, 1],
             recipe: "setup".into(),
@@ -177,10 +184,10 @@ impl Bed {
 
     fn of_recipe(&self) -> Procedure {
         match self.recipe.as_str() {
-            "setup" => Procedure::Setup(Box::new(self.request.clone())),
+            "setup" => Procedure::Setup(Box::new(self.setup.clone())),
             link => Procedure::Link(LinkRequest {
-                machines: self.request.machines.clone(),
-                network: self.request.network.clone().expect("a plan for two"),
+                machines: self.setup.request.machines.clone(),
+                network: self.setup.launch.network.clone().expect("a plan for two"),
                 restart: link == "restart",
             }),
         }

@@ -274,7 +274,7 @@ async fn a_small_disk_a_taken_port_and_a_foreign_container_stop_it_before_harm()
     );
     stage.lab.unlisten(Spark::A, 8000).await.expect("it stops");
 
-    let image = bed.request.image.clone();
+    let image = bed.setup.launch.image.name.clone();
     let run = [
         "docker",
         "run",

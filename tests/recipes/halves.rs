@@ -51,8 +51,9 @@ async fn each_machine_fetches_its_share_where_its_own_line_is_the_bottleneck() {
     };
     write_synthetic(&stage.folder.path().join("repos"), BYTES).expect("it is written");
     let mut bed = stage.bed().await;
-    bed.request.repo = synthetic::REPO.into();
-    bed.request.revision = synthetic::COMMIT.into();
+    let served = &mut bed.setup.launch.artifacts[0];
+    served.repo = synthetic::REPO.into();
+    served.revision = synthetic::COMMIT.into();
     let bed = bed.begin("halves").await;
     for spark in Spark::BOTH {
         let own = Link::Management(spark);

@@ -16,7 +16,7 @@ use tandem_domain::step::services::LiveLimits;
 use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::machines::Rehearsal;
-use tandem_tests::bed::{RealClock, request};
+use tandem_tests::bed::{RealClock, planned, request};
 use tandem_tests::{enabled, until};
 use tokio_util::sync::CancellationToken;
 
@@ -137,10 +137,10 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
     let store = store.expect("the store opens");
     let mut wanted = request(rehearsal.hub_endpoint());
     wanted.machines = stations.iter().map(|s| s.id.clone()).collect();
-    wanted.repo = synthetic::REPO.into();
-    wanted.revision = "main".into();
+    wanted.choices.set("repo", synthetic::REPO.into());
+    wanted.choices.set("revision", "main".into());
     wanted.download = at_most(SLOW);
-    let recipe = Procedure::Setup(Box::new(wanted));
+    let recipe = Procedure::Setup(Box::new(planned(wanted)));
     let run = RunId("held".into());
     let plan = recipe.plan(&rehearsed(&stations).await, KEY);
     let new = NewRun {

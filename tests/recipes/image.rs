@@ -7,7 +7,7 @@ use tandem_domain::ports::{Command, Image, Station};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{Outcome, RunId, RunOutcome, RunSignal, StepId};
 use tandem_domain::step::services::{Driver, Services};
-use tandem_tests::bed::{Bed, RealClock, request};
+use tandem_tests::bed::{Bed, RealClock, planned, request};
 use tandem_tests::{IMAGE, Link, Snapshot, Spark, enabled, given, until};
 use tokio_util::sync::CancellationToken;
 
@@ -105,7 +105,7 @@ async fn a_rehearsal_copies_it_as_well() {
         folder: folder.path().to_owned(),
         run: String::new(),
         host_keys: Vec::new(),
-        request: request(rehearsal.hub_endpoint()),
+        setup: planned(request(rehearsal.hub_endpoint())),
         password: None,
         sparks: vec![0, 1],
         recipe: "setup".into(),
@@ -114,7 +114,7 @@ async fn a_rehearsal_copies_it_as_well() {
     let store = Arc::new(bed.store().await);
     let said = Arc::new(Mutex::new(Vec::new()));
     let heard = said.clone();
-    let recipe = Procedure::Setup(Box::new(bed.request.clone()));
+    let recipe = Procedure::Setup(Box::new(bed.setup.clone()));
     let mut driver = Driver {
         run: RunId(bed.run.clone()),
         steps: recipe.steps(&bed.machines(), KEY, None),

@@ -7,13 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_adapters::store::{NewRun, Store};
+use tandem_domain::machine::SetupMachine;
 use tandem_domain::network::verdict::LinkState;
 use tandem_domain::ports::{Command, Station};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
-use tandem_domain::procedure::request::SetupMachine;
-use tandem_domain::run::Journal as _;
-use tandem_domain::run::{Event, RunId, RunOutcome, RunState, Status, StepId};
+use tandem_domain::run::{Event, Journal as _, RunId, RunOutcome, RunState, Status, StepId};
 use tandem_domain::step::link_test::ProveReceipt;
 use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::machines::Rehearsal;
@@ -93,7 +92,7 @@ async fn the_link_alone_then_restarted_once_though_the_app_is_killed() {
         ..link.clone()
     };
     let setup = setup.begin("setup").await;
-    let recipe = Procedure::Setup(Box::new(setup.request.clone()));
+    let recipe = Procedure::Setup(Box::new(setup.setup.clone()));
     let mut driver = setup
         .driver(Arc::new(setup.store().await), CancellationToken::new())
         .await;

@@ -107,7 +107,8 @@ async fn killed_after_each_write_then_resumed_and_undone() {
     let before = snapshots(lab).await;
     // With a draft of its own; the other tests take the way that is proposed.
     let mut bed = stage.bed().await;
-    bed.request.mtp_way = Some(MtpWay::Draft);
+    let graft = bed.setup.launch.graft.as_mut();
+    graft.expect("it drafts").way = Some(MtpWay::Draft);
     let bed = bed.begin("draft").await;
     let lives = live_on(&bed, "go").await;
     let done = bed.state().await;

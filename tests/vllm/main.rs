@@ -18,7 +18,7 @@ use std::process::ExitCode;
 
 use tandem_domain::bench::BenchResult;
 use tandem_domain::chat::ChatRequest;
-use tandem_domain::engine::vllm::launch::CONTAINER;
+use tandem_domain::container::SERVER;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::RunOutcome;
 use tandem_tests::bed::Bed;
@@ -88,7 +88,7 @@ async fn over_both(folder: &Path, request: SetupRequest) -> Result<(), String> {
     if outcome != RunOutcome::Completed {
         println!("{}", bed.told().await);
         for station in bed.stations() {
-            let log = station.containers.logs(CONTAINER, 300).await;
+            let log = station.containers.logs(SERVER, 300).await;
             let log = log.unwrap_or_else(|e| vec![format!("no log: {e}")]);
             eprintln!("{} said last:\n{}", station.name, log.join("\n"));
         }
@@ -142,16 +142,16 @@ async fn figures(bed: &Bed) -> Result<(), String> {
 
 /// One question to the server with MTP, answered in a stream.
 async fn chat(bed: &Bed) -> Result<(), String> {
-    let request = &bed.request;
+    let launch = &bed.setup.launch;
     let question = "Who are you?";
-    let api = bed.stations()[0].tunnels.api(request.api_port);
+    let api = bed.stations()[0].tunnels.api(launch.api_port);
     let (mut thought, mut answer, mut chunks) = (String::new(), String::new(), 0);
     let mut on_delta = |delta: tandem_domain::chat::ChatDelta| {
         thought.push_str(&delta.reasoning);
         answer.push_str(&delta.content);
         chunks += 1;
     };
-    let ask = ChatRequest::ask(&request.served_model_name, question);
+    let ask = ChatRequest::ask(&launch.served_name, question);
     let finish = api.chat(&ask, &mut on_delta).await;
     let finish = finish.map_err(|e| format!("the chat: {e}"))?;
     println!("Asked: {question}");

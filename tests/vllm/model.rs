@@ -59,18 +59,24 @@ pub(crate) fn request(hub: String, image: String) -> SetupRequest {
         "--reasoning-parser",
         "step3p5",
     ];
-    SetupRequest {
-        repo: WITHOUT.into(),
-        revision: "main".into(),
-        source_repo: WHOLE.into(),
-        source_revision: "main".into(),
-        image,
-        served_model_name: "Step-3.7-tiny".into(),
-        max_model_len: 4096,
-        // What is taken is what the image's environment says; the share has to be free all the same.
-        gpu_memory_utilization: 0.2,
-        engine_args: args.map(str::to_owned).to_vec(),
-        ready_timeout_s: 600,
-        ..bed::request(hub)
+    let mut request = bed::request(hub);
+    for (id, value) in [
+        ("repo", WITHOUT),
+        ("revision", "main"),
+        ("donor_repo", WHOLE),
+        ("donor_revision", "main"),
+        ("image", &image),
+        ("served_name", "Step-3.7-tiny"),
+    ] {
+        request.choices.set(id, value.into());
     }
+    let args: Vec<String> = args.map(str::to_owned).to_vec();
+    request.choices = request
+        .choices
+        .with("context", 4096_u32)
+        // What is taken is what the image's environment says; the share has to be free all the same.
+        .with("memory_share", 0.2)
+        .with("args", args)
+        .with("ready_timeout_s", 600_u32);
+    request
 }

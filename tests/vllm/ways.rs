@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::time::Instant;
 
-use tandem_domain::bench::metrics::Metrics;
 use tandem_domain::chat::ChatRequest;
+use tandem_domain::engine::metrics::Metrics;
 use tandem_domain::graft::patch::{self, Mend};
-use tandem_domain::graft::way::{MtpWay, Vllm};
+use tandem_domain::graft::way::Vllm;
 use tandem_domain::procedure::request::SetupRequest;
+use tandem_domain::recipe::VariantId;
 use tandem_domain::run::{Event, Outcome, RunOutcome};
 use tandem_tests::bed::Bed;
 use tokio_util::sync::CancellationToken;
@@ -33,23 +34,23 @@ pub(crate) async fn all(folder: &Path, request: SetupRequest, tree: &Path) -> Re
     let one = SetupRequest {
         machines: vec!["a".into()],
         network: None,
-        mtp: false,
+        variant: VariantId("plain".into()),
         ..request
     };
-    let of = |way: MtpWay| SetupRequest {
-        mtp: true,
-        mtp_way: Some(way),
-        repo: match way {
-            MtpWay::BuiltIn => WHOLE.to_owned(),
-            _ => one.repo.clone(),
-        },
-        ..one.clone()
+    let of = |way: &str| {
+        let mut chosen = one.clone();
+        chosen.variant = VariantId("mtp".into());
+        chosen.choices.set("mtp_way", way.into());
+        if way == "built-in" {
+            chosen.choices.set("repo", WHOLE.into());
+        }
+        chosen
     };
     let plan = [
         ("Plain", one.clone()),
-        ("Built in", of(MtpWay::BuiltIn)),
-        ("Overlay", of(MtpWay::Overlay)),
-        ("Draft", of(MtpWay::Draft)),
+        ("Built in", of("built-in")),
+        ("Overlay", of("overlay")),
+        ("Draft", of("draft")),
     ];
     let mut beds: Vec<Bed> = Vec::new();
     let mut told = Ok(());
@@ -121,7 +122,7 @@ async fn serve(name: &str, bed: &Bed) -> Result<Said, String> {
     let store = std::sync::Arc::new(bed.store().await);
     let mut driver = bed.driver(store, CancellationToken::new()).await;
     // Only the server that is asked: the other one and the measuring are the long story's.
-    let mtp = bed.request.mtp;
+    let mtp = bed.setup.launch.graft.is_some();
     driver.steps.retain(|step| {
         let id = step.plan().id.0;
         !(id.starts_with("validate") || mtp && id == "launch-plain")
@@ -131,10 +132,10 @@ async fn serve(name: &str, bed: &Bed) -> Result<Said, String> {
         _ => return Err(format!("{name} did not serve:\n{}", bed.told().await)),
     }
     let seconds = began.elapsed().as_secs_f64();
-    let api = bed.stations()[0].tunnels.api(bed.request.api_port);
+    let api = bed.stations()[0].tunnels.api(bed.setup.launch.api_port);
     let mut answers = Vec::new();
     for question in QUESTIONS {
-        let mut ask = ChatRequest::ask(&bed.request.served_model_name, question);
+        let mut ask = ChatRequest::ask(&bed.setup.launch.served_name, question);
         ask.max_tokens = TOKENS;
         ask.temperature = Some(0.0);
         ask.ignore_eos = true;

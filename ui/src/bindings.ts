@@ -374,6 +374,9 @@ export type CheckTime = {
 	cores: number,
 };
 
+/**  The settings that a person changed; what is not here is as the recipe has it. */
+export type Choices = { [key in SettingId]: SettingValue };
+
 /**  See [`Comparison::differences`]. */
 export type CircumstanceDifference = {
 	/**  What differs. */
@@ -611,6 +614,11 @@ export type Doomed = {
 	path: string,
 };
 
+/**  A program that serves models. */
+export type EngineKind = 
+/**  vLLM. */
+"vllm";
+
 /**  What can happen in a run. */
 export type Event = 
 /**  The step found nothing to do. */
@@ -819,7 +827,7 @@ export type Finding = {
 
 /**  One machine's forecast. Sizes in bytes. */
 export type Fit = {
-	/**  What vLLM may take there. */
+	/**  What the engine may take there. */
 	budget: number,
 	/**  What it needs at least, part by part. */
 	parts: FitPart[],
@@ -1116,14 +1124,16 @@ export type Method =
 /**  An all-reduce between two containers of the image. */
 "all-reduce";
 
-/**  See the module. */
-export type MtpWay = 
-/**  With the layers of the revision itself. */
-"built-in" | 
-/**  With a checkpoint beside the snapshot. A revision that has the layers is served as it is. */
-"overlay" | 
-/**  With a draft directory. */
-"draft";
+/**  The form of a name. */
+export type NameForm = 
+/**  `owner/name`, as on the Hub. */
+"repository" | 
+/**  A branch, tag or commit. */
+"revision" | 
+/**  As for `docker pull`. */
+"image" | 
+/**  A model's name in requests. */
+"model";
 
 /**
  *  A machine that was found on the network or in `~/.ssh/config`. One machine seen at several addresses
@@ -1283,11 +1293,12 @@ export type PlanView = {
 	plan: Plan,
 	/**  Everything that stands against it. */
 	problems: Problem[],
-	/**
-	 *  The way to MTP that is proposed for this image and revision, by what their names tell; the
-	 *  machines may tell more.
-	 */
-	mtp: Proposal,
+	/**  The recipe's name for people. */
+	title: string,
+	/**  The variants of the recipe. */
+	variants: VariantView[],
+	/**  The settings that apply, with their limits; the form is drawn from these. */
+	settings: Setting[],
 };
 
 /**  A failure in words. */
@@ -1328,14 +1339,6 @@ export type ProgressPart = {
 	held?: PauseReason | null,
 };
 
-/**  What is proposed. */
-export type Proposal = {
-	/**  The way. */
-	way: MtpWay,
-	/**  Why, as a sentence. */
-	reason: string,
-};
-
 /**  One rail: one of the two paths through the cable. */
 export type Rail = {
 	/**  Bits of the network part. */
@@ -1353,6 +1356,9 @@ export type RailEnd = {
 	/**  The RDMA device on it, e.g. `rocep1s0f1`, where there is one. */
 	rdma: string | null,
 };
+
+/**  The name of a recipe, such as `step-3.7-flash-nvfp4`. */
+export type RecipeId = string;
 
 /**  One size of message. */
 export type Reduced = {
@@ -1489,7 +1495,13 @@ export type Serving = {
 	machine_name: string,
 	/**  The port on the head's loopback. */
 	port: number,
-	/**  Tokens drafted at a time; `None` without MTP. */
+	/**  The program that serves. */
+	engine?: EngineKind,
+	/**  The variant's name within its recipe. */
+	variant?: string,
+	/**  The variant's name for people, such as `MTP, 3 tokens`. */
+	label?: string,
+	/**  Tokens drafted at a time; `None` without drafting. */
 	speculative_tokens: number | null,
 	/**  The run that launched it. */
 	run: string,
@@ -1501,6 +1513,75 @@ export type Serving = {
 	max_model_len: number,
 };
 
+/**  See the module. */
+export type Setting = {
+	/**  Its name, as in [`Choices`](crate::recipe::Choices). */
+	id: SettingId,
+	/**  The heading it stands under. */
+	group: string,
+	/**  Its name for people. */
+	label: string,
+	/**  What it takes. */
+	kind: SettingKind,
+	/**  The value that is proposed. */
+	proposed: SettingValue,
+	/**  The value that is chosen; the proposed one where nothing was chosen. */
+	value: SettingValue,
+	/**  What helps to choose, in a sentence. */
+	hint: string | null,
+};
+
+/**  The name of a setting, such as `context`. Which there are says the engine and the recipe. */
+export type SettingId = string;
+
+/**  What a setting takes. */
+export type SettingKind = 
+/**  A whole number. */
+{ kind: "integer"; 
+/**  The least. */
+least: number; 
+/**  The most. */
+most: number; 
+/**  What is counted, such as `tokens`. */
+unit: string | null } | 
+/**  A share, 0 to 1. */
+{ kind: "share"; 
+/**  The least. */
+least: number; 
+/**  The most. */
+most: number } | 
+/**  A name, such as that of a repository. */
+{ kind: "name"; 
+/**  Its form. */
+form: NameForm } | 
+/**  Words apart by spaces, such as arguments. */
+{ kind: "words"; 
+/**  Whether each has to be `NAME=value`. */
+assignments: boolean } | 
+/**  One of several. */
+{ kind: "options"; 
+/**  Which. */
+options: SettingOption[] };
+
+/**  One of several values. */
+export type SettingOption = {
+	/**  The value. */
+	value: string,
+	/**  Its name for people. */
+	label: string,
+	/**  What it means, in a sentence. */
+	what: string,
+};
+
+/**  A value that was chosen. */
+export type SettingValue = 
+/**  A whole number or a share. */
+number | 
+/**  A text, or the name of an option. */
+string | 
+/**  Words, one an argument. */
+string[];
+
 /**  Choices that are remembered. */
 export type Settings = {
 	/**  `system`, `light` or `dark`. */
@@ -1511,7 +1592,7 @@ export type Settings = {
 	screen?: string,
 };
 
-/**  What the set-up of a pair (or of one machine) is to do. Stored with the run; holds no secret. */
+/**  What the set-up of a pair (or of one machine) is asked to do. Holds no secret. */
 export type SetupRequest = {
 	/**  The machines' ids, the head first. */
 	machines: string[],
@@ -1519,38 +1600,12 @@ export type SetupRequest = {
 	network: NetworkPlan | null,
 	/**  For example `https://huggingface.co`. */
 	hub_endpoint: string,
-	/**  The repository that is served. */
-	repo: string,
-	/**  Its branch, tag or commit. */
-	revision: string,
-	/**  The repository with the MTP layers in BF16. */
-	source_repo: string,
-	/**  Its branch, tag or commit. */
-	source_revision: string,
-	/**  The container image. */
-	image: string,
-	/**  The port of the API on the head's loopback. */
-	api_port: number,
-	/**  The port at which the two ranks meet, on the private link. */
-	master_port: number,
-	/**  The name that requests use. */
-	served_model_name: string,
-	/**  Tokens of context. */
-	max_model_len: number,
-	/**  Share of the memory that vLLM may take, 0 to 1. */
-	gpu_memory_utilization: number,
-	/**  Whether it ends in a server with MTP. */
-	mtp: boolean,
-	/**  Tokens drafted at a time (num_speculative_tokens). */
-	speculative_tokens: number,
-	/**  How it comes to the MTP layers; `None` takes the way that is proposed. */
-	mtp_way?: MtpWay | null,
-	/**  More arguments for `vllm serve`, the same on every machine. */
-	engine_args: string[],
-	/**  More environment for the containers, as `NAME=value`. */
-	engine_env: string[],
-	/**  How long the server may take until it answers. */
-	ready_timeout_s: number,
+	/**  What is served. */
+	recipe: RecipeId,
+	/**  The variant that it ends in. */
+	variant: VariantId,
+	/**  What was changed in it. */
+	choices?: Choices,
 	/**  How much of the line the download may take, and when. */
 	download?: FetchLimits,
 };
@@ -1667,6 +1722,19 @@ export type Use = {
 	by: string,
 	/**  Whether the item cannot be deleted while it does. */
 	holds: boolean,
+};
+
+/**  The name of a variant within its recipe, such as `plain` or `mtp`. */
+export type VariantId = string;
+
+/**  A variant to choose. */
+export type VariantView = {
+	/**  Its name within the recipe. */
+	id: VariantId,
+	/**  Its name for people. */
+	label: string,
+	/**  What it is, in a sentence. */
+	what: string | null,
 };
 
 /**  The meaning of a measurement. */

@@ -1,10 +1,10 @@
 //! Whether a model fits the memory of the machines it is to be served on, with the arithmetic.
 //!
-//! A Spark has one memory for everything. vLLM is given a share of it (`gpu_memory_utilization`), puts
+//! A Spark has one memory for everything. The engine is given a share of it, puts
 //! its part of the weights there, keeps what it needs to compute, and gives the rest to the KV cache,
 //! which must hold at least one request of the full context.
 //!
-//! The forecast was compared with a real start of Step-3.7-Flash over two Sparks: weights within 3 %,
+//! The forecast was compared with a real start of a model of 129 GB over two Sparks: weights within 3 %,
 //! tokens of KV cache within 5 %. A measured start is always better than a forecast.
 
 use serde::{Deserialize, Serialize};
@@ -12,12 +12,6 @@ use serde_json::Value;
 
 use crate::checkpoint::config::text;
 
-/// What vLLM keeps beside weights and KV cache on each machine: activations at their peak, CUDA's own,
-/// NCCL's buffers, CUDA graphs. What was left over in a start of Step-3.7-Flash with tensor parallel
-/// size 2: 121.69 GiB x 0.85 - 60.94 GiB of weights - 36.05 GiB of KV cache.
-pub const WORKING: u64 = 6925 << 20;
-/// The MTP layers of Step-3.7-Flash in BF16, where a checkpoint does not have them yet.
-pub const MTP_LAYERS: u64 = 4_856_000_000;
 const GIB: f64 = (1_u64 << 30) as f64;
 
 /// What a model's attention needs to remember.
@@ -71,7 +65,7 @@ impl Attention {
 
     /// Bytes of KV cache that one request of `context` tokens takes on each machine.
     pub fn request(&self, context: u32, ask: &Ask) -> u64 {
-        let heads = self.kv_heads.div_ceil(ask.tensor_parallel.max(1));
+        let heads = self.kv_heads.div_ceil(ask.ranks.max(1));
         let a_token = 2 * u64::from(heads) * u64::from(self.head_dim) * u64::from(ask.kv_element);
         // A prompt comes in pieces, and a layer with a window keeps the window and the piece.
         let kept = if self.window == 0 {
@@ -86,21 +80,27 @@ impl Attention {
 }
 
 /// What is to be served, and how.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Ask {
+    /// The engine's name.
+    pub engine: &'static str,
     /// Machines that the model is split over.
-    pub tensor_parallel: u32,
-    /// Bytes of the safetensors files.
+    pub ranks: u32,
+    /// Bytes of the weights.
     pub weights: u64,
     /// Bytes of MTP layers that come from elsewhere; 0 if they are among the weights or not used.
-    pub mtp: u64,
+    pub grafted: u64,
+    /// Bytes that the engine keeps beside weights and KV cache on each machine.
+    pub working: u64,
+    /// Where that figure comes from, as the end of a sentence.
+    pub working_source: String,
     /// Tokens of context.
-    pub max_model_len: u32,
-    /// Share of the memory that vLLM may take, 0 to 1.
-    pub utilization: f64,
+    pub context: u32,
+    /// Share of the memory that the engine may take, 0 to 1.
+    pub share: f64,
     /// Bytes of one number in the KV cache: 1 for fp8, 2 for bf16.
     pub kv_element: u32,
-    /// Tokens computed at once (`--max-num-batched-tokens`).
+    /// Tokens computed at once.
     pub batched_tokens: u32,
 }
 
@@ -108,7 +108,7 @@ pub struct Ask {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Fit {
-    /// What vLLM may take there.
+    /// What the engine may take there.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub budget: u64,
     /// What it needs at least, part by part.
@@ -152,8 +152,8 @@ pub enum FitVerdict {
 
 /// Reckons for a machine with this memory, of which so much is available now.
 pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit {
-    let split = u64::from(ask.tensor_parallel.max(1));
-    let budget = (memory as f64 * ask.utilization) as u64;
+    let split = u64::from(ask.ranks.max(1));
+    let budget = (memory as f64 * ask.share) as u64;
     let mut parts = vec![FitPart {
         what: "Weights".into(),
         bytes: ask.weights / split,
@@ -165,26 +165,29 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
             ),
         },
     }];
-    if ask.mtp > 0 {
+    if ask.grafted > 0 {
         parts.push(FitPart {
             what: "MTP layers".into(),
-            bytes: ask.mtp / split,
+            bytes: ask.grafted / split,
             how: "they come beside the checkpoint, in BF16".into(),
         });
     }
     parts.push(FitPart {
         what: "To compute with".into(),
-        bytes: WORKING,
-        how: "activations, CUDA, NCCL and CUDA graphs, as measured with Step-3.7-Flash".into(),
+        bytes: ask.working,
+        how: format!(
+            "activations, CUDA, NCCL and CUDA graphs, {}",
+            ask.working_source
+        ),
     });
     let fixed: u64 = parts.iter().map(|p| p.bytes).sum();
-    let request = attention.request(ask.max_model_len, ask);
+    let request = attention.request(ask.context, ask);
     parts.push(FitPart {
         what: "KV cache".into(),
         bytes: request,
         how: format!(
             "one request of {} tokens: {} layers that remember all of it, {} that remember {}",
-            ask.max_model_len,
+            ask.context,
             attention.full_layers,
             attention.sliding_layers,
             match attention.window {
@@ -199,8 +202,9 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
         (
             FitVerdict::TooLarge,
             format!(
-                "It does not fit: {} are needed before the first token, and vLLM may take {} of {}. {}",
+                "It does not fit: {} are needed before the first token, and {} may take {} of {}. {}",
                 gib(fixed),
+                ask.engine,
                 gib(budget),
                 gib(memory),
                 if split == 1 {
@@ -224,9 +228,10 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
         (
             FitVerdict::Occupied,
             format!(
-                "It fits, but only {} of {} are free at the moment, and vLLM does not start below {}. Stop what runs there.",
+                "It fits, but only {} of {} are free at the moment, and {} does not start below {}. Stop what runs there.",
                 gib(available),
                 gib(memory),
+                ask.engine,
                 gib(budget)
             ),
         )
@@ -247,7 +252,7 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
 
 /// The longest context, in whole steps of 1024 tokens, of which one request has room.
 pub fn longest(ask: &Ask, attention: &Attention, room: u64) -> u32 {
-    let steps: Vec<u32> = (1..=ask.max_model_len / 1024).collect();
+    let steps: Vec<u32> = (1..=ask.context / 1024).collect();
     let fitting = steps.partition_point(|n| attention.request(n * 1024, ask) <= room);
     fitting as u32 * 1024
 }
@@ -257,30 +262,6 @@ fn gib(bytes: u64) -> String {
     format!("{:.1} GiB", bytes as f64 / GIB)
 }
 
-/// What the arguments of `vllm serve` say of an option, in either of its two forms.
-pub fn argument<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
-    let joined = args
-        .iter()
-        .find_map(|a| a.strip_prefix(option)?.strip_prefix('='));
-    let after = args.iter().position(|a| a == option);
-    joined.or_else(|| after.and_then(|i| args.get(i + 1)).map(String::as_str))
-}
-
-/// Bytes of one number in the KV cache, by `--kv-cache-dtype`.
-pub fn kv_element(args: &[String]) -> u32 {
-    match argument(args, "--kv-cache-dtype") {
-        Some(kind) if kind.starts_with("fp8") => 1,
-        _ => 2,
-    }
-}
-
-/// Tokens computed at once, by `--max-num-batched-tokens`; vLLM's own choice for a server otherwise.
-pub fn batched_tokens(args: &[String]) -> u32 {
-    argument(args, "--max-num-batched-tokens")
-        .and_then(|n| n.parse().ok())
-        .unwrap_or(2048)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,11 +269,14 @@ mod tests {
     /// Step-3.7-Flash as the real start had it, the checkpoint's 14 shards in all.
     fn ask() -> Ask {
         Ask {
-            tensor_parallel: 2,
+            engine: "vLLM",
+            ranks: 2,
             weights: 129_000_000_000,
-            mtp: 0,
-            max_model_len: 262_144,
-            utilization: 0.85,
+            grafted: 0,
+            working: 6925 << 20,
+            working_source: "as measured".into(),
+            context: 262_144,
+            share: 0.85,
             kv_element: 1,
             batched_tokens: 8192,
         }
@@ -336,10 +320,7 @@ mod tests {
 
     #[test]
     fn on_one_spark_or_on_small_ones_the_weights_do_not_fit() {
-        let alone = Ask {
-            tensor_parallel: 1,
-            ..ask()
-        };
+        let alone = Ask { ranks: 1, ..ask() };
         let one = fit(&alone, &attention(), SPARK, SPARK);
         assert_eq!(one.verdict, FitVerdict::TooLarge);
         assert!(one.says.ends_with("Use two machines, or a smaller model."));
@@ -355,7 +336,7 @@ mod tests {
     #[test]
     fn a_context_that_is_too_long_names_the_longest_that_fits() {
         let ask = Ask {
-            max_model_len: 262_144,
+            context: 262_144,
             kv_element: 2,
             weights: 195_000_000_000,
             ..ask()
@@ -379,21 +360,12 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_read_in_both_forms() {
-        let args = |text: &str| -> Vec<String> { text.split(' ').map(str::to_owned).collect() };
-        assert_eq!(kv_element(&args("--kv-cache-dtype fp8_e4m3")), 1);
-        assert_eq!(kv_element(&args("--kv-cache-dtype=auto")), 2);
-        assert_eq!(batched_tokens(&args("--max-num-batched-tokens=4096")), 4096);
-        assert_eq!(batched_tokens(&args("--max-num-seqs 8")), 2048);
-    }
-
-    #[test]
     fn mtp_that_comes_beside_the_checkpoint_is_a_part_of_its_own() {
         let ask = Ask {
-            mtp: MTP_LAYERS,
+            grafted: 4_856_000_000,
             ..ask()
         };
         let found = fit(&ask, &attention(), SPARK, SPARK);
-        assert_eq!(found.parts[1].bytes, MTP_LAYERS / 2);
+        assert_eq!(found.parts[1].bytes, 2_428_000_000);
     }
 }

@@ -2,6 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+/// A machine that was chosen for a procedure.
+#[derive(Debug, Clone, Default)]
+pub struct SetupMachine {
+    /// The name people know it by.
+    pub name: String,
+    /// The user there.
+    pub user: String,
+    /// What was seen last.
+    pub facts: Facts,
+}
+
 /// What a machine is and has. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

@@ -3,10 +3,13 @@
 
 use futures::future::join_all;
 use tandem_domain::checkpoint::config;
-use tandem_domain::fit::{self, Ask, Attention, Fit};
+use tandem_domain::engine;
+use tandem_domain::fit::{self, Fit};
 use tandem_domain::node::{NodeRequest, NodeWork, Survey, SurveyRequest};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::request::SetupRequest;
+use tandem_domain::recipe::Variant;
+use tandem_domain::recipe::plan::LaunchPlan;
 
 use super::App;
 use super::world::World;
@@ -24,20 +27,23 @@ impl App {
         measure: bool,
     ) -> Result<Vec<MachineAhead>, Problem> {
         let world = self.world().await;
+        let machines = world.setup_machines(&request.machines).await?;
+        let launch = request.resolve(request.recipe()?, &machines).launch;
         let token = self.inner.hub_token.load().await;
         let looks = request.machines.iter().enumerate().map(|(n, id)| {
-            let (world, request) = (&world, &request);
+            let (world, launch) = (&world, &launch);
+            let served = launch.served();
             let work = NodeRequest {
                 token: token.as_ref().map(|t| t.reveal().to_owned()),
                 work: NodeWork::Survey(SurveyRequest {
-                    endpoint: request.hub_endpoint.clone(),
-                    repo: request.repo.clone(),
-                    revision: request.revision.clone(),
+                    endpoint: launch.hub_endpoint.clone(),
+                    repo: served.repo.clone(),
+                    revision: served.revision.clone(),
                     hf_home: None,
                     probe: if measure && n == 0 { PROBE } else { 0 },
                 }),
             };
-            async move { one(world, id, request, &work).await }
+            async move { one(world, id, launch, &work).await }
         });
         join_all(looks).await.into_iter().collect()
     }
@@ -46,7 +52,7 @@ impl App {
 async fn one(
     world: &World,
     id: &str,
-    request: &SetupRequest,
+    launch: &LaunchPlan,
     work: &NodeRequest,
 ) -> Result<MachineAhead, Problem> {
     let saved = world.machine(id).await?;
@@ -62,7 +68,7 @@ async fn one(
     match looked {
         Ok(survey) => {
             let memory = saved.facts.map(|f| (f.memory_total, f.memory_available));
-            ahead.fit = memory.and_then(|(all, free)| forecast(request, &survey, all, free));
+            ahead.fit = memory.and_then(|(all, free)| forecast(launch, &survey, all, free));
             ahead.survey = Some(survey);
         }
         Err(problem) => ahead.problem = Some(problem),
@@ -71,20 +77,18 @@ async fn one(
 }
 
 /// `None` where the model's configuration does not say what is needed.
-fn forecast(request: &SetupRequest, survey: &Survey, memory: u64, free: u64) -> Option<Fit> {
+fn forecast(launch: &LaunchPlan, survey: &Survey, memory: u64, free: u64) -> Option<Fit> {
     let config = config::parse(config::FILE, survey.config.as_deref()?.as_bytes()).ok()?;
-    let attention = Attention::read(&config, request.mtp)?;
-    let ask = Ask {
-        tensor_parallel: request.machines.len() as u32,
-        weights: survey.weights,
-        mtp: match survey.mtp_built_in {
-            Some(false) if request.mtp => fit::MTP_LAYERS,
-            _ => 0,
-        },
-        max_model_len: request.max_model_len,
-        utilization: request.gpu_memory_utilization,
-        kv_element: fit::kv_element(&request.engine_args),
-        batched_tokens: fit::batched_tokens(&request.engine_args),
+    let engine = engine::of(launch.engine);
+    let drafts = launch
+        .last()
+        .and_then(Variant::speculative_tokens)
+        .is_some();
+    let attention = engine.attention(&config, drafts)?;
+    let grafted = match (survey.mtp_built_in, &launch.graft) {
+        (Some(false), Some(graft)) => graft.layer_bytes,
+        _ => 0,
     };
+    let ask = engine.memory(launch, survey.weights, grafted);
     Some(fit::fit(&ask, &attention, memory, free))
 }

@@ -5,8 +5,9 @@ use tandem_domain::bench::{
 };
 use tandem_domain::bench::{BenchStore, Circumstances};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::run::{RunId, StepId};
-use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::recipe::VariantId;
+use tandem_domain::run::RunId;
+use tandem_domain::step::launch::{LaunchReceipt, LaunchServer};
 use tokio_util::sync::CancellationToken;
 
 use super::{App, lock, stored};
@@ -36,14 +37,9 @@ impl App {
             *measuring = Some(cancel.clone());
         }
         let _done = Clear(self);
-        let kind = if serving.speculative_tokens.is_some() {
-            "launch-mtp"
-        } else {
-            "launch-plain"
-        };
         let state = self.run_state(&world, &RunId(serving.run.clone())).await?;
         let launch: Option<LaunchReceipt> = state
-            .step(&StepId(kind.into()))
+            .step(&LaunchServer::id(&VariantId(serving.variant.clone())))
             .receipt
             .and_then(|r| serde_json::from_value(r).ok());
         let mut circumstances = Circumstances::new();
@@ -54,11 +50,11 @@ impl App {
         let label = label.trim();
         let wanted = Measurement {
             id: super::new_id(),
-            label: match serving.speculative_tokens {
-                _ if !label.is_empty() => label.to_owned(),
-                None => "Plain".into(),
-                Some(n) => format!("MTP, {n} tokens"),
+            label: match label {
+                "" => serving.label.clone(),
+                chosen => chosen.to_owned(),
             },
+            engine: serving.engine,
             model: serving.model,
             case,
             circumstances,

@@ -49,7 +49,7 @@ impl App {
             plan.cautions.insert(0, stops);
         }
         Ok(LinkView {
-            problems: recipe.faults(&machines),
+            problems: request.faults(&machines),
             request,
             plan,
         })

@@ -2,7 +2,7 @@
 
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::SavedMachine;
-use tandem_domain::engine::vllm::launch::CONTAINER;
+use tandem_domain::container::SERVER;
 use tandem_domain::machine::{Facts, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
@@ -225,7 +225,7 @@ impl App {
         let world = self.inner.rehearsal.write().await.take();
         if let Some(world) = world {
             for station in world.rehearsal.iter().flat_map(Rehearsal::stations) {
-                let removed = station.containers.remove(CONTAINER).await;
+                let removed = station.containers.remove(SERVER).await;
                 removed.map_err(|e| e.problem(&station.name, &station.user))?;
             }
             world.store.close().await;

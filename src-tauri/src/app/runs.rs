@@ -3,17 +3,15 @@
 use std::sync::Arc;
 
 use tandem_adapters::store::{LogLine, NewRun};
-use tandem_domain::graft::way::propose_by_name;
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::procedure::Procedure;
-use tandem_domain::procedure::request::SetupRequest;
+use tandem_domain::procedure::request::{Setup, SetupRequest};
 use tandem_domain::procedure::setup::setup_plan;
-use tandem_domain::procedure::{RunDetail, report};
-use tandem_domain::run::Journal;
+use tandem_domain::procedure::{Procedure, RunDetail, report};
+use tandem_domain::recipe::{Recipe, RecipeId, catalog};
 use tandem_domain::run::{
-    Event, Outcome, Plan, RunEvent, RunId, RunOutcome, RunSignal, RunState, RunSummary, Status,
-    StepId,
+    Event, Journal, Outcome, Plan, RunEvent, RunId, RunOutcome, RunSignal, RunState, RunSummary,
+    Status, StepId,
 };
 use tandem_domain::step::ids;
 use tandem_domain::step::job::limits::{download_step, hold_download};
@@ -23,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::world::World;
 use super::{App, lock, stored};
-use crate::wire::PlanView;
+use crate::wire::{PlanView, VariantView};
 
 /// Signals a slow watcher may lag behind before it reads from the database again.
 const SIGNALS: usize = 4096;
@@ -56,36 +54,68 @@ impl App {
             return Err(Problem::new(Code::BadInput, "There is no machine yet.")
                 .fix("Add your Spark first."));
         }
+        let recipe = catalog::proposed(ids.len());
+        self.propose(recipe, ids).await
+    }
+
+    /// The set-up of one recipe as it is proposed, over as many of the machines as it can be served over.
+    pub async fn propose_recipe(&self, id: &RecipeId) -> Result<PlanView, Problem> {
+        let world = self.world().await;
+        let recipe = catalog::find(id).ok_or_else(|| {
+            Problem::new(Code::BadInput, "The recipe was not found.")
+                .cause(format!("This Tandem has no recipe `{id}`."))
+                .fix("Choose another recipe.")
+        })?;
+        let ids = world.machines().await?.into_iter().map(|m| m.id);
+        let ids = ids.take(recipe.nodes.most as usize).collect();
+        self.propose(recipe, ids).await
+    }
+
+    async fn propose(&self, recipe: &Recipe, ids: Vec<String>) -> Result<PlanView, Problem> {
+        let world = self.world().await;
         let machines = world.setup_machines(&ids).await?;
         let endpoint = self.endpoint(&world).await?;
-        let request = SetupRequest::proposed(ids, &machines, endpoint)?;
+        let request = SetupRequest::proposed(recipe, ids, &machines, endpoint)?;
         self.plan_setup(request).await
     }
 
     /// What these choices would do.
     pub async fn plan_setup(&self, request: SetupRequest) -> Result<PlanView, Problem> {
         let world = self.world().await;
+        let recipe = request.recipe()?;
         let machines = world.setup_machines(&request.machines).await?;
-        let plan = setup_plan(&request, &machines, &world.public_key);
-        let problems = request.faults(&machines);
-        let mtp = propose_by_name(&request.image, &request.repo, &request.revision);
-        Ok(PlanView {
+        let resolved = request.resolve(recipe, &machines);
+        let setup = Setup {
             request,
-            plan,
-            problems,
-            mtp,
+            launch: resolved.launch,
+        };
+        let variants = recipe.variants.iter().map(|v| VariantView {
+            id: v.id.clone(),
+            label: v.label.clone(),
+            what: v.what.clone(),
+        });
+        Ok(PlanView {
+            plan: setup_plan(&setup, &machines, &world.public_key),
+            request: setup.request,
+            problems: resolved.problems,
+            title: recipe.title.clone(),
+            variants: variants.collect(),
+            settings: resolved.settings,
         })
     }
 
     /// Writes the run down and starts it.
     pub async fn start_setup(&self, request: SetupRequest) -> Result<RunId, Problem> {
         let world = self.world().await;
-        let view = self.plan_setup(request).await?;
-        if let Some(problem) = view.problems.into_iter().next() {
+        let recipe = request.recipe()?;
+        let machines = world.setup_machines(&request.machines).await?;
+        let (setup, problems) = request.planned(recipe, &machines);
+        if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
-        let recipe = Procedure::Setup(Box::new(view.request));
-        self.begin(world, recipe, view.plan).await
+        let plan = setup_plan(&setup, &machines, &world.public_key);
+        self.begin(world, Procedure::Setup(Box::new(setup)), plan)
+            .await
     }
 
     /// Writes a run of this recipe down and starts it.
@@ -339,8 +369,7 @@ impl App {
         let world = self.world().await;
         let detail = self.run_detail(id).await?;
         let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
-        let Ok(Some(Procedure::Setup(request))) = Procedure::read(&detail.plan.recipe, params)
-        else {
+        let Ok(Some(Procedure::Setup(setup))) = Procedure::read(&detail.plan.recipe, params) else {
             return Err(Problem::new(Code::BadInput, "Nothing was changed.")
                 .cause("This run downloads nothing."));
         };
@@ -351,7 +380,7 @@ impl App {
         let state = self.run_state(&world, id).await?;
         // A worker goes on without the app, so it is told whether or not the run is gone on with here.
         if state.step(&download_step()).status == Status::Applying {
-            let stations = world.stations(&request.machines).await?;
+            let stations = world.stations(&setup.request.machines).await?;
             hold_download(&stations, id, &limits).await?;
         }
         Ok(())

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use tandem_domain::engine::vllm::launch::CONTAINER;
+use tandem_domain::container::SERVER;
 use tandem_domain::ports::{ModelApi, Station};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
+use tandem_domain::recipe::Variant;
+use tandem_domain::recipe::plan::LaunchPlan;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
 use tandem_domain::step::ids;
-use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::step::launch::{LaunchReceipt, LaunchServer};
 use tandem_domain::step::owned;
-use tandem_domain::step::validate::Validated;
+use tandem_domain::step::validate::{Validate, Validated};
 
 use super::world::World;
 use super::{App, nothing_served, stored};
@@ -22,7 +24,18 @@ impl App {
     /// What the last run left.
     pub(super) async fn serving(&self, world: &World) -> Result<Option<Serving>, Problem> {
         let serving: Option<Option<Serving>> = stored(world.store.setting(SETTING).await)?;
-        Ok(serving.flatten())
+        Ok(serving.flatten().map(|mut serving| {
+            // An earlier Tandem noted no variant, and knew two.
+            if serving.variant.is_empty() {
+                let (id, label) = match serving.speculative_tokens {
+                    None => ("plain", "Plain"),
+                    Some(_) => ("mtp", "MTP"),
+                };
+                serving.variant = id.into();
+                serving.label = label.into();
+            }
+            serving
+        }))
     }
 
     /// Notes what a run that has just ended left.
@@ -33,29 +46,32 @@ impl App {
         recipe: &Procedure,
     ) -> Result<(), Problem> {
         let state = self.run_state(world, id).await?;
-        let Procedure::Setup(request) = recipe else {
+        let Procedure::Setup(setup) = recipe else {
             if restarted(&state) {
                 stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
             }
             return Ok(());
         };
-        let serving = match left_by(&state) {
-            Some((launch, validated)) => {
-                let head = world.machine(&request.machines[0]).await?;
+        let serving = match left_by(&state, &setup.launch) {
+            Some((variant, launch, validated)) => {
+                let head = world.machine(&setup.request.machines[0]).await?;
                 Some(Serving {
                     model: launch.model,
                     machine: head.id,
                     machine_name: head.name,
                     port: launch.api_port,
+                    engine: setup.launch.engine,
+                    variant: variant.id.0.clone(),
+                    label: variant.told(),
                     speculative_tokens: launch.speculative_tokens,
                     run: id.0.clone(),
                     tg_tps: validated.as_ref().map(|v| v.tg_tps),
                     against_plain: validated.and_then(|v| v.against_plain),
-                    max_model_len: request.max_model_len,
+                    max_model_len: setup.launch.context,
                 })
             }
             // A run that never got to the servers leaves what served before alone.
-            None if !touched(&state) => return Ok(()),
+            None if !touched(&state, &setup.launch) => return Ok(()),
             None => None,
         };
         stored(world.store.put_setting(SETTING, &serving).await)
@@ -97,22 +113,25 @@ impl App {
         let machines = world.machines().await?;
         let stations: Result<Vec<Station>, Problem> =
             machines.iter().map(|saved| world.station(saved)).collect();
-        owned::stop(&stations?, CONTAINER).await?;
+        owned::stop(&stations?, SERVER).await?;
         stored(world.store.put_setting(SETTING, &None::<Serving>).await)
     }
 }
 
-/// The launch that stands at the end of a run, with its validation.
-fn left_by(state: &RunState) -> Option<(LaunchReceipt, Option<Validated>)> {
-    for kind in ["mtp", "plain"] {
-        let launch = state.step(&StepId(format!("launch-{kind}")));
-        match launch.status {
+/// The launch that stands at the end of a run, with its variant and validation.
+fn left_by<'a>(
+    state: &RunState,
+    launch: &'a LaunchPlan,
+) -> Option<(&'a Variant, LaunchReceipt, Option<Validated>)> {
+    for variant in launch.variants.iter().rev() {
+        let launched = state.step(&LaunchServer::id(&variant.id));
+        match launched.status {
             Status::Waiting | Status::Undone => {}
             status if status.is_done() => {
-                let receipt: LaunchReceipt = serde_json::from_value(launch.receipt?).ok()?;
-                let check = state.step(&StepId(format!("validate-{kind}")));
+                let receipt: LaunchReceipt = serde_json::from_value(launched.receipt?).ok()?;
+                let check = state.step(&Validate::id(&variant.id));
                 let validated = check.receipt.and_then(|r| serde_json::from_value(r).ok());
-                return (!receipt.superseded).then_some((receipt, validated));
+                return (!receipt.superseded).then_some((variant, receipt, validated));
             }
             // It cleared the one before away and did not come up itself.
             _ => return None,
@@ -127,8 +146,7 @@ fn restarted(state: &RunState) -> bool {
     step.receipt.is_some() && step.status.is_ours()
 }
 
-fn touched(state: &RunState) -> bool {
-    ["launch-plain", "launch-mtp"]
-        .iter()
-        .any(|id| state.step(&StepId((*id).to_owned())).status != Status::Waiting)
+fn touched(state: &RunState, launch: &LaunchPlan) -> bool {
+    let mut ids = launch.variants.iter().map(|v| LaunchServer::id(&v.id));
+    ids.any(|id| state.step(&id).status != Status::Waiting)
 }

@@ -10,9 +10,9 @@ use tandem_adapters::ssh::keys::OwnKey;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
 use tandem_domain::machine::Facts;
+use tandem_domain::machine::SetupMachine;
 use tandem_domain::ports::{Clock, NodePrograms, Station};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::procedure::request::SetupMachine;
 use tandem_domain::secret::Secret;
 use tandem_rehearsal::machines::Rehearsal;
 

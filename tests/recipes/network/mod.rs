@@ -65,7 +65,7 @@ impl Stage {
 /// A driver that carries out the addressing alone, and puts back by itself after so many seconds.
 async fn driver(bed: &Bed, delay: u64) -> Driver {
     let mut driver = only(bed, &[]).await;
-    let plan = bed.request.network.clone().expect("a plan for two");
+    let plan = bed.setup.launch.network.clone().expect("a plan for two");
     let names = Spark::BOTH.map(|s| s.name().to_owned()).to_vec();
     let step = AddressLink::new(plan, names).putting_back_after(Duration::from_secs(delay));
     driver.steps = vec![Arc::new(step)];

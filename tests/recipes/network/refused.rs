@@ -143,7 +143,7 @@ async fn plans_that_cannot_be(ready: &Bed) {
     ];
     for (name, spoil, cause) in cases {
         let mut bed = ready.clone();
-        spoil(bed.request.network.as_mut().expect("a plan for two"));
+        spoil(bed.setup.launch.network.as_mut().expect("a plan for two"));
         let bed = bed.begin(name).await;
         only(&bed, &["look", "network"]).await.go().await;
         let problem = failed(&bed).await;

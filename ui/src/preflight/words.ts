@@ -8,12 +8,9 @@ export function asked(request: SetupRequest): string {
   return JSON.stringify([
     request.machines,
     request.hub_endpoint,
-    request.repo,
-    request.revision,
-    request.max_model_len,
-    request.gpu_memory_utilization,
-    request.mtp,
-    request.engine_args,
+    request.recipe,
+    request.variant,
+    request.choices,
   ]);
 }
 

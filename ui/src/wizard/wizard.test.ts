@@ -110,7 +110,7 @@ describe('the plan', () => {
     expect(review.held).toMatch(/being made/);
     await review.propose();
     expect(review.held).toBeNull();
-    if (review.request) review.request.master_port = review.request.api_port;
+    if (review.request) review.request.choices = { api_port: 29_501 };
     review.changed();
     expect(review.held).toMatch(/being checked/);
     await review.check();
@@ -134,7 +134,7 @@ describe('the plan', () => {
     const request = review.request;
     const end = request?.network?.rails[0]?.ends[0];
     if (!request || !end) throw new Error('there is a link');
-    request.repo = 'none';
+    request.choices = { repo: 'none' };
     end.address = '192.168.100.20';
     review.changed();
     expect(review.linkHeld).toMatch(/being checked/);

@@ -10,14 +10,15 @@
 use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::Circumstances;
-use crate::bench::metrics::{Metrics, acceptance};
 use crate::bench::text::{TOKENS_PER_WORD, prompt};
-use crate::bench::{BenchCase, BenchResult, BenchSample, Spread};
+use crate::bench::{BenchCase, BenchResult, BenchSample, Circumstances, Spread};
 use crate::chat::pace::Pace;
 use crate::chat::{ChatFinish, ChatRequest};
+use crate::engine;
+use crate::engine::metrics::Metrics;
 use crate::ports::{ApiError, Clock, ModelApi};
 use crate::problem::{Code, Problem, Retry};
+use crate::recipe::EngineKind;
 
 /// Round trips of which the latency is the mean.
 const LATENCY_TRIPS: u32 = 3;
@@ -29,6 +30,8 @@ pub struct Measurement {
     pub id: String,
     /// A name for the result: "Plain", "MTP, 3 tokens".
     pub label: String,
+    /// The program that serves.
+    pub engine: EngineKind,
     /// The served model's name.
     pub model: String,
     /// What is measured.
@@ -172,7 +175,9 @@ pub async fn measure(
         tg_tps: spread(|s| s.tg_tps),
         ttft_s: spread(|s| s.ttft_s),
         samples,
-        acceptance: before.zip(after).and_then(|(b, a)| acceptance(&b, &a)),
+        acceptance: before
+            .zip(after)
+            .and_then(|(b, a)| engine::of(wanted.engine).acceptance(&b, &a)),
         circumstances: wanted.circumstances.clone(),
         run: wanted.run.clone(),
         simulated: wanted.simulated,

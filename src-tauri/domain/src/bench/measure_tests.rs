@@ -108,6 +108,7 @@ fn wanted(runs: u32) -> Measurement {
     Measurement {
         id: "b1".into(),
         label: "MTP".into(),
+        engine: EngineKind::Vllm,
         model: "step".into(),
         case: BenchCase {
             prompt_tokens: 512,

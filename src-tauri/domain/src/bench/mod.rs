@@ -2,16 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
-mod compare;
-mod measure;
-pub mod metrics;
-mod store;
-mod summary;
-mod text;
+use crate::engine::metrics::Acceptance;
 
 pub use compare::compare;
 pub use measure::{BenchError, BenchProgress, Measurement, measure};
 pub use store::{BenchStore, BenchStoreError};
+
+mod compare;
+mod measure;
+mod store;
+mod summary;
+mod text;
 
 /// Free-form facts of a measurement: image digest, driver, revision.
 pub type Circumstances = std::collections::BTreeMap<String, String>;
@@ -77,21 +78,6 @@ pub struct Spread {
     /// The values, in order.
     #[cfg_attr(feature = "bindings", specta(type = Vec<specta_typescript::Number>))]
     pub values: Vec<f64>,
-}
-
-/// Figures of speculative decoding over a measurement, from differences of counters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct Acceptance {
-    /// Accepted / drafted tokens, 0 to 1.
-    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
-    pub rate: f64,
-    /// 1 + accepted / drafts.
-    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
-    pub mean_length: f64,
-    /// Accepted / drafts for each position, 0 to 1.
-    #[cfg_attr(feature = "bindings", specta(type = Vec<specta_typescript::Number>))]
-    pub per_position: Vec<f64>,
 }
 
 /// A saved measurement.

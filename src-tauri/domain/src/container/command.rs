@@ -36,12 +36,18 @@ pub fn as_command(spec: &ContainerSpec) -> String {
         words.push(format!("--entrypoint '{}'", entry.join(" ")));
     }
     words.push(spec.image.clone());
-    words.extend(spec.command.iter().map(|arg| {
+    words.push(as_words(&spec.command));
+    words.join(" ")
+}
+
+/// Arguments as one would type them.
+pub fn as_words(args: &[String]) -> String {
+    let quoted = args.iter().map(|arg| {
         if arg.contains(['{', ' ', '"']) {
             format!("'{arg}'")
         } else {
             arg.clone()
         }
-    }));
-    words.join(" ")
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }

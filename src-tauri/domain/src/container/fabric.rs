@@ -5,7 +5,7 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::container::ContainerSpec;
+use crate::container::{ContainerSpec, LABEL};
 use crate::network::NetworkPlan;
 
 /// A container that may use the GPUs and, where it is one of several, the RDMA devices of its machine.
@@ -58,6 +58,16 @@ pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, Stri
 /// The address of a rank on the first rail.
 pub fn address(plan: Option<&NetworkPlan>, rank: usize) -> Option<String> {
     Some(plan?.rails.first()?.ends.get(rank)?.address.clone())
+}
+
+/// Labels each of a launch's containers with the launch's identity, and gives that back: the same launch has
+/// the same identity, so that a server that runs already is recognised.
+pub fn label(specs: &mut [ContainerSpec], image_id: &str) -> String {
+    let identity = identity(specs, image_id);
+    for spec in specs {
+        spec.labels.push((LABEL.to_owned(), identity.clone()));
+    }
+    identity
 }
 
 /// What tells one set of containers from another: the same choices on the same image have the same.

@@ -67,3 +67,6 @@ pub struct ContainerState {
 
 /// The label that says a container is Tandem's; its value is the hash of the specification.
 pub const LABEL: &str = "dev.tandem.spec";
+
+/// The name of the container that serves on each machine. One server a machine.
+pub const SERVER: &str = "tandem-vllm";

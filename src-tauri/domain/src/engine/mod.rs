@@ -1,3 +1,85 @@
-//! What is known of an engine: its command, environment, log, causes and metrics.
+//! What is known of the programs that serve models. Each has a folder; the rest of Tandem asks the trait.
 
+pub mod metrics;
+pub mod setting;
 pub mod vllm;
+
+use crate::container::ContainerSpec;
+use crate::fit::{Ask, Attention};
+use crate::machine::Facts;
+use crate::node::GraftReceipt;
+use crate::problem::Problem;
+use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{EngineKind, Variant};
+
+use metrics::{Acceptance, Metrics};
+use setting::Setting;
+
+/// Where a starting server is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Phase {
+    /// What it is doing, for people.
+    pub doing: String,
+    /// How much of it is done, and of how much, where the log says.
+    pub done: Option<(u64, u64)>,
+}
+
+/// What one rank finds on its machine.
+#[derive(Debug, Clone, Copy)]
+pub struct OnDisk<'a> {
+    /// The machine.
+    pub facts: &'a Facts,
+    /// The served artifact, absolute.
+    pub snapshot: &'a str,
+    /// The MTP layers; only for a variant that drafts with them.
+    pub graft: Option<&'a GraftReceipt>,
+}
+
+/// What an engine knows. No method does anything.
+pub trait Engine: Send + Sync {
+    /// Its name for people.
+    fn title(&self) -> &'static str;
+
+    /// The container of one rank.
+    fn container(
+        &self,
+        plan: &LaunchPlan,
+        variant: &Variant,
+        rank: usize,
+        found: &OnDisk<'_>,
+    ) -> Result<ContainerSpec, Problem>;
+
+    /// The command of the head as one would type it, before anything was looked at.
+    fn shown(&self, plan: &LaunchPlan, variant: &Variant) -> String;
+
+    /// Reads one line of a log; `None` if it says nothing about where the server is.
+    fn phase(&self, line: &str) -> Option<Phase>;
+
+    /// Why a server ended. `logs` has each machine's name and its last lines, head first; `ended` says how.
+    fn explain(&self, logs: &[(String, Vec<String>)], ended: &str) -> Problem;
+
+    /// Whether the log of a start shows that drafting was taken up; `None` where it does not say.
+    fn drafts(&self, log: &[String]) -> Option<bool>;
+
+    /// How the drafted tokens between two scrapes fared; `None` where the server does not draft.
+    fn acceptance(&self, before: &Metrics, after: &Metrics) -> Option<Acceptance>;
+
+    /// What a launch needs of the memory. `weights` and `grafted` are bytes; `grafted` are those that come
+    /// from beside the checkpoint.
+    fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask;
+
+    /// Its settings for a recipe, with their limits. `drafting` says whether the chosen variant drafts.
+    fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
+
+    /// What a model's attention remembers, from its configuration; `None` where that does not say.
+    fn attention(&self, config: &serde_json::Value, drafting: bool) -> Option<Attention> {
+        Attention::read(config, drafting)
+    }
+}
+
+/// The engine of this kind.
+pub fn of(kind: EngineKind) -> &'static dyn Engine {
+    match kind {
+        EngineKind::Vllm => &vllm::Vllm,
+    }
+}

@@ -347,12 +347,6 @@ pub fn propose(vllm: &Vllm, revision: &Revision, mendable: bool) -> Proposal {
     }
 }
 
-/// The repository with a draft made of a release, where one is published. Its tensors only propose
-/// tokens: what is written stays the served model's choice, whoever made the draft.
-pub fn published_draft(source_repo: &str) -> Option<&'static str> {
-    (source_repo == "stepfun-ai/Step-3.7-Flash").then_some("Hikari07jp/Step-3.7-Flash-MTP-draft")
-}
-
 fn capital(words: &str) -> String {
     match words.strip_prefix('t') {
         Some(rest) => format!("T{rest}"),

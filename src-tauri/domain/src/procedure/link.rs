@@ -5,10 +5,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Facts;
+use crate::machine::{Facts, SetupMachine};
 use crate::network::{NetworkPlan, plan};
 use crate::problem::{Code, Problem, Severity};
-use crate::procedure::request::SetupMachine;
 use crate::run::{Plan, StepPlan};
 use crate::step::restart::{Patient, RestartBoth};
 use crate::step::services::DynStep;

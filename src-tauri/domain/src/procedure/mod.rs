@@ -6,26 +6,27 @@ pub mod link;
 pub mod report;
 pub mod request;
 pub mod setup;
-
-pub use detail::RunDetail;
+mod stored_v3;
 
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::problem::Problem;
+use crate::machine::SetupMachine;
 use crate::procedure::link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
-use crate::procedure::request::{SetupMachine, SetupRequest};
-use crate::procedure::setup::{SETUP, setup_plan, steps_knowing};
+use crate::procedure::request::Setup;
+use crate::procedure::setup::{SETUP, setup_plan, setup_steps};
 use crate::run::Plan;
 use crate::step::link_test::ProveReceipt;
 use crate::step::services::DynStep;
+
+pub use detail::RunDetail;
 
 /// A recipe with its choices.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Procedure {
     /// From two machines to a server.
-    Setup(Box<SetupRequest>),
+    Setup(Box<Setup>),
     /// The cable alone.
     Link(LinkRequest),
 }
@@ -34,7 +35,7 @@ impl Procedure {
     /// Reads the choices of a stored run; `None` for a recipe that this Tandem does not know.
     pub fn read(recipe: &str, choices: Value) -> Result<Option<Self>, serde_json::Error> {
         Ok(Some(if recipe == SETUP.0 {
-            Self::Setup(Box::new(serde_json::from_value(choices)?))
+            Self::Setup(Box::new(Setup::read(choices)?))
         } else if recipe == LINK.0 || recipe == RESTART.0 {
             Self::Link(serde_json::from_value(choices)?)
         } else {
@@ -45,7 +46,7 @@ impl Procedure {
     /// The choices, to be stored with the run.
     pub fn choices(&self) -> Value {
         match self {
-            Self::Setup(request) => serde_json::to_value(request),
+            Self::Setup(setup) => serde_json::to_value(setup),
             Self::Link(request) => serde_json::to_value(request),
         }
         .expect("choices are plain data")
@@ -62,23 +63,15 @@ impl Procedure {
     /// The machines' ids, the head first.
     pub fn machines(&self) -> &[String] {
         match self {
-            Self::Setup(request) => &request.machines,
+            Self::Setup(setup) => &setup.request.machines,
             Self::Link(request) => &request.machines,
-        }
-    }
-
-    /// Everything that stands against it; empty if nothing does.
-    pub fn faults(&self, machines: &[SetupMachine]) -> Vec<Problem> {
-        match self {
-            Self::Setup(request) => request.faults(machines),
-            Self::Link(request) => request.faults(machines),
         }
     }
 
     /// What it would do, in words.
     pub fn plan(&self, machines: &[SetupMachine], public_key: &str) -> Plan {
         match self {
-            Self::Setup(request) => setup_plan(request, machines, public_key),
+            Self::Setup(setup) => setup_plan(setup, machines, public_key),
             Self::Link(request) => link_plan(request, machines, public_key),
         }
     }
@@ -92,7 +85,7 @@ impl Procedure {
         measured: Option<ProveReceipt>,
     ) -> Vec<Arc<DynStep>> {
         match self {
-            Self::Setup(request) => steps_knowing(request, machines, public_key, measured),
+            Self::Setup(setup) => setup_steps(setup, machines, public_key, measured),
             Self::Link(request) => link_steps(request, machines, public_key),
         }
     }

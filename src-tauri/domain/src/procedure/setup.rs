@@ -2,36 +2,30 @@
 
 use std::sync::Arc;
 
-use crate::procedure::request::{SetupMachine, SetupRequest};
+use super::request::Setup;
+use crate::machine::SetupMachine;
 use crate::run::{Plan, StepPlan};
-use crate::step::link_test::{self, ProveReceipt};
+use crate::step::link_test::ProveReceipt;
 use crate::step::services::DynStep;
 use crate::step::{
-    all_reduce, docker, facts, graft, image, key, launch, network, program, validate, weights,
+    all_reduce, docker, facts, graft, image, key, launch, link_test, network, program, validate,
+    weights,
 };
 
 /// The name and version of the set-up. A change of its steps is a new version.
-pub const SETUP: (&str, u32) = ("setup", 3);
+pub const SETUP: (&str, u32) = ("setup", 4);
 
-/// The steps of the set-up, in order. `public_key` is the line of Tandem's own SSH key.
+/// The steps of the set-up, in order. `public_key` is the line of Tandem's own SSH key; `measured` is what
+/// another run found between these machines last.
 pub fn setup_steps(
-    request: &SetupRequest,
-    machines: &[SetupMachine],
-    public_key: &str,
-) -> Vec<Arc<DynStep>> {
-    steps_knowing(request, machines, public_key, None)
-}
-
-/// The same where the link may have been measured before, in another run.
-pub(crate) fn steps_knowing(
-    request: &SetupRequest,
+    setup: &Setup,
     machines: &[SetupMachine],
     public_key: &str,
     measured: Option<ProveReceipt>,
 ) -> Vec<Arc<DynStep>> {
     let names: Vec<String> = machines.iter().map(|m| m.name.clone()).collect();
     let users = machines.iter().map(|m| m.user.clone()).collect();
-    let request = || request.clone();
+    let plan = Arc::new(setup.launch.clone());
     let mut steps: Vec<Arc<DynStep>> = vec![
         Arc::new(key::InstallKey {
             public_key: public_key.to_owned(),
@@ -40,35 +34,39 @@ pub(crate) fn steps_knowing(
         Arc::new(docker::OpenDocker { users }),
         Arc::new(facts::Look { serves: true }),
     ];
-    if let Some(plan) = request().network {
-        let prove = link_test::ProveLink {
-            plan: plan.clone(),
+    if let Some(link) = &plan.network {
+        let test = link_test::ProveLink {
+            plan: link.clone(),
             why: link_test::Why::InPassing(measured),
         };
-        steps.push(Arc::new(network::AddressLink::new(plan, names)));
-        steps.push(Arc::new(prove));
+        steps.push(Arc::new(network::AddressLink::new(link.clone(), names)));
+        steps.push(Arc::new(test));
     }
-    steps.push(Arc::new(image::BringImage { request: request() }));
-    if let Some(plan) = request().network {
-        let request = request();
-        steps.push(Arc::new(all_reduce::Collective { request, plan }));
+    steps.push(Arc::new(image::BringImage {
+        launch: plan.clone(),
+    }));
+    if let Some(link) = plan.network.clone() {
+        steps.push(Arc::new(all_reduce::Collective {
+            launch: plan.clone(),
+            plan: link,
+        }));
     }
-    steps.push(Arc::new(weights::FetchWeights { request: request() }));
-    if request().mtp {
-        steps.push(Arc::new(graft::GraftMtp { request: request() }));
+    steps.push(Arc::new(weights::FetchWeights {
+        launch: plan.clone(),
+    }));
+    if let Some(graft) = plan.graft.clone() {
+        let launch = plan.clone();
+        steps.push(Arc::new(graft::GraftMtp { launch, graft }));
     }
-    for mtp in if request().mtp {
-        &[false, true][..]
-    } else {
-        &[false][..]
-    } {
+    for variant in &plan.variants {
+        let variant = variant.id.clone();
         steps.push(Arc::new(launch::LaunchServer {
-            request: request(),
-            mtp: *mtp,
+            launch: plan.clone(),
+            variant: variant.clone(),
         }));
         steps.push(Arc::new(validate::Validate {
-            request: request(),
-            mtp: *mtp,
+            launch: plan.clone(),
+            variant,
         }));
     }
     steps
@@ -87,32 +85,42 @@ fn root_caution(steps: usize) -> Option<String> {
 }
 
 /// The set-up as it is shown before it runs, stored with the run and compared on a resume.
-pub fn setup_plan(request: &SetupRequest, machines: &[SetupMachine], public_key: &str) -> Plan {
+pub fn setup_plan(setup: &Setup, machines: &[SetupMachine], public_key: &str) -> Plan {
     let names: Vec<&str> = machines.iter().map(|m| m.name.as_str()).collect();
-    let steps: Vec<StepPlan> = setup_steps(request, machines, public_key)
+    let steps: Vec<StepPlan> = setup_steps(setup, machines, public_key, None)
         .iter()
         .map(|s| s.plan())
         .collect();
+    let launch = &setup.launch;
     let mut cautions = Vec::new();
     cautions.extend(root_caution(steps.iter().filter(|s| s.privileged).count()));
+    if let Some(why) = &launch.can.trust_remote_code {
+        cautions.push(format!(
+            "The model's own code runs in the container, which cannot write to the cache. {why}"
+        ));
+    }
     if machines.iter().any(|m| m.facts.simulated) {
         cautions.push(
             "This is a rehearsal: the machines, the weights and the server are stand-ins."
                 .to_owned(),
         );
     }
+    let labels: Vec<&str> = launch.variants.iter().map(|v| v.label.as_str()).collect();
     Plan {
         recipe: SETUP.0.into(),
         recipe_version: SETUP.1,
         summary: format!(
             "Serve {} {} {}{}.",
-            request.served_model_name,
+            launch.served_name,
             if names.len() > 1 { "over" } else { "on" },
             names.join(" and "),
-            if request.mtp {
-                ", first plain, then with MTP"
-            } else {
-                ""
+            match &labels[..] {
+                [] | [_] => String::new(),
+                [first, rest @ ..] => format!(
+                    ", first {}, then with {}",
+                    first.to_lowercase(),
+                    rest.join(", then with ")
+                ),
             }
         ),
         cautions,

@@ -16,7 +16,7 @@ export function aheadOf(
     id: machine.id,
     name: machine.name,
     survey: {
-      commit: request.revision,
+      commit: '4275532ffd9a9496ff36b7a2dc4a9db1048da438',
       files: 23,
       bytes: WHOLE,
       weights: WHOLE - 38_000_000,
@@ -46,7 +46,8 @@ export function aheadOf(
 function fitOf(request: SetupRequest, machine: MachineView, split: number): Fit {
   const memory = machine.facts?.memory_total ?? 0;
   const free = machine.facts?.memory_available ?? 0;
-  const budget = memory * request.gpu_memory_utilization;
+  const context = Number(request.choices?.context ?? 262_144);
+  const budget = memory * Number(request.choices?.memory_share ?? 0.85);
   const parts = [
     { what: 'Weights', bytes: WHOLE / split, how: `120.5 GiB of safetensors, split over ${split}` },
     {
@@ -56,8 +57,8 @@ function fitOf(request: SetupRequest, machine: MachineView, split: number): Fit 
     },
     {
       what: 'KV cache',
-      bytes: 3.3 * GIB * (request.max_model_len / 262_144),
-      how: `one request of ${request.max_model_len} tokens: 12 layers that remember all of it, 36 that remember 512 tokens`,
+      bytes: 3.3 * GIB * (context / 262_144),
+      how: `one request of ${context} tokens: 12 layers that remember all of it, 36 that remember 512 tokens`,
     },
   ];
   const need = parts.reduce((sum, part) => sum + part.bytes, 0);

@@ -1,9 +1,16 @@
 // The plan that the fake host proposes, in the shape and tone of the real one.
 
-import type { MachineView, Plan, PlanView, Problem, SetupRequest, StepPlan } from '../../bindings';
+import type {
+  MachineView,
+  Plan,
+  PlanView,
+  Problem,
+  Setting,
+  SetupRequest,
+  StepPlan,
+} from '../../bindings';
+import recorded from '../recorded/settings.json';
 import { badInput } from './problems';
-
-const REVISION = 'b2ab3ac7c2a4f0f5f7a3a7de2b6e9b7c7e5f1c55';
 
 /** Sensible choices for the machines that are there. */
 export function defaults(machines: MachineView[]): SetupRequest {
@@ -33,29 +40,9 @@ export function defaults(machines: MachineView[]): SetupRequest {
         }
       : null,
     hub_endpoint: 'https://huggingface.co',
-    repo: 'stepfun-ai/Step-3.7-Flash-NVFP4',
-    revision: REVISION,
-    source_repo: 'stepfun-ai/Step-3.7-Flash',
-    source_revision: 'main',
-    image: 'vllm/vllm-openai:stepfun37',
-    api_port: 8000,
-    master_port: 25000,
-    served_model_name: 'step-3.7-flash',
-    max_model_len: 262_144,
-    gpu_memory_utilization: 0.85,
-    mtp: true,
-    speculative_tokens: 3,
-    mtp_way: null,
-    engine_args: [
-      '--quantization',
-      'modelopt',
-      '--kv-cache-dtype',
-      'fp8',
-      '--reasoning-parser',
-      'step3p5',
-    ],
-    engine_env: [],
-    ready_timeout_s: 1800,
+    recipe: recorded.recipe,
+    variant: recorded.variant,
+    choices: {},
     download: { bytes_per_second: null, paused: false, hours: null },
   };
 }
@@ -67,15 +54,16 @@ export function planFor(request: SetupRequest, machines: MachineView[]): PlanVie
   return {
     request,
     problems,
-    mtp: {
-      way: 'built-in',
-      reason:
-        'The revision has the layers; one file of vLLM 0.1.dev16944+ge9c8946e7 is changed for them, from outside, and nothing is fetched.',
-    },
+    title: recorded.title,
+    variants: recorded.variants,
+    settings: (recorded.settings as Setting[]).map((s) => ({
+      ...s,
+      value: request.choices?.[s.id] ?? s.proposed,
+    })),
     plan: {
       recipe: 'pair-setup',
       recipe_version: 1,
-      summary: `Serve Step-3.7-Flash on ${names.join(' and ')}${request.mtp ? ', with multi-token prediction (MTP)' : ''}.`,
+      summary: `Serve Step-3.7-Flash on ${names.join(' and ')}${drafts(request) ? ', with multi-token prediction (MTP)' : ''}.`,
       cautions: [
         'About 134 GB will be downloaded to each machine.',
         'While the model is served, it takes most of the memory of both machines.',
@@ -85,21 +73,21 @@ export function planFor(request: SetupRequest, machines: MachineView[]): PlanVie
   };
 }
 
+function value(request: SetupRequest, id: string): string {
+  return String(request.choices?.[id] ?? recorded.settings.find((s) => s.id === id)?.proposed);
+}
+
 function wrongIn(request: SetupRequest): Problem[] {
   const problems: Problem[] = [];
-  if (request.api_port === request.master_port)
-    problems.push(badInput('The two ports are the same.', `Both are ${request.api_port}.`));
-  if (request.gpu_memory_utilization <= 0 || request.gpu_memory_utilization > 0.95)
-    problems.push(
-      badInput('The memory share cannot be used.', 'It must be above 0 and at most 0.95.'),
-    );
-  if (!/^[^/\s]+\/[^/\s]+$/.test(request.repo))
-    problems.push(badInput('The repository cannot be used.', 'It must look like owner/name.'));
-  if (request.speculative_tokens < 1 || request.speculative_tokens > 3)
-    problems.push(
-      badInput('The drafted tokens cannot be used.', 'The model has 3 MTP layers: 1 to 3.'),
-    );
+  if (value(request, 'api_port') === value(request, 'master_port'))
+    problems.push(badInput('The ports cannot be used.', 'Both are the same.'));
+  if (!/^[^/\s]+\/[^/\s]+$/.test(String(value(request, 'repo'))))
+    problems.push(badInput('The setting “Repository” cannot be used.', 'It is not `owner/name`.'));
   return problems;
+}
+
+function drafts(request: SetupRequest): boolean {
+  return request.variant !== 'plain';
 }
 
 export function steps(request: SetupRequest, names: string[]): StepPlan[] {
@@ -141,17 +129,17 @@ export function steps(request: SetupRequest, names: string[]): StepPlan[] {
       'image',
       'Container image',
       request.network
-        ? `Pull ${request.image} once on the head, copy it over the private link, and check that it is the same one on ${both}.`
-        : `Pull ${request.image} on ${both} and check that it is the same one.`,
+        ? `Pull ${value(request, 'image')} once on the head, copy it over the private link, and check that it is the same one on ${both}.`
+        : `Pull ${value(request, 'image')} on ${both} and check that it is the same one.`,
       {
         exactly: request.network
           ? [
-              `docker pull ${request.image}`,
-              `docker save ${request.image}`,
+              `docker pull ${value(request, 'image')}`,
+              `docker save ${value(request, 'image')}`,
               'tandem-node copy serve --listen 192.168.100.10 --listen 192.168.101.10 --spool IMAGE',
               'docker load',
             ]
-          : [`docker pull ${request.image}`],
+          : [`docker pull ${value(request, 'image')}`],
         undo: 'Removes the image where it was not there before.',
       },
     ),
@@ -169,19 +157,19 @@ export function steps(request: SetupRequest, names: string[]): StepPlan[] {
     step(
       'weights',
       'Model weights',
-      `Download ${request.repo} to ${both}, each file checked by its hash.`,
+      `Download ${value(request, 'repo')} to ${both}, each file checked by its hash.`,
       {
-        exactly: [`~/.cache/huggingface/hub/models--${request.repo.replace('/', '--')}`],
+        exactly: [`~/.cache/huggingface/hub/models--${value(request, 'repo').replace('/', '--')}`],
         undo: 'Removes the files that were downloaded. Files that were there before stay.',
       },
     ),
-    request.mtp
+    drafts(request)
       ? step(
           'graft',
           'MTP layers',
-          `Add the layers for multi-token prediction (MTP: several tokens drafted at once) from ${request.source_repo} beside the weights.`,
+          `Add the layers for multi-token prediction (MTP: several tokens drafted at once) from ${value(request, 'donor_repo')} beside the weights.`,
           {
-            exactly: [`~/.local/share/tandem/checkpoints/${request.served_model_name}-mtp`],
+            exactly: [`~/.local/share/tandem/checkpoints/${value(request, 'served_name')}-mtp`],
             undo: 'Removes that folder. The downloaded weights are never edited.',
           },
         )
@@ -203,18 +191,18 @@ export function steps(request: SetupRequest, names: string[]): StepPlan[] {
         undo: 'Nothing to take back.',
       },
     ),
-    request.mtp
+    drafts(request)
       ? step(
           'launch-mtp',
           'Start the server, with MTP',
-          `Start it again with ${request.speculative_tokens} drafted tokens.`,
+          `Start it again with ${value(request, 'speculative_tokens')} drafted tokens.`,
           {
             exactly: ['docker run --name tandem-step-3.7-flash …'],
             undo: 'Stops and removes the containers.',
           },
         )
       : null,
-    request.mtp
+    drafts(request)
       ? step(
           'validate-mtp',
           'Try it, with MTP',

@@ -4,21 +4,20 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
-use tandem_domain::bench::BenchStore;
-use tandem_domain::bench::{Acceptance, BenchCase, BenchResult, BenchSample, Spread};
+use tandem_domain::bench::{BenchCase, BenchResult, BenchSample, BenchStore, Spread};
 use tandem_domain::chat::{AnswerStats, Message, Role};
+use tandem_domain::engine::metrics::Acceptance;
 use tandem_domain::machine::Facts;
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::Code;
-use tandem_domain::run::Journal;
 use tandem_domain::run::{
-    Event, Plan, ProgressPart, RunEvent, RunId, RunOutcome, StepId, StepProgress,
+    Event, Journal, Plan, ProgressPart, RunEvent, RunId, RunOutcome, StepId, StepProgress,
 };
-
-mod durable;
 
 use super::error::Taken;
 use super::*;
+
+mod durable;
 
 async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");

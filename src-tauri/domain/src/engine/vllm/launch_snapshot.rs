@@ -7,14 +7,16 @@ use std::fmt::Write as _;
 
 use expect_test::expect_file;
 
-use super::Launch;
 use crate::container::ContainerSpec;
 use crate::container::command::as_command;
+use crate::container::fabric;
+use crate::engine::{self, OnDisk};
 use crate::graft::patch::{Mend, PatchFile};
+use crate::launch::{self, Asked};
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, Rail, RailEnd};
-use crate::node::{GraftKind, GraftReceipt};
-use crate::procedure::request::{SetupMachine, SetupRequest};
+use crate::node::{FetchLimits, GraftKind, GraftReceipt};
+use crate::recipe::{Choices, RecipeId, VariantId, catalog};
 
 const HOME: &str = "/home/nvidia/.cache/huggingface";
 const SNAPSHOT: &str = "hub/models--stepfun-ai--Step-3.7-Flash-NVFP4/snapshots/4275532ffd9a9496ff36b7a2dc4a9db1048da438";
@@ -67,41 +69,40 @@ fn graft(kind: GraftKind, patched: bool) -> GraftReceipt {
 }
 
 fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> {
-    let facts = vec![
-        Facts {
-            hf_home: HOME.into(),
-            ..Facts::default()
-        };
-        machines
-    ];
-    let known: Vec<SetupMachine> = facts
-        .iter()
-        .map(|facts| SetupMachine {
-            name: "spark".into(),
-            user: "nvidia".into(),
-            facts: facts.clone(),
-        })
-        .collect();
-    let mut request = SetupRequest::proposed(
-        vec!["a".into()],
-        &known[..1],
-        "https://huggingface.co".into(),
-    )
-    .expect("one machine needs no link");
-    if machines == 2 {
-        request.machines = vec!["a".into(), "b".into()];
-        request.network = Some(link());
-    }
-    let grafts: Vec<GraftReceipt> = graft.map_or(Vec::new(), |g| vec![g; machines]);
-    let launch = Launch {
-        request: &request,
-        machines: &facts,
-        paths: &vec![format!("{HOME}/{SNAPSHOT}"); machines],
-        grafts: &grafts,
-        image_id: "sha256:0123456789abcdef",
-        speculative_tokens: (!grafts.is_empty()).then_some(request.speculative_tokens),
+    let facts = Facts {
+        hf_home: HOME.into(),
+        ..Facts::default()
     };
-    launch.containers().expect("everything lies in the cache").0
+    let recipe = catalog::find(&RecipeId("step-3.7-flash-nvfp4".into())).expect("it is built in");
+    let link = (machines == 2).then(link);
+    let plan = launch::resolve(
+        recipe,
+        &Asked {
+            variant: &VariantId("mtp".into()),
+            choices: &Choices::default(),
+            machines: &[],
+            ranks: machines,
+            network: link.as_ref(),
+            hub_endpoint: "https://huggingface.co",
+            download: &FetchLimits::default(),
+        },
+    )
+    .launch;
+    let id = if graft.is_some() { "mtp" } else { "plain" };
+    let variant = plan
+        .variant(&VariantId(id.into()))
+        .expect("the plan has both");
+    let snapshot = format!("{HOME}/{SNAPSHOT}");
+    let found = OnDisk {
+        facts: &facts,
+        snapshot: &snapshot,
+        graft: graft.as_ref(),
+    };
+    let of_rank = |rank| engine::of(plan.engine).container(&plan, variant, rank, &found);
+    let specs: Result<Vec<_>, _> = (0..machines).map(of_rank).collect();
+    let mut specs = specs.expect("everything lies in the cache");
+    fabric::label(&mut specs, "sha256:0123456789abcdef");
+    specs
 }
 
 fn told(spec: &ContainerSpec) -> String {

@@ -1,5 +1,68 @@
 //! vLLM.
 
 pub mod causes;
-pub mod launch;
-pub mod phases;
+mod launch;
+mod memory;
+mod metrics;
+mod phases;
+mod settings;
+
+#[cfg(test)]
+mod launch_snapshot;
+
+use super::setting::Setting;
+use super::{Engine, OnDisk, Phase};
+use crate::container::ContainerSpec;
+use crate::engine::metrics::{Acceptance, Metrics};
+use crate::fit::Ask;
+use crate::problem::Problem;
+use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{Recipe, Variant};
+
+/// See the module.
+pub struct Vllm;
+
+impl Engine for Vllm {
+    fn title(&self) -> &'static str {
+        "vLLM"
+    }
+
+    fn container(
+        &self,
+        plan: &LaunchPlan,
+        variant: &Variant,
+        rank: usize,
+        found: &OnDisk<'_>,
+    ) -> Result<ContainerSpec, Problem> {
+        launch::container(plan, variant, rank, found)
+    }
+
+    fn shown(&self, plan: &LaunchPlan, variant: &Variant) -> String {
+        launch::shown(plan, variant)
+    }
+
+    fn phase(&self, line: &str) -> Option<Phase> {
+        phases::read(line)
+    }
+
+    fn explain(&self, logs: &[(String, Vec<String>)], ended: &str) -> Problem {
+        causes::explain(logs, ended)
+    }
+
+    fn drafts(&self, log: &[String]) -> Option<bool> {
+        let args = log.iter().find(|l| l.contains("non-default args"))?;
+        Some(args.contains("speculative_config"))
+    }
+
+    fn acceptance(&self, before: &Metrics, after: &Metrics) -> Option<Acceptance> {
+        metrics::acceptance(before, after)
+    }
+
+    fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask {
+        memory::ask(plan, weights, grafted)
+    }
+
+    fn settings(&self, recipe: &Recipe) -> Vec<Setting> {
+        settings::of(recipe)
+    }
+}

@@ -1,16 +1,9 @@
 //! Where a starting server is, read from the words of its log (never from file names or lines in it).
 
-/// A step of vLLM's start.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Phase {
-    /// What it is doing, for people.
-    pub doing: String,
-    /// How much of it is done, where the log says.
-    pub done: Option<(u64, u64)>,
-}
+use crate::engine::Phase;
 
 /// Reads one line; `None` if it says nothing about where the server is.
-pub fn read(line: &str) -> Option<Phase> {
+pub(super) fn read(line: &str) -> Option<Phase> {
     let whole = |doing: &str| {
         Some(Phase {
             doing: doing.to_owned(),

@@ -73,7 +73,7 @@ impl Collective {
             let why = line.trim().trim_end_matches('.');
             return Ok(End::NoTorch(why.to_owned()));
         }
-        Err(explain::nothing_came(cx, &self.plan, self.request.master_port, &logs, &stop).into())
+        Err(explain::nothing_came(cx, &self.plan, self.launch.master_port, &logs, &stop).into())
     }
 
     /// Passes on what both print until both have ended, one has failed, or time is up.

@@ -5,30 +5,29 @@
 //! a container that is given the link exactly as the model server will be. A slow one is said with its
 //! cure and stops nothing; one that does not come to an end at all does, for the server would not either.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use measure::End;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::container::command::as_command;
-use crate::container::{ContainerSpec, LABEL, fabric};
-use crate::engine::vllm::launch::CONTAINER as SERVER;
+use crate::container::{ContainerSpec, LABEL, SERVER, fabric};
 use crate::network::NetworkPlan;
-use crate::network::verdict::all_reduce::{self, AllReduce, Backend};
-use crate::network::verdict::{LinkReport, LinkState, Method};
-use crate::procedure::request::SetupRequest;
+use crate::network::verdict::all_reduce::{AllReduce, Backend};
+use crate::network::verdict::{LinkReport, LinkState, Method, all_reduce};
+use crate::recipe::plan::LaunchPlan;
 use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
-use crate::step::ids;
 use crate::step::image::ImageReceipt;
-use crate::step::link_test::{self, ProveReceipt};
+use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, value};
-use crate::step::owned;
 use crate::step::services::{Services, StepContext};
+use crate::step::{ids, link_test, owned};
 
 mod explain;
 mod measure;
-
-use measure::End;
 
 /// The name of the container on each machine.
 const CONTAINER: &str = "tandem-all-reduce";
@@ -44,7 +43,7 @@ const LIMIT_SECONDS: u32 = 120;
 /// See the module.
 pub(crate) struct Collective {
     /// What was chosen.
-    pub request: SetupRequest,
+    pub launch: Arc<LaunchPlan>,
     /// The addresses.
     pub plan: NetworkPlan,
 }
@@ -81,11 +80,7 @@ impl Collective {
     fn container(&self, rank: usize) -> ContainerSpec {
         let plan = Some(&self.plan);
         let mut env = fabric::environment(plan, rank);
-        let chosen = self.request.engine_env.iter();
-        env.extend(chosen.filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
-        }));
+        env.extend(self.launch.env.iter().cloned());
         // In these lines NCCL says what it uses, which no number tells for certain.
         for (name, value) in [
             ("NCCL_DEBUG", "INFO"),
@@ -99,13 +94,13 @@ impl Collective {
         flag("node-rank", rank.to_string());
         flag("nnodes", "2".into());
         flag("master-addr", fabric::address(plan, 0).unwrap_or_default());
-        flag("master-port", self.request.master_port.to_string());
+        flag("master-port", self.launch.master_port.to_string());
         flag("seconds", SECONDS.to_string());
         flag("meet-seconds", MEET_SECONDS.to_string());
         flag("limit-seconds", LIMIT_SECONDS.to_string());
         ContainerSpec {
             name: CONTAINER.into(),
-            image: self.request.image.clone(),
+            image: self.launch.image.name.clone(),
             entrypoint: Some(vec!["python3".into()]),
             command,
             env,

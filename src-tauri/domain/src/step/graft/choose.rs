@@ -4,15 +4,14 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::checkpoint::index;
-use crate::checkpoint::{CheckpointError, config};
+use crate::checkpoint::{CheckpointError, config, index};
 use crate::container::{ContainerSpec, LABEL};
-use crate::graft::patch::{self, DRAFTER, PatchFile};
-use crate::graft::python;
+use crate::graft::patch::{DRAFTER, PatchFile};
 use crate::graft::way::{LOOK, MtpWay, Need, Revision, Vllm, need, propose};
+use crate::graft::{patch, python};
 use crate::ports::{Command, ContainerError, RemoteFile, Station};
 use crate::problem::{Code, Problem};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::LaunchPlan;
 use crate::run::StepError;
 use crate::step::owned;
 use crate::step::services::StepContext;
@@ -62,11 +61,12 @@ pub(super) fn folder(hf_home: &str, image: &str, commit: &str, asked: Option<Mtp
 /// Looks into the image and at the revision, and chooses. Makes and removes one container on the head.
 pub(super) async fn choose(
     cx: &StepContext,
-    request: &SetupRequest,
+    launch: &LaunchPlan,
+    asked: Option<MtpWay>,
     snapshot: &str,
 ) -> Result<Choice, StepError> {
     let head = &cx.stations[0];
-    let vllm = look_into(cx, head, &request.image).await?;
+    let vllm = look_into(cx, head, &launch.image.name).await?;
     let revision = revision(head, snapshot).await?;
     let mendable = |way| match need(way, &vllm, &revision) {
         Need::Change(mend) => {
@@ -79,7 +79,7 @@ pub(super) async fn choose(
         _ => false,
     };
     let proposal = propose(&vllm, &revision, mendable(MtpWay::BuiltIn));
-    let (way, reason) = match request.mtp_way {
+    let (way, reason) = match asked {
         Some(way) => (way, "It was chosen.".to_owned()),
         None => (proposal.way, proposal.reason.clone()),
     };

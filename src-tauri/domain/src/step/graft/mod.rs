@@ -2,23 +2,24 @@
 
 mod choose;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::graft::way::{self, MtpWay};
+use crate::graft::way::MtpWay;
 use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
 use crate::problem::{Code, Problem, bytes};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::{GraftPlan, LaunchPlan};
 use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
-use crate::step::ids;
 use crate::step::image::ImageReceipt;
-use crate::step::job;
 use crate::step::machines::{on_all, stored, value};
 use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
-use serde::{Deserialize, Serialize};
+use crate::step::{ids, job};
 
 /// What was grafted on each machine, head first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -31,8 +32,10 @@ impl Receipt for GraftsReceipt {
 
 /// See the module.
 pub(crate) struct GraftMtp {
-    /// What was chosen.
-    pub request: SetupRequest,
+    /// What is launched.
+    pub launch: Arc<LaunchPlan>,
+    /// Where the layers come from.
+    pub graft: GraftPlan,
 }
 
 impl GraftMtp {
@@ -58,8 +61,8 @@ impl GraftMtp {
 #[async_trait]
 impl Step<Services> for GraftMtp {
     fn plan(&self) -> StepPlan {
-        let r = &self.request;
-        let will = match r.mtp_way {
+        let donor = &self.graft.donor;
+        let will = match self.graft.way {
             None => {
                 "Looks which vLLM the image has and whether the weights have the MTP layers (which draft several tokens at a time), and takes the way that serves. What is missing is fetched, about 5 GB, and put beside the original. The original stays as it is."
             }
@@ -75,12 +78,12 @@ impl Step<Services> for GraftMtp {
         };
         let mut exactly = vec![format!(
             "from {}/{} at {}",
-            r.hub_endpoint, r.source_repo, r.source_revision
+            self.launch.hub_endpoint, donor.repo, donor.revision
         )];
         exactly.push(format!(
             "docker run --name {} {} sh  (reads, and is removed)",
             choose::LOOKER,
-            r.image
+            self.launch.image.name
         ));
         StepPlan {
             id: StepId::from(ids::GRAFT),
@@ -163,7 +166,7 @@ impl Step<Services> for GraftMtp {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let WeightsReceipt(fetched) = cx.receipt()?;
         let folders = self.folders(cx, &fetched)?;
-        let choice = choose::choose(cx, &self.request, &fetched[0].snapshot).await?;
+        let choice = choose::choose(cx, &self.launch, self.graft.way, &fetched[0].snapshot).await?;
         let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
             let order = self.order(fetched[i].commit.clone(), choice.way);
             let (folder, choice) = (&folders[i], &choice);
@@ -259,14 +262,14 @@ impl Step<Services> for GraftMtp {
 impl GraftMtp {
     fn order(&self, commit: String, way: MtpWay) -> GraftRequest {
         GraftRequest {
-            endpoint: self.request.hub_endpoint.clone(),
-            repo: self.request.repo.clone(),
+            endpoint: self.launch.hub_endpoint.clone(),
+            repo: self.launch.served().repo.clone(),
             commit,
-            source_repo: self.request.source_repo.clone(),
-            source_revision: self.request.source_revision.clone(),
+            source_repo: self.graft.donor.repo.clone(),
+            source_revision: self.graft.donor.revision.clone(),
             hf_home: None,
             way,
-            draft_repo: way::published_draft(&self.request.source_repo).map(str::to_owned),
+            draft_repo: self.graft.published_draft.clone(),
         }
     }
 
@@ -279,7 +282,7 @@ impl GraftMtp {
         let FactsReceipt(facts) = cx.receipt()?;
         let ImageReceipt(image) = cx.receipt()?;
         let of = |(facts, fetched): (&Facts, &FetchReceipt)| {
-            let asked = self.request.mtp_way;
+            let asked = self.graft.way;
             choose::folder(&facts.hf_home, &image.id, &fetched.commit, asked)
         };
         Ok(facts.iter().zip(fetched).map(of).collect())

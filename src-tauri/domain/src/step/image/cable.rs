@@ -79,7 +79,7 @@ impl BringImage {
     ) -> Result<Loaded, StepError> {
         let source = &cx.stations[from];
         let save = SaveImage {
-            image: tagged(&self.request.image),
+            image: tagged(&self.launch.image.name),
             id: image.id.clone(),
         };
         let work = NodeWork::SaveImage(save.clone());
@@ -98,7 +98,7 @@ impl BringImage {
 
     /// The words after the program's name.
     pub(super) fn serve_words(&self, from: usize, job: &str) -> Vec<String> {
-        let mut words = serve_copy::words(self.request.network.as_ref(), from);
+        let mut words = serve_copy::words(self.launch.network.as_ref(), from);
         words.extend(["--spool".to_owned(), job.to_owned()]);
         words
     }

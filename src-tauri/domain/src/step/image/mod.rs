@@ -1,27 +1,28 @@
 //! Step `image`: the container image, the same on every machine, over the line once where a private link can
 //! carry it on.
 
-use async_trait::async_trait;
-use serde_json::Value;
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use source::{Known, Road, choose, is_by_digest};
+
+use crate::engine;
 use crate::ports::{Image, PullProgress, Station};
 use crate::problem::{Code, Problem, bytes};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::LaunchPlan;
 use crate::run::{Found, ProgressPart, Receipt, Step, StepError, StepId, StepPlan};
-use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, undo_on_all, value};
 use crate::step::rate::Rate;
-use crate::step::serve_copy;
 use crate::step::services::{Services, StepContext};
-use serde::{Deserialize, Serialize};
+use crate::step::{ids, serve_copy};
 
 mod cable;
 mod source;
 #[cfg(test)]
 mod tests;
-
-use source::{Known, Road, choose, is_by_digest};
 
 /// The image, the same on every machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -34,49 +35,54 @@ impl Receipt for ImageReceipt {
 
 /// See the module.
 pub(crate) struct BringImage {
-    /// What was chosen.
-    pub request: SetupRequest,
+    /// What is launched.
+    pub launch: Arc<LaunchPlan>,
 }
 
 impl BringImage {
     async fn image_on(&self, station: &Station) -> Result<Option<Image>, StepError> {
-        let image = station.containers.image(&self.request.image).await;
+        let image = station.containers.image(&self.launch.image.name).await;
         Ok(image.map_err(|e| e.problem(&station.name, &station.user))?)
     }
 
     /// Whether anything may be copied over a private link: known before anything was looked at.
     fn is_linked(&self) -> bool {
-        let r = &self.request;
-        let rails = r.network.iter().any(|n| !n.rails.is_empty());
-        r.machines.len() > 1 && rails && !is_by_digest(&r.image)
+        self.launch.is_linked() && !is_by_digest(&self.launch.image.name)
     }
 
     fn road(&self, cx: &StepContext, here: &[bool]) -> Road {
         let proven = cx.receipt::<ProveReceipt>().ok();
         choose(&Known {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
-            image: &self.request.image,
-            network: self.request.network.as_ref(),
+            image: &self.launch.image.name,
+            network: self.launch.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
             here,
         })
     }
 
     fn words(&self) -> (String, Vec<String>) {
-        let image = &self.request.image;
+        let image = &self.launch.image.name;
         let pull = format!("docker pull {image}");
+        let engine = engine::of(self.launch.engine).title();
+        let about = self.launch.image.about.as_ref();
+        let about = about.map_or(String::new(), |size| format!(" It has about {size}."));
         if !self.is_linked() {
-            let will = "Pulls the container image with vLLM on the machines that lack it. The one Tandem proposes has about 10 GB.";
-            return (will.into(), vec![pull]);
+            let will = format!(
+                "Pulls the container image with {engine} on the machines that lack it.{about}"
+            );
+            return (will, vec![pull]);
         }
-        let will = "Pulls the container image with vLLM once over your line, on the head, unless a machine has it. From there it crosses the private link to the other machine as a file, is checked and loaded, and has to be the same image then; the files are removed in the end. What the link cannot bring the other machine pulls for itself. The image Tandem proposes has about 10 GB.";
+        let will = format!(
+            "Pulls the container image with {engine} once over your line, on the head, unless a machine has it. From there it crosses the private link to the other machine as a file, is checked and loaded, and has to be the same image then; the files are removed in the end. What the link cannot bring the other machine pulls for itself.{about}"
+        );
         let exactly = vec![
             pull,
             format!("docker save {image}   (through Docker's socket, into Tandem's own folder)"),
             serve_copy::shown(&self.serve_words(0, "IMAGE")),
             "docker load   (of that file, on the other machine)".into(),
         ];
-        (will.into(), exactly)
+        (will, exactly)
     }
 
     /// The image of a machine, pulled where it is not there.
@@ -97,7 +103,7 @@ impl BringImage {
                     held: None,
                 });
             };
-            let image = &self.request.image;
+            let image = &self.launch.image.name;
             let pulled = station.containers.pull(image, &mut report).await;
             pulled.map_err(|e| e.problem(&station.name, &station.user))?;
             self.there_now(station).await
@@ -126,11 +132,11 @@ impl BringImage {
             )
             .cause(format!(
                 "`{}` moved to another image between the two pulls.",
-                self.request.image
+                self.launch.image.name
             ))
             .fix_with(
                 "Remove the older one, then resume; it is pulled again.",
-                format!("docker rmi {}", self.request.image),
+                format!("docker rmi {}", self.launch.image.name),
             )
             .into());
         }
@@ -231,7 +237,10 @@ impl Step<Services> for BringImage {
         undo_on_all(&cx.stations, before, |was_here: bool, station| {
             Box::pin(async move {
                 if !was_here {
-                    let removed = station.containers.remove_image(&self.request.image).await;
+                    let removed = station
+                        .containers
+                        .remove_image(&self.launch.image.name)
+                        .await;
                     removed.map_err(|e| e.problem(&station.name, &station.user))?;
                 }
                 Ok(())

@@ -8,14 +8,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::container::{ContainerSpec, ContainerState};
-use crate::machine::Facts;
+use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, NodeEvent, NodeLine, Serving};
 use crate::ports::{
     Command, ContainerError, Containers, Engine, Machine, MachineError, Output, RemoteFile,
 };
 use crate::problem::Retry;
-use crate::procedure::request::SetupMachine;
 use crate::run::RunOutcome;
 use crate::secret::Secret;
 use crate::step::doubles::{TestRun, finished, station_with};
@@ -252,12 +251,6 @@ impl Machine for Node {
 }
 
 fn step(linked: bool) -> BringImage {
-    let machine = SetupMachine {
-        name: "spark-a".into(),
-        user: "nvidia".into(),
-        facts: Facts::default(),
-    };
-    let one = SetupRequest::proposed(vec!["a".into()], &[machine], "http://hub".into()).unwrap();
     let end = |address: &str| RailEnd {
         interface: "enp1s0f1np1".into(),
         address: address.into(),
@@ -273,11 +266,7 @@ fn step(linked: bool) -> BringImage {
         adopted: None,
     });
     BringImage {
-        request: SetupRequest {
-            machines: vec!["a".into(), "b".into()],
-            network,
-            ..one
-        },
+        launch: Arc::new(samples::plan(2, network.as_ref())),
     }
 }
 

@@ -1,34 +1,37 @@
-//! Steps `launch-plain` and `launch-mtp`: the server over all machines, without MTP and with it.
+//! Steps `launch-…`: the server over all machines, once for each variant of the plan.
 
 mod wait;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::container::command::as_command;
-use crate::container::{ContainerSpec, ContainerState};
-use crate::engine::vllm::launch::{CONTAINER, Launch};
-use crate::graft::way::MtpWay;
+use crate::container::{ContainerSpec, ContainerState, SERVER, fabric};
+use crate::engine;
+use crate::engine::{Engine, OnDisk};
 use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{Variant, VariantId};
 use crate::run::{Found, Step, StepError, StepId, StepPlan};
-use crate::step::drop_caches;
 use crate::step::facts::FactsReceipt;
 use crate::step::graft::GraftsReceipt;
 use crate::step::image::ImageReceipt;
 use crate::step::machines::{on_all, value};
-use crate::step::owned::{self, label};
+use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
+use crate::step::{drop_caches, owned};
 
 /// See the module.
-pub(crate) struct LaunchServer {
-    /// What was chosen.
-    pub request: SetupRequest,
-    /// Whether it drafts with the MTP layers.
-    pub mtp: bool,
+pub struct LaunchServer {
+    /// What is launched.
+    pub launch: Arc<LaunchPlan>,
+    /// Which of the plan's variants.
+    pub variant: VariantId,
 }
 
 /// What a launch leaves.
@@ -50,47 +53,62 @@ pub struct LaunchReceipt {
 }
 
 impl LaunchServer {
-    pub(crate) fn id(mtp: bool) -> StepId {
-        StepId(if mtp { "launch-mtp" } else { "launch-plain" }.into())
+    /// The step's name for a variant.
+    pub fn id(variant: &VariantId) -> StepId {
+        StepId(format!("launch-{variant}"))
+    }
+
+    fn engine(&self) -> &'static dyn Engine {
+        engine::of(self.launch.engine)
+    }
+
+    /// This step's variant.
+    fn own(&self) -> Result<&Variant, StepError> {
+        self.launch.variant(&self.variant).ok_or_else(|| {
+            Problem::new(Code::Broken, "The model server was not started.")
+                .cause(format!("The plan has no variant `{}`.", self.variant))
+                .into()
+        })
     }
 
     fn containers(
         &self,
         cx: &StepContext,
-        mtp: bool,
+        variant: &Variant,
     ) -> Result<(Vec<ContainerSpec>, LaunchReceipt), StepError> {
         let FactsReceipt(facts) = cx.receipt()?;
         let ImageReceipt(image) = cx.receipt()?;
         let WeightsReceipt(fetched) = cx.receipt()?;
-        let paths: Vec<String> = fetched.into_iter().map(|r| r.snapshot).collect();
-        let GraftsReceipt(grafts) = if mtp {
-            cx.receipt()?
-        } else {
-            GraftsReceipt::default()
+        let GraftsReceipt(grafts) = match &self.launch.graft {
+            Some(_) if variant.drafting.is_some() => cx.receipt()?,
+            _ => GraftsReceipt::default(),
         };
-        let speculative_tokens = mtp.then_some(self.request.speculative_tokens);
-        let launch = Launch {
-            request: &self.request,
-            machines: &facts,
-            paths: &paths,
-            grafts: &grafts,
-            image_id: &image.id,
-            speculative_tokens,
-        };
-        let (specs, identity) = launch.containers()?;
+        let mut specs = Vec::new();
+        for (rank, (facts, fetched)) in facts.iter().zip(&fetched).enumerate() {
+            let found = OnDisk {
+                facts,
+                snapshot: &fetched.snapshot,
+                graft: grafts.get(rank),
+            };
+            let spec = self
+                .engine()
+                .container(&self.launch, variant, rank, &found)?;
+            specs.push(spec);
+        }
+        let identity = fabric::label(&mut specs, &image.id);
         let receipt = LaunchReceipt {
             identity,
             image_id: image.id,
-            api_port: self.request.api_port,
-            model: self.request.served_model_name.clone(),
-            speculative_tokens,
+            api_port: self.launch.api_port,
+            model: self.launch.served_name.clone(),
+            speculative_tokens: variant.speculative_tokens(),
             superseded: false,
         };
         Ok((specs, receipt))
     }
 
     async fn standing(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, CONTAINER))).await
+        on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, SERVER))).await
     }
 
     /// Whether all machines run this launch and the API lists the model.
@@ -111,21 +129,21 @@ impl LaunchServer {
     async fn lists_model(&self, cx: &StepContext) -> bool {
         let models = cx.stations[0]
             .tunnels
-            .api(self.request.api_port)
+            .api(self.launch.api_port)
             .models()
             .await;
-        models.is_ok_and(|m| m.iter().any(|m| m.id == self.request.served_model_name))
+        models.is_ok_and(|m| m.iter().any(|m| m.id == self.launch.served_name))
     }
 
     /// Removes our own container on every machine; another's is a problem and stays.
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
         on_all(&cx.stations, |_, station| {
             Box::pin(async move {
-                let state = owned::standing(station, CONTAINER).await?;
+                let state = owned::standing(station, SERVER).await?;
                 if state.is_some_and(|s| label(&s).is_none()) {
                     return Err(foreign(station).into());
                 }
-                owned::remove(station, CONTAINER).await
+                owned::remove(station, SERVER).await
             })
         })
         .await
@@ -145,56 +163,48 @@ impl LaunchServer {
 }
 
 fn foreign(station: &Station) -> Problem {
-    owned::foreign(station, CONTAINER, "The model server was not started.")
+    owned::foreign(station, SERVER, "The model server was not started.")
+}
+
+/// What a first server is without.
+fn first_words(tokens: Option<u32>, label: &str) -> String {
+    match tokens {
+        None => "without drafting".into(),
+        Some(_) => format!("with {label}"),
+    }
 }
 
 #[async_trait]
 impl Step<Services> for LaunchServer {
     fn plan(&self) -> StepPlan {
-        let tokens = self.request.speculative_tokens;
-        let mut exactly = vec![format!(
-            "vllm serve --tensor-parallel-size {} --max-model-len {} --gpu-memory-utilization {} --host 127.0.0.1 --port {}{}",
-            self.request.machines.len(),
-            self.request.max_model_len,
-            self.request.gpu_memory_utilization,
-            self.request.api_port,
-            if self.mtp {
-                let draft = match self.request.mtp_way {
-                    Some(MtpWay::Draft) => r#""model":"DRAFT","#,
-                    _ => "",
-                };
-                format!(
-                    r#" --speculative-config '{{"method":"mtp",{draft}"num_speculative_tokens":{tokens}}}'"#
-                )
-            } else {
-                String::new()
-            }
-        )];
-        if !self.request.engine_args.is_empty() {
-            exactly.push(self.request.engine_args.join(" "));
-        }
-        exactly.insert(0, drop_caches::SHOWN.to_owned());
-        let over = if self.request.machines.len() > 1 {
+        let variant = self.launch.variant(&self.variant);
+        let command = variant.map(|v| self.engine().shown(&self.launch, v));
+        let mut exactly = vec![drop_caches::SHOWN.to_owned()];
+        exactly.extend(command);
+        let over = if self.launch.ranks > 1 {
             "over both machines"
         } else {
             "on the machine"
         };
+        let first = self.launch.variants.first();
+        let label = variant.map_or(self.variant.0.as_str(), |v| v.label.as_str());
+        let tokens = variant.and_then(Variant::speculative_tokens);
+        let is_first = first.is_some_and(|f| f.id == self.variant);
         StepPlan {
-            id: Self::id(self.mtp),
-            title: if self.mtp {
-                "Serve with MTP"
-            } else {
-                "Serve plain"
-            }
-            .into(),
-            will: if self.mtp {
-                format!(
-                    "Stops the plain server and starts it again {over} with MTP: {tokens} tokens drafted at a time."
-                )
-            } else {
-                format!(
-                    "Starts the model server {over}, first without MTP, so that a fault shows where it belongs. It is reached through SSH only."
-                )
+            id: Self::id(&self.variant),
+            title: match tokens {
+                None => format!("Serve {}", label.to_lowercase()),
+                Some(_) => format!("Serve with {label}"),
+            },
+            will: match (is_first, tokens) {
+                (true, _) => format!(
+                    "Starts the model server {over}, first {}, so that a fault shows where it belongs. It is reached through SSH only.",
+                    first_words(tokens, label)
+                ),
+                (false, None) => format!("Stops the server and starts it again {over}: {label}."),
+                (false, Some(tokens)) => format!(
+                    "Stops the plain server and starts it again {over} with {label}: {tokens} tokens drafted at a time."
+                ),
             },
             exactly,
             undo: "Stops and removes the container.".into(),
@@ -203,7 +213,8 @@ impl Step<Services> for LaunchServer {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let (_, receipt) = self.containers(cx, self.mtp)?;
+        let own = self.own()?;
+        let (_, receipt) = self.containers(cx, own)?;
         let standing = self.standing(cx).await?;
         for (station, state) in cx.stations.iter().zip(&standing) {
             if state.as_ref().is_some_and(|s| label(s).is_none()) {
@@ -216,20 +227,23 @@ impl Step<Services> for LaunchServer {
                 receipt: value(&receipt),
             });
         }
-        if !self.mtp && self.request.mtp {
-            // The plain server makes way for the one with MTP; finding that one is finding this one done.
+        for later in self.launch.after(&self.variant) {
+            // This server makes way for the later one; finding that one is finding this one done.
             let validated = cx
                 .receipts
-                .contains_key(&crate::step::validate::Validate::id(false));
-            let (_, later) = self.containers(cx, true)?;
-            let past = self.serves(cx, &standing, &later.identity).await;
+                .contains_key(&crate::step::validate::Validate::id(&self.variant));
+            let (_, later_receipt) = self.containers(cx, later)?;
+            let past = self.serves(cx, &standing, &later_receipt.identity).await;
             if validated || past {
                 let receipt = LaunchReceipt {
                     superseded: true,
                     ..receipt
                 };
                 return Ok(Found::AlreadyDone {
-                    found: "It was served before, and made way for the server with MTP.".into(),
+                    found: format!(
+                        "It was served before, and made way for the server with {}.",
+                        later.label
+                    ),
                     receipt: value(&receipt),
                 });
             }
@@ -238,7 +252,7 @@ impl Step<Services> for LaunchServer {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let (specs, receipt) = self.containers(cx, self.mtp)?;
+        let (specs, receipt) = self.containers(cx, self.own()?)?;
         self.clear(cx).await?;
         let FactsReceipt(facts) = cx.receipt()?;
         on_all(&cx.stations, |i, s| {
@@ -270,32 +284,30 @@ impl Step<Services> for LaunchServer {
                 Problem::new(Code::ServerAnswer, "The server does not offer the model.")
                     .cause(format!(
                         "Its list of models lacks `{}`.",
-                        self.request.served_model_name
+                        self.launch.served_name
                     ))
                     .retry(Retry::Now)
                     .on(cx.stations[0].name.clone())
                     .into(),
             );
         }
-        if self.mtp {
+        if self.own()?.drafting.is_some() {
             // Arguments have been lost between shells before; the server's own words tell what it took.
             let head = &cx.stations[0];
-            let log = head
-                .containers
-                .logs(CONTAINER, 4000)
-                .await
-                .unwrap_or_default();
-            let args = log.iter().find(|l| l.contains("non-default args"));
-            if args.is_some_and(|l| !l.contains("speculative_config")) {
-                return Err(Problem::new(Code::MtpMissing, "The server runs without MTP.")
-                    .cause("It started without a speculative configuration although one was given.")
-                    .on(head.name.clone())
-                    .into());
+            let log = head.containers.logs(SERVER, 4000).await.unwrap_or_default();
+            if self.engine().drafts(&log) == Some(false) {
+                return Err(Problem::new(
+                    Code::MtpMissing,
+                    "The server runs without drafting.",
+                )
+                .cause("It started without a speculative configuration although one was given.")
+                .on(head.name.clone())
+                .into());
             }
         }
         Ok(format!(
             "The server answers as `{}`.",
-            self.request.served_model_name
+            self.launch.served_name
         ))
     }
 
@@ -305,7 +317,7 @@ impl Step<Services> for LaunchServer {
         _: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::remove(s, CONTAINER))).await?;
+        on_all(&cx.stations, |_, s| Box::pin(owned::remove(s, SERVER))).await?;
         Ok("The server is stopped and its container removed.".into())
     }
 }

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::LaunchServer;
-use crate::engine::vllm::launch::CONTAINER;
-use crate::engine::vllm::{causes, phases};
+use crate::container::SERVER;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
@@ -33,7 +32,7 @@ impl LaunchServer {
             let (Some(total), Some(free)) = (kb("MemTotal:"), kb("MemAvailable:")) else {
                 return Ok(());
             };
-            if free as f64 >= total as f64 * self.request.gpu_memory_utilization {
+            if free as f64 >= total as f64 * self.launch.memory_share {
                 return Ok(());
             }
             // It no longer grows: what is missing is held by something else, and vLLM says whether it matters.
@@ -53,7 +52,7 @@ impl LaunchServer {
     pub(super) async fn ports_free(&self, station: &Station) -> Result<(), StepError> {
         let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
         let output = output.map_err(|e| e.problem(&station.name))?;
-        for port in [self.request.api_port, self.request.master_port] {
+        for port in [self.launch.api_port, self.launch.master_port] {
             let suffix = format!(":{port}");
             let text = output.text();
             let held = text.lines().find(|l| {
@@ -90,7 +89,7 @@ impl LaunchServer {
         let read = |station| -> Reading<'_> {
             let station: &Station = station;
             Box::new(move |line| {
-                let phase = phases::read(line)?;
+                let phase = self.engine().phase(line)?;
                 let (done, total) = phase.done.unwrap_or((0, 0));
                 Some(ProgressPart {
                     machine: station.name.clone(),
@@ -103,7 +102,7 @@ impl LaunchServer {
                 })
             })
         };
-        while_followed(cx, CONTAINER, read, self.poll(cx)).await
+        while_followed(cx, SERVER, read, self.poll(cx)).await
     }
 
     async fn poll(&self, cx: &StepContext) -> Result<(), StepError> {
@@ -121,7 +120,7 @@ impl LaunchServer {
                 return Err(self.explain(cx, &ended).await.into());
             }
             let waited = cx.clock.monotonic().saturating_sub(began);
-            if waited.as_secs() >= u64::from(self.request.ready_timeout_s) {
+            if waited.as_secs() >= u64::from(self.launch.ready_timeout_s) {
                 let problem = self.explain(cx, "It still runs").await;
                 let found = problem.code != Code::ServerDied;
                 return Err(if found {
@@ -139,7 +138,7 @@ impl LaunchServer {
         let mut problem = Problem::new(Code::ServerNotReady, "The model server is not ready yet.")
             .cause(format!(
                 "It did not answer within {} s.",
-                self.request.ready_timeout_s
+                self.launch.ready_timeout_s
             ))
             .fix("Allow more time under Choices, then resume.")
             .retry(Retry::Now);
@@ -152,11 +151,11 @@ impl LaunchServer {
         for station in &cx.stations {
             let lines = station
                 .containers
-                .logs(CONTAINER, 400)
+                .logs(SERVER, 400)
                 .await
                 .unwrap_or_default();
             logs.push((station.name.clone(), lines));
         }
-        causes::explain(&logs, ended)
+        self.engine().explain(&logs, ended)
     }
 }

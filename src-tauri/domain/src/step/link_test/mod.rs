@@ -8,7 +8,7 @@ use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::engine::vllm::launch::CONTAINER;
+use crate::container::SERVER;
 use crate::machine::Facts;
 use crate::network::NetworkPlan;
 use crate::network::verdict::{LinkReport, LinkState, Measured, Method, Verdict, judge};
@@ -234,7 +234,7 @@ impl ProveLink {
 async fn served(cx: &StepContext) -> bool {
     for station in &cx.stations {
         // A Docker that does not answer serves nothing, and is another step's matter.
-        let server = station.containers.inspect(CONTAINER).await;
+        let server = station.containers.inspect(SERVER).await;
         if server.is_ok_and(|s| s.is_some_and(|s| s.running)) {
             return true;
         }

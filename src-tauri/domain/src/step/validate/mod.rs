@@ -1,4 +1,4 @@
-//! Steps `validate-plain` and `validate-mtp`: a ladder of questions, each harder than the one before,
+//! Steps `validate-…`: a ladder of questions for each variant, each harder than the one before,
 //! and a quick measurement that is kept.
 
 use std::sync::Arc;
@@ -7,13 +7,15 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bench::Circumstances;
-use crate::bench::{BenchCase, BenchError, BenchResult, Measurement, compare, measure};
+use crate::bench::{
+    BenchCase, BenchError, BenchResult, Circumstances, Measurement, compare, measure,
+};
 use crate::chat::{ChatRequest, PromptMessage, Role};
-use crate::engine::vllm::launch::CONTAINER;
+use crate::container::SERVER;
 use crate::ports::{ApiError, ModelApi};
 use crate::problem::{Code, Problem, Retry};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{Variant, VariantId};
 use crate::run::{Found, ProgressPart, ReadOnly, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::launch::{LaunchReceipt, LaunchServer};
@@ -28,11 +30,11 @@ const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAI
 const LAST_WORDS: usize = 80;
 
 /// See the module.
-pub(crate) struct Validate {
-    /// What was chosen.
-    pub request: SetupRequest,
-    /// Whether the server drafts with the MTP layers.
-    pub mtp: bool,
+pub struct Validate {
+    /// What is launched.
+    pub launch: Arc<LaunchPlan>,
+    /// Which of the plan's variants.
+    pub variant: VariantId,
 }
 
 /// What a validation leaves.
@@ -51,19 +53,22 @@ pub struct Validated {
 }
 
 impl Validate {
-    pub(crate) fn id(mtp: bool) -> StepId {
-        StepId(
-            if mtp {
-                "validate-mtp"
-            } else {
-                "validate-plain"
-            }
-            .into(),
-        )
+    /// The step's name for a variant.
+    pub fn id(variant: &VariantId) -> StepId {
+        StepId(format!("validate-{variant}"))
+    }
+
+    /// This step's variant.
+    fn own(&self) -> Option<&Variant> {
+        self.launch.variant(&self.variant)
+    }
+
+    fn is_drafting(&self) -> bool {
+        self.own().is_some_and(|v| v.drafting.is_some())
     }
 
     fn api(&self, cx: &StepContext) -> Arc<dyn ModelApi> {
-        cx.stations[0].tunnels.api(self.request.api_port)
+        cx.stations[0].tunnels.api(self.launch.api_port)
     }
 
     fn rung(&self, cx: &StepContext, n: u64, doing: &str) {
@@ -95,7 +100,7 @@ impl Validate {
 
     async fn climb(&self, cx: &StepContext, api: &dyn ModelApi) -> Result<(), StepError> {
         let head = cx.stations[0].name.clone();
-        let name = &self.request.served_model_name;
+        let name = &self.launch.served_name;
         let wrong = |rung: &str, e: &ApiError| {
             Problem::new(
                 Code::ServerAnswer,
@@ -145,6 +150,9 @@ impl Validate {
                 .on(head)
                 .into());
         }
+        if !self.launch.can.pictures {
+            return Ok(());
+        }
         self.rung(cx, 2, "a picture");
         let picture = ChatRequest {
             messages: vec![PromptMessage {
@@ -184,7 +192,7 @@ impl Validate {
             return error;
         };
         for station in &cx.stations {
-            let lines = station.containers.logs(CONTAINER, LAST_WORDS).await;
+            let lines = station.containers.logs(SERVER, LAST_WORDS).await;
             let lines = lines.unwrap_or_default().into_iter();
             let lines = lines.map(|line| format!("{}: {line}", station.name));
             problem.details.extend(lines);
@@ -199,18 +207,22 @@ impl Validate {
     ) -> Result<Circumstances, StepError> {
         let FactsReceipt(facts) = cx.receipt()?;
         let WeightsReceipt(fetched) = cx.receipt()?;
-        let r = &self.request;
+        let r = &self.launch;
+        let served = r.served();
         let mut all = Circumstances::new();
         let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
         set("launch", launch.identity.clone());
-        set("image", r.image.clone());
+        set("image", r.image.name.clone());
         set("image id", launch.image_id.clone());
-        set("weights", format!("{} at {}", r.repo, fetched[0].commit));
+        set(
+            "weights",
+            format!("{} at {}", served.repo, fetched[0].commit),
+        );
         set("machines", facts.len().to_string());
         set("tensor parallel size", facts.len().to_string());
-        set("context length", r.max_model_len.to_string());
-        set("memory share", r.gpu_memory_utilization.to_string());
-        set("arguments", r.engine_args.join(" "));
+        set("context length", r.context.to_string());
+        set("memory share", r.memory_share.to_string());
+        set("arguments", r.args.join(" "));
         set(
             "speculative tokens",
             launch
@@ -230,7 +242,8 @@ impl Validate {
     }
 
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
-        let plain: LaunchReceipt = cx.receipt_of(&LaunchServer::id(false)).ok()?;
+        let first = &self.launch.variants.first()?.id;
+        let plain: LaunchReceipt = cx.receipt_of(&LaunchServer::id(first)).ok()?;
         cx.services.bench.of_launch(&plain.identity).await.ok()?
     }
 
@@ -240,7 +253,7 @@ impl Validate {
             "It reads {:.0} and writes {:.1} tokens a second.",
             result.pp_tps.mean, result.tg_tps.mean
         );
-        if self.mtp
+        if self.is_drafting()
             && let Some(plain) = self.plain_result(cx).await
         {
             let comparison = compare(plain, result.clone());
@@ -290,16 +303,22 @@ impl ReadOnly<Services> for Validate {
     fn plan(&self) -> StepPlan {
         let case = BenchCase::quick();
         StepPlan {
-            id: Self::id(self.mtp),
-            title: if self.mtp {
-                "Check with MTP"
-            } else {
-                "Check plain"
-            }
-            .into(),
+            id: Self::id(&self.variant),
+            title: match self.own() {
+                Some(v) if v.drafting.is_some() => format!("Check with {}", v.label),
+                Some(v) => format!("Check {}", v.label.to_lowercase()),
+                None => "Check".into(),
+            },
             will: format!(
-                "Asks the server for a token, a sentence and the content of a picture, then measures it: {} tokens to read and {} to write, {} times. The figures are kept.",
-                case.prompt_tokens, case.generate_tokens, case.runs
+                "Asks the server for {}, then measures it: {} tokens to read and {} to write, {} times. The figures are kept.",
+                if self.launch.can.pictures {
+                    "a token, a sentence and the content of a picture"
+                } else {
+                    "a token and a sentence"
+                },
+                case.prompt_tokens,
+                case.generate_tokens,
+                case.runs
             ),
             exactly: Vec::new(),
             undo: "Changes nothing on the machines. The figures are kept.".into(),
@@ -308,7 +327,7 @@ impl ReadOnly<Services> for Validate {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
+        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(&self.variant))?;
         let of_launch = cx
             .services
             .bench
@@ -330,7 +349,7 @@ impl ReadOnly<Services> for Validate {
         }
         if launch.superseded {
             return Ok(Found::AlreadyDone {
-                found: "The server with MTP already stands in its place.".into(),
+                found: "A later server already stands in its place.".into(),
                 receipt: Value::Null,
             });
         }
@@ -338,7 +357,7 @@ impl ReadOnly<Services> for Validate {
     }
 
     async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
-        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(self.mtp))?;
+        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(&self.variant))?;
         let api = self.api(cx);
         if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
             return Err(self.with_log(cx, error).await);
@@ -346,12 +365,9 @@ impl ReadOnly<Services> for Validate {
         let FactsReceipt(facts) = cx.receipt()?;
         let wanted = Measurement {
             id: format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms()),
-            label: match launch.speculative_tokens {
-                None => "Plain".into(),
-                Some(1) => "MTP, 1 token".into(),
-                Some(n) => format!("MTP, {n} tokens"),
-            },
-            model: self.request.served_model_name.clone(),
+            label: self.own().map_or_else(String::new, Variant::told),
+            engine: self.launch.engine,
+            model: self.launch.served_name.clone(),
             case: BenchCase::quick(),
             circumstances: self.circumstances(cx, &launch)?,
             run: Some(cx.run.0.clone()),
@@ -366,10 +382,14 @@ impl ReadOnly<Services> for Validate {
             Ok(result) => result,
             Err(error) => return Err(self.with_log(cx, error.into()).await),
         };
-        if self.mtp && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
-            return Err(Problem::new(Code::MtpMissing, "The MTP layers do not help.")
+        if self.is_drafting() && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
+            return Err(Problem::new(Code::MtpMissing, "Drafting does not help.")
                 .cause("Not one drafted token was accepted, which a drafter with the right weights does not do.")
-                .fix("Undo this run and graft again, or serve without MTP.")
+                .fix(if self.launch.graft.is_some() {
+                    "Undo this run and graft again, or serve the plain variant."
+                } else {
+                    "Serve the plain variant, or another image."
+                })
                 .on(cx.stations[0].name.clone())
                 .into());
         }

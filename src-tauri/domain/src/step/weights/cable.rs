@@ -167,8 +167,8 @@ impl FetchWeights {
 
     /// The words after the program's name.
     pub(super) fn serve_words(&self, from: usize, job: Option<&str>) -> Vec<String> {
-        let mut words = serve_copy::words(self.request.network.as_ref(), from);
-        words.extend(["--repo".to_owned(), self.request.repo.clone()]);
+        let mut words = serve_copy::words(self.launch.network.as_ref(), from);
+        words.extend(["--repo".to_owned(), self.launch.served().repo.clone()]);
         words.extend(
             job.into_iter()
                 .flat_map(|j| ["--job".to_owned(), j.to_owned()]),

@@ -42,9 +42,9 @@ impl FetchWeights {
             return Ok(None);
         }
         let request = ProbeRequest {
-            endpoint: self.request.hub_endpoint.clone(),
-            repo: self.request.repo.clone(),
-            revision: self.request.revision.clone(),
+            endpoint: self.launch.hub_endpoint.clone(),
+            repo: self.launch.served().repo.clone(),
+            revision: self.launch.served().revision.clone(),
             connections: super::CONNECTIONS,
             milliseconds: READ.as_millis() as u32,
             most: MOST.min(missing / PART),
@@ -80,9 +80,9 @@ impl FetchWeights {
     /// Bytes that are still to be fetched, as a machine sees it; none where it cannot say.
     async fn missing_on(&self, cx: &StepContext, station: &Station) -> Result<u64, StepError> {
         let work = NodeWork::Survey(SurveyRequest {
-            endpoint: self.request.hub_endpoint.clone(),
-            repo: self.request.repo.clone(),
-            revision: self.request.revision.clone(),
+            endpoint: self.launch.hub_endpoint.clone(),
+            repo: self.launch.served().repo.clone(),
+            revision: self.launch.served().revision.clone(),
             hf_home: None,
             probe: 0,
         });

@@ -1,22 +1,24 @@
 //! Step `weights`: the checkpoint in every machine's Hugging Face cache, over the line once where a private
 //! link can carry it on, by one machine or by each its share.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use source::{Known, Road, choose, is_open};
 
 use crate::node::{
     FetchLimits, FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest,
 };
 use crate::ports::Station;
 use crate::problem::{Code, Problem, bytes};
-use crate::procedure::request::SetupRequest;
+use crate::recipe::plan::LaunchPlan;
 use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
-use crate::step::ids;
 use crate::step::link_test::ProveReceipt;
 use crate::step::machines::{on_all, stored, value};
 use crate::step::services::{Services, StepContext};
-use crate::step::{job, serve_copy};
+use crate::step::{ids, job, serve_copy};
 
 mod cable;
 mod measure;
@@ -24,8 +26,6 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod uplink;
-
-use source::{Known, Road, choose, is_open};
 
 /// Ranges fetched at once.
 const CONNECTIONS: u16 = 8;
@@ -49,27 +49,27 @@ impl Receipt for WeightsReceipt {
 
 /// See the module.
 pub(crate) struct FetchWeights {
-    /// What was chosen.
-    pub request: SetupRequest,
+    /// What is launched.
+    pub launch: Arc<LaunchPlan>,
 }
 
 impl FetchWeights {
     /// What every machine is to have in the end.
     fn fetch(&self) -> FetchRequest {
         FetchRequest {
-            endpoint: self.request.hub_endpoint.clone(),
-            repo: self.request.repo.clone(),
-            revision: self.request.revision.clone(),
+            endpoint: self.launch.hub_endpoint.clone(),
+            repo: self.launch.served().repo.clone(),
+            revision: self.launch.served().revision.clone(),
             hf_home: None,
             connections: CONNECTIONS,
-            limits: self.request.download.clone(),
+            limits: self.launch.download.clone(),
             proxy: None,
         }
     }
 
     /// What the download is held to now.
     fn limits(&self, cx: &StepContext) -> FetchLimits {
-        let planned = || self.request.download.clone();
+        let planned = || self.launch.download.clone();
         cx.services.download.now().unwrap_or_else(planned)
     }
 
@@ -83,7 +83,7 @@ impl FetchWeights {
         let proven = cx.receipt::<ProveReceipt>().ok();
         let mut known = Known {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
-            network: self.request.network.as_ref(),
+            network: self.launch.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
             complete: &before.complete,
             begun,
@@ -101,22 +101,24 @@ impl FetchWeights {
 
     /// Before anything was looked at it is known whether there is a link at all.
     fn words(&self) -> (String, Vec<String>) {
-        let r = &self.request;
-        let from = format!("{}/{} at {}", r.hub_endpoint, r.repo, r.revision);
-        let linked = r.machines.len() > 1 && r.network.iter().any(|n| !n.rails.is_empty());
-        if !linked {
+        let served = self.launch.served();
+        let from = format!(
+            "{}/{} at {}",
+            self.launch.hub_endpoint, served.repo, served.revision
+        );
+        if !self.launch.is_linked() {
             let will = format!(
                 "Fetches `{}` into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away.",
-                r.repo
+                served.repo
             );
             return (will, vec![from]);
         }
         let will = format!(
             "Fetches `{}` once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away.",
-            r.repo
+            served.repo
         );
         let mut exactly = vec![from];
-        let given = (0..r.machines.len())
+        let given = (0..self.launch.ranks)
             .map(|machine| serve_copy::shown(&self.serve_words(machine, None)));
         exactly.extend(given);
         exactly.push(measure::WORDS.to_owned());
@@ -130,8 +132,8 @@ impl FetchWeights {
         revision: &str,
     ) -> Result<VerifyReceipt, StepError> {
         let work = NodeWork::Verify(VerifyRequest {
-            endpoint: self.request.hub_endpoint.clone(),
-            repo: self.request.repo.clone(),
+            endpoint: self.launch.hub_endpoint.clone(),
+            repo: self.launch.served().repo.clone(),
             commit: revision.to_owned(),
             hf_home: None,
             deep: false,
@@ -156,7 +158,7 @@ impl Step<Services> for FetchWeights {
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
         let looked = on_all(&cx.stations, |_, station| {
-            Box::pin(self.verify_on(cx, station, &self.request.revision))
+            Box::pin(self.verify_on(cx, station, &self.launch.served().revision))
         })
         .await?;
         let complete: Vec<bool> = looked.iter().map(|v| v.faults.is_empty()).collect();
@@ -211,7 +213,7 @@ impl Step<Services> for FetchWeights {
             )
             .cause(format!(
                 "`{}` moved on the Hub while it was fetched.",
-                self.request.revision
+                self.launch.served().revision
             ))
             .fix("Resume; the older one is fetched again.")
             .into());

@@ -7,19 +7,18 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use serde_json::json;
 
-mod halves;
-
 use super::*;
-use crate::machine::Facts;
+use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, FileFault, NodeEvent, NodeLine, Serving};
 use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use crate::problem::Retry;
-use crate::procedure::request::SetupMachine;
 use crate::run::{RunOutcome, RunState};
 use crate::secret::Secret;
 use crate::step::doubles::{Server, TestRun, finished, station};
 use crate::step::ids;
+
+mod halves;
 
 /// How a job of a machine ends.
 #[derive(Clone)]
@@ -216,12 +215,6 @@ impl Machine for Node {
 }
 
 fn step(linked: bool) -> FetchWeights {
-    let machine = SetupMachine {
-        name: "spark-a".into(),
-        user: "nvidia".into(),
-        facts: Facts::default(),
-    };
-    let one = SetupRequest::proposed(vec!["a".into()], &[machine], "http://hub".into()).unwrap();
     let end = |address: &str| RailEnd {
         interface: "enp1s0f1np1".into(),
         address: address.into(),
@@ -240,11 +233,7 @@ fn step(linked: bool) -> FetchWeights {
         adopted: None,
     });
     FetchWeights {
-        request: SetupRequest {
-            machines: vec!["a".into(), "b".into()],
-            network,
-            ..one
-        },
+        launch: Arc::new(samples::plan(2, network.as_ref())),
     }
 }
 
@@ -368,12 +357,12 @@ async fn without_a_link_both_fetch_and_the_plan_says_which() {
 #[test]
 fn what_the_download_is_held_to_goes_with_it() {
     let mut step = step(true);
-    step.request.download.bytes_per_second = Some(5_000_000);
-    assert_eq!(step.fetch().limits, step.request.download);
-    step.request.download.bytes_per_second = Some(1);
-    let faults = step.request.faults(&[]);
-    assert!(
-        faults.iter().any(|f| f.message.contains("limits")),
-        "{faults:?}"
-    );
+    Arc::make_mut(&mut step.launch).download.bytes_per_second = Some(5_000_000);
+    assert_eq!(step.fetch().limits, step.launch.download);
+    let slow = FetchLimits {
+        bytes_per_second: Some(1),
+        ..FetchLimits::default()
+    };
+    let against = slow.check().unwrap_err();
+    assert!(against.message.contains("limits"), "{against}");
 }

@@ -2,9 +2,11 @@
 
 use super::*;
 use crate::machine::DockerAccess;
+use crate::machine::SetupMachine;
 use crate::network::coach::{CableState, cabling};
 use crate::procedure::link::LinkRequest;
-use crate::procedure::request::{SetupMachine, SetupRequest};
+use crate::procedure::request::SetupRequest;
+use crate::recipe::catalog;
 
 /// So many machines, each with its cable.
 fn crowd(count: usize) -> Vec<Facts> {
@@ -49,10 +51,17 @@ fn three_and_four_machines_are_refused_in_plain_words() {
         assert_eq!(looked.panels.len(), count, "each is shown none the less");
 
         let (ids, machines) = chosen(&facts);
-        let request = SetupRequest::proposed(ids.clone(), &machines, "https://hub".into()).unwrap();
+        let request = SetupRequest::proposed(
+            catalog::proposed(2),
+            ids.clone(),
+            &machines,
+            "https://hub".into(),
+        )
+        .unwrap();
         assert_eq!(request.network, None, "nothing is addressed");
         let faults: Vec<String> = request
-            .faults(&machines)
+            .resolve(catalog::proposed(2), &machines)
+            .problems
             .into_iter()
             .filter_map(|p| p.cause)
             .collect();

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 
 use super::super::*;
 use crate::container::ContainerState;
+use crate::launch::samples;
 use crate::machine::Facts;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
@@ -217,9 +218,9 @@ impl Pair {
     }
 
     pub(super) fn steps(&self) -> Vec<Arc<DynStep>> {
-        let request = SetupRequest {
-            engine_env: vec!["NCCL_ALGO=Ring".into()],
-            ..SetupRequest::proposed(vec!["a".into()], &[], String::new()).unwrap()
+        let launch = LaunchPlan {
+            env: vec![("NCCL_ALGO".into(), "Ring".into())],
+            ..samples::plan(2, Some(&plan()))
         };
         let measured = [(Some(0), 109.0), (Some(1), 109.0), (None, 196.0)];
         let measured = measured.map(|(rail, gbps)| Measured {
@@ -246,7 +247,10 @@ impl Pair {
             steps.push(step);
         }
         let plan = plan();
-        steps.push(Arc::new(Collective { request, plan }));
+        steps.push(Arc::new(Collective {
+            launch: Arc::new(launch),
+            plan,
+        }));
         steps
     }
 

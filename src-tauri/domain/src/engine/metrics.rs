@@ -1,4 +1,4 @@
-//! Reading vLLM's `/metrics`: as much of the Prometheus text format as Tandem needs.
+//! Reading a server's `/metrics`: as much of the Prometheus text format as Tandem needs.
 //!
 //! Names are matched whole. `…_created` gauges and `…_per_pos_total` begin like the totals and are
 //! something else. Values of one name are summed over all other labels, since each engine of a
@@ -6,12 +6,27 @@
 
 use std::collections::BTreeMap;
 
-use crate::bench::Acceptance;
+use serde::{Deserialize, Serialize};
+
+/// Figures of speculative decoding over a measurement, from differences of counters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Acceptance {
+    /// Accepted / drafted tokens, 0 to 1.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub rate: f64,
+    /// 1 + accepted / drafts.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub mean_length: f64,
+    /// Accepted / drafts for each position, 0 to 1.
+    #[cfg_attr(feature = "bindings", specta(type = Vec<specta_typescript::Number>))]
+    pub per_position: Vec<f64>,
+}
 
 /// One line of the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSample {
-    /// For example `vllm:num_requests_running`.
+    /// For example `process_cpu_seconds_total`.
     pub name: String,
     /// For example `engine` to `0`.
     pub labels: BTreeMap<String, String>,
@@ -112,99 +127,11 @@ fn parse_labels(mut rest: &str) -> Option<(BTreeMap<String, String>, &str)> {
     }
 }
 
-const DRAFTS: &str = "vllm:spec_decode_num_drafts_total";
-const DRAFT_TOKENS: &str = "vllm:spec_decode_num_draft_tokens_total";
-const ACCEPTED: &str = "vllm:spec_decode_num_accepted_tokens_total";
-const ACCEPTED_PER_POSITION: &str = "vllm:spec_decode_num_accepted_tokens_per_pos_total";
-
-/// How the drafts between two scrapes fared.
-///
-/// `None` where the server does not speculate, where nothing was drafted in between, or where the
-/// counters went backwards because it was started anew.
-pub fn acceptance(before: &Metrics, after: &Metrics) -> Option<Acceptance> {
-    let grown = |name: &str| {
-        let difference = after.sum(name)? - before.sum(name).unwrap_or(0.0);
-        (difference >= 0.0).then_some(difference)
-    };
-    let drafts = grown(DRAFTS)?;
-    let drafted = grown(DRAFT_TOKENS)?;
-    let accepted = grown(ACCEPTED)?;
-    if drafts <= 0.0 || drafted <= 0.0 {
-        return None;
-    }
-    let earlier = before.by_label(ACCEPTED_PER_POSITION, "position");
-    let mut positions: Vec<(u32, f64)> = after
-        .by_label(ACCEPTED_PER_POSITION, "position")
-        .into_iter()
-        .filter_map(|(position, count)| {
-            let grown = count - earlier.get(&position).unwrap_or(&0.0);
-            Some((position.parse().ok()?, grown.max(0.0) / drafts))
-        })
-        .collect();
-    // As numbers: in text, position 10 comes before position 2.
-    positions.sort_by_key(|(position, _)| *position);
-    Some(Acceptance {
-        rate: accepted / drafted,
-        mean_length: 1.0 + accepted / drafts,
-        per_position: positions.into_iter().map(|(_, rate)| rate).collect(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    /// Real scrapes, of two servers of one checkpoint, taken as before and after; see the README beside them.
-    const BEFORE: &str = include_str!("../../../../tests/fixtures/bench/metrics_mtp_before.txt");
-    const AFTER: &str = include_str!("../../../../tests/fixtures/bench/metrics_mtp_after.txt");
-    const PLAIN: &str = include_str!("../../../../tests/fixtures/bench/metrics_plain.txt");
-
-    #[test]
-    fn acceptance_is_the_difference_of_two_scrapes() {
-        let found = acceptance(&Metrics::parse(BEFORE), &Metrics::parse(AFTER))
-            .expect("the server speculates");
-        // 140 → 400 drafts, 420 → 1200 tokens, 224 → 640 accepted; 111/78/35 → 296/232/112.
-        assert!((found.rate - 416.0 / 780.0).abs() < 1e-12);
-        assert!((found.mean_length - (1.0 + 416.0 / 260.0)).abs() < 1e-12);
-        let expected = [185.0 / 260.0, 154.0 / 260.0, 77.0 / 260.0];
-        assert_eq!(found.per_position.len(), 3);
-        for (a, b) in found.per_position.iter().zip(expected) {
-            assert!((a - b).abs() < 1e-12, "{a} is not {b}");
-        }
-    }
-
-    #[test]
-    fn a_plain_server_has_no_acceptance() {
-        let plain = Metrics::parse(PLAIN);
-        assert!(
-            plain.sum("vllm:num_requests_running").is_some(),
-            "the scrape was read"
-        );
-        assert_eq!(acceptance(&plain, &plain), None);
-    }
-
-    #[test]
-    fn counters_that_went_backwards_are_not_believed() {
-        let (before, after) = (Metrics::parse(BEFORE), Metrics::parse(AFTER));
-        assert_eq!(
-            acceptance(&after, &before),
-            None,
-            "the server was started anew in between"
-        );
-        assert_eq!(acceptance(&after, &after), None, "nothing was drafted");
-    }
-
-    #[test]
-    fn gauges_of_creation_times_are_not_counters() {
-        let metrics = Metrics::parse(AFTER);
-        assert_eq!(
-            metrics.sum(DRAFTS),
-            Some(400.0),
-            "1.79e9 belongs to `_created`"
-        );
-    }
 
     #[test]
     fn engines_are_summed_and_odd_lines_passed_over() {

@@ -1,0 +1,9 @@
+//! From a recipe, a variant, choices and machines to a launch plan, with every reason against it.
+
+mod resolve;
+mod rules;
+#[cfg(test)]
+pub(crate) mod samples;
+mod settings;
+
+pub use resolve::{Asked, Resolved, resolve};

@@ -1,0 +1,101 @@
+//! What stands against a launch on these machines.
+
+use super::resolve::Asked;
+use crate::engine::setting::Setting;
+use crate::network::plan;
+use crate::problem::{Code, Problem, Severity};
+use crate::recipe::Recipe;
+use crate::recipe::plan::LaunchPlan;
+use crate::step::facts;
+
+/// Everything that stands against it; empty if nothing does.
+pub(super) fn faults(
+    recipe: &Recipe,
+    asked: &Asked<'_>,
+    settings: &[Setting],
+    launch: &LaunchPlan,
+) -> Vec<Problem> {
+    let mut all: Vec<Problem> = settings.iter().filter_map(Setting::fault).collect();
+    let mut fault = |code, message: &str, cause: String, fix: &str| {
+        all.push(Problem::new(code, message).cause(cause).fix(fix));
+    };
+    if recipe.variant(asked.variant).is_none() {
+        fault(
+            Code::BadInput,
+            "The variant cannot be used.",
+            format!("{} has no variant `{}`.", recipe.title, asked.variant),
+            "Choose one of its variants.",
+        );
+    }
+    for id in asked.choices.0.keys() {
+        let known = settings.iter().any(|s| s.id == *id) || DORMANT.contains(&id.0.as_str());
+        if !known {
+            fault(
+                Code::BadInput,
+                "A setting cannot be used.",
+                format!("{} has no setting `{}`.", recipe.title, id.0),
+                "Take it out.",
+            );
+        }
+    }
+    if launch.api_port == launch.master_port && launch.ranks > 1 {
+        fault(
+            Code::BadInput,
+            "The ports cannot be used.",
+            "The API and the ranks were given the same port.".into(),
+            "Choose two different ports.",
+        );
+    }
+    let hub = asked.hub_endpoint;
+    if !(hub.starts_with("https://") || hub.starts_with("http://")) {
+        fault(
+            Code::BadInput,
+            "The Hub's address cannot be used.",
+            format!("`{hub}` is no web address."),
+            "Use https://huggingface.co or a mirror.",
+        );
+    }
+    if !recipe.fits(asked.machines.len()) {
+        let (least, most) = (recipe.nodes.least, recipe.nodes.most);
+        let over = match (least, most) {
+            (1, 1) => "one machine".to_owned(),
+            (1, 2) => "one machine or two".to_owned(),
+            (least, most) if least == most => format!("{least} machines"),
+            (least, most) => format!("{least} to {most} machines"),
+        };
+        fault(
+            Code::BadInput,
+            &format!("{} is served over {over}.", recipe.title),
+            format!("{} were chosen.", asked.machines.len()),
+            "Choose other machines, or another recipe.",
+        );
+    }
+    if asked.ranks > 1 && recipe.fits(asked.machines.len()) {
+        match asked.network {
+            Some(network) => {
+                let facts: Vec<_> = asked.machines.iter().map(|m| &m.facts).collect();
+                all.extend(plan::faults(network, &facts));
+            }
+            None => all.push(
+                Problem::new(Code::NetworkPlan, "The private link has no addresses.")
+                    .cause("Two machines were chosen without a plan for the cable between them.")
+                    .fix("Plug the cable in, refresh, then plan."),
+            ),
+        }
+    }
+    all.extend(asked.download.check().err());
+    let names: Vec<&str> = asked.machines.iter().map(|m| m.name.as_str()).collect();
+    let seen: Vec<_> = asked.machines.iter().map(|m| m.facts.clone()).collect();
+    let unfit = facts::unfit(&names, &seen).into_iter();
+    all.extend(unfit.filter(|p| p.severity != Severity::Warning));
+    all
+}
+
+/// Settings of other variants and of more machines: what was chosen in them is kept and has no effect now.
+const DORMANT: &[&str] = &[
+    "speculative_tokens",
+    "mtp_way",
+    "donor_repo",
+    "donor_revision",
+    "master_port",
+];

@@ -1,0 +1,22 @@
+//! Launch plans for the tests of other modules.
+
+use super::{Asked, resolve};
+use crate::network::NetworkPlan;
+use crate::node::FetchLimits;
+use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{Choices, catalog};
+
+/// The recipe that is proposed, in its last variant, over so many machines.
+pub(crate) fn plan(ranks: usize, network: Option<&NetworkPlan>) -> LaunchPlan {
+    let recipe = catalog::proposed(ranks);
+    let asked = Asked {
+        variant: &recipe.best().expect("it has a variant").id,
+        choices: &Choices::default(),
+        machines: &[],
+        ranks,
+        network,
+        hub_endpoint: "http://hub",
+        download: &FetchLimits::default(),
+    };
+    resolve(recipe, &asked).launch
+}

@@ -1,0 +1,77 @@
+//! The recipes that come with Tandem: the files of `builtin/`, in the order of their names.
+
+use std::sync::LazyLock;
+
+use super::{Recipe, RecipeId};
+
+/// Their texts.
+const TEXTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
+
+static RECIPES: LazyLock<Vec<Recipe>> = LazyLock::new(|| {
+    let read = |text: &&str| Recipe::parse(text).expect("a test reads every built-in recipe");
+    TEXTS.iter().map(read).collect()
+});
+
+/// The recipe that a set-up over so many machines proposes where none was chosen.
+pub fn proposed(machines: usize) -> &'static Recipe {
+    let fitting = || RECIPES.iter().filter(|r| r.fits(machines));
+    let first = fitting().find(|r| r.proposed).or_else(|| fitting().next());
+    first.unwrap_or(&RECIPES[0])
+}
+
+/// All of them.
+pub fn all() -> &'static [Recipe] {
+    &RECIPES
+}
+
+/// One by its name.
+pub fn find(id: &RecipeId) -> Option<&'static Recipe> {
+    RECIPES.iter().find(|r| r.id == *id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_recipe_is_read_and_sound_and_has_a_name_of_its_own() {
+        assert!(!TEXTS.is_empty());
+        let mut names = std::collections::BTreeSet::new();
+        for text in TEXTS {
+            let recipe = Recipe::parse(text).unwrap_or_else(|e| panic!("{e}\n{text}"));
+            let against = crate::recipe::faults(&recipe);
+            assert!(against.is_empty(), "{}: {against:?}", recipe.id);
+            assert!(
+                names.insert(recipe.id.clone()),
+                "{} stands twice",
+                recipe.id
+            );
+            assert_eq!(find(&recipe.id), Some(&recipe));
+        }
+    }
+
+    #[test]
+    fn one_recipe_is_proposed_for_one_machine_and_for_two() {
+        for machines in [1, 2] {
+            assert!(proposed(machines).fits(machines));
+        }
+    }
+
+    /// `UPDATE_EXPECT=1` writes the schema anew.
+    #[test]
+    fn the_published_schema_is_that_of_the_types() {
+        let schema =
+            serde_json::to_string_pretty(&schemars::schema_for!(Recipe)).expect("plain data");
+        expect_test::expect_file!["../../../../docs/recipe.schema.json"]
+            .assert_eq(&(schema + "\n"));
+    }
+
+    #[test]
+    fn a_key_that_nobody_knows_is_an_error_that_names_its_line() {
+        let text = format!("made_up = 1\n{}", TEXTS[0]);
+        let error = Recipe::parse(&text)
+            .expect_err("no key is passed over")
+            .to_string();
+        assert!(error.contains("made_up"), "{error}");
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands against a recipe itself, whatever the machines and choices are.
+
+use std::collections::BTreeSet;
+
+use super::{Quirk, Recipe, SCHEMA};
+use crate::artifact::Role;
+use crate::problem::{Code, Problem};
+
+/// The most words that a recipe's arguments may have.
+const WORDS: usize = 400;
+
+/// Everything that stands against the recipe; empty if nothing does.
+pub fn faults(recipe: &Recipe) -> Vec<Problem> {
+    let mut all = Vec::new();
+    let mut fault = |cause: String| {
+        all.push(
+            Problem::new(Code::BadInput, "The recipe cannot be used.")
+                .cause(cause)
+                .fix("Correct the recipe, or choose another one."),
+        );
+    };
+    if recipe.schema != SCHEMA {
+        fault(format!(
+            "It is written in schema {}; this Tandem reads schema {SCHEMA}.",
+            recipe.schema
+        ));
+    }
+    let is_id = |id: &str| {
+        !id.is_empty()
+            && id.len() <= 64
+            && id
+                .chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
+    };
+    if !is_id(&recipe.id.0) {
+        fault(format!("`{}` is no name of a recipe.", recipe.id));
+    }
+    let served = recipe.artifacts.iter().filter(|a| a.role == Role::Served);
+    if served.count() != 1 {
+        fault("It has to name exactly one artifact that is served.".into());
+    }
+    if recipe.nodes.least == 0 || recipe.nodes.least > recipe.nodes.most {
+        fault(format!(
+            "It is for {} to {} machines.",
+            recipe.nodes.least, recipe.nodes.most
+        ));
+    }
+    if recipe.variants.is_empty() {
+        fault("It has no variant.".into());
+    }
+    let mut names = BTreeSet::new();
+    for variant in &recipe.variants {
+        // The name becomes a part of step names, which are stored.
+        if !is_id(&variant.id.0) || !names.insert(&variant.id) {
+            fault(format!(
+                "`{}` is no name for a variant, or stands twice.",
+                variant.id
+            ));
+        }
+        if let Some(drafting) = &variant.drafting
+            && !(1..=drafting.most).contains(&drafting.tokens)
+        {
+            fault(format!(
+                "Variant `{}` drafts {} tokens of at most {}.",
+                variant.id, drafting.tokens, drafting.most
+            ));
+        }
+    }
+    let args = recipe
+        .variants
+        .iter()
+        .flat_map(|v| &v.args)
+        .chain(&recipe.args);
+    let words: Vec<&String> = args.flat_map(|a| &a.words).collect();
+    if words.len() > WORDS
+        || words
+            .iter()
+            .any(|w| w.is_empty() || w.contains(['\0', '\n']))
+    {
+        fault(format!(
+            "Its arguments are empty, hold a line break, or are more than {WORDS}."
+        ));
+    }
+    let grafts = recipe
+        .quirks
+        .iter()
+        .any(|q| matches!(q, Quirk::GraftMtp { .. }));
+    let donor = recipe.artifacts.iter().any(|a| a.role == Role::Donor);
+    if grafts && !donor {
+        fault("It grafts MTP layers and names no artifact that they come from.".into());
+    }
+    all
+}
