@@ -117,7 +117,7 @@ in_root() { # LAYERS UPPER COMMAND...
         case $variable in
         [hH][tT][tT][pP]*_[pP][rR][oO][xX][yY] | [nNaA][oOlL]*_[pP][rR][oO][xX][yY] | CARGO_* | RUSTUP_* | RUST_BACKTRACE | \
             npm_config_* | NPM_CONFIG_* | PIP_* | SSL_CERT_* | NODE_EXTRA_CA_CERTS | REQUESTS_CA_BUNDLE | CURL_CA_BUNDLE | \
-            TERM | TANDEM_LAB_*)
+            TERM | TANDEM_LAB_PAIRS)
             eval "value=\$$variable"
             set -- "$variable=$value" "$@"
             ;;
@@ -142,6 +142,7 @@ if [ ! -d "$layer" ]; then
 fi
 # shellcheck disable=SC2086 # two words
 [ -z "$words" ] || set -- $words
+rm -rf "$copy/test-artifacts"
 status=0
 in_root "$layer:$root" "$bare/upper" "$@" || status=$?
 if [ -d "$copy/test-artifacts" ]; then
