@@ -14,6 +14,8 @@
 # reach the network. The files lie below $TANDEM_BARE, by default ~/.cache/tandem/bare.
 set -eu
 
+# The shell reads all of it before it begins, so that nobody is disturbed who edits it meanwhile.
+{
 suite=bookworm
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 caches=${XDG_CACHE_HOME:-$HOME/.cache}
@@ -126,7 +128,7 @@ in_root() { # LAYERS UPPER COMMAND...
     set -- HOME="$HOME" LANG=C.UTF-8 CARGO_TARGET_DIR="$target" CARGO_HOME="$cargo_home" RUSTUP_HOME="$rustup_home" \
         PATH="$cargo_home/bin:$sysroot/bin:/opt/node/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin" "$@"
     export layers upper bare copy inside target cargo_home rustup_home sysroot caches mirror security suite
-    unshare --mount --pid --fork --kill-child --propagation private sh -eu "$checkout/tests/bare-inside.sh" "$@" 9>&-
+    unshare --mount --pid --fork --kill-child --propagation private sh -eu "$copy/tests/bare-inside.sh" "$@" 9>&-
 }
 
 lists=$({
@@ -150,3 +152,4 @@ if [ -d "$copy/test-artifacts" ]; then
     cp -r "$copy/test-artifacts/." "$checkout/test-artifacts/"
 fi
 exit $status
+}
