@@ -3,6 +3,7 @@ import svelte from 'eslint-plugin-svelte';
 import globals from 'globals';
 import ts from 'typescript-eslint';
 
+import { noColours } from './colours.js';
 import { forbidden } from './layers.js';
 
 const tauri = {
@@ -49,6 +50,11 @@ export default ts.config(
       'svelte/require-each-key': 'error',
       'svelte/no-at-html-tags': 'error',
     },
+  },
+  {
+    files: ['src/**/*.svelte'],
+    plugins: { tandem: { rules: { 'no-colours': noColours } } },
+    rules: { 'tandem/no-colours': 'error' },
   },
   {
     files: ['src/**/*.{ts,svelte}'],

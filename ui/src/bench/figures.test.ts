@@ -4,7 +4,7 @@ import type { BenchResult, Comparison, Spread } from '../bindings';
 import { inOrder, proposedPair, toggled } from './choose';
 import { number, ratio, withSpread } from './figures';
 import { comparisonTable, resultTable } from './forum';
-import { axis, jitter, place } from './scale';
+import { axis, jitter, place } from '../kit/scale';
 import { clearness } from './words';
 
 const spread = (...values: number[]): Spread => {

@@ -2,6 +2,7 @@
 
 import type { AllReduce, LinkReport, LinkState, Method } from '../bindings';
 import { number } from '../kit/format';
+import { axis, type Axis } from '../kit/scale';
 
 /** A state in a few words. */
 export const STATE: Record<LinkState, string> = {
@@ -43,13 +44,10 @@ export function standing(report: LinkReport): string {
   return `Expected: ${range}. It lies within.`;
 }
 
-/** A scale from nothing to a little above everything that is drawn on it. */
-export function scale(report: LinkReport): { end: number; ticks: number[] } {
+/** A scale that holds everything that is drawn on it, and never less than 10 Gb/s. */
+export function scale(report: LinkReport): Axis {
   const { gbps, expected_high } = report.verdict;
-  const most = Math.max(gbps ?? 0, expected_high ?? 0, 10);
-  const step = most > 125 ? 50 : most > 60 ? 25 : most > 25 ? 10 : 5;
-  const end = Math.ceil((most * 1.02) / step) * step;
-  return { end, ticks: Array.from({ length: end / step + 1 }, (_, i) => i * step) };
+  return axis([gbps ?? 0, expected_high ?? 0, 10], 5);
 }
 
 /** One line of the table. */

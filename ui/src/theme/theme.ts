@@ -25,6 +25,19 @@ export function setTheme(theme: Theme): void {
   show();
 }
 
+export const TEXT_SIZES = ['normal', 'large', 'larger'] as const;
+export type TextSize = (typeof TEXT_SIZES)[number];
+
+/** Reads a stored choice; anything unknown is the normal size. */
+export function asTextSize(text: string | undefined): TextSize {
+  return TEXT_SIZES.find((size) => size === text) ?? 'normal';
+}
+
+/** Shows all text in a size; what is measured in it grows along. */
+export function setTextSize(size: TextSize): void {
+  document.documentElement.dataset.text = size;
+}
+
 /** Follows the desktop from now on, as long as `system` is chosen. */
 export function followDesktop(): void {
   desktopIsDark().addEventListener('change', show);
