@@ -13,6 +13,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
         .error_handling(tauri_specta::ErrorHandlingMode::Throw)
         .commands(tauri_specta::collect_commands![
             commands::machines::overview,
+            commands::machines::watch_overview,
             commands::machines::pair,
             commands::machines::neighbours,
             commands::machines::probe_host,

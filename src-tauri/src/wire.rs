@@ -22,6 +22,8 @@ pub use tandem_domain::neighbours::{FoundBy, Neighbour};
 /// What the window shows around every screen.
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct Overview {
+    /// Counts changes: of two overviews the one with the smaller number is the older.
+    pub revision: u32,
     /// Tandem's version.
     pub version: String,
     /// Whether the machines are rehearsed ones.
@@ -192,6 +194,8 @@ pub struct Settings {
     pub hub_endpoint: String,
     /// The screen that was open last.
     pub screen: String,
+    /// How large text is: `normal`, `large` or `larger`.
+    pub text_size: String,
 }
 
 impl Default for Settings {
@@ -200,6 +204,7 @@ impl Default for Settings {
             theme: "system".into(),
             hub_endpoint: String::new(),
             screen: "setup".into(),
+            text_size: "normal".into(),
         }
     }
 }

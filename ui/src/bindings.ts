@@ -6,6 +6,8 @@ import { invoke as __TAURI_INVOKE, Channel } from "@tauri-apps/api/core";
 export const commands = {
 	/**  What surrounds every screen. */
 	overview: () => __TAURI_INVOKE<Overview>("overview"),
+	/**  Sends what surrounds every screen now and after every change of it. A later watch ends the earlier one. */
+	watchOverview: (overviews: Channel<Overview>) => __TAURI_INVOKE<null>("watch_overview", { overviews }),
 	/**  What is known about the machines together: findings, cable, the last measurement. */
 	pair: () => __TAURI_INVOKE<PairView>("pair"),
 	/**  Machines on the network and in `~/.ssh/config` that could be added. */
@@ -1196,6 +1198,8 @@ export type NewMachine = {
 
 /**  What the window shows around every screen. */
 export type Overview = {
+	/**  Counts changes: of two overviews the one with the smaller number is the older. */
+	revision: number,
 	/**  Tandem's version. */
 	version: string,
 	/**  Whether the machines are rehearsed ones. */
@@ -1590,6 +1594,8 @@ export type Settings = {
 	hub_endpoint?: string,
 	/**  The screen that was open last. */
 	screen?: string,
+	/**  How large text is: `normal`, `large` or `larger`. */
+	text_size?: string,
 };
 
 /**  What the set-up of a pair (or of one machine) is asked to do. Holds no secret. */

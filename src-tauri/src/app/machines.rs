@@ -15,34 +15,6 @@ use super::{App, lock, stored};
 use crate::wire::{HostProbe, MachineView, NewMachine, Overview, SudoAccess};
 
 impl App {
-    /// What surrounds every screen.
-    pub async fn overview(&self) -> Result<Overview, Problem> {
-        let world = self.world().await;
-        let machines = world.machines().await?;
-        let live = self.live_id();
-        let runs = stored(world.store.runs().await)?;
-        let mut interrupted = Vec::new();
-        let mut live_run = None;
-        for mut run in runs {
-            if Some(&run.id) == live.as_ref() {
-                run.live = true;
-                live_run = Some(run);
-            } else if run.outcome.is_none() {
-                interrupted.push(run);
-            }
-        }
-        Ok(Overview {
-            version: env!("CARGO_PKG_VERSION").into(),
-            rehearsal: world.simulated(),
-            data_dir: self.inner.data_dir.display().to_string(),
-            machines: machines.iter().map(|m| view(&world, m)).collect(),
-            interrupted,
-            live_run,
-            serving: self.serving(&world).await?,
-            hub_token: self.inner.hub_token.load().await.is_some(),
-        })
-    }
-
     /// Reads the host key at an address.
     pub async fn probe_host(&self, address: &str, port: u16) -> Result<HostProbe, Problem> {
         let address = address.trim();
@@ -143,6 +115,7 @@ impl App {
         }
         stored(world.store.remove_machine(id).await)?;
         world.forget(id);
+        self.changed();
         Ok(())
     }
 
@@ -162,6 +135,7 @@ impl App {
                         problems: vec![problem],
                     },
                 );
+                self.changed();
                 Ok(MachineView {
                     reachable: Some(false),
                     ..view(&world, &saved)
@@ -203,6 +177,7 @@ impl App {
             world.drop_password(&saved)?;
             return Err(e.problem(&saved.name));
         }
+        self.changed();
         Ok(view(&world, &saved))
     }
 
@@ -213,6 +188,7 @@ impl App {
         }
         if self.inner.rehearsal.read().await.is_none() {
             self.open_rehearsal().await?;
+            self.changed();
         }
         self.overview().await
     }
@@ -223,6 +199,7 @@ impl App {
             return Err(busy());
         }
         let world = self.inner.rehearsal.write().await.take();
+        self.changed();
         if let Some(world) = world {
             for station in world.rehearsal.iter().flat_map(Rehearsal::stations) {
                 let removed = station.containers.remove(SERVER).await;
@@ -253,6 +230,7 @@ impl App {
                 problems: problems.collect(),
             },
         );
+        self.changed();
     }
 }
 
@@ -277,7 +255,8 @@ fn unique(hostname: &str, address: &str, known: &[SavedMachine]) -> String {
         .unwrap_or_default()
 }
 
-fn view(world: &World, saved: &SavedMachine) -> MachineView {
+/// A machine as the window sees it.
+pub(super) fn view(world: &World, saved: &SavedMachine) -> MachineView {
     let seen = lock(&world.seen).get(&saved.id).cloned();
     let free = world.simulated() || saved.facts.as_ref().is_some_and(|f| f.sudo_free);
     let fingerprint = saved

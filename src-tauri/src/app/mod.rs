@@ -7,6 +7,7 @@ mod disk;
 mod link;
 mod machines;
 mod neighbours;
+mod overview;
 mod pair;
 mod programs;
 mod runs;
@@ -24,6 +25,7 @@ use tandem_adapters::secrets::HubToken;
 use tandem_adapters::store::{Store, StoreError};
 use tandem_domain::ports::Clock;
 use tandem_domain::problem::{Code, Problem};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 pub use programs::Programs;
@@ -46,6 +48,10 @@ struct Inner {
     /// The rehearsed machines' world while one is rehearsing.
     rehearsal: tokio::sync::RwLock<Option<Arc<World>>>,
     live: Mutex<Option<LiveRun>>,
+    /// Counts what the overview may show differently.
+    changes: watch::Sender<u32>,
+    /// Ends the watch of the overview that goes on.
+    overview_watch: Mutex<CancellationToken>,
     answers: Mutex<HashMap<String, CancellationToken>>,
     measuring: Mutex<Option<CancellationToken>>,
     /// Checks of a disk under way, by machine.
@@ -69,6 +75,8 @@ impl App {
                 real: Arc::new(real),
                 rehearsal: tokio::sync::RwLock::new(None),
                 live: Mutex::new(None),
+                changes: watch::Sender::new(0),
+                overview_watch: Mutex::default(),
                 answers: Mutex::default(),
                 measuring: Mutex::default(),
                 checks: Mutex::default(),

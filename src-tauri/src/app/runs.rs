@@ -135,7 +135,7 @@ impl App {
         };
         let live = self.claim(&run.id)?;
         if let Err(e) = world.store.create_run(&run).await {
-            *lock(&self.inner.live) = None;
+            self.release();
             return Err(e.problem());
         }
         self.launch(world, recipe, live, Direction::Forward).await?;
@@ -191,6 +191,12 @@ impl App {
         Ok(run())
     }
 
+    /// No run is live from now on.
+    fn release(&self) {
+        *lock(&self.inner.live) = None;
+        self.changed();
+    }
+
     async fn launch(
         &self,
         world: Arc<World>,
@@ -211,10 +217,12 @@ impl App {
             Ok::<_, Problem>((steps, stations))
         }
         .await;
+        // It is written down by now, and what was looked at for it is kept.
+        self.changed();
         let (steps, stations) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
-                *lock(&self.inner.live) = None;
+                self.release();
                 return Err(problem);
             }
         };
@@ -266,7 +274,7 @@ impl App {
             if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
                 app.look_after(&world, &id, &recipe).await;
             }
-            *lock(&app.inner.live) = None;
+            app.release();
             if let Some(end) = end {
                 let _ = live.signals.send(end);
             }

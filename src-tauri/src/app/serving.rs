@@ -114,7 +114,9 @@ impl App {
         let stations: Result<Vec<Station>, Problem> =
             machines.iter().map(|saved| world.station(saved)).collect();
         owned::stop(&stations?, SERVER).await?;
-        stored(world.store.put_setting(SETTING, &None::<Serving>).await)
+        stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
+        self.changed();
+        Ok(())
     }
 }
 

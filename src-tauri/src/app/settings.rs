@@ -36,14 +36,18 @@ impl App {
     pub async fn set_hub_token(&self, token: Option<String>) -> Result<Option<Problem>, Problem> {
         let token = token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
         let Some(token) = token else {
-            return Ok(self.inner.hub_token.forget().await);
+            let notice = self.inner.hub_token.forget().await;
+            self.changed();
+            return Ok(notice);
         };
         if token.contains(|c: char| c.is_whitespace() || c.is_control()) {
             return Err(Problem::new(Code::BadInput, "The token was not kept.")
                 .cause("It contains a space or a line break.")
                 .fix("Copy it again from the Hub's settings; it begins with hf_."));
         }
-        Ok(self.inner.hub_token.save(Secret::new(token)).await)
+        let notice = self.inner.hub_token.save(Secret::new(token)).await;
+        self.changed();
+        Ok(notice)
     }
 
     /// The Hub's address: the rehearsal's own, the remembered one, `HF_ENDPOINT`, or the Hub itself.

@@ -2,6 +2,7 @@
 
 use tandem_domain::problem::Problem;
 use tauri::State;
+use tauri::ipc::Channel;
 
 use crate::app::App;
 use crate::wire::{HostProbe, MachineView, Neighbour, NewMachine, Overview, PairView};
@@ -13,6 +14,14 @@ type Answer<T> = Result<T, Problem>;
 #[specta::specta]
 pub async fn overview(app: State<'_, App>) -> Answer<Overview> {
     app.overview().await
+}
+
+/// Sends what surrounds every screen now and after every change of it. A later watch ends the earlier one.
+#[tauri::command]
+#[specta::specta]
+pub async fn watch_overview(app: State<'_, App>, overviews: Channel<Overview>) -> Answer<()> {
+    app.watch_overview(move |overview| overviews.send(overview).is_ok())
+        .await
 }
 
 /// What is known about the machines together: findings, cable, the last measurement.

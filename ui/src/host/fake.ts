@@ -28,6 +28,7 @@ import { fingerprint, machine, pair } from './fake/machines';
 import { factsIn, neighboursIn, NETWORK_STATES, pairView } from './fake/network';
 import { defaults, planFor } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
+import { Overviews } from './fake/overviews';
 import * as problems from './fake/problems';
 import type { Host } from './host';
 
@@ -107,6 +108,10 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
 
   const names = () => machines.map((m) => m.name);
   const ended = (run: FakeRun) => {
+    settle(run);
+    overviews.tell();
+  };
+  const settle = (run: FakeRun) => {
     if (run.summary.outcome === 'undone') serving = null;
     if (run.summary.outcome !== 'completed') return;
     if (isLink(run.plan)) {
@@ -211,6 +216,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     return found;
   };
   const overview = (): Overview => ({
+    revision: overviews.revision,
     version: '0.1.0',
     rehearsal,
     data_dir: '/home/you/.local/share/dev.tandem.app',
@@ -223,10 +229,15 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     hub_token: hubToken,
   });
 
+  const overviews = new Overviews(overview);
   begin();
 
-  return {
+  return overviews.told({
     overview: async () => overview(),
+    watchOverview: async (listen) => {
+      overviews.watch(listen);
+      return null;
+    },
     pair: async () => {
       // Once a run has measured the link, it is known.
       const measured = runs.some((r) => r.summary.outcome === 'completed' && isLink(r.plan));
@@ -490,7 +501,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       serving = null;
       return null;
     },
-  };
+  });
 }
 
 function machinesOf(state: FakeState): MachineView[] {

@@ -28,6 +28,7 @@ function problemsOnly(host: Host): Host {
 export function tauriHost(): Host {
   return problemsOnly({
     ...commands,
+    watchOverview: (listen) => commands.watchOverview(heardBy(listen)),
     watchRun: (id, afterSeq, listen) => commands.watchRun(id, afterSeq, heardBy(listen)),
     checkRevision: (target, deep, repair, listen) =>
       commands.checkRevision(target, deep, repair, heardBy(listen)),

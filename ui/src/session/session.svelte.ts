@@ -6,7 +6,14 @@ import type { Overview, PairView, Problem, RunSummary, Serving, Settings } from 
 import { asProblem, type Host } from '../host/host';
 import { effectRoot } from '../kit/effectRoot.svelte';
 import { RunWatch } from './run.svelte';
-import { asTheme, setTheme, type Theme } from '../theme/theme';
+import {
+  asTextSize,
+  asTheme,
+  setTextSize,
+  setTheme,
+  type TextSize,
+  type Theme,
+} from '../theme/theme';
 
 /** In the order of the rail; Ctrl and the place opens one. */
 export const SCREENS = ['setup', 'chat', 'bench', 'disk', 'pair', 'runs', 'settings'] as const;
@@ -59,11 +66,14 @@ export class Session {
     try {
       this.settings = await this.host.settings();
       setTheme(asTheme(this.settings.theme));
+      setTextSize(asTextSize(this.settings.text_size));
       const last = SCREENS.find((name) => name === this.settings.screen);
       if (last) this.screen = last;
     } catch (thrown) {
       this.problem = asProblem(thrown);
     }
+    await this.host.watchOverview((overview) => this.setOverview(overview)).catch(() => undefined);
+    // Why it could not be watched is what the question says.
     await this.refresh();
     // Where there is nothing yet, every other screen would be empty.
     if (this.machines.length === 0 && this.screen !== 'settings') this.screen = 'setup';
@@ -96,6 +106,8 @@ export class Session {
   }
 
   #setOverview(overview: Overview): void {
+    // What was asked for may arrive after a newer one that was sent.
+    if (this.overview !== null && overview.revision < this.overview.revision) return;
     this.overview = overview;
     const id = overview.live_run?.id ?? null;
     if (id !== (this.live?.id ?? null)) this.live = id === null ? null : this.watch(id);
@@ -108,6 +120,12 @@ export class Session {
     this.screen = screen;
     this.openRun = run;
     void this.remember({ screen });
+  }
+
+  /** Chooses how large text is, and remembers it. */
+  async textSize(size: TextSize): Promise<void> {
+    setTextSize(size);
+    await this.remember({ text_size: size });
   }
 
   /** Chooses an appearance, and remembers it. */

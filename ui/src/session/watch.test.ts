@@ -1,7 +1,7 @@
 // A run is watched by whoever asks first; the screen that asked may be left before it ends.
 
 import { flushSync } from 'svelte';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 
 import type { Host } from '../host/host';
 import { fakeHost } from '../host/fake';
@@ -21,5 +21,20 @@ describe('a run that is watched', () => {
     expect(before).toContain('stopped');
     await watch.resume();
     expect(watch.steps.map((s) => s.place)).toContain('active');
+  });
+});
+
+describe('the overview', () => {
+  it('comes by itself, and an answer that is older than it changes nothing', async () => {
+    const host = fakeHost('pair', { tickMs: 0 });
+    const session = new Session(host);
+    await session.start();
+    const before = session.overview;
+    if (!before) throw new Error('it was asked for');
+    // Somebody else than the window does it: nobody asks for the overview after that.
+    await host.setHubToken('hf_x');
+    await vi.waitFor(() => expect(session.overview?.hub_token).toBe(true));
+    session.setOverview(before);
+    expect(session.overview?.hub_token).toBe(true);
   });
 });
