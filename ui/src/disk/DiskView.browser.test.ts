@@ -25,17 +25,19 @@ function open(state: FakeState, host: Partial<Host> = {}, frozen = false): Host 
 const deep = () =>
   screen.findByRole('button', { name: /^Deep check of .*4275532f.* on spark-bd26$/ });
 
-test('both machines stand side by side, each with its room and what takes it', async () => {
+test('both machines show their room, and what is the same on both is one row', async () => {
   open('pair');
   const first = within(await screen.findByRole('region', { name: 'spark-5c2d' }));
   const second = within(screen.getByRole('region', { name: 'spark-bd26' }));
   expect(first.getByText('2.6 TB free')).toBeVisible();
   expect(second.getByText('1.9 TB free')).toBeVisible();
-  expect(first.getAllByText('stepfun-ai/Step-3.7-Flash-NVFP4')).toHaveLength(2);
-  expect(first.queryByText('Unfinished and left over')).toBeNull();
-  expect(second.getByText('Unfinished and left over')).toBeVisible();
-  expect(second.getByText('It belongs to root.')).toBeVisible();
-  expect(second.getByText(/sudo chown -R/)).toBeVisible();
+  const models = within(screen.getByRole('region', { name: 'Models' }));
+  expect(models.getAllByText('stepfun-ai/Step-3.7-Flash-NVFP4')).toHaveLength(2);
+  expect(models.getAllByRole('button', { name: /^Quick check/ })).toHaveLength(4);
+  const rest = within(screen.getByRole('region', { name: 'Unfinished and left over' }));
+  expect(rest.getByText('It belongs to root.')).toBeVisible();
+  expect(rest.getByText(/sudo chown -R/)).toBeVisible();
+  expect(rest.getAllByText('Not on spark-5c2d.').length).toBeGreaterThan(0);
   expect(await axeFaults()).toEqual([]);
 });
 

@@ -20,23 +20,47 @@ const GROUPS: { kinds: DiskKind[]; title: string }[] = [
   { kinds: ['unfinished', 'leftover'], title: 'Unfinished and left over' },
 ];
 
-export interface Group {
-  title: string;
-  entries: DiskEntry[];
-  /** Bytes that deleting all of them one by one frees at least. */
-  size: number;
+/** A thing on one machine. */
+export interface Place {
+  machine: MachineDisk;
+  entry: DiskEntry;
 }
 
-/** The entries of a machine by kind; kinds that are not there are left out. */
-export function groups(entries: DiskEntry[]): Group[] {
-  return GROUPS.map(({ kinds, title }) => {
-    const of = entries.filter((e) => kinds.includes(e.item.kind));
-    return {
-      title,
-      entries: of.toSorted((a, b) => b.item.size - a.item.size),
-      size: of.reduce((sum, e) => sum + e.item.frees, 0),
-    };
-  }).filter((group) => group.entries.length > 0);
+/** The same thing, wherever it lies. */
+export interface Row {
+  key: string;
+  places: [Place, ...Place[]];
+}
+
+export interface Group {
+  title: string;
+  rows: Row[];
+}
+
+/** What lies on the machines by kind, the largest first; what is the same on several is one row. */
+export function groups(machines: MachineDisk[]): Group[] {
+  const rows = new Map<string, Row>();
+  for (const machine of machines)
+    for (const entry of machine.disk?.entries ?? []) {
+      const { kind, name, commit } = entry.item;
+      const key = [kind, name, commit ?? ''].join(' ');
+      const row = rows.get(key);
+      // Two of one name on a machine are two things.
+      if (row && row.places.every((place) => place.machine !== machine))
+        row.places.push({ machine, entry });
+      else {
+        const own = row ? `${key} ${entry.item.path}` : key;
+        rows.set(own, { key: own, places: [{ machine, entry }] });
+      }
+    }
+  const all = [...rows.values()];
+  const size = (row: Row): number => Math.max(...row.places.map((p) => p.entry.item.size));
+  return GROUPS.map(({ kinds, title }) => ({
+    title,
+    rows: all
+      .filter((row) => kinds.includes(row.places[0].entry.item.kind))
+      .toSorted((a, b) => size(b) - size(a)),
+  })).filter((group) => group.rows.length > 0);
 }
 
 /** A commit as people tell them apart. */
