@@ -487,6 +487,8 @@ export type Code =
 "keyring" | 
 /**  Nothing serves a model. */
 "nothing-served" | 
+/**  A file on a machine could not be read or written: as a rule its permissions forbid it. */
+"file-access" | 
 /**  A fault of ours. */
 "broken";
 

@@ -48,8 +48,10 @@ mod limits;
 pub use limits::{FetchHours, FetchLimits, Flow, LEAST_RATE, minute_of};
 
 mod probe;
+mod refusal;
 
 pub use probe::{ProbeRequest, Probed};
+pub use refusal::Refusal;
 
 mod share;
 

@@ -105,6 +105,8 @@ pub enum Code {
     Keyring,
     /// Nothing serves a model.
     NothingServed,
+    /// A file on a machine could not be read or written: as a rule its permissions forbid it.
+    FileAccess,
     /// A fault of ours.
     Broken,
 }

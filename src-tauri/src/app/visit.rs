@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use tandem_domain::machine::Facts;
-use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refused};
+use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refusal, Refused};
 use tandem_domain::ports::{Command, MachineError, NodePrograms as _, Output, Station};
 use tandem_domain::problem::{Code, Problem};
 
@@ -113,7 +113,7 @@ impl ProgramCopy {
 /// not read what it was asked.
 fn understood(output: &Output) -> bool {
     let refused = serde_json::from_slice::<Refused>(&output.stdout);
-    refused.is_ok_and(|r| r.problem.code != Code::BadInput)
+    refused.is_ok_and(|r| Refusal::of(&r.problem) != Refusal::NotUnderstood)
 }
 
 /// What the program said that was no answer: a refusal, or nothing that it should say.

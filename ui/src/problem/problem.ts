@@ -76,6 +76,7 @@ export const PRESENTATION: Record<Code, Presentation> = {
   'bad-image': words,
   keyring: words,
   'nothing-served': setup,
+  'file-access': words,
   broken: words,
 };
 

@@ -9,7 +9,12 @@ use crate::container::{ContainerSpec, LABEL};
 use crate::network::NetworkPlan;
 
 /// A container that may use the GPUs and, where it is one of several, the RDMA devices of its machine.
-/// Everything else is left for the caller to name.
+/// The caller names everything else.
+///
+/// Without `/dev/infiniband` NCCL falls to TCP: about 16 Gb/s where the same link carries 187 Gb/s with it.
+/// RDMA locks the memory it sends from, so it needs `IPC_LOCK` and no limit on locked memory; NVIDIA's guide
+/// gives its own containers the same
+/// (<https://docs.nvidia.com/nim/vision-language-models/latest/deploy-on-dgx-spark.html>).
 pub fn container(several: bool) -> ContainerSpec {
     let if_several = |what: &str| several.then(|| what.to_owned()).into_iter().collect();
     ContainerSpec {
@@ -24,6 +29,8 @@ pub fn container(several: bool) -> ContainerSpec {
 }
 
 /// The environment that keeps a rank's collectives on the private link; empty without one.
+///
+/// What each variable means stands in <https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html>.
 pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, String)> {
     let mut env: Vec<(String, String)> = Vec::new();
     let mut set = |name: &str, value: &str| env.push((name.to_owned(), value.to_owned()));
@@ -32,6 +39,9 @@ pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, Stri
     let Some(first) = ends.first() else {
         return env;
     };
+    // The ranks meet over TCP before they use RDMA. Left alone they take the interface of the default route,
+    // which is the way to the internet. NVIDIA's guide sets the same:
+    // https://github.com/NVIDIA/dgx-spark-playbooks (nvidia/nccl/README.md).
     for name in [
         "NCCL_SOCKET_IFNAME",
         "GLOO_SOCKET_IFNAME",
@@ -41,16 +51,26 @@ pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, Stri
     }
     let devices: Vec<&str> = ends.iter().filter_map(|end| end.rdma.as_deref()).collect();
     if devices.len() == ends.len() {
+        // One port of a Spark is two devices, each with half of the lanes: one alone carries 109 Gb/s, both
+        // carry 196 Gb/s. https://github.com/christopherowen/dgx-spark-networking (docs/nccl.md)
         set("NCCL_IB_HCA", &devices.join(","));
         // Makes a missing RDMA device an error instead of a silent fall to 16 Gb/s.
         set("NCCL_NET", "IB");
-        // The GID index differs between machines and moves; the family and version do not.
+        // The index of the RoCE v2 address differs between machines and moves with the number of addresses;
+        // a wrong one ends the worker after a minute. NCCL finds the address by family and version itself,
+        // from 2.21 on.
         set("NCCL_IB_ADDR_FAMILY", "AF_INET");
         set("NCCL_IB_ROCE_VERSION_NUM", "2");
     }
+    // All published recipes for two Sparks set these four, for instance
+    // https://github.com/MiaAI-Lab/Dual-DGX-Spark-Step-3.7-Flash-NVFP4 and
+    // https://github.com/eugr/spark-vllm-docker. A rail may talk to the other one.
     set("NCCL_CROSS_NIC", "1");
+    // The threads of NCCL need not stay on the cores that are near the adapter: a Spark has one memory.
     set("NCCL_IGNORE_CPU_AFFINITY", "1");
+    // NVLink SHARP needs an NVLink switch, which a Spark does not have.
     set("NCCL_NVLS_ENABLE", "0");
+    // NCCL's own allocator by CUDA's virtual memory: not used, as in these recipes.
     set("NCCL_CUMEM_ENABLE", "0");
     env
 }

@@ -188,9 +188,10 @@ impl MachineError {
             Self::SudoPasswordNeeded => Problem::new(Code::SudoPasswordNeeded, "This step needs the password of the machine's user.")
                 .cause("sudo asks for it, and Tandem keeps passwords only until it is closed.")
                 .fix("Type the password, then go on."),
-            Self::File { act, path, detail } => Problem::new(Code::Broken, format!("Tandem could not {act} `{path}`."))
+            Self::File { act, path, detail } => Problem::new(Code::FileAccess, format!("Tandem could not {act} `{path}`."))
                 .cause(format!("{detail}."))
-                .severity(crate::problem::Severity::Error),
+                .fix("Check on the machine who owns it and what its permissions are, then go on.")
+                .retry(Retry::Now),
             Self::DiskFull { path } => Problem::new(Code::DiskFull, format!("`{path}` could not be written."))
                 .cause("The disk is full.")
                 .fix("Free some space on the machine, then resume; what is there already is kept.")

@@ -90,12 +90,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
             let cx = self.context(&id, &state);
             let found = match step.check(&cx).await {
                 Ok(found) => found,
-                Err(StepError::Cancelled) => return self.cancelled(state, Some(id)).await,
-                Err(StepError::Problem(problem)) => {
-                    self.note(state, Some(id), Event::Failed { problem: *problem })
-                        .await?;
-                    return Ok(RunOutcome::Failed);
-                }
+                Err(error) => return self.failed(state, id, error).await,
             };
             match found {
                 // What we did ourselves and find standing is verified, not "already done": undo owns it.
@@ -148,12 +143,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
             };
             match result {
                 Ok(seen) => state = self.note(state, Some(id), Event::Verified { seen }).await?,
-                Err(StepError::Cancelled) => return self.cancelled(state, Some(id)).await,
-                Err(StepError::Problem(problem)) => {
-                    self.note(state, Some(id), Event::Failed { problem: *problem })
-                        .await?;
-                    return Ok(RunOutcome::Failed);
-                }
+                Err(error) => return self.failed(state, id, error).await,
             }
         }
         Ok(RunOutcome::Completed)
@@ -182,14 +172,11 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
             };
             let event = match result {
                 Ok(did) => Event::Undone { did },
-                Err(StepError::Problem(problem)) => {
+                Err(error) => {
                     stuck = true;
-                    Event::UndoFailed { problem: *problem }
-                }
-                Err(StepError::Cancelled) => {
-                    stuck = true;
+                    let interrupted = || Problem::new(Code::Broken, "Undo was interrupted.");
                     Event::UndoFailed {
-                        problem: Problem::new(Code::Broken, "Undo was interrupted."),
+                        problem: error.into_problem().unwrap_or_else(interrupted),
                     }
                 }
             };
@@ -200,6 +187,21 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         } else {
             RunOutcome::Undone
         })
+    }
+
+    /// Writes down why a step did not end well, which ends the run.
+    async fn failed(
+        &self,
+        state: RunState,
+        step: StepId,
+        error: StepError,
+    ) -> Result<RunOutcome, JournalError> {
+        let Some(problem) = error.into_problem() else {
+            return self.cancelled(state, Some(step)).await;
+        };
+        self.note(state, Some(step), Event::Failed { problem })
+            .await?;
+        Ok(RunOutcome::Failed)
     }
 
     async fn cancelled(

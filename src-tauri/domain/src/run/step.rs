@@ -8,17 +8,36 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Clock, Station};
+use crate::ports::{Clock, MachineError, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{ProgressPart, RunId, RunSignal, StepId, StepPlan, StepProgress};
 
-/// Why a step did not end well.
+/// Why a step did not end well. It becomes a [`Problem`] where the run writes it down, so that steps can
+/// decide by what happened.
 #[derive(Debug, Clone, PartialEq)]
 pub enum StepError {
     /// Somebody cancelled; the step stopped at a safe point.
     Cancelled,
-    /// It did not happen.
+    /// A machine did not do what it was asked.
+    Machine {
+        /// Its name.
+        machine: String,
+        /// Why.
+        error: MachineError,
+    },
+    /// It did not happen, in the step's own words.
     Problem(Box<Problem>),
+}
+
+impl StepError {
+    /// The error in words; `None` where somebody cancelled.
+    pub fn into_problem(self) -> Option<Problem> {
+        match self {
+            Self::Cancelled => None,
+            Self::Machine { machine, error } => Some(error.problem(&machine)),
+            Self::Problem(problem) => Some(*problem),
+        }
+    }
 }
 
 impl From<Problem> for StepError {
@@ -54,6 +73,98 @@ pub enum Undo {
 }
 
 /// One step of a procedure. `S` is what it may use beside the machines: see [`StepContext::services`].
+///
+/// # How to write one
+///
+/// This step makes a folder on the head. `check` looks and says what was there before; the run writes that
+/// down and only then calls `apply`. So whatever dies in between, `undo` knows what to restore.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use serde::{Deserialize, Serialize};
+/// use serde_json::{Value, json};
+/// use tandem_domain::ports::Command;
+/// use tandem_domain::problem::{Code, Problem};
+/// use tandem_domain::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
+/// use tandem_domain::step::services::{Services, StepContext};
+///
+/// /// What the step leaves for later ones: `cx.receipt::<FolderReceipt>()`.
+/// #[derive(Serialize, Deserialize)]
+/// struct FolderReceipt {
+///     path: String,
+/// }
+///
+/// impl Receipt for FolderReceipt {
+///     const STEP: &'static str = "folder";
+/// }
+///
+/// struct MakeFolder {
+///     path: String,
+/// }
+///
+/// impl MakeFolder {
+///     /// Whether a command ends well on the head.
+///     async fn ok(&self, cx: &StepContext, command: &[&str]) -> Result<bool, StepError> {
+///         let head = &cx.stations[0];
+///         let command = Command::new(command[0], command[1..].iter().copied());
+///         match head.machine.exec(&command).await {
+///             Ok(output) => Ok(output.ok()),
+///             Err(error) => Err(StepError::Machine { machine: head.name.clone(), error }),
+///         }
+///     }
+/// }
+///
+/// #[async_trait]
+/// impl Step<Services> for MakeFolder {
+///     fn plan(&self) -> StepPlan {
+///         StepPlan {
+///             id: StepId::of::<FolderReceipt>(),
+///             title: "Folder".into(),
+///             will: "Makes a folder for the weights.".into(),
+///             exactly: vec![format!("mkdir {}", self.path)],
+///             undo: "Removes it if it is empty.".into(),
+///             privileged: false,
+///         }
+///     }
+///
+///     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+///         if self.ok(cx, &["test", "-d", &self.path]).await? {
+///             let receipt = json!(FolderReceipt { path: self.path.clone() });
+///             return Ok(Found::AlreadyDone { found: "The folder is there.".into(), receipt });
+///         }
+///         Ok(Found::Needed { before: json!({}) })
+///     }
+///
+///     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+///         // Safe to repeat: a life before this one may have made it and died.
+///         if self.ok(cx, &["mkdir", "-p", &self.path]).await? {
+///             return Ok(json!(FolderReceipt { path: self.path.clone() }));
+///         }
+///         let problem = Problem::new(Code::FileAccess, "The folder was not made.");
+///         Err(problem.fix("Check who may write there, then resume.").into())
+///     }
+///
+///     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
+///         match self.ok(cx, &["test", "-w", &self.path]).await? {
+///             true => Ok("The folder is there and can be written to.".into()),
+///             false => Err(Problem::new(Code::FileAccess, "The folder cannot be written to.").into()),
+///         }
+///     }
+///
+///     async fn undo(
+///         &self,
+///         cx: &StepContext,
+///         _before: &Value,
+///         _receipt: Option<&Value>,
+///     ) -> Result<String, StepError> {
+///         // What is no longer empty, or gone already, is left as it is.
+///         self.ok(cx, &["rmdir", &self.path]).await?;
+///         Ok("The folder is gone unless something moved in.".into())
+///     }
+/// }
+/// ```
+///
+/// A step that changes nothing implements [`ReadOnly`] instead.
 #[async_trait]
 pub trait Step<S: Sync>: Send + Sync {
     /// Its identity, title and words, before it runs.

@@ -9,6 +9,7 @@ use crate::node::disk::{UncacheRequest, Uncached};
 use crate::ports::{Command, Station};
 use crate::problem::bytes;
 use crate::run::StepError;
+use crate::step::machines::failed_on;
 use crate::step::services::StepContext;
 
 /// The act as the plan shows it. It needs no root.
@@ -28,7 +29,7 @@ pub(crate) async fn let_go(
     let stdin = serde_json::to_vec(&request).expect("a request is plain data");
     let command = Command::new(PROGRAM, ["uncache"]).stdin(stdin);
     let output = station.machine.exec(&command).await;
-    let output = output.map_err(|e| e.problem(&station.name))?;
+    let output = output.map_err(failed_on(station))?;
     let said = match serde_json::from_slice::<Uncached>(&output.stdout) {
         Ok(done) => format!(
             "Memory that held files before the launch: {}, and {} after {} files of the model were let go of.",

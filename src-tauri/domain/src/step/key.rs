@@ -9,7 +9,7 @@ use crate::problem::{Code, Problem};
 use crate::run::{Found, Step, StepError, StepId, StepPlan};
 use crate::step::facts::same_twice;
 use crate::step::ids;
-use crate::step::machines::{exists, found, must, on_all, undo_on_all};
+use crate::step::machines::{exists, failed_on, found, must, on_all, undo_on_all};
 use crate::step::services::{Services, StepContext};
 
 const FILE: &str = ".ssh/authorized_keys";
@@ -32,7 +32,7 @@ impl InstallKey {
     async fn look(&self, station: &Station) -> Result<(Before, String), StepError> {
         let home = crate::step::machines::home(station).await?;
         let path = format!("{home}/{FILE}");
-        let on = |e: crate::ports::MachineError| e.problem(&station.name);
+        let on = failed_on(station);
         let content = station.machine.read(&path, false).await.map_err(on)?;
         let had_folder = exists(&*station.machine, &format!("{home}/.ssh"))
             .await
@@ -60,11 +60,7 @@ impl InstallKey {
                 .machine
                 .exec(&Command::new("cat", ["/etc/machine-id"]))
                 .await;
-            let id = id
-                .map_err(|e| e.problem(&station.name))?
-                .text()
-                .trim()
-                .to_owned();
+            let id = id.map_err(failed_on(station))?.text().trim().to_owned();
             if let Some((_, other)) = seen
                 .iter()
                 .find(|(known, _)| !id.is_empty() && *known == id)
@@ -88,7 +84,7 @@ impl InstallKey {
             .machine
             .write(&file)
             .await
-            .map_err(|e| e.problem(&station.name))?;
+            .map_err(failed_on(station))?;
         let folder = Command::new("chmod", ["700".to_owned(), format!("{home}/.ssh")]);
         must(
             station,

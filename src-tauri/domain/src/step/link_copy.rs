@@ -1,9 +1,16 @@
 //! Whether the private link is worth a copy, and what is done after one that broke off: the same for
 //! weights and images.
 
+use futures::future::BoxFuture;
+
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
-use crate::problem::Code;
+use crate::node::Refusal;
+use crate::ports::{MachineError, Station};
+use crate::run::StepError;
+use crate::step::job::JobError;
+use crate::step::serve_copy;
+use crate::step::services::StepContext;
 
 /// A link that carries less is no gain over fetching twice, Gb/s. A home line carries a tenth of it.
 const LEAST_GBPS: f64 = 2.0;
@@ -27,13 +34,64 @@ pub(crate) fn carries(
     }
 }
 
+/// What is done after a copy that broke off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AfterBreak {
+    /// It is begun again, from what is there.
+    Again,
+    /// The machine goes on without the link, from what is there.
+    WithoutLink,
+    /// The person is told: without the link the same would happen.
+    Tell,
+}
+
 /// Whether a copy that failed so is begun again, after so many tries, the one that failed among them.
-pub(crate) fn passes(code: Code, tries: u32) -> bool {
-    match code {
-        Code::LinkFails | Code::JobLost | Code::ConnectionLost | Code::Unreachable => tries < TRIES,
-        // Bytes that differ twice are not asked for a third time.
-        Code::HashMismatch => tries < 2,
-        _ => false,
+pub(crate) fn passes(error: &JobError, tries: u32) -> bool {
+    match error {
+        JobError::Refused { refusal, .. } => match refusal {
+            Refusal::Link | Refusal::NoJob => tries < TRIES,
+            // Bytes that differ twice are not asked for a third time.
+            Refusal::Hash => tries < 2,
+            _ => false,
+        },
+        JobError::Lost(_) => tries < TRIES,
+        JobError::Machine { error, .. } => match error {
+            MachineError::Lost { .. } | MachineError::Unreachable { .. } => tries < TRIES,
+            _ => false,
+        },
+        JobError::Cancelled => false,
+    }
+}
+
+/// How a copy that may break off ended.
+pub(crate) enum CopyEnd<T> {
+    /// It is there.
+    Done(T),
+    /// The link does not bring it, for this reason.
+    WithoutLink(String),
+}
+
+/// Copies to a machine, again after what passes, as `after` decides. Ends early when cancelled.
+pub(crate) async fn repeat<'a, T>(
+    cx: &StepContext,
+    to: &Station,
+    after: impl Fn(&JobError, u32) -> AfterBreak,
+    copy: impl Fn() -> BoxFuture<'a, Result<T, JobError>>,
+) -> Result<CopyEnd<T>, StepError> {
+    let mut tries = 0;
+    loop {
+        cx.safe_point()?;
+        let error = match copy().await {
+            Ok(done) => return Ok(CopyEnd::Done(done)),
+            Err(JobError::Cancelled) => return Err(StepError::Cancelled),
+            Err(error) => error,
+        };
+        tries += 1;
+        match after(&error, tries) {
+            AfterBreak::Again => serve_copy::rest(cx, to, tries, &error.why()).await?,
+            AfterBreak::WithoutLink => return Ok(CopyEnd::WithoutLink(error.why())),
+            AfterBreak::Tell => return Err(error.into()),
+        }
     }
 }
 
@@ -42,6 +100,30 @@ pub(crate) fn passes(code: Code, tries: u32) -> bool {
 pub(crate) mod samples {
     use crate::network::verdict::{LinkState, Method, Verdict};
     use crate::network::{NetworkPlan, Rail, RailEnd};
+    use crate::node::Refusal;
+    use crate::ports::MachineError;
+    use crate::problem::{Code, Problem};
+    use crate::step::job::JobError;
+
+    /// A refusal of the node program.
+    pub(crate) fn refused(code: Code) -> JobError {
+        let problem = Box::new(Problem::new(code, "No."));
+        JobError::Refused {
+            refusal: Refusal::of(&problem),
+            problem,
+        }
+    }
+
+    /// A machine that does not answer.
+    pub(crate) fn unreachable() -> JobError {
+        JobError::Machine {
+            machine: "spark-b".into(),
+            error: MachineError::Unreachable {
+                address: "spark-b".into(),
+                detail: "no route".into(),
+            },
+        }
+    }
 
     /// One between two machines, with so many rails.
     pub(crate) fn network(rails: usize) -> NetworkPlan {

@@ -49,6 +49,14 @@ pub(crate) fn found<B: serde::Serialize>(done: bool, words: &str, before: &B) ->
     }
 }
 
+/// Names the machine that did not do what it was asked.
+pub(crate) fn failed_on(station: &Station) -> impl Fn(MachineError) -> StepError + Copy + '_ {
+    |error| StepError::Machine {
+        machine: station.name.clone(),
+        error,
+    }
+}
+
 /// Runs a command and takes any end but 0 as a failure that `what` names.
 pub(crate) async fn must(
     station: &Station,
@@ -60,7 +68,7 @@ pub(crate) async fn must(
         .machine
         .exec(command)
         .await
-        .map_err(|e| e.problem(&station.name))?;
+        .map_err(failed_on(station))?;
     if output.ok() {
         return Ok(output);
     }

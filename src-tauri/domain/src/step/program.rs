@@ -9,7 +9,7 @@ use crate::ports::{Command, NodeBuild, Station};
 use crate::problem::{Code, Problem};
 use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan};
 use crate::step::ids;
-use crate::step::machines::{exists, found, home, must, on_all, undo_on_all};
+use crate::step::machines::{exists, failed_on, found, home, must, on_all, undo_on_all};
 use crate::step::services::{Services, StepContext};
 
 /// See the module.
@@ -52,7 +52,7 @@ impl SendProgram {
     async fn is_there(station: &Station, build: &NodeBuild) -> Result<bool, StepError> {
         let home = home(station).await?;
         let path = PROGRAM.replacen('~', &home, 1);
-        let on = |e: crate::ports::MachineError| e.problem(&station.name);
+        let on = failed_on(station);
         let sum = station
             .machine
             .exec(&Command::new("sha256sum", [path]))
@@ -90,7 +90,7 @@ impl Step<Services> for SendProgram {
                 let build = Self::build(station).await?;
                 let ready = Self::is_there(station, &build).await?;
                 let home = home(station).await?;
-                let on = |e: crate::ports::MachineError| e.problem(&station.name);
+                let on = failed_on(station);
                 let mut folders = Vec::new();
                 for folder in FOLDERS {
                     let path = format!("{home}/{folder}");
@@ -129,7 +129,7 @@ impl Step<Services> for SendProgram {
                     .machine
                     .upload(&build.path, PROGRAM, 0o755, &mut report)
                     .await
-                    .map_err(|e| e.problem(&station.name).into())
+                    .map_err(failed_on(station))
             })
         }))
         .await?;

@@ -7,6 +7,7 @@ use crate::node::{PROGRAM, Refused, Serving};
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
+use crate::step::job::JobError;
 use crate::step::services::StepContext;
 
 /// Streams on each rail; one alone does not fill it.
@@ -33,9 +34,9 @@ pub(crate) fn shown(words: &[String]) -> String {
 }
 
 /// Has a machine serve with these words. It ends by itself.
-pub(crate) async fn serve(source: &Station, words: Vec<String>) -> Result<Serving, StepError> {
+pub(crate) async fn serve(source: &Station, words: Vec<String>) -> Result<Serving, JobError> {
     let output = source.machine.exec(&Command::new(PROGRAM, words)).await;
-    let output = output.map_err(|e| e.problem(&source.name))?;
+    let output = output.map_err(|e| JobError::machine(e, source))?;
     let text = output.text();
     let line = text.lines().next_back().unwrap_or_default();
     serde_json::from_str(line).map_err(|_| {
@@ -52,7 +53,7 @@ pub(crate) async fn serve(source: &Station, words: Vec<String>) -> Result<Servin
             ))
             .retry(Retry::Now)
         });
-        problem.on(source.name.clone()).into()
+        JobError::refused(problem, source)
     })
 }
 

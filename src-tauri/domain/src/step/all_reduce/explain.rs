@@ -3,7 +3,7 @@
 
 use super::measure::Stop;
 use super::{LIMIT_SECONDS, MEET_SECONDS};
-use crate::engine::vllm::causes;
+use crate::engine::vllm::causes::{self, CauseId};
 use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
 use crate::problem::{Code, Problem, Retry};
@@ -40,15 +40,15 @@ pub(super) fn nothing_came(
             .detail(line)
             .detail(ended);
     }
-    let known = causes::explain(&named, &ended);
     // What has a cause of its own explains itself; that they could not talk is what is asked here.
-    if !matches!(known.code, Code::ServerDied | Code::LinkFails) || special(&known) {
+    let known = causes::find(&named).filter(|found| !is_told_by_stage(found.id));
+    if let Some(found) = known {
         return Problem {
             message: MESSAGE.into(),
-            ..known
+            ..found.problem(&ended)
         };
     }
-    let problem = by_stage(&named, plan, port, &ended);
+    let problem = by_stage(&named, plan, port, stop, &ended);
     let last = named.iter().flat_map(|(machine, lines)| {
         let said: Vec<&String> = lines.iter().filter(|l| !l.trim().is_empty()).collect();
         let from = said.len().saturating_sub(LAST);
@@ -82,16 +82,20 @@ fn without_devices(named: &[(String, Vec<String>)]) -> Option<(String, String)> 
     })
 }
 
-/// Whether the cause is more than that the ranks could not talk to each other.
-fn special(known: &Problem) -> bool {
-    let cause = known.cause.as_deref().unwrap_or_default();
-    known.code == Code::LinkFails && (cause.contains("RDMA") || cause.contains("interface"))
+/// Whether how far both came says more than this cause: it names nothing but that the ranks did not talk, or
+/// a model, and none is loaded here.
+fn is_told_by_stage(cause: CauseId) -> bool {
+    matches!(
+        cause,
+        CauseId::RanksDidNotMeet | CauseId::RanksSilent | CauseId::ModelUnknown
+    )
 }
 
 fn by_stage(
     named: &[(String, Vec<String>)],
     plan: &NetworkPlan,
     port: u16,
+    stop: &Stop,
     ended: &str,
 ) -> Problem {
     let heard: Vec<Heard> = named
@@ -127,7 +131,7 @@ fn by_stage(
             )
             .on(name(0));
     }
-    let hangs = if ended.contains("in time") || timed_out(named) {
+    let hangs = if *stop == Stop::TimedOut || timed_out(named) {
         format!("no collective came to its end within {LIMIT_SECONDS} s")
     } else {
         "the collective failed".to_owned()

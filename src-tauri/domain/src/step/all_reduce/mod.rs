@@ -261,7 +261,8 @@ impl Step<Services> for Collective {
         self.clear(cx).await?;
         let end = self.run(cx, &self.containers(&image.id)).await;
         let cleared = self.clear(cx).await;
-        if let (Err(_), Err(StepError::Problem(problem))) = (&end, &cleared) {
+        let left = cleared.clone().err().and_then(StepError::into_problem);
+        if let (Err(_), Some(problem)) = (&end, left) {
             cx.log(
                 problem.machine.as_deref(),
                 format!("Not removed yet: {problem}"),

@@ -13,6 +13,7 @@ use crate::ports::{Command, ContainerError, RemoteFile, Station};
 use crate::problem::{Code, Problem};
 use crate::recipe::plan::LaunchPlan;
 use crate::run::StepError;
+use crate::step::machines::failed_on;
 use crate::step::owned;
 use crate::step::services::StepContext;
 
@@ -183,7 +184,7 @@ async fn revision(head: &Station, snapshot: &str) -> Result<Revision, StepError>
     let read = async |name: &str| -> Result<Option<Vec<u8>>, StepError> {
         let path = format!("{snapshot}/{name}");
         let read = head.machine.read(&path, false).await;
-        Ok(read.map_err(|e| e.problem(&head.name))?)
+        Ok(read.map_err(failed_on(head))?)
     };
     let shape = |e: CheckpointError| {
         Problem::new(
@@ -227,7 +228,7 @@ pub(super) async fn keep(
             sudo: false,
         };
         let written = station.machine.write(&file).await;
-        Ok(written.map_err(|e| e.problem(&station.name))?)
+        Ok(written.map_err(failed_on(station))?)
     };
     let mut note = Note {
         way: choice.way,
@@ -255,7 +256,7 @@ pub(super) async fn keep(
 pub(super) async fn kept(station: &Station, folder: &str) -> Result<Option<Note>, StepError> {
     let path = format!("{folder}/{NOTE}");
     let text = station.machine.read(&path, false).await;
-    let text = text.map_err(|e| e.problem(&station.name))?;
+    let text = text.map_err(failed_on(station))?;
     let note: Option<Note> = text.and_then(|text| serde_json::from_slice(&text).ok());
     let Some(note) = note else {
         return Ok(None);
@@ -269,13 +270,13 @@ pub(super) async fn kept(station: &Station, folder: &str) -> Result<Option<Note>
 /// Whether a changed file is on the machine as it was written.
 pub(super) async fn is_whole(station: &Station, patch: &PatchFile) -> Result<bool, StepError> {
     let text = station.machine.read(&patch.source, false).await;
-    let text = text.map_err(|e| e.problem(&station.name))?;
+    let text = text.map_err(failed_on(station))?;
     Ok(text.is_some_and(|text| patch::sha256(&text) == patch.after))
 }
 
 /// Removes the note and the changed file, and the folders above them that are then empty.
 pub(super) async fn forget(station: &Station, folder: &str) -> Result<(), StepError> {
-    let failed = |e: crate::ports::MachineError| e.problem(&station.name);
+    let failed = failed_on(station);
     let files = [NOTE, FILE].map(|name| format!("{folder}/{name}"));
     let [note, file] = files;
     let remove = Command::new("rm", ["-f".to_owned(), "--".to_owned(), note, file]);

@@ -16,7 +16,7 @@ use crate::recipe::plan::{GraftPlan, LaunchPlan};
 use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::image::ImageReceipt;
-use crate::step::machines::{on_all, stored, value};
+use crate::step::machines::{failed_on, on_all, stored, value};
 use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
 use crate::step::{ids, job};
@@ -109,7 +109,7 @@ impl Step<Services> for GraftMtp {
             for (station, receipt) in cx.stations.iter().zip(&receipts) {
                 let path = format!("{}/config.json", receipt.path);
                 let there = crate::step::machines::exists(&*station.machine, &path).await;
-                standing &= there.map_err(|e| e.problem(&station.name))?;
+                standing &= there.map_err(failed_on(station))?;
                 if let Some(patch) = &receipt.patch {
                     standing &= choose::is_whole(station, patch).await?;
                 }
@@ -202,7 +202,7 @@ impl Step<Services> for GraftMtp {
                 .machine
                 .read(&path, false)
                 .await
-                .map_err(|e| e.problem(&station.name))?;
+                .map_err(failed_on(station))?;
             let index: Option<Value> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let map = index.as_ref().and_then(|i| i["weight_map"].as_object());
             let config = format!("{}/config.json", receipt.path);
@@ -210,7 +210,7 @@ impl Step<Services> for GraftMtp {
                 .machine
                 .read(&config, false)
                 .await
-                .map_err(|e| e.problem(&station.name))?;
+                .map_err(failed_on(station))?;
             let config: Value = config
                 .and_then(|c| serde_json::from_slice(&c).ok())
                 .unwrap_or_default();

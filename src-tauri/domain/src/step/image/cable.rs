@@ -1,14 +1,16 @@
 //! The image once over the line and then over the cable.
 
+use futures::FutureExt as _;
 use futures::future::join_all;
 
 use super::BringImage;
-use super::source::{Next, after};
+use super::source::after;
 use crate::node::{CopyTicket, LoadImage, Loaded, NodeWork, SaveImage, Spooled};
 use crate::ports::{Command, Image, Station, tagged};
 use crate::run::StepError;
-use crate::step::job;
-use crate::step::machines::on_all;
+use crate::step::job::{self, JobError};
+use crate::step::link_copy::{self, CopyEnd};
+use crate::step::machines::{failed_on, on_all};
 use crate::step::serve_copy::{self, STREAMS};
 use crate::step::services::StepContext;
 
@@ -43,28 +45,17 @@ impl BringImage {
         if let Some(here) = self.image_on(to).await? {
             return Ok(here);
         }
-        let mut tries = 0;
-        loop {
-            cx.safe_point()?;
-            let problem = match self.copy(cx, from, to, image).await {
-                Ok(_) => return self.there_now(to).await,
-                Err(StepError::Cancelled) => return Err(StepError::Cancelled),
-                Err(StepError::Problem(problem)) => problem,
-            };
-            tries += 1;
-            let why = problem.cause.as_deref().unwrap_or(&problem.message);
-            match after(problem.code, tries) {
-                Next::Again => serve_copy::rest(cx, to, tries, why).await?,
-                Next::Pull => {
-                    let line = format!(
-                        "The image does not come over the private link, so it is pulled here too. {why}"
-                    );
-                    cx.log(Some(&to.name), line);
-                    // A pull needs the room.
-                    job::undo(cx, to).await?;
-                    return self.pulled(cx, to).await;
-                }
-                Next::Tell => return Err(StepError::Problem(problem)),
+        let copy = || self.copy(cx, from, to, image).boxed();
+        match link_copy::repeat(cx, to, after, copy).await? {
+            CopyEnd::Done(_) => self.there_now(to).await,
+            CopyEnd::WithoutLink(why) => {
+                let line = format!(
+                    "The image does not come over the private link, so it is pulled here too. {why}"
+                );
+                cx.log(Some(&to.name), line);
+                // A pull needs the room.
+                job::undo(cx, to).await?;
+                self.pulled(cx, to).await
             }
         }
     }
@@ -76,7 +67,7 @@ impl BringImage {
         from: usize,
         to: &Station,
         image: &Image,
-    ) -> Result<Loaded, StepError> {
+    ) -> Result<Loaded, JobError> {
         let source = &cx.stations[from];
         let save = SaveImage {
             image: tagged(&self.launch.image.name),
@@ -117,7 +108,7 @@ impl BringImage {
         let found = on_all(&cx.stations, |_, station| {
             Box::pin(async move {
                 let output = station.machine.exec(look).await;
-                Ok(output.map_err(|e| e.problem(&station.name))?.ok())
+                Ok(output.map_err(failed_on(station))?.ok())
             })
         })
         .await?;

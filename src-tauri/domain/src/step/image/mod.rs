@@ -196,7 +196,7 @@ impl Step<Services> for BringImage {
             Ok(_) if self.is_linked() => self.tidy(cx).await?,
             // Somebody who cancels is left nothing of it; what failed or died keeps its files, to go on from.
             Err(StepError::Cancelled) if self.is_linked() => {
-                if let Err(StepError::Problem(problem)) = self.tidy(cx).await {
+                if let Some(problem) = self.tidy(cx).await.err().and_then(StepError::into_problem) {
                     cx.log(problem.machine.as_deref(), problem.message.clone());
                 }
             }

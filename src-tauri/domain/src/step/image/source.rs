@@ -2,8 +2,9 @@
 
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
-use crate::problem::Code;
-use crate::step::link_copy::{carries, passes};
+use crate::node::Refusal;
+use crate::step::job::{JobError, is_passing};
+use crate::step::link_copy::{AfterBreak, carries, passes};
 
 /// What is known before the image moves.
 pub(super) struct Known<'a> {
@@ -86,37 +87,26 @@ pub(super) fn choose(known: &Known) -> Road {
     }
 }
 
-/// What is done after a copy that broke off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// It is begun again, from what is there.
-    Again,
-    /// The machine pulls for itself.
-    Pull,
-    /// It is told to the person: a pull would meet the same.
-    Tell,
-}
-
-/// Decides after so many tries, the one that failed among them.
-pub(super) fn after(code: Code, tries: u32) -> Next {
-    match code {
-        _ if passes(code, tries) => Next::Again,
-        // The machine or its Docker is not to be had, for a pull no more than for a copy.
-        Code::Unreachable
-        | Code::ConnectionLost
-        | Code::TimedOut
-        | Code::DockerDenied
-        | Code::DockerMissing
-        | Code::DockerNotRunning => Next::Tell,
-        _ => Next::Pull,
+/// Decides after a copy that broke off, after so many tries, the one that failed among them.
+pub(super) fn after(error: &JobError, tries: u32) -> AfterBreak {
+    if passes(error, tries) {
+        return AfterBreak::Again;
+    }
+    // The machine or its Docker is not to be had, for a pull no more than for a copy.
+    let gone = matches!(error, JobError::Machine { error, .. } if is_passing(error));
+    if gone || error.is(Refusal::Docker) {
+        AfterBreak::Tell
+    } else {
+        AfterBreak::WithoutLink
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::Code;
     use crate::step::link_copy::TRIES;
-    use crate::step::link_copy::samples::{measured, network};
+    use crate::step::link_copy::samples::{measured, network, refused, unreachable};
 
     const TAG: &str = "vllm/vllm-openai:stepfun37";
 
@@ -180,16 +170,26 @@ mod tests {
 
     #[test]
     fn a_copy_that_breaks_off_goes_on_then_the_registry_helps_and_what_it_cannot_help_is_told() {
-        assert_eq!(after(Code::LinkFails, 1), Next::Again);
-        assert_eq!(after(Code::LinkFails, TRIES), Next::Pull);
-        assert_eq!(after(Code::HashMismatch, 1), Next::Again);
-        assert_eq!(after(Code::HashMismatch, 2), Next::Pull);
+        assert_eq!(after(&refused(Code::LinkFails), 1), AfterBreak::Again);
+        assert_eq!(
+            after(&refused(Code::LinkFails), TRIES),
+            AfterBreak::WithoutLink
+        );
+        assert_eq!(after(&refused(Code::HashMismatch), 1), AfterBreak::Again);
+        assert_eq!(
+            after(&refused(Code::HashMismatch), 2),
+            AfterBreak::WithoutLink
+        );
         for code in [Code::DiskTooSmall, Code::ImageDiffers, Code::ImagePull] {
-            assert_eq!(after(code, 1), Next::Pull, "{code:?}");
+            assert_eq!(
+                after(&refused(code), 1),
+                AfterBreak::WithoutLink,
+                "{code:?}"
+            );
         }
         for code in [Code::DockerDenied, Code::DockerNotRunning] {
-            assert_eq!(after(code, 1), Next::Tell, "{code:?}");
+            assert_eq!(after(&refused(code), 1), AfterBreak::Tell, "{code:?}");
         }
-        assert_eq!(after(Code::Unreachable, TRIES), Next::Tell);
+        assert_eq!(after(&unreachable(), TRIES), AfterBreak::Tell);
     }
 }

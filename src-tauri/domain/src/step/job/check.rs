@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::disk::{CheckReceipt, CheckRequest};
 use crate::node::{JobAsked, JobStanding, JobState, NodeEvent, NodeRequest, NodeWork};
-use crate::node::{PROGRAM, Refused};
+use crate::node::{PROGRAM, Refusal, Refused};
 use crate::ports::{Clock, Command, MachineError, Output, Station};
 use crate::problem::{Code, Problem, Retry, Severity};
 use crate::run::StepError;
@@ -76,7 +76,7 @@ pub async fn find(station: &Station) -> Result<Option<Kept>, Problem> {
             });
         }
         // Both look into the same folder, so one that knows the question knows the answer.
-        if refusal(&output).is_some_and(|p| p.code == Code::JobLost) {
+        if refusal(&output).is_some_and(|p| Refusal::of(&p) == Refusal::NoJob) {
             return Ok(None);
         }
     }
@@ -117,7 +117,7 @@ pub async fn begin(
         return Ok(kept(PROGRAM));
     }
     // What it understood and refused stays refused.
-    if let Some(problem) = refusal(&output).filter(|p| p.code != Code::BadInput) {
+    if let Some(problem) = refusal(&output).filter(|p| Refusal::of(p) != Refusal::NotUnderstood) {
         return Err(problem.on(station.name.clone()));
     }
     let build = SendProgram::build(station).await.map_err(told)?;
@@ -271,8 +271,6 @@ fn away(station: &Station, error: &MachineError) -> Problem {
 }
 
 fn told(error: StepError) -> Problem {
-    match error {
-        StepError::Problem(problem) => *problem,
-        StepError::Cancelled => Problem::new(Code::TimedOut, "It was stopped."),
-    }
+    let stopped = || Problem::new(Code::TimedOut, "It was stopped.");
+    error.into_problem().unwrap_or_else(stopped)
 }

@@ -169,7 +169,7 @@ mod tests {
                 limits: self.0.clone(),
                 proxy: None,
             });
-            job::run(cx, &cx.stations[0], work).await
+            Ok(job::run(cx, &cx.stations[0], work).await?)
         }
     }
 

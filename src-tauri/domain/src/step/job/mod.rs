@@ -2,7 +2,10 @@
 //! connection instead of being started twice.
 
 pub mod check;
+mod error;
 pub mod limits;
+
+pub(crate) use error::JobError;
 
 use std::time::Duration;
 
@@ -11,13 +14,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::node::{
     FetchLimits, JobAsked, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork,
-    PROGRAM, Refused, Undone,
+    PROGRAM, Refusal, Refused, Undone,
 };
 use crate::ports::{Command, MachineError, Output, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, RunId, StepError, StepId};
 use crate::secret::Secret;
-use crate::step::machines::must;
+use crate::step::machines::{failed_on, must};
 use crate::step::services::StepContext;
 
 /// How often a lost worker is started again, and a lost connection opened again, before it is a problem.
@@ -42,7 +45,7 @@ pub(crate) async fn run<T: DeserializeOwned>(
     cx: &StepContext,
     station: &Station,
     work: NodeWork,
-) -> Result<T, StepError> {
+) -> Result<T, JobError> {
     run_with(cx, station, work, cx.services.hub_token.clone()).await
 }
 
@@ -52,7 +55,7 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
     station: &Station,
     work: NodeWork,
     secret: Option<Secret>,
-) -> Result<T, StepError> {
+) -> Result<T, JobError> {
     let job = name(cx);
     let mut request = NodeRequest {
         token: secret.map(|s| s.reveal().to_owned()),
@@ -93,31 +96,29 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
         match follow(cx, station, &job, &mut after).await? {
             NodeEvent::Done { result } => {
                 return serde_json::from_value(result).map_err(|e| {
-                    Problem::new(
+                    let problem = Problem::new(
                         Code::NodeProgram,
                         "The node program's result was not understood.",
-                    )
-                    .cause(format!("{e}."))
-                    .on(station.name.clone())
-                    .into()
+                    );
+                    JobError::refused(problem.cause(format!("{e}.")), station)
                 });
             }
-            NodeEvent::Failed { problem } => return Err(problem.on(station.name.clone()).into()),
-            NodeEvent::Cancelled => return Err(StepError::Cancelled),
+            NodeEvent::Failed { problem } => return Err(JobError::refused(problem, station)),
+            NodeEvent::Cancelled => return Err(JobError::Cancelled),
             NodeEvent::Lost if lost < ATTEMPTS => {
                 lost += 1;
                 cx.log(Some(&station.name), "The work on the machine had ended without a word; it goes on from what is on disk.");
             }
             _ => {
-                return Err(Problem::new(
+                let problem = Problem::new(
                     Code::JobLost,
                     "The work on the machine ended without a word.",
                 )
                 .cause("It was started again several times and disappeared each time.")
                 .fix("Look whether the machine restarts or runs out of memory, then resume.")
                 .retry(Retry::Now)
-                .on(station.name.clone())
-                .into());
+                .on(station.name.clone());
+                return Err(JobError::Lost(Box::new(problem)));
             }
         }
     }
@@ -177,7 +178,7 @@ async fn follow(
     station: &Station,
     job: &str,
     after: &mut u64,
-) -> Result<NodeEvent, StepError> {
+) -> Result<NodeEvent, JobError> {
     let mut failures = 0;
     loop {
         let from = (*after + 1).to_string();
@@ -205,27 +206,26 @@ async fn follow(
             Heard::End(end) => return Ok(end),
             Heard::Cancelled => {
                 cancel(cx, station, job).await;
-                return Err(StepError::Cancelled);
+                return Err(JobError::Cancelled);
             }
             Heard::Broke(result) => result,
         };
         match result {
             Ok(output) if output.ok() => return Ok(NodeEvent::Lost),
             Ok(output) => {
-                return Err(Problem::new(
+                let problem = Problem::new(
                     Code::NodeProgram,
                     "The work on the machine could not be followed.",
                 )
-                .cause(format!("From line {from} on: {}.", output.error_text()))
-                .on(station.name.clone())
-                .into());
+                .cause(format!("From line {from} on: {}.", output.error_text()));
+                return Err(JobError::refused(problem, station));
             }
             Err(e) if is_passing(&e) && failures < ATTEMPTS => {
                 failures += 1;
                 cx.log(Some(&station.name), format!("{e}; trying again."));
                 wait(cx, failures).await?;
             }
-            Err(e) => return Err(e.problem(&station.name).into()),
+            Err(e) => return Err(JobError::machine(e, station)),
         }
     }
 }
@@ -246,7 +246,7 @@ pub(crate) async fn limit(
     }
     let refused = serde_json::from_slice::<Refused>(&output.stdout).map(|r| r.problem);
     match refused {
-        Ok(problem) if problem.code == Code::JobLost => Ok(false),
+        Ok(problem) if Refusal::of(&problem) == Refusal::NoJob => Ok(false),
         Ok(problem) => Err(problem.on(station.name.clone())),
         // The program itself is not there yet.
         Err(_) if output.status == 127 => Ok(false),
@@ -357,7 +357,7 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
         .machine
         .lines(&command, &mut on_line)
         .await
-        .map_err(|e| e.problem(&station.name))?;
+        .map_err(failed_on(station))?;
     match last {
         Some(NodeEvent::Done { result }) => serde_json::from_value(result).map_err(|e| {
             Problem::new(
@@ -420,7 +420,7 @@ async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
     cx: &StepContext,
     station: &Station,
     act: impl Fn() -> F,
-) -> Result<T, StepError> {
+) -> Result<T, JobError> {
     let mut failures = 0;
     loop {
         match act().await {
@@ -430,18 +430,18 @@ async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
                 cx.log(Some(&station.name), format!("{e}; trying again."));
                 wait(cx, failures).await?;
             }
-            Err(e) => return Err(e.problem(&station.name).into()),
+            Err(e) => return Err(JobError::machine(e, station)),
         }
     }
 }
 
 /// Waits 1, 2, 4, … up to 15 s, or until cancelled.
-async fn wait(cx: &StepContext, failures: u32) -> Result<(), StepError> {
+async fn wait(cx: &StepContext, failures: u32) -> Result<(), JobError> {
     let seconds = (1u64 << failures.min(4).saturating_sub(1)).min(15);
     let pause = cx.clock.wait(Duration::from_secs(seconds));
-    cx.unless_cancelled(async {
+    let waited = cx.unless_cancelled(async {
         pause.await;
         Ok(())
-    })
-    .await
+    });
+    Ok(waited.await?)
 }

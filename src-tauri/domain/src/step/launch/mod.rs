@@ -267,7 +267,7 @@ impl Step<Services> for LaunchServer {
         };
         if let Err(error) = result {
             // Half a server holds memory and answers nobody. Its log has been read.
-            if let Err(StepError::Problem(problem)) = self.clear(cx).await {
+            if let Some(problem) = self.clear(cx).await.err().and_then(StepError::into_problem) {
                 cx.log(
                     problem.machine.as_deref(),
                     format!("Not removed yet: {problem}"),

@@ -8,6 +8,7 @@ use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{Reading, ended, while_followed};
+use crate::step::machines::failed_on;
 use crate::step::services::StepContext;
 
 impl LaunchServer {
@@ -24,7 +25,7 @@ impl LaunchServer {
                 .machine
                 .exec(&Command::new("cat", ["/proc/meminfo"]))
                 .await;
-            let text = output.map_err(|e| e.problem(&station.name))?.text();
+            let text = output.map_err(failed_on(station))?.text();
             let kb = |name: &str| {
                 let line = text.lines().find(|l| l.starts_with(name))?;
                 line.split_whitespace().nth(1)?.parse::<u64>().ok()
@@ -51,7 +52,7 @@ impl LaunchServer {
 
     pub(super) async fn ports_free(&self, station: &Station) -> Result<(), StepError> {
         let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
-        let output = output.map_err(|e| e.problem(&station.name))?;
+        let output = output.map_err(failed_on(station))?;
         for port in [self.launch.api_port, self.launch.master_port] {
             let suffix = format!(":{port}");
             let text = output.text();

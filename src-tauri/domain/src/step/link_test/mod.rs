@@ -17,7 +17,7 @@ use crate::problem::{Code, Problem, Retry};
 use crate::run::{Found, ProgressPart, ReadOnly, Receipt, StepError, StepId, StepPlan};
 use crate::step::facts::facts_of;
 use crate::step::ids;
-use crate::step::machines::{on_all, stored, value};
+use crate::step::machines::{failed_on, on_all, stored, value};
 use crate::step::services::{Services, StepContext};
 
 mod mark;
@@ -121,7 +121,7 @@ impl ProveLink {
                 return Ok(Method::Tcp);
             }
             let tool = measure::has_tool(&*station.machine).await;
-            if !tool.map_err(|e| e.problem(&station.name))? {
+            if !tool.map_err(failed_on(station))? {
                 cx.log(
                     Some(&station.name),
                     "`ib_write_bw` is not there, so TCP is measured.",
@@ -206,7 +206,7 @@ impl ProveLink {
                         format!("Nothing was measured over rail {}: {why}.", rail + 1),
                     ),
                     Err(Miss::Machine(machine, error)) => {
-                        return Err(error.problem(&machine).into());
+                        return Err(StepError::Machine { machine, error });
                     }
                 }
             }

@@ -6,7 +6,7 @@ use crate::network::{RailEnd, faults, netplan};
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
-use crate::step::machines::must;
+use crate::step::machines::{failed_on, must};
 use crate::step::network::AddressLink;
 use crate::step::network::ports::{self, Before, Links, Port};
 use crate::step::services::StepContext;
@@ -91,7 +91,7 @@ impl AddressLink {
                 &other.address,
             ];
             let output = station.machine.exec(&Command::new("ping", args)).await;
-            let output = output.map_err(|e| e.problem(&station.name))?;
+            let output = output.map_err(failed_on(station))?;
             if !output.ok() {
                 return Err(Problem::new(
                     Code::LinkFails,
@@ -131,7 +131,7 @@ impl AddressLink {
         let own = netplan::FILE.rsplit('/').next().unwrap_or_default();
         for path in paths.iter().filter(|p| !p.ends_with(own)) {
             let content = station.machine.read(path, true).await;
-            let content = content.map_err(|e| e.problem(&station.name))?;
+            let content = content.map_err(failed_on(station))?;
             let text = String::from_utf8_lossy(content.as_deref().unwrap_or_default()).into_owned();
             let named = ports
                 .iter()
@@ -173,7 +173,7 @@ impl AddressLink {
                 sudo: true,
             };
             let written = station.machine.write(&file).await;
-            written.map_err(|e| e.problem(&station.name))?;
+            written.map_err(failed_on(station))?;
             let generate = run("netplan", &["generate", "--root-dir", &scratch]);
             must(
                 station,
@@ -192,7 +192,7 @@ impl AddressLink {
             other => other,
         };
         result.map_err(refused)?;
-        removed.map_err(|e| e.problem(&station.name))?;
+        removed.map_err(failed_on(station))?;
         Ok(())
     }
 
@@ -230,10 +230,10 @@ impl AddressLink {
             }
             let ping = ["-c", "1", "-W", "1", "-I", port, address];
             let ping = station.machine.exec(&Command::new("ping", ping)).await;
-            ping.map_err(|e| e.problem(&station.name))?;
+            ping.map_err(failed_on(station))?;
             let show = Command::new("ip", ["neigh", "show", "to", address, "dev", port]);
             let said = station.machine.exec(&show).await;
-            let said = said.map_err(|e| e.problem(&station.name))?.text();
+            let said = said.map_err(failed_on(station))?.text();
             let mut words = said.split_whitespace().skip_while(|w| *w != "lladdr");
             let answer = words.nth(1).map(str::to_owned);
             let forget = ["neigh", "del", address, "dev", port];
@@ -242,7 +242,7 @@ impl AddressLink {
                 .machine
                 .exec(&Command::new("ip", forget).sudo())
                 .await;
-            forgot.map_err(|e| e.problem(&station.name))?;
+            forgot.map_err(failed_on(station))?;
             if let Some(mac) = answer {
                 return Err(taken(
                     station,
@@ -271,7 +271,7 @@ impl AddressLink {
                 .machine
                 .write(&file)
                 .await
-                .map_err(|e| e.problem(&station.name))?;
+                .map_err(failed_on(station))?;
         }
         netplan(station).await
     }

@@ -230,7 +230,11 @@ impl Step<Services> for AddressLink {
         on_all(&cx.stations, |i, s| Box::pin(self.try_out(i, s))).await?;
         if let Err(error) = self.change(cx, &before).await {
             // Both machines or neither. One that cannot be reached now does it by itself.
-            if let Err(StepError::Problem(problem)) = restore::restore_all(cx, &before).await {
+            if let Some(problem) = restore::restore_all(cx, &before)
+                .await
+                .err()
+                .and_then(StepError::into_problem)
+            {
                 let machine = problem.machine.clone();
                 cx.log(
                     machine.as_deref(),

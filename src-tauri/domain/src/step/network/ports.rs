@@ -7,7 +7,7 @@ use crate::network::netplan;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem};
 use crate::run::StepError;
-use crate::step::machines::must;
+use crate::step::machines::{failed_on, must};
 
 /// The kernel's ways of making an IPv6 link-local address, by number, as `ip` names them.
 const MODES: [&str; 4] = ["eui64", "none", "stable_secret", "random"];
@@ -156,7 +156,7 @@ pub(super) async fn read(station: &Station, names: &[&str]) -> Result<Vec<Port>,
     for port in &mut ports {
         let path = format!("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", port.name);
         let mode = station.machine.exec(&Command::new("cat", [path])).await;
-        let mode = mode.map_err(|e| e.problem(&station.name))?.text();
+        let mode = mode.map_err(failed_on(station))?.text();
         let named = MODES.get(mode.trim().parse::<usize>().unwrap_or(MODES.len()));
         port.address_mode = named.map(|m| (*m).to_owned());
         port.profile = profile(station, &port.name).await?;
@@ -169,7 +169,7 @@ pub(super) async fn read(station: &Station, names: &[&str]) -> Result<Vec<Port>,
 pub(super) async fn profile(station: &Station, port: &str) -> Result<Option<String>, StepError> {
     let question = ["-g", "GENERAL.CON-UUID", "device", "show", port];
     let said = station.machine.exec(&Command::new("nmcli", question)).await;
-    let said = said.map_err(|e| e.problem(&station.name))?;
+    let said = said.map_err(failed_on(station))?;
     let uuid = said.text().trim().to_owned();
     // No NetworkManager, or one that does not run, has no profiles.
     Ok((said.ok() && !uuid.is_empty() && uuid != "--").then_some(uuid))
@@ -181,7 +181,7 @@ pub(super) async fn file_of(station: &Station) -> Result<Option<String>, StepErr
         .machine
         .read(netplan::FILE, true)
         .await
-        .map_err(|e| e.problem(&station.name))?;
+        .map_err(failed_on(station))?;
     Ok(content.map(|c| String::from_utf8_lossy(&c).into_owned()))
 }
 
@@ -189,6 +189,6 @@ pub(super) async fn file_of(station: &Station) -> Result<Option<String>, StepErr
 pub(super) async fn mode_of(station: &Station) -> Result<Option<u32>, StepError> {
     let stat = Command::new("stat", ["-c", "%a", netplan::FILE]).sudo();
     let said = station.machine.exec(&stat).await;
-    let said = said.map_err(|e| e.problem(&station.name))?.text();
+    let said = said.map_err(failed_on(station))?.text();
     Ok(u32::from_str_radix(said.trim(), 8).ok())
 }

@@ -6,7 +6,7 @@ use crate::network::netplan;
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
-use crate::step::machines::{must, on_all};
+use crate::step::machines::{failed_on, must, on_all};
 use crate::step::network::apply::netplan;
 use crate::step::network::ports::{self, Before, Port};
 use crate::step::network::switch;
@@ -102,7 +102,7 @@ async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
                 sudo: true,
             };
             let written = station.machine.write(&file).await;
-            written.map_err(|e| e.problem(&station.name))?;
+            written.map_err(failed_on(station))?;
         }
         None => {
             let rm = Command::new("rm", ["-f", netplan::FILE]).sudo();
@@ -169,7 +169,7 @@ async fn ip(
 ) -> Result<(), StepError> {
     let command = Command::new("ip", args.iter().copied()).sudo();
     let said = station.machine.exec(&command).await;
-    let said = said.map_err(|e| e.problem(&station.name))?;
+    let said = said.map_err(failed_on(station))?;
     if !said.ok() {
         *complaint = Some(said.error_text());
     }
@@ -183,7 +183,7 @@ async fn forget_profiles(station: &Station) -> Result<(), StepError> {
     let reload = Command::new("nmcli", ["connection", "reload"]).sudo();
     // Where there is no NetworkManager, or none that runs, nothing has to forget anything.
     let said = station.machine.exec(&reload).await;
-    said.map(drop).map_err(|e| e.problem(&station.name).into())
+    said.map(drop).map_err(failed_on(station))
 }
 
 /// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.
@@ -213,7 +213,7 @@ async fn profiles(station: &Station, now: &[Port], was: &Before) -> Result<Vec<S
             .machine
             .exec(&Command::new("nmcli", args).sudo())
             .await;
-        if !said.map_err(|e| e.problem(&station.name))?.ok() {
+        if !said.map_err(failed_on(station))?.ok() {
             notes.push(format!(
                 "NetworkManager did not take the profile {uuid} back for `{}` of `{}`.",
                 port.name, station.name

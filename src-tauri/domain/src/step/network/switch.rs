@@ -8,7 +8,7 @@ use crate::network::netplan;
 use crate::ports::{Command, RemoteFile, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
-use crate::step::machines::{exists, must};
+use crate::step::machines::{exists, failed_on, must};
 use crate::step::network::ports::Before;
 use crate::step::services::StepContext;
 
@@ -126,7 +126,7 @@ async fn put(station: &Station, path: &str, content: &str) -> Result<(), StepErr
         sudo: true,
     };
     let written = station.machine.write(&file).await;
-    written.map_err(|e| e.problem(&station.name).into())
+    written.map_err(failed_on(station))
 }
 
 async fn run(station: &Station, program: &str, args: &[&str]) -> Result<(), StepError> {
@@ -159,7 +159,7 @@ pub(super) async fn arm(station: &Station, was: &Before, delay: Duration) -> Res
 pub(super) async fn confirm(station: &Station) -> Result<(), StepError> {
     let rm = Command::new("rm", [ARMED]).sudo();
     let said = station.machine.exec(&rm).await;
-    if said.map_err(|e| e.problem(&station.name))?.ok() {
+    if said.map_err(failed_on(station))?.ok() {
         return Ok(());
     }
     Err(gone(station))
@@ -168,7 +168,7 @@ pub(super) async fn confirm(station: &Station) -> Result<(), StepError> {
 /// An error if the machine does not wait for a word any more.
 pub(super) async fn still_armed(station: &Station) -> Result<(), StepError> {
     let armed = exists(station.machine.as_ref(), ARMED).await;
-    match armed.map_err(|e| e.problem(&station.name))? {
+    match armed.map_err(failed_on(station))? {
         true => Ok(()),
         false => Err(gone(station)),
     }
@@ -188,14 +188,14 @@ fn gone(station: &Station) -> StepError {
 pub(super) async fn disarm(station: &Station) -> Result<(), StepError> {
     let there = |path: &'static str| async move {
         let found = exists(station.machine.as_ref(), path).await;
-        found.map_err(|e| e.problem(&station.name))
+        found.map_err(failed_on(station))
     };
     if there(FOLDER).await? {
         run(station, "rm", &["-f", ARMED]).await?;
         // A timer that is not there is no failure to stop.
         let stop = Command::new("systemctl", ["stop", TIMER]).sudo();
         let stopped = station.machine.exec(&stop).await;
-        stopped.map_err(|e| e.problem(&station.name))?;
+        stopped.map_err(failed_on(station))?;
         run(station, "rm", &["-rf", FOLDER]).await?;
     }
     if there(UNIT_FILE).await? {
@@ -257,12 +257,12 @@ pub(super) async fn let_end(cx: &StepContext, station: &Station) -> Result<(), S
 /// Whether one of these units runs, or the timer is set.
 async fn is_active(station: &Station, units: &[&str]) -> Result<bool, StepError> {
     let found = exists(station.machine.as_ref(), FOLDER).await;
-    if !found.map_err(|e| e.problem(&station.name))? {
+    if !found.map_err(failed_on(station))? {
         return Ok(false);
     }
     let ask = Command::new("systemctl", ["is-active"].iter().chain(units).copied());
     let said = station.machine.exec(&ask).await;
-    let said = said.map_err(|e| e.problem(&station.name))?.text();
+    let said = said.map_err(failed_on(station))?.text();
     Ok(said
         .lines()
         .any(|l| matches!(l.trim(), "active" | "activating" | "deactivating")))

@@ -18,7 +18,7 @@ use crate::problem::{Code, Problem, Retry};
 use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan, Undo};
 use crate::step::facts::facts_of;
 use crate::step::ids;
-use crate::step::machines::{on_all, stored, value};
+use crate::step::machines::{failed_on, on_all, stored, value};
 use crate::step::services::{Services, StepContext};
 
 mod patient;
@@ -91,7 +91,7 @@ async fn order(station: &Station) -> Result<(), StepError> {
     match stopping(station).await {
         Ok(true) => return Ok(()),
         Err(e) if on_its_way(&e) => return Ok(()),
-        Err(e) => return Err(e.problem(&station.name).into()),
+        Err(e) => return Err(failed_on(station)(e.clone())),
         Ok(false) => {}
     }
     let reboot = Command::new("systemctl", ["reboot", "--no-block"]).sudo();
@@ -109,7 +109,7 @@ async fn order(station: &Station) -> Result<(), StepError> {
         .on(station.name.clone())
         .into()),
         // It may end faster than it answers.
-        Err(e) if !on_its_way(&e) => Err(e.problem(&station.name).into()),
+        Err(e) if !on_its_way(&e) => Err(failed_on(station)(e)),
         _ => Ok(()),
     }
 }
@@ -176,7 +176,7 @@ impl RestartBoth {
                 Ok(boot) if Some(boot.as_str()) != old => return Ok(boot.clone()),
                 Ok(_) => "ending what runs",
                 Err(e) if on_its_way(e) => "restarting",
-                Err(e) => return Err(e.problem(&station.name).into()),
+                Err(e) => return Err(failed_on(station)(e.clone())),
             };
             if waited > BACK {
                 return Err(late(&station.name, seen.err()).into());
@@ -294,7 +294,7 @@ impl Step<Services> for RestartBoth {
         // Both or neither: who may not restart the one is told before the other is.
         for station in &due {
             match may_restart(station).await {
-                Err(e) if !on_its_way(&e) => return Err(e.problem(&station.name).into()),
+                Err(e) if !on_its_way(&e) => return Err(failed_on(station)(e)),
                 _ => {}
             }
         }

@@ -4,8 +4,7 @@
 use async_trait::async_trait;
 use serde_json::Value;
 
-use super::{BACK, REST};
-use crate::problem::Code;
+use super::{BACK, REST, on_its_way};
 use crate::run::{Found, Step, StepError, StepPlan, Undo};
 use crate::step::services::{Services, StepContext};
 
@@ -14,18 +13,7 @@ pub(crate) struct Patient<S>(pub(crate) S);
 
 /// Whether a machine that is on its way down or up may say this.
 fn may_be_on_its_way(error: &StepError) -> bool {
-    let StepError::Problem(problem) = error else {
-        return false;
-    };
-    matches!(
-        problem.code,
-        Code::Unreachable
-            | Code::NotSsh
-            | Code::ConnectionLost
-            | Code::TimedOut
-            | Code::KeyRefused
-            | Code::WrongPassword
-    )
+    matches!(error, StepError::Machine { error, .. } if on_its_way(error))
 }
 
 #[async_trait]

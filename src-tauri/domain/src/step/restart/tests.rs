@@ -236,7 +236,10 @@ impl ReadOnly<Services> for Silent {
     async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
         if self.0.load(Ordering::Relaxed) > 0 {
             self.0.fetch_sub(1, Ordering::Relaxed);
-            return Err(unreachable().problem("spark-a").into());
+            return Err(StepError::Machine {
+                machine: "spark-a".into(),
+                error: unreachable(),
+            });
         }
         Ok(Found::AlreadyDone {
             found: "There.".into(),

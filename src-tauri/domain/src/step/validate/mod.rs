@@ -188,8 +188,8 @@ impl Validate {
     /// The error with the last words of the server on each machine: the API says only that something
     /// failed, and the log was followed no further than to the first answer.
     async fn with_log(&self, cx: &StepContext, error: StepError) -> StepError {
-        let StepError::Problem(mut problem) = error else {
-            return error;
+        let Some(mut problem) = error.into_problem() else {
+            return StepError::Cancelled;
         };
         for station in &cx.stations {
             let lines = station.containers.logs(SERVER, LAST_WORDS).await;
@@ -197,7 +197,7 @@ impl Validate {
             let lines = lines.map(|line| format!("{}: {line}", station.name));
             problem.details.extend(lines);
         }
-        StepError::Problem(problem)
+        problem.into()
     }
 
     fn circumstances(

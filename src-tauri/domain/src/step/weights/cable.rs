@@ -1,16 +1,19 @@
 //! The weights once over the line and then over the cable, or each its share over the line and then both
 //! over the cable.
 
+use std::sync::{Mutex, PoisonError};
+
+use futures::FutureExt as _;
 use futures::future::join_all;
 
 use super::FetchWeights;
-use super::source::{Next, after};
+use super::source::after;
 use super::uplink::shares;
-use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Serving, Share};
+use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Refusal, Serving, Share};
 use crate::ports::Station;
-use crate::problem::Code;
 use crate::run::StepError;
-use crate::step::job;
+use crate::step::job::{self, JobError};
+use crate::step::link_copy::{self, CopyEnd};
 use crate::step::serve_copy::{self, STREAMS};
 use crate::step::services::StepContext;
 
@@ -43,7 +46,7 @@ impl FetchWeights {
             let begun = begun_at(begun, i);
             self.copied(&beside, from, to, begun, None)
         }));
-        let (fetched, copied): (Result<FetchReceipt, _>, Vec<_>) =
+        let (fetched, copied): (Result<FetchReceipt, JobError>, Vec<_>) =
             futures::join!(fetching, copying);
         let mut receipts = vec![fetched?];
         let copied: Result<Vec<FetchReceipt>, StepError> = copied.into_iter().collect();
@@ -79,61 +82,64 @@ impl FetchWeights {
         });
         let mut ends = join_all(both).await;
         // The one that failed says why; the other was only stopped for it.
-        let failed = |end: &Result<_, StepError>| matches!(end, Err(StepError::Problem(_)));
-        if let Some(at) = ends.iter().position(failed) {
+        let why =
+            |end: &Result<_, StepError>| end.as_ref().is_err_and(|e| *e != StepError::Cancelled);
+        if let Some(at) = ends.iter().position(why) {
             ends.swap(0, at);
         }
         ends.into_iter().collect()
     }
 
     /// Copies to one machine, again after what passes, and from the Hub where it does not pass. With a
-    /// share it fetches that itself meanwhile; when the Hub is not to be had from there, it is left to the
-    /// other machine.
+    /// share it fetches that itself meanwhile.
     async fn copied(
         &self,
         cx: &StepContext,
         from: usize,
         to: &Station,
         begun: Option<&NodeWork>,
-        mut share: Option<Share>,
+        share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
-        job::make_room(
-            cx,
-            to,
-            begun,
-            &self.copy_work(&cx.stations[from], share.clone()),
-        )
-        .await;
-        let mut tries = 0;
-        loop {
-            cx.safe_point()?;
-            let problem = match self.copy(cx, from, to, share.clone()).await {
-                Ok(receipt) => return Ok(receipt),
-                Err(StepError::Cancelled) => return Err(StepError::Cancelled),
-                Err(StepError::Problem(problem)) => problem,
-            };
-            tries += 1;
-            let why = problem.cause.as_deref().unwrap_or(&problem.message);
-            if share.is_some() && matches!(problem.code, Code::HubUnreachable | Code::HubBusy) {
+        let work = self.copy_work(&cx.stations[from], share.clone());
+        job::make_room(cx, to, begun, &work).await;
+        let share = Mutex::new(share);
+        let copy = || self.copy_or_leave_share(cx, from, to, &share).boxed();
+        match link_copy::repeat(cx, to, after, copy).await? {
+            CopyEnd::Done(receipt) => Ok(receipt),
+            CopyEnd::WithoutLink(why) => {
                 let line = format!(
-                    "This machine does not get its share from the Hub, so `{}` fetches it too. {why}",
-                    cx.stations[from].name
+                    "The copy over the private link does not go on, so what is missing comes from the Hub. {why}"
                 );
                 cx.log(Some(&to.name), line);
-                share = None;
-                continue;
+                Ok(job::run(cx, to, NodeWork::Fetch(self.fetch())).await?)
             }
-            match after(problem.code, tries) {
-                Next::Again => serve_copy::rest(cx, to, tries, why).await?,
-                Next::FromHub => {
-                    let line = format!(
-                        "The copy over the private link does not go on, so what is missing comes from the Hub. {why}"
-                    );
-                    cx.log(Some(&to.name), line);
-                    return job::run(cx, to, NodeWork::Fetch(self.fetch())).await;
-                }
-                Next::Tell => return Err(StepError::Problem(problem)),
+        }
+    }
+
+    /// Copies, with a share of its own where there is one. When the Hub does not give a machine its share,
+    /// the share is left to the other machine from then on.
+    async fn copy_or_leave_share(
+        &self,
+        cx: &StepContext,
+        from: usize,
+        to: &Station,
+        share: &Mutex<Option<Share>>,
+    ) -> Result<FetchReceipt, JobError> {
+        let mine = share.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let has_share = mine.is_some();
+        match self.copy(cx, from, to, mine).await {
+            Err(error) if has_share && error.is(Refusal::Hub) => {
+                let line = format!(
+                    "This machine does not get its share from the Hub, so `{}` fetches it too. {}",
+                    cx.stations[from].name,
+                    error.why()
+                );
+                cx.log(Some(&to.name), line);
+                *share.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                cx.safe_point()?;
+                self.copy(cx, from, to, None).await
             }
+            end => end,
         }
     }
 
@@ -143,7 +149,7 @@ impl FetchWeights {
         from: usize,
         to: &Station,
         share: Option<Share>,
-    ) -> Result<FetchReceipt, StepError> {
+    ) -> Result<FetchReceipt, JobError> {
         let serving = self.serve(cx, from).await?;
         let ticket = CopyTicket::new(serving, cx.services.hub_token.as_ref());
         let work = self.copy_work(&cx.stations[from], share);
@@ -160,7 +166,7 @@ impl FetchWeights {
     }
 
     /// Has a machine serve on its ends of the rails. It ends by itself.
-    async fn serve(&self, cx: &StepContext, from: usize) -> Result<Serving, StepError> {
+    async fn serve(&self, cx: &StepContext, from: usize) -> Result<Serving, JobError> {
         let words = self.serve_words(from, Some(&job::name(cx)));
         serve_copy::serve(&cx.stations[from], words).await
     }

@@ -200,7 +200,9 @@ impl Step<Services> for FetchWeights {
             Road::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
             Road::EachFromHub { .. } => {
                 on_all(&cx.stations, |_, station| {
-                    Box::pin(job::run(cx, station, NodeWork::Fetch(self.fetch())))
+                    Box::pin(async {
+                        Ok(job::run(cx, station, NodeWork::Fetch(self.fetch())).await?)
+                    })
                 })
                 .await?
             }

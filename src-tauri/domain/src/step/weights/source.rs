@@ -4,8 +4,9 @@ use super::uplink::Line;
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
 use crate::node::NodeWork;
-use crate::problem::Code;
-use crate::step::link_copy::{carries, passes};
+use crate::node::Refusal;
+use crate::step::job::JobError;
+use crate::step::link_copy::{AfterBreak, carries, passes};
 
 #[cfg(test)]
 mod tests;
@@ -146,22 +147,14 @@ pub(super) fn is_open(road: &Road, known: &Known) -> bool {
         && known.begun.iter().all(Option::is_none)
 }
 
-/// What is done after a copy that broke off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
-    /// It is begun again, from what is there.
-    Again,
-    /// The machine fetches for itself, from what is there.
-    FromHub,
-    /// It is told to the person: fetching would meet the same.
-    Tell,
-}
-
-/// Decides after so many tries, the one that failed among them.
-pub(super) fn after(code: Code, tries: u32) -> Next {
-    match code {
-        _ if passes(code, tries) => Next::Again,
-        Code::LinkFails | Code::HashMismatch | Code::BadInput => Next::FromHub,
-        _ => Next::Tell,
+/// Decides after a copy that broke off, after so many tries, the one that failed among them.
+pub(super) fn after(error: &JobError, tries: u32) -> AfterBreak {
+    let link_alone = [Refusal::Link, Refusal::Hash, Refusal::NotUnderstood];
+    if passes(error, tries) {
+        AfterBreak::Again
+    } else if link_alone.into_iter().any(|why| error.is(why)) {
+        AfterBreak::WithoutLink
+    } else {
+        AfterBreak::Tell
     }
 }

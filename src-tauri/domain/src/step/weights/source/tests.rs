@@ -1,8 +1,9 @@
 //! Every road, with the sentence that is told of it.
 
 use super::*;
+use crate::problem::{Code, Problem};
 use crate::step::link_copy::TRIES;
-use crate::step::link_copy::samples::{measured, network};
+use crate::step::link_copy::samples::{measured, network, refused};
 
 fn road(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> Road {
     let measured = gbps.map(measured);
@@ -207,12 +208,20 @@ fn without_a_link_worth_it_each_fetches() {
 
 #[test]
 fn a_copy_that_breaks_off_goes_on_then_the_hub_helps_and_what_the_hub_cannot_help_is_told() {
-    assert_eq!(after(Code::LinkFails, 1), Next::Again);
-    assert_eq!(after(Code::LinkFails, TRIES), Next::FromHub);
-    assert_eq!(after(Code::HashMismatch, 1), Next::Again);
-    assert_eq!(after(Code::HashMismatch, 2), Next::FromHub);
+    assert_eq!(after(&refused(Code::LinkFails), 1), AfterBreak::Again);
+    assert_eq!(
+        after(&refused(Code::LinkFails), TRIES),
+        AfterBreak::WithoutLink
+    );
+    assert_eq!(after(&refused(Code::HashMismatch), 1), AfterBreak::Again);
+    assert_eq!(
+        after(&refused(Code::HashMismatch), 2),
+        AfterBreak::WithoutLink
+    );
     for code in [Code::DiskFull, Code::HubToken, Code::RepositoryMissing] {
-        assert_eq!(after(code, 1), Next::Tell, "{code:?}");
+        assert_eq!(after(&refused(code), 1), AfterBreak::Tell, "{code:?}");
     }
-    assert_eq!(after(Code::JobLost, TRIES), Next::Tell);
+    let lost = JobError::Lost(Box::new(Problem::new(Code::JobLost, "Gone.")));
+    assert_eq!(after(&lost, 1), AfterBreak::Again);
+    assert_eq!(after(&lost, TRIES), AfterBreak::Tell);
 }
