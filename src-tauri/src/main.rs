@@ -1,4 +1,5 @@
-//! `tandem` opens the window; `tandem --story` runs the rehearsal without one and prints it;
+//! `tandem` opens the window; `tandem --story [RECIPE]` runs the rehearsal of a recipe without one
+//! and prints it;
 //! `tandem --bindings` writes the TypeScript that the window is compiled against.
 
 // No console beside the window on Windows.
@@ -10,7 +11,9 @@ fn main() -> std::process::ExitCode {
         .with_writer(std::io::stderr)
         .init();
     match std::env::args().nth(1).as_deref() {
-        Some("--story") => tauri::async_runtime::block_on(tandem::story::tell()),
+        Some("--story") => {
+            tauri::async_runtime::block_on(tandem::story::tell(std::env::args().nth(2)))
+        }
         Some("--bindings") => {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ui/src/bindings.ts");
             let export = tandem::builder().export(specta_typescript::Typescript::default(), path);

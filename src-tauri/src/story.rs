@@ -5,17 +5,18 @@ use std::process::ExitCode;
 
 use tandem_domain::chat::ChatEvent;
 use tandem_domain::problem::Problem;
+use tandem_domain::recipe::RecipeId;
 use tandem_domain::run::{Event, RunOutcome, RunSignal};
 use tokio::sync::mpsc;
 
 use crate::app::{App, Programs};
 
 /// Runs the whole story in a folder of its own and removes it again.
-pub async fn tell() -> ExitCode {
+pub async fn tell(recipe: Option<String>) -> ExitCode {
     let folder = std::env::temp_dir().join(format!("tandem-story-{}", std::process::id()));
     let result = async {
         let app = App::open(&folder, Programs::found(None)).await?;
-        let told = story(&app).await;
+        let told = story(&app, recipe.map(RecipeId)).await;
         // Whatever happened, no simulated server is left running.
         app.leave_rehearsal().await?;
         told
@@ -35,13 +36,17 @@ pub async fn tell() -> ExitCode {
     }
 }
 
-async fn story(app: &App) -> Result<(), Problem> {
+/// The story of one recipe; of the proposed one where none is named. The app's folder should be its own.
+pub async fn story(app: &App, recipe: Option<RecipeId>) -> Result<(), Problem> {
     say("A rehearsal: the machines, the weights and the server are stand-ins on this computer.\n");
     let overview = app.start_rehearsal().await?;
     for machine in &overview.machines {
         say(&format!("  {} is ready.", machine.name));
     }
-    let view = app.propose_setup().await?;
+    let view = match recipe {
+        Some(id) => app.propose_recipe(&id).await?,
+        None => app.propose_setup().await?,
+    };
     if let Some(problem) = view.problems.into_iter().next() {
         return Err(problem);
     }

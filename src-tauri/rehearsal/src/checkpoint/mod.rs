@@ -8,6 +8,7 @@
 //! - the NVFP4 release that carries them in `model-mtp-bf16.safetensors`.
 
 pub mod config;
+pub(crate) mod of_recipes;
 pub mod shape;
 pub mod synthetic;
 pub mod texts;
@@ -153,7 +154,8 @@ pub(crate) fn bf16_files(w: &Widths, shards: usize) -> Vec<(String, Vec<Tensor>)
     numbered(files)
 }
 
-/// Writes the three revisions below `repos`, unless they are there already.
+/// Writes the three revisions below `repos`, and what the other built-in recipes serve, unless they are there
+/// already.
 pub fn write_all(repos: &Path) -> io::Result<()> {
     let w = Widths::TINY;
     Revision {
@@ -192,7 +194,8 @@ pub fn write_all(repos: &Path) -> io::Result<()> {
     point(repos, BF16_REPO, "main", BF16_COMMIT)?;
     point(repos, NVFP4_REPO, "main", NVFP4_COMMIT)?;
     // The old state under a name of its own, for a run that wants the graft.
-    point(repos, NVFP4_REPO, "before-mtp", NVFP4_OLD_COMMIT)
+    point(repos, NVFP4_REPO, "before-mtp", NVFP4_OLD_COMMIT)?;
+    of_recipes::write_recipes(repos)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::args::Args;
 use super::log::Failure;
+use crate::checkpoint::of_recipes::MODEL_TYPE;
 use crate::checkpoint::shape::{Release, Widths, body};
 
 /// A checkpoint that can be served.
@@ -97,17 +98,16 @@ impl Model {
                 "ValueError: The checkpoint you are trying to load has model type `step3p7` but Transformers does not recognize this architecture. This could be because of an issue with the checkpoint, or because your version of Transformers is out of date.",
             ));
         }
-        if kind != "step3p7" {
+        let plain = kind == MODEL_TYPE;
+        if kind != "step3p7" && !plain {
             return Err(config_error(format!(
                 "ValueError: Model architectures {} are not supported for now. Supported architectures: dict_keys(['Step3p7ForConditionalGeneration'])",
                 config["architectures"]
             )));
         }
-        for name in [
-            "configuration_step3p7.py",
-            "tokenizer.json",
-            "tokenizer_config.json",
-        ] {
+        let code = (!plain).then_some("configuration_step3p7.py");
+        let needed = ["tokenizer.json", "tokenizer_config.json"];
+        for name in code.into_iter().chain(needed) {
             if !folder.join(name).is_file() {
                 return Err(missing(name));
             }
@@ -205,7 +205,21 @@ impl Model {
     /// Finds the weights and reads every header. It happens in the worker.
     pub(crate) fn open(&mut self) -> Result<(), Failure> {
         self.look()?;
+        if self.is_plain() {
+            return Ok(());
+        }
         self.complete()
+    }
+
+    /// Whether it is one of the small checkpoints that have no architecture of their own.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.config["model_type"] == MODEL_TYPE
+    }
+
+    /// The first architecture that the configuration names.
+    pub(crate) fn architecture(&self) -> &str {
+        let first = self.config["architectures"].get(0);
+        first.and_then(Value::as_str).unwrap_or("unknown")
     }
 
     /// The same for a draft, which has no decoder.

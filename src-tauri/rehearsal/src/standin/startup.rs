@@ -287,7 +287,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
     take(0.1).await;
     let mut model = Model::configure(&args)?;
     let mut drafting = mtp::drafted(&args, &model)?;
-    Part::Api.info("Resolved architecture: Step3p7ForConditionalGeneration");
+    Part::Api.info(&format!("Resolved architecture: {}", model.architecture()));
     let max_len = args.number(
         "--max-model-len",
         model.text("max_position_embeddings") as u64,
