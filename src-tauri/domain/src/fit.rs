@@ -266,7 +266,7 @@ fn gib(bytes: u64) -> String {
 mod tests {
     use super::*;
 
-    /// Step-3.7-Flash as the real start had it, the checkpoint's 14 shards in all.
+    /// A model of 129 GB as a real start had it, the checkpoint's 14 shards in all.
     fn ask() -> Ask {
         Ask {
             engine: "vLLM",

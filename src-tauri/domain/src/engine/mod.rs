@@ -1,5 +1,6 @@
 //! What is known of the programs that serve models. Each has a folder; the rest of Tandem asks the trait.
 
+pub mod causes;
 pub mod metrics;
 pub mod setting;
 pub mod vllm;
@@ -12,6 +13,7 @@ use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{EngineKind, Variant};
 
+use causes::Cause;
 use metrics::{Acceptance, Metrics};
 use setting::Setting;
 
@@ -55,8 +57,11 @@ pub trait Engine: Send + Sync {
     /// Reads one line of a log; `None` if it says nothing about where the server is.
     fn phase(&self, line: &str) -> Option<Phase>;
 
-    /// Why a server ended. `logs` has each machine's name and its last lines, head first; `ended` says how.
-    fn explain(&self, logs: &[(String, Vec<String>)], ended: &str) -> Problem;
+    /// What its log says of why it ended.
+    fn causes(&self) -> &'static [Cause];
+
+    /// What its log says when something else made it wait.
+    fn consequences(&self) -> &'static [Cause];
 
     /// Whether the log of a start shows that drafting was taken up; `None` where it does not say.
     fn drafts(&self, log: &[String]) -> Option<bool>;

@@ -8,6 +8,7 @@
 
 use crate::checkpoint::CheckpointError;
 
+pub mod causes;
 pub mod check;
 pub mod patch;
 pub mod plan;

@@ -124,4 +124,63 @@ mod tests {
         let of_steps: Vec<_> = steps.iter().map(|s| s.plan()).collect();
         assert_eq!(of_steps, recipe.plan(&[], "ssh-ed25519 KEY").steps);
     }
+
+    /// The choices of a set-up as version 3 stored them.
+    fn of_version_3() -> Value {
+        json!({
+            "machines": ["a", "b"],
+            "network": {"rails": [], "mtu": 9000},
+            "hub_endpoint": "https://huggingface.co",
+            "repo": "owner/model", "revision": "c0ffee",
+            "source_repo": "owner/donor", "source_revision": "main",
+            "image": "image:tag",
+            "api_port": 8000, "master_port": 29501,
+            "served_model_name": "model", "max_model_len": 4096, "gpu_memory_utilization": 0.85,
+            "mtp": true, "speculative_tokens": 6, "mtp_way": "draft",
+            "engine_args": ["--quantization", "modelopt"], "engine_env": ["A=b"],
+            "ready_timeout_s": 1800,
+        })
+    }
+
+    #[test]
+    fn a_set_up_of_version_3_can_still_be_undone() {
+        let read = Procedure::read("setup", of_version_3()).unwrap().unwrap();
+        assert_eq!(read.name().1, 4, "a run of another version is not resumed");
+        let Procedure::Setup(setup) = &read else {
+            panic!("it is a set-up");
+        };
+        assert_eq!(setup.launch.served().repo, "owner/model");
+        assert_eq!(setup.launch.image.name, "image:tag");
+        assert_eq!(
+            setup.launch.graft.as_ref().map(|g| g.donor.repo.as_str()),
+            Some("owner/donor")
+        );
+        let ids: Vec<String> = read
+            .steps(&[], "ssh-ed25519 KEY", None)
+            .iter()
+            .map(|s| s.plan().id.0)
+            .collect();
+        // Undo finds the steps of the journal by these names.
+        assert_eq!(
+            ids,
+            [
+                "key",
+                "program",
+                "docker",
+                "look",
+                "network",
+                "prove",
+                "image",
+                "collective",
+                "weights",
+                "graft",
+                "launch-plain",
+                "validate-plain",
+                "launch-mtp",
+                "validate-mtp",
+            ]
+        );
+        let again = Procedure::read("setup", read.choices()).unwrap();
+        assert_eq!(again, Some(read), "what is written is what is read");
+    }
 }

@@ -297,7 +297,7 @@ pub struct RunSummary {
     pub id: RunId,
     /// The recipe.
     pub recipe: String,
-    /// What it is, for people: "Serve Step-3.7-Flash on spark-a and spark-b".
+    /// What it is, for people: "Serve a model over spark-a and spark-b".
     pub title: String,
     /// When it began, ms since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]

@@ -1,6 +1,6 @@
 //! vLLM.
 
-pub mod causes;
+mod causes;
 mod launch;
 mod memory;
 mod metrics;
@@ -10,6 +10,7 @@ mod settings;
 #[cfg(test)]
 mod launch_snapshot;
 
+use super::causes::Cause;
 use super::setting::Setting;
 use super::{Engine, OnDisk, Phase};
 use crate::container::ContainerSpec;
@@ -45,8 +46,12 @@ impl Engine for Vllm {
         phases::read(line)
     }
 
-    fn explain(&self, logs: &[(String, Vec<String>)], ended: &str) -> Problem {
-        causes::explain(logs, ended)
+    fn causes(&self) -> &'static [Cause] {
+        causes::CAUSES
+    }
+
+    fn consequences(&self) -> &'static [Cause] {
+        causes::CONSEQUENCES
     }
 
     fn drafts(&self, log: &[String]) -> Option<bool> {

@@ -6,6 +6,7 @@ use super::{Finding, Level, finding};
 use crate::machine::{Facts, GpuNow, Interface};
 use crate::network::address::Network;
 use crate::problem::bytes;
+use crate::recipe::{Recipe, catalog};
 
 /// PCIe lanes that each ConnectX-7 function of a Spark has.
 const LANES: u32 = 4;
@@ -182,6 +183,18 @@ fn gpu_at_work(facts: &Facts, now: GpuNow) -> Option<Finding> {
 const UNPLUG: &str = "shut the machine down, unplug its power for a minute and start it again; a restart \
     alone does not help.";
 
+/// Why the proposed recipe does not fit on a machine with little memory.
+fn too_large(recipe: &Recipe) -> String {
+    match recipe.memory.weights_gib {
+        Some(gib) => format!(
+            "{} takes about {gib} GiB on each of {} machines for its weights alone, so it does not fit on machines \
+             of 64 GB.",
+            recipe.title, recipe.nodes.most
+        ),
+        None => "The recipes are made for machines of 128 GB.".into(),
+    }
+}
+
 fn small_memory(facts: &Facts) -> Option<Finding> {
     (facts.memory_total > 0 && facts.memory_total < SMALL_MEMORY).then(|| {
         finding(
@@ -192,8 +205,7 @@ fn small_memory(facts: &Facts) -> Option<Finding> {
                 facts.hostname,
                 bytes(facts.memory_total)
             ),
-            "Step-3.7-Flash in NVFP4 takes about 61 GiB on each of two machines for its weights alone, so it \
-             does not fit on machines of 64 GB.",
+            too_large(catalog::proposed(2)),
             "Choose a smaller model, or use two machines of 128 GB.",
         )
     })
@@ -226,8 +238,10 @@ fn driver_610(facts: &Facts) -> Option<Finding> {
         Level::Warning,
         "driver-610",
         format!("`{}` runs driver {driver}.", facts.hostname),
-        "With drivers of the 610 series only about 50 GiB of memory were left for vLLM, too little for \
-         Step-3.7-Flash.",
+        format!(
+            "With drivers of the 610 series only about 50 GiB of memory were left for the server, too little for {}.",
+            catalog::proposed(2).title
+        ),
         "Use the 580 driver that DGX OS brings.",
     ))
 }

@@ -3,7 +3,7 @@
 
 use super::measure::Stop;
 use super::{LIMIT_SECONDS, MEET_SECONDS};
-use crate::engine::vllm::causes::{self, CauseId};
+use crate::engine::causes::{self, CauseId};
 use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
 use crate::problem::{Code, Problem, Retry};
@@ -41,7 +41,8 @@ pub(super) fn nothing_came(
             .detail(ended);
     }
     // What has a cause of its own explains itself; that they could not talk is what is asked here.
-    let known = causes::find(&named).filter(|found| !is_told_by_stage(found.id));
+    let known = causes::find(&[causes::CAUSES, causes::CONSEQUENCES], &named)
+        .filter(|found| !is_told_by_stage(found.id()));
     if let Some(found) = known {
         return Problem {
             message: MESSAGE.into(),
@@ -82,13 +83,9 @@ fn without_devices(named: &[(String, Vec<String>)]) -> Option<(String, String)> 
     })
 }
 
-/// Whether how far both came says more than this cause: it names nothing but that the ranks did not talk, or
-/// a model, and none is loaded here.
+/// Whether how far both came says more than this cause, which names nothing but that the ranks did not talk.
 fn is_told_by_stage(cause: CauseId) -> bool {
-    matches!(
-        cause,
-        CauseId::RanksDidNotMeet | CauseId::RanksSilent | CauseId::ModelUnknown
-    )
+    cause == causes::RANKS_DID_NOT_MEET || cause == causes::RANKS_SILENT
 }
 
 fn by_stage(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use super::LaunchServer;
 use crate::container::SERVER;
+use crate::engine::causes;
+use crate::graft;
 use crate::ports::{Command, Station};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
@@ -157,6 +159,10 @@ impl LaunchServer {
                 .unwrap_or_default();
             logs.push((station.name.clone(), lines));
         }
-        self.engine().explain(&logs, ended)
+        let engine = self.engine();
+        let mut tables = vec![engine.causes()];
+        tables.extend(self.launch.graft.as_ref().map(|_| graft::causes::CAUSES));
+        tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
+        causes::explain(&tables, &logs, ended)
     }
 }
