@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+use crate::ROOT;
 
 fn rules() -> toml::Table {
     let text = std::fs::read_to_string(format!("{ROOT}/deny.toml")).expect("deny.toml is there");
