@@ -199,8 +199,8 @@ impl Look {
 
 fn code(value: &syn::Expr) -> String {
     let text = value.to_token_stream().to_string().replace(' ', "");
-    text.strip_prefix("Code::")
-        .map_or_else(|| format!("({text})"), str::to_owned)
+    text.rsplit_once("Code::")
+        .map_or_else(|| format!("({text})"), |(_, name)| name.to_owned())
 }
 
 /// A sentence as it is written: the text of a literal or `format!`, or else the expression in braces.
