@@ -86,7 +86,7 @@ pub async fn story(app: &App, recipe: Option<RecipeId>) -> Result<(), Problem> {
     if outcome != Some(RunOutcome::Completed) {
         return Err(Problem::new(
             tandem_domain::problem::Code::Broken,
-            "The rehearsal did not come to its end.",
+            "The rehearsal did not finish.",
         ));
     }
     let question = "What can you do?";

@@ -1,3 +1,5 @@
+//! How it is done for real: SSH, Docker, the model's API, the database, the keyring.
+
 pub mod discover;
 pub mod docker;
 pub mod images;

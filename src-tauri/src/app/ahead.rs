@@ -12,7 +12,7 @@ use tandem_domain::recipe::Variant;
 use tandem_domain::recipe::plan::LaunchPlan;
 
 use super::App;
-use super::world::World;
+use super::workspace::Workspace;
 use crate::wire::MachineAhead;
 
 /// Ranges asked for at once while the line is measured; as many as a fetch uses.
@@ -26,12 +26,12 @@ impl App {
         request: SetupRequest,
         measure: bool,
     ) -> Result<Vec<MachineAhead>, Problem> {
-        let world = self.world().await;
-        let machines = world.setup_machines(&request.machines).await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.setup_machines(&request.machines).await?;
         let launch = request.resolve(request.recipe()?, &machines).launch;
         let token = self.inner.hub_token.load().await;
         let looks = request.machines.iter().enumerate().map(|(n, id)| {
-            let (world, launch) = (&world, &launch);
+            let (workspace, launch) = (&workspace, &launch);
             let served = launch.served();
             let work = NodeRequest {
                 token: token.as_ref().map(|t| t.reveal().to_owned()),
@@ -43,21 +43,21 @@ impl App {
                     probe: if measure && n == 0 { PROBE } else { 0 },
                 }),
             };
-            async move { one(world, id, launch, &work).await }
+            async move { one(workspace, id, launch, &work).await }
         });
         join_all(looks).await.into_iter().collect()
     }
 }
 
 async fn one(
-    world: &World,
+    workspace: &Workspace,
     id: &str,
     launch: &LaunchPlan,
     work: &NodeRequest,
 ) -> Result<MachineAhead, Problem> {
-    let saved = world.machine(id).await?;
-    let station = world.station(&saved)?;
-    let looked: Result<Survey, Problem> = world.work_once(&station, "survey", work).await;
+    let saved = workspace.machine(id).await?;
+    let station = workspace.station(&saved)?;
+    let looked: Result<Survey, Problem> = workspace.run_node(&station, "survey", work).await;
     let mut ahead = MachineAhead {
         id: id.to_owned(),
         name: saved.name,

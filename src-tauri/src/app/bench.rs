@@ -21,7 +21,7 @@ impl App {
         label: String,
         mut hear: impl FnMut(BenchEvent) + Send,
     ) -> Result<BenchResult, Problem> {
-        let (world, serving, _, api) = self.served().await?;
+        let (workspace, serving, _, api) = self.served().await?;
         let cancel = CancellationToken::new();
         {
             let mut measuring = lock(&self.inner.measuring);
@@ -36,15 +36,22 @@ impl App {
             }
             *measuring = Some(cancel.clone());
         }
-        let _done = Clear(self);
-        let state = self.run_state(&world, &RunId(serving.run.clone())).await?;
+        let _done = MeasuringPlace(self);
+        let state = self
+            .run_state(&workspace, &RunId(serving.run.clone()))
+            .await?;
         let launch: Option<LaunchReceipt> = state
             .step(&LaunchServer::id(&VariantId(serving.variant.clone())))
             .receipt
             .and_then(|r| serde_json::from_value(r).ok());
         let mut circumstances = Circumstances::new();
         if let Some(launch) = launch {
-            let earlier = world.store.of_launch(&launch.identity).await.ok().flatten();
+            let earlier = workspace
+                .store
+                .of_launch(&launch.identity)
+                .await
+                .ok()
+                .flatten();
             circumstances = earlier.map(|e| e.circumstances).unwrap_or_default();
         }
         let label = label.trim();
@@ -59,7 +66,7 @@ impl App {
             case,
             circumstances,
             run: None,
-            simulated: world.simulated(),
+            simulated: workspace.simulated(),
             patience_s: 120,
         };
         let mut report = |p: tandem_domain::bench::BenchProgress| {
@@ -71,7 +78,7 @@ impl App {
         };
         let result = measure(&*api, &*self.inner.clock, &wanted, &cancel, &mut report).await;
         let result = result.map_err(|e: BenchError| e.problem())?;
-        stored(world.store.save_bench(&result).await)?;
+        stored(workspace.store.save_bench(&result).await)?;
         Ok(result)
     }
 
@@ -85,12 +92,12 @@ impl App {
 
     /// All kept measurements.
     pub async fn list_benchmarks(&self) -> Result<Vec<BenchResult>, Problem> {
-        stored(self.world().await.store.bench_results().await)
+        stored(self.workspace().await.store.bench_results().await)
     }
 
     /// Two side by side.
     pub async fn compare_benchmarks(&self, a: &str, b: &str) -> Result<Comparison, Problem> {
-        let store = self.world().await.store.clone();
+        let store = self.workspace().await.store.clone();
         let gone = || Problem::new(Code::BadInput, "This measurement is not here any more.");
         let a = stored(store.bench_result(a).await)?.ok_or_else(gone)?;
         let b = stored(store.bench_result(b).await)?.ok_or_else(gone)?;
@@ -104,19 +111,19 @@ impl App {
             return Err(Problem::new(Code::BadInput, "The name was not changed.")
                 .cause("A name has 1 to 80 characters."));
         }
-        stored(self.world().await.store.rename_bench(id, label).await).map(|_| ())
+        stored(self.workspace().await.store.rename_bench(id, label).await).map(|_| ())
     }
 
     /// Removes one.
     pub async fn delete_benchmark(&self, id: &str) -> Result<(), Problem> {
-        stored(self.world().await.store.delete_bench(id).await).map(|_| ())
+        stored(self.workspace().await.store.delete_bench(id).await).map(|_| ())
     }
 }
 
 /// Frees the place of the measurement under way, however it ends.
-struct Clear<'a>(&'a App);
+struct MeasuringPlace<'a>(&'a App);
 
-impl Drop for Clear<'_> {
+impl Drop for MeasuringPlace<'_> {
     fn drop(&mut self) {
         *lock(&self.0.inner.measuring) = None;
     }

@@ -11,24 +11,24 @@ use tandem_domain::ports::ApiError;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::sync::CancellationToken;
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, lock, stored};
 use crate::wire::ImageView;
 
 impl App {
     /// All conversations.
     pub async fn list_conversations(&self) -> Result<Vec<ConversationSummary>, Problem> {
-        stored(self.world().await.store.conversations(None).await)
+        stored(self.workspace().await.store.conversations(None).await)
     }
 
     /// One conversation.
     pub async fn conversation(&self, id: &str) -> Result<Vec<Message>, Problem> {
-        stored(self.world().await.store.messages(id).await)
+        stored(self.workspace().await.store.messages(id).await)
     }
 
     /// Removes a conversation.
     pub async fn delete_conversation(&self, id: &str) -> Result<(), Problem> {
-        stored(self.world().await.store.delete_conversation(id).await).map(|_| ())
+        stored(self.workspace().await.store.delete_conversation(id).await).map(|_| ())
     }
 
     /// Takes an image in.
@@ -46,13 +46,13 @@ impl App {
             height: prepared.height,
             bytes: prepared.bytes,
         };
-        stored(self.world().await.store.put_image(&image).await)?;
+        stored(self.workspace().await.store.put_image(&image).await)?;
         Ok(shown(image))
     }
 
     /// A kept image.
     pub async fn image(&self, id: &str) -> Result<ImageView, Problem> {
-        let image = stored(self.world().await.store.image(id).await)?;
+        let image = stored(self.workspace().await.store.image(id).await)?;
         image
             .map(shown)
             .ok_or_else(|| Problem::new(Code::BadImage, "The picture is not here any more."))
@@ -71,7 +71,7 @@ impl App {
             return Err(Problem::new(Code::BadInput, "There is nothing to send.")
                 .fix("Write a message or attach an image."));
         }
-        let (world, serving, _, api) = self.served().await?;
+        let (workspace, serving, _, api) = self.served().await?;
         let question = Message {
             id: super::new_id(),
             role: Role::User,
@@ -88,7 +88,7 @@ impl App {
                 let id = super::new_id();
                 let title = prompt::title(std::slice::from_ref(&question));
                 stored(
-                    world
+                    workspace
                         .store
                         .create_conversation(&id, &title, question.at)
                         .await,
@@ -96,9 +96,9 @@ impl App {
                 id
             }
         };
-        stored(world.store.append_message(&id, &question).await)?;
-        let messages = stored(world.store.messages(&id).await)?;
-        let urls = self.image_urls(&world, &messages).await?;
+        stored(workspace.store.append_message(&id, &question).await)?;
+        let messages = stored(workspace.store.messages(&id).await)?;
+        let urls = self.image_urls(&workspace, &messages).await?;
         // Without a wish the template decides; with thinking off it is asked not to.
         let thinking = if thinking { None } else { Some(false) };
         let request = prompt::request(&serving.model, &messages, thinking, |image| {
@@ -131,17 +131,17 @@ impl App {
             let event = match result {
                 Some(Ok(finish)) => {
                     let message = answer.finished(at, &finish);
-                    app.kept(&world, &conversation, message).await
+                    app.kept(&workspace, &conversation, message).await
                 }
                 None => {
-                    app.kept(&world, &conversation, answer.stopped(at, true))
+                    app.kept(&workspace, &conversation, answer.stopped(at, true))
                         .await
                 }
                 Some(Err(error)) => {
                     let problem = unanswered(&error);
                     let message = (!answer.is_empty()).then(|| answer.stopped(at, false));
                     if let Some(message) = &message {
-                        let _ = world.store.append_message(&conversation, message).await;
+                        let _ = workspace.store.append_message(&conversation, message).await;
                     }
                     ChatEvent::Failed { problem, message }
                 }
@@ -159,8 +159,8 @@ impl App {
         Ok(())
     }
 
-    async fn kept(&self, world: &World, conversation: &str, message: Message) -> ChatEvent {
-        match world.store.append_message(conversation, &message).await {
+    async fn kept(&self, workspace: &Workspace, conversation: &str, message: Message) -> ChatEvent {
+        match workspace.store.append_message(conversation, &message).await {
             Ok(_) => ChatEvent::Ended { message },
             Err(e) => ChatEvent::Failed {
                 problem: e.problem(),
@@ -171,12 +171,12 @@ impl App {
 
     async fn image_urls(
         &self,
-        world: &World,
+        workspace: &Workspace,
         messages: &[Message],
     ) -> Result<HashMap<String, String>, Problem> {
         let mut urls = HashMap::new();
         for id in prompt::wanted_images(messages) {
-            if let Some(image) = stored(world.store.image(&id).await)? {
+            if let Some(image) = stored(workspace.store.image(&id).await)? {
                 urls.insert(id, data_url(&image.mime, &image.bytes));
             }
         }

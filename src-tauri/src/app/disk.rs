@@ -16,7 +16,7 @@ use tandem_domain::run::RunState;
 use tandem_domain::step::job::check::{self, Kept, Say};
 use tokio_util::sync::CancellationToken;
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, lock, stored};
 use crate::wire::disk::{
     CheckEvent, CheckTarget, DeleteTarget, DiskEntry, DiskKnown, FoundCheck, Freed, MachineDisk,
@@ -28,9 +28,9 @@ const RUNS: usize = 20;
 impl App {
     /// What takes room on every machine, who uses it, and what deleting it would do.
     pub async fn disks(&self) -> Result<Vec<MachineDisk>, Problem> {
-        let world = self.world().await;
-        let machines = world.machines().await?;
-        let named = self.named_by_runs(&world).await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
+        let named = self.named_by_runs(&workspace).await?;
         let looks = machines.iter().map(|saved| async {
             let mut seen = MachineDisk {
                 machine: saved.id.clone(),
@@ -38,7 +38,7 @@ impl App {
                 disk: None,
                 problem: None,
             };
-            match look(&world, saved).await {
+            match look(&workspace, saved).await {
                 Ok((report, stock, problem)) => {
                     seen.disk = Some(known(report, &stock, &named));
                     seen.problem = problem;
@@ -52,12 +52,12 @@ impl App {
 
     /// How long a deep check will take.
     pub async fn check_time(&self, target: &CheckTarget) -> Result<CheckTime, Problem> {
-        let world = self.world().await;
-        let station = world.station(&world.machine(&target.machine).await?)?;
-        let request = self.check_request(&world, target, true, false).await?;
+        let workspace = self.workspace().await;
+        let station = workspace.station(&workspace.machine(&target.machine).await?)?;
+        let request = self.check_request(&workspace, target, true, false).await?;
         let stdin = serde_json::to_vec(&request).expect("a request is plain data");
-        world
-            .visit(&station, &["check-time"], stdin, |output| {
+        workspace
+            .ask_node(&station, &["check-time"], stdin, |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await
@@ -72,14 +72,14 @@ impl App {
         repair: bool,
         hear: impl FnMut(CheckEvent) + Send,
     ) -> Result<CheckReceipt, Problem> {
-        let world = self.world().await;
-        let saved = world.machine(&target.machine).await?;
-        let station = world.station(&saved)?;
+        let workspace = self.workspace().await;
+        let saved = workspace.machine(&target.machine).await?;
+        let station = workspace.station(&saved)?;
         if repair && self.live_id().is_some() {
             return Err(busy(&saved, "A run is working on the machines."));
         }
         let (cancel, _done) = self.listens_alone(&saved)?;
-        let request = self.check_request(&world, target, deep, repair).await?;
+        let request = self.check_request(&workspace, target, deep, repair).await?;
         let token = self.inner.hub_token.load().await;
         let kept = check::begin(&station, &request, token).await?;
         self.listen(&station, &kept, &cancel, hear).await
@@ -88,13 +88,13 @@ impl App {
     /// The checks that go on on the machines, or have ended unheard, and that nobody listens to here. A
     /// machine that does not answer has none as far as is known.
     pub async fn found_checks(&self) -> Result<Vec<FoundCheck>, Problem> {
-        let world = self.world().await;
-        let machines = world.machines().await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
         let looks = machines.iter().map(|saved| async {
             if lock(&self.inner.checks).contains_key(&saved.id) {
                 return None;
             }
-            let station = world.station(saved).ok()?;
+            let station = workspace.station(saved).ok()?;
             let request = check::find(&station).await.ok()??.request;
             Some(FoundCheck {
                 target: CheckTarget {
@@ -115,13 +115,13 @@ impl App {
         machine: &str,
         hear: impl FnMut(CheckEvent) + Send,
     ) -> Result<CheckReceipt, Problem> {
-        let world = self.world().await;
-        let saved = world.machine(machine).await?;
-        let station = world.station(&saved)?;
+        let workspace = self.workspace().await;
+        let saved = workspace.machine(machine).await?;
+        let station = workspace.station(&saved)?;
         let (cancel, _done) = self.listens_alone(&saved)?;
         let kept = check::find(&station).await?.ok_or_else(|| {
             Problem::new(Code::JobLost, "There is no check on this machine any more.")
-                .cause("Its end was heard elsewhere.")
+                .cause("Another window of Tandem has read its result.")
                 .on(saved.name.clone())
         })?;
         self.listen(&station, &kept, &cancel, hear).await
@@ -131,14 +131,14 @@ impl App {
     fn listens_alone(
         &self,
         saved: &SavedMachine,
-    ) -> Result<(CancellationToken, Clear<'_>), Problem> {
+    ) -> Result<(CancellationToken, CheckPlace<'_>), Problem> {
         let cancel = CancellationToken::new();
         let mut checks = lock(&self.inner.checks);
         if checks.contains_key(&saved.id) {
             return Err(busy(saved, "Another check is under way there."));
         }
         checks.insert(saved.id.clone(), cancel.clone());
-        Ok((cancel, Clear(self, saved.id.clone())))
+        Ok((cancel, CheckPlace(self, saved.id.clone())))
     }
 
     async fn listen(
@@ -180,19 +180,19 @@ impl App {
     /// Deletes an item. What it is and who uses it is looked at anew, so that nothing is decided by what
     /// a window showed some time ago.
     pub async fn delete_item(&self, target: &DeleteTarget) -> Result<Freed, Problem> {
-        let world = self.world().await;
-        let saved = world.machine(&target.machine).await?;
+        let workspace = self.workspace().await;
+        let saved = workspace.machine(&target.machine).await?;
         if self.live_id().is_some() {
             return Err(busy(&saved, "A run is working on the machines."));
         }
         if lock(&self.inner.checks).contains_key(&saved.id) {
             return Err(busy(&saved, "A check is under way there."));
         }
-        let station = world.station(&saved)?;
+        let station = workspace.station(&saved)?;
         if check::find(&station).await?.is_some_and(|kept| kept.alive) {
             return Err(busy(&saved, "A check is under way there."));
         }
-        let (report, stock, problem) = look(&world, &saved).await?;
+        let (report, stock, problem) = look(&workspace, &saved).await?;
         if let Some(problem) = problem {
             // Without Docker's word nobody knows what a container uses.
             return Err(problem);
@@ -205,7 +205,7 @@ impl App {
             .ok_or_else(|| {
                 Problem::new(Code::BadInput, "Nothing was deleted.")
                     .cause("It is not there any more.")
-                    .fix("Look at the disk anew.")
+                    .fix("Refresh the disk's list.")
                     .on(saved.name.clone())
             })?;
         if let Some(problem) = &entry.refused {
@@ -225,8 +225,8 @@ impl App {
                 .collect(),
         };
         let stdin = serde_json::to_vec(&request).expect("a request is plain data");
-        let undone: Undone = world
-            .visit(&station, &["remove"], stdin, |output| {
+        let undone: Undone = workspace
+            .ask_node(&station, &["remove"], stdin, |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await?;
@@ -238,13 +238,13 @@ impl App {
 
     async fn check_request(
         &self,
-        world: &World,
+        workspace: &Workspace,
         target: &CheckTarget,
         deep: bool,
         repair: bool,
     ) -> Result<CheckRequest, Problem> {
         Ok(CheckRequest {
-            endpoint: self.endpoint(world).await?,
+            endpoint: self.endpoint(workspace).await?,
             repo: target.repo.clone(),
             commit: target.commit.clone(),
             hf_home: None,
@@ -254,9 +254,9 @@ impl App {
     }
 
     /// The receipts of the latest runs, as text, with their titles.
-    async fn named_by_runs(&self, world: &World) -> Result<Vec<(String, String)>, Problem> {
+    async fn named_by_runs(&self, workspace: &Workspace) -> Result<Vec<(String, String)>, Problem> {
         let mut named = Vec::new();
-        for run in stored(world.store.runs().await)?.into_iter().take(RUNS) {
+        for run in stored(workspace.store.runs().await)?.into_iter().take(RUNS) {
             let events = self.run_detail(&run.id).await?.events;
             let Ok(state) = RunState::fold(&events) else {
                 continue; // a history that contradicts itself names nothing
@@ -271,9 +271,9 @@ impl App {
 }
 
 /// Frees the place of the check under way on a machine, however it ends.
-struct Clear<'a>(&'a App, String);
+struct CheckPlace<'a>(&'a App, String);
 
-impl Drop for Clear<'_> {
+impl Drop for CheckPlace<'_> {
     fn drop(&mut self) {
         lock(&self.0.inner.checks).remove(&self.1);
     }
@@ -288,13 +288,13 @@ fn busy(saved: &SavedMachine, why: &str) -> Problem {
 
 /// Asks a machine, and its Docker. Without Docker the rest is told all the same, with the reason.
 async fn look(
-    world: &World,
+    workspace: &Workspace,
     saved: &SavedMachine,
 ) -> Result<(DiskReport, Stock, Option<Problem>), Problem> {
-    let station = world.station(saved)?;
+    let station = workspace.station(saved)?;
     let stdin = serde_json::to_vec(&DiskRequest::default()).expect("a request is plain data");
-    let report = world
-        .visit(&station, &["disk"], stdin, |output| {
+    let report = workspace
+        .ask_node(&station, &["disk"], stdin, |output| {
             serde_json::from_slice::<DiskReport>(&output.stdout).ok()
         })
         .await?;

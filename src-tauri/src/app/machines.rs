@@ -10,7 +10,7 @@ use tandem_domain::secret::Secret;
 use tandem_domain::step::facts::unfit;
 use tandem_rehearsal::machines::Rehearsal;
 
-use super::world::{Seen, World, resolve};
+use super::workspace::{Seen, Workspace, resolve};
 use super::{App, lock, stored};
 use crate::wire::{HostProbe, MachineView, NewMachine, Overview, SudoAccess};
 
@@ -44,14 +44,14 @@ impl App {
 
     /// Signs in, looks and keeps the machine.
     pub async fn add_machine(&self, machine: NewMachine) -> Result<MachineView, Problem> {
-        let world = self.world().await;
-        if world.simulated() {
+        let workspace = self.workspace().await;
+        if workspace.simulated() {
             return Err(
                 Problem::new(Code::BadInput, "A rehearsal has its own two machines.")
                     .fix("Leave the rehearsal to add real ones."),
             );
         }
-        let known = world.machines().await?;
+        let known = workspace.machines().await?;
         if known.len() >= 2 {
             return Err(
                 Problem::new(Code::BadInput, "Tandem works with one machine or two.")
@@ -78,12 +78,12 @@ impl App {
             added_at: self.now(),
         };
         let password = machine.password.filter(|p| !p.is_empty()).map(Secret::new);
-        let facts = world.meet(&saved, password).await?;
+        let facts = workspace.meet(&saved, password).await?;
         let twin = known
             .iter()
             .find(|k| k.facts.as_ref().is_some_and(|f| same_machine(f, &facts)));
         if let Some(twin) = twin {
-            world.forget(&saved.id);
+            workspace.forget(&saved.id);
             return Err(Problem::new(
                 Code::SameMachineTwice,
                 "This is a machine you have added already.",
@@ -96,40 +96,40 @@ impl App {
         }
         saved.name = unique(&facts.hostname, &saved.address, &known);
         saved.facts = Some(facts);
-        let kept = stored(world.store.add_machine(&saved).await);
+        let kept = stored(workspace.store.add_machine(&saved).await);
         if kept.is_err() {
-            world.forget(&saved.id);
+            workspace.forget(&saved.id);
         }
         kept?;
-        self.note(&world, &saved);
-        Ok(view(&world, &saved))
+        self.note(&workspace, &saved);
+        Ok(view(&workspace, &saved))
     }
 
     /// Forgets a machine.
     pub async fn remove_machine(&self, id: &str) -> Result<(), Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         if self.live_id().is_some() {
             return Err(Problem::new(Code::Locked, "The machine was not removed.")
                 .cause("A run is working on it.")
                 .fix("Cancel the run or wait for its end."));
         }
-        stored(world.store.remove_machine(id).await)?;
-        world.forget(id);
+        stored(workspace.store.remove_machine(id).await)?;
+        workspace.forget(id);
         self.changed();
         Ok(())
     }
 
     /// Looks at a machine anew.
     pub async fn refresh_machine(&self, id: &str) -> Result<MachineView, Problem> {
-        let world = self.world().await;
-        let mut saved = world.machine(id).await?;
-        match self.look_anew(&world, &saved).await {
+        let workspace = self.workspace().await;
+        let mut saved = workspace.machine(id).await?;
+        match self.look_anew(&workspace, &saved).await {
             Ok(facts) => {
                 saved.facts = Some(facts);
-                Ok(view(&world, &saved))
+                Ok(view(&workspace, &saved))
             }
             Err(problem) => {
-                lock(&world.seen).insert(
+                lock(&workspace.seen).insert(
                     id.to_owned(),
                     Seen {
                         problems: vec![problem],
@@ -138,7 +138,7 @@ impl App {
                 self.changed();
                 Ok(MachineView {
                     reachable: Some(false),
-                    ..view(&world, &saved)
+                    ..view(&workspace, &saved)
                 })
             }
         }
@@ -147,38 +147,38 @@ impl App {
     /// Reads a machine's facts and keeps them.
     pub(super) async fn look_anew(
         &self,
-        world: &World,
+        workspace: &Workspace,
         saved: &SavedMachine,
     ) -> Result<Facts, Problem> {
-        let facts = world.look(&world.station(saved)?).await?;
-        stored(world.store.keep_facts(&saved.id, &facts).await)?;
+        let facts = workspace.look(&workspace.station(saved)?).await?;
+        stored(workspace.store.keep_facts(&saved.id, &facts).await)?;
         let saved = SavedMachine {
             facts: Some(facts.clone()),
             ..saved.clone()
         };
-        self.note(world, &saved);
+        self.note(workspace, &saved);
         Ok(facts)
     }
 
     /// Keeps a password in memory after trying it with sudo.
     pub async fn give_password(&self, id: &str, password: String) -> Result<MachineView, Problem> {
-        let world = self.world().await;
-        let saved = world.machine(id).await?;
-        if world.simulated() {
-            return Ok(view(&world, &saved));
+        let workspace = self.workspace().await;
+        let saved = workspace.machine(id).await?;
+        if workspace.simulated() {
+            return Ok(view(&workspace, &saved));
         }
-        world.keep_password(&saved, Secret::new(password))?;
-        let station = world.station(&saved)?;
+        workspace.keep_password(&saved, Secret::new(password))?;
+        let station = workspace.station(&saved)?;
         let tried = station
             .machine
             .exec(&Command::new("true", [""; 0]).sudo())
             .await;
         if let Err(e) = tried {
-            world.drop_password(&saved)?;
+            workspace.drop_password(&saved)?;
             return Err(e.problem(&saved.name));
         }
         self.changed();
-        Ok(view(&world, &saved))
+        Ok(view(&workspace, &saved))
     }
 
     /// Makes the rehearsal, if there is none, and turns to it.
@@ -198,14 +198,14 @@ impl App {
         if self.live_id().is_some() {
             return Err(busy());
         }
-        let world = self.inner.rehearsal.write().await.take();
+        let workspace = self.inner.rehearsal.write().await.take();
         self.changed();
-        if let Some(world) = world {
-            for station in world.rehearsal.iter().flat_map(Rehearsal::stations) {
+        if let Some(workspace) = workspace {
+            for station in workspace.rehearsal.iter().flat_map(Rehearsal::stations) {
                 let removed = station.containers.remove(SERVER).await;
                 removed.map_err(|e| e.problem(&station.name, &station.user))?;
             }
-            world.store.close().await;
+            workspace.store.close().await;
             let folder = self.rehearsal_folder();
             if let Err(e) = std::fs::remove_dir_all(&folder) {
                 return Err(
@@ -219,12 +219,12 @@ impl App {
         self.overview().await
     }
 
-    fn note(&self, world: &World, saved: &SavedMachine) {
+    fn note(&self, workspace: &Workspace, saved: &SavedMachine) {
         let problems = saved
             .facts
             .iter()
             .flat_map(|f| unfit(&[&saved.name], std::slice::from_ref(f)));
-        lock(&world.seen).insert(
+        lock(&workspace.seen).insert(
             saved.id.clone(),
             Seen {
                 problems: problems.collect(),
@@ -235,7 +235,7 @@ impl App {
 }
 
 fn busy() -> Problem {
-    Problem::new(Code::Locked, "Tandem did not turn to other machines.")
+    Problem::new(Code::Locked, "Tandem did not switch to other machines.")
         .cause("A run is going on.")
         .fix("Cancel it or wait for its end.")
 }
@@ -256,9 +256,9 @@ fn unique(hostname: &str, address: &str, known: &[SavedMachine]) -> String {
 }
 
 /// A machine as the window sees it.
-pub(super) fn view(world: &World, saved: &SavedMachine) -> MachineView {
-    let seen = lock(&world.seen).get(&saved.id).cloned();
-    let free = world.simulated() || saved.facts.as_ref().is_some_and(|f| f.sudo_free);
+pub(super) fn view(workspace: &Workspace, saved: &SavedMachine) -> MachineView {
+    let seen = lock(&workspace.seen).get(&saved.id).cloned();
+    let free = workspace.simulated() || saved.facts.as_ref().is_some_and(|f| f.sudo_free);
     let fingerprint = saved
         .host_key
         .as_deref()
@@ -277,7 +277,7 @@ pub(super) fn view(world: &World, saved: &SavedMachine) -> MachineView {
         problems: seen.map(|s| s.problems).unwrap_or_default(),
         sudo: if free {
             SudoAccess::Free
-        } else if world.holds_password(&saved.id) {
+        } else if workspace.holds_password(&saved.id) {
             SudoAccess::PasswordHeld
         } else {
             SudoAccess::PasswordNeeded

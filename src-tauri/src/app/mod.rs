@@ -1,6 +1,7 @@
 //! Everything the window and the headless story can ask for, without knowing either of them.
 
 mod ahead;
+mod ask_node;
 mod bench;
 mod chat;
 mod disk;
@@ -13,8 +14,7 @@ mod programs;
 mod runs;
 mod serving;
 mod settings;
-mod visit;
-mod world;
+mod workspace;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,7 +30,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use programs::Programs;
 use runs::LiveRun;
-use world::World;
+use workspace::Workspace;
 
 /// The app. Clones are the same app.
 #[derive(Clone)]
@@ -43,10 +43,10 @@ struct Inner {
     programs: Arc<Programs>,
     clock: Arc<SystemClock>,
     hub_token: HubToken,
-    /// The real machines' world; settings live in its store.
-    real: Arc<World>,
-    /// The rehearsed machines' world while one is rehearsing.
-    rehearsal: tokio::sync::RwLock<Option<Arc<World>>>,
+    /// The real machines' workspace; settings live in its store.
+    real: Arc<Workspace>,
+    /// The rehearsed machines' workspace while one is rehearsing.
+    rehearsal: tokio::sync::RwLock<Option<Arc<Workspace>>>,
     live: Mutex<Option<LiveRun>>,
     /// Counts what the overview may show differently.
     changes: watch::Sender<u32>,
@@ -65,7 +65,7 @@ impl App {
             .await
             .map_err(|e| e.problem())?;
         let programs = Arc::new(programs);
-        let real = World::real(store, data_dir, programs.clone())?;
+        let real = Workspace::real(store, data_dir, programs.clone())?;
         let app = Self {
             inner: Arc::new(Inner {
                 data_dir: data_dir.to_owned(),
@@ -94,14 +94,14 @@ impl App {
 
     async fn open_rehearsal(&self) -> Result<(), Problem> {
         let folder = self.rehearsal_folder();
-        let world =
-            World::rehearsed(&folder, self.inner.programs.clone(), &*self.inner.clock).await?;
-        *self.inner.rehearsal.write().await = Some(Arc::new(world));
+        let workspace =
+            Workspace::rehearsed(&folder, self.inner.programs.clone(), &*self.inner.clock).await?;
+        *self.inner.rehearsal.write().await = Some(Arc::new(workspace));
         Ok(())
     }
 
-    /// The world the window looks at now.
-    async fn world(&self) -> Arc<World> {
+    /// The workspace the window looks at now.
+    async fn workspace(&self) -> Arc<Workspace> {
         let rehearsal = self.inner.rehearsal.read().await;
         rehearsal.clone().unwrap_or_else(|| self.inner.real.clone())
     }

@@ -6,18 +6,18 @@ use tandem_domain::neighbours::{Added, Configured, Neighbour, neighbours};
 use tandem_domain::problem::Problem;
 
 use super::App;
-use super::world::{resolve, ssh_config};
+use super::workspace::{resolve, ssh_config};
 
 impl App {
     /// Machines on the network and in `~/.ssh/config`. None in a rehearsal, which has its own two.
     pub async fn neighbours(&self) -> Result<Vec<Neighbour>, Problem> {
-        let world = self.world().await;
-        if world.simulated() {
+        let workspace = self.workspace().await;
+        if workspace.simulated() {
             return Ok(Vec::new());
         }
         let seen = discover(discover::PORT, discover::LONG_ENOUGH).await;
         // Asked after the listening, so that a machine that was added meanwhile counts.
-        let machines = world.machines().await?;
+        let machines = workspace.machines().await?;
         let added: Vec<_> = machines
             .iter()
             .map(|m| {

@@ -12,10 +12,10 @@ impl App {
     pub async fn overview(&self) -> Result<Overview, Problem> {
         // Read first: what changes meanwhile makes the answer older than the next one, never newer.
         let revision = *self.inner.changes.borrow();
-        let world = self.world().await;
-        let machines = world.machines().await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
         let live = self.live_id();
-        let runs = stored(world.store.runs().await)?;
+        let runs = stored(workspace.store.runs().await)?;
         let mut interrupted = Vec::new();
         let mut live_run = None;
         for mut run in runs {
@@ -29,12 +29,12 @@ impl App {
         Ok(Overview {
             revision,
             version: env!("CARGO_PKG_VERSION").into(),
-            rehearsal: world.simulated(),
+            rehearsal: workspace.simulated(),
             data_dir: self.inner.data_dir.display().to_string(),
-            machines: machines.iter().map(|m| view(&world, m)).collect(),
+            machines: machines.iter().map(|m| view(&workspace, m)).collect(),
             interrupted,
             live_run,
-            serving: self.serving(&world).await?,
+            serving: self.serving(&workspace).await?,
             hub_token: self.inner.hub_token.load().await.is_some(),
         })
     }

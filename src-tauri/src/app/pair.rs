@@ -9,7 +9,7 @@ use tandem_domain::run::{RunState, StepId};
 use tandem_domain::step::all_reduce::CollectiveReceipt;
 use tandem_domain::step::link_test::ProveReceipt;
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, stored};
 use crate::wire::PairView;
 
@@ -19,8 +19,8 @@ const RUNS: usize = 20;
 impl App {
     /// Findings, cable and the last measurement, from the facts as they were read last.
     pub async fn pair(&self) -> Result<PairView, Problem> {
-        let world = self.world().await;
-        let machines = world.machines().await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
         let (seen, facts): (Vec<u32>, Vec<_>) = (0..)
             .zip(&machines)
             .filter_map(|(at, m)| Some((at, m.facts.as_ref()?)))
@@ -29,7 +29,10 @@ impl App {
         Ok(PairView {
             findings: placed(health::findings(&facts), &seen),
             cabling: coach::cabling(&facts),
-            link: self.last_measured(&world, &ids).await?.map(|r| r.report),
+            link: self
+                .last_measured(&workspace, &ids)
+                .await?
+                .map(|r| r.report),
         })
     }
 
@@ -37,16 +40,16 @@ impl App {
     /// server at work and measured nothing.
     pub(super) async fn last_measured(
         &self,
-        world: &World,
+        workspace: &Workspace,
         machines: &[String],
     ) -> Result<Option<ProveReceipt>, Problem> {
-        for run in stored(world.store.runs().await)?.into_iter().take(RUNS) {
-            let params = stored(world.store.run_params(&run.id).await)?;
+        for run in stored(workspace.store.runs().await)?.into_iter().take(RUNS) {
+            let params = stored(workspace.store.run_params(&run.id).await)?;
             if !params.is_some_and(|p| between(&p, machines)) {
                 continue;
             }
             // A run whose history cannot be read is said where runs are shown; it measured nothing here.
-            let Ok(state) = self.run_state(world, &run.id).await else {
+            let Ok(state) = self.run_state(workspace, &run.id).await else {
                 continue;
             };
             if let Some(receipt) = measured(&state) {

@@ -19,7 +19,7 @@ use tandem_domain::step::services::{Driver, LiveLimits, Services};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, lock, stored};
 use crate::wire::{PlanView, VariantView};
 
@@ -48,8 +48,13 @@ impl App {
 
     /// The set-up with sensible choices.
     pub async fn propose_setup(&self) -> Result<PlanView, Problem> {
-        let world = self.world().await;
-        let ids: Vec<String> = world.machines().await?.into_iter().map(|m| m.id).collect();
+        let workspace = self.workspace().await;
+        let ids: Vec<String> = workspace
+            .machines()
+            .await?
+            .into_iter()
+            .map(|m| m.id)
+            .collect();
         if ids.is_empty() {
             return Err(Problem::new(Code::BadInput, "There is no machine yet.")
                 .fix("Add your Spark first."));
@@ -60,30 +65,30 @@ impl App {
 
     /// The set-up of one recipe as it is proposed, over as many of the machines as it can be served over.
     pub async fn propose_recipe(&self, id: &RecipeId) -> Result<PlanView, Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         let recipe = catalog::find(id).ok_or_else(|| {
             Problem::new(Code::BadInput, "The recipe was not found.")
                 .cause(format!("This Tandem has no recipe `{id}`."))
                 .fix("Choose another recipe.")
         })?;
-        let ids = world.machines().await?.into_iter().map(|m| m.id);
+        let ids = workspace.machines().await?.into_iter().map(|m| m.id);
         let ids = ids.take(recipe.nodes.most as usize).collect();
         self.propose(recipe, ids).await
     }
 
     async fn propose(&self, recipe: &Recipe, ids: Vec<String>) -> Result<PlanView, Problem> {
-        let world = self.world().await;
-        let machines = world.setup_machines(&ids).await?;
-        let endpoint = self.endpoint(&world).await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.setup_machines(&ids).await?;
+        let endpoint = self.endpoint(&workspace).await?;
         let request = SetupRequest::proposed(recipe, ids, &machines, endpoint)?;
         self.plan_setup(request).await
     }
 
     /// What these choices would do.
     pub async fn plan_setup(&self, request: SetupRequest) -> Result<PlanView, Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         let recipe = request.recipe()?;
-        let machines = world.setup_machines(&request.machines).await?;
+        let machines = workspace.setup_machines(&request.machines).await?;
         let resolved = request.resolve(recipe, &machines);
         let setup = Setup {
             request,
@@ -95,7 +100,7 @@ impl App {
             what: v.what.clone(),
         });
         Ok(PlanView {
-            plan: setup_plan(&setup, &machines, &world.public_key),
+            plan: setup_plan(&setup, &machines, &workspace.public_key),
             request: setup.request,
             problems: resolved.problems,
             title: recipe.title.clone(),
@@ -106,22 +111,22 @@ impl App {
 
     /// Writes the run down and starts it.
     pub async fn start_setup(&self, request: SetupRequest) -> Result<RunId, Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         let recipe = request.recipe()?;
-        let machines = world.setup_machines(&request.machines).await?;
+        let machines = workspace.setup_machines(&request.machines).await?;
         let (setup, problems) = request.planned(recipe, &machines);
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }
-        let plan = setup_plan(&setup, &machines, &world.public_key);
-        self.begin(world, Procedure::Setup(Box::new(setup)), plan)
+        let plan = setup_plan(&setup, &machines, &workspace.public_key);
+        self.begin(workspace, Procedure::Setup(Box::new(setup)), plan)
             .await
     }
 
     /// Writes a run of this recipe down and starts it.
     pub(super) async fn begin(
         &self,
-        world: Arc<World>,
+        workspace: Arc<Workspace>,
         recipe: Procedure,
         plan: Plan,
     ) -> Result<RunId, Problem> {
@@ -131,14 +136,15 @@ impl App {
             params: recipe.choices(),
             plan,
             started_at: self.now(),
-            simulated: world.simulated(),
+            simulated: workspace.simulated(),
         };
         let live = self.claim(&run.id)?;
-        if let Err(e) = world.store.create_run(&run).await {
+        if let Err(e) = workspace.store.create_run(&run).await {
             self.release();
             return Err(e.problem());
         }
-        self.launch(world, recipe, live, Direction::Forward).await?;
+        self.launch(workspace, recipe, live, Direction::Forward)
+            .await?;
         Ok(run.id)
     }
 
@@ -153,21 +159,21 @@ impl App {
     }
 
     async fn again(&self, id: &RunId, direction: Direction) -> Result<(), Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         let detail = self.run_detail(id).await?;
         let stale = |why: &str| {
-            Problem::new(Code::PlanStale, "This run cannot be gone on with.")
+            Problem::new(Code::PlanStale, "This run cannot be resumed.")
                 .cause(why)
-                .fix("Undo it, or start a new run; what is done is found again.")
+                .fix("Undo it, or start a new run; a new run finds what is done.")
         };
-        let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
+        let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
         let planned = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
         let recipe = Procedure::read(planned.0, params)
             .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?
             .filter(|r| r.name() == planned || matches!(direction, Direction::Backward))
             .ok_or_else(|| stale("It was planned by another version of Tandem."))?;
         let live = self.claim(id)?;
-        self.launch(world, recipe, live, direction).await
+        self.launch(workspace, recipe, live, direction).await
     }
 
     /// Makes this the live run, or says which one is.
@@ -199,17 +205,17 @@ impl App {
 
     async fn launch(
         &self,
-        world: Arc<World>,
+        workspace: Arc<Workspace>,
         recipe: Procedure,
         live: LiveRun,
         direction: Direction,
     ) -> Result<(), Problem> {
         let prepared = async {
-            let machines = world.setup_machines(recipe.machines()).await?;
-            let stations = world.stations(recipe.machines()).await?;
-            let measured = self.last_measured(&world, recipe.machines()).await?;
-            let steps = recipe.steps(&machines, &world.public_key, measured);
-            let held = stored(world.store.run_download(&live.id).await)?;
+            let machines = workspace.setup_machines(recipe.machines()).await?;
+            let stations = workspace.stations(recipe.machines()).await?;
+            let measured = self.last_measured(&workspace, recipe.machines()).await?;
+            let steps = recipe.steps(&machines, &workspace.public_key, measured);
+            let held = stored(workspace.store.run_download(&live.id).await)?;
             // What was asked for since the run was claimed is newer than what was read.
             if let Some(held) = held.filter(|_| live.download.now().is_none()) {
                 live.download.set(held);
@@ -228,7 +234,7 @@ impl App {
         };
         let id = live.id.clone();
         let (to_disk, from_run) = mpsc::unbounded_channel();
-        let writer = tokio::spawn(keep(world.clone(), id.clone(), from_run, self.clone()));
+        let writer = tokio::spawn(keep(workspace.clone(), id.clone(), from_run, self.clone()));
         let signals = live.signals.clone();
         let listener = move |signal: RunSignal| {
             // The end is told once what it left is noted: who hears it may go on at once.
@@ -242,10 +248,10 @@ impl App {
             run: id.clone(),
             steps,
             stations,
-            journal: Arc::new(world.store.clone()),
+            journal: Arc::new(workspace.store.clone()),
             clock: self.inner.clock.clone(),
             services: Services {
-                bench: Arc::new(world.store.clone()),
+                bench: Arc::new(workspace.store.clone()),
                 hub_token: self.inner.hub_token.load().await,
                 download: live.download.clone(),
             },
@@ -268,11 +274,11 @@ impl App {
                 Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
             }
             let end = writer.await.ok().flatten();
-            if let Err(problem) = app.note_serving(&world, &id, &recipe).await {
+            if let Err(problem) = app.note_serving(&workspace, &id, &recipe).await {
                 tracing::error!(run = %id, %problem, "what is served was not noted");
             }
             if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
-                app.look_after(&world, &id, &recipe).await;
+                app.look_after(&workspace, &id, &recipe).await;
             }
             app.release();
             if let Some(end) = end {
@@ -284,8 +290,8 @@ impl App {
 
     /// Looks at the machines of a run that has changed their addresses, so that the next plan is made of
     /// what is there now. What cannot be read stays as it was seen last.
-    async fn look_after(&self, world: &World, id: &RunId, recipe: &Procedure) {
-        let Ok(state) = self.run_state(world, id).await else {
+    async fn look_after(&self, workspace: &Workspace, id: &RunId, recipe: &Procedure) {
+        let Ok(state) = self.run_state(workspace, id).await else {
             return;
         };
         let network = state.step(&StepId::from(ids::NETWORK)).status;
@@ -293,8 +299,8 @@ impl App {
             return;
         }
         for machine in recipe.machines() {
-            let looked = match world.machine(machine).await {
-                Ok(saved) => self.look_anew(world, &saved).await.map(drop),
+            let looked = match workspace.machine(machine).await {
+                Ok(saved) => self.look_anew(workspace, &saved).await.map(drop),
                 Err(problem) => Err(problem),
             };
             if let Err(problem) = looked {
@@ -310,14 +316,14 @@ impl App {
         after_seq: u64,
         mut hear: impl FnMut(RunSignal) -> bool + Send + 'static,
     ) -> Result<(), Problem> {
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         // Subscribed first, so that nothing falls between the replay and what follows.
         let live = lock(&self.inner.live)
             .as_ref()
             .filter(|r| r.id == *id)
             .map(|r| r.signals.subscribe());
         let mut seq = after_seq;
-        let events = self.events(&world, id).await?;
+        let events = self.events(&workspace, id).await?;
         if !replay(events, &mut seq, &mut hear) {
             return Ok(());
         }
@@ -331,7 +337,7 @@ impl App {
                     Ok(signal) => signal,
                     Err(broadcast::error::RecvError::Closed) => break,
                     Err(broadcast::error::RecvError::Lagged(_)) => {
-                        let Ok(events) = app.events(&world, &id).await else {
+                        let Ok(events) = app.events(&workspace, &id).await else {
                             break;
                         };
                         if replay(events, &mut seq, &mut hear) {
@@ -354,8 +360,8 @@ impl App {
         Ok(())
     }
 
-    async fn events(&self, world: &World, id: &RunId) -> Result<Vec<RunEvent>, Problem> {
-        world.store.events(id).await.map_err(|e| {
+    async fn events(&self, workspace: &Workspace, id: &RunId) -> Result<Vec<RunEvent>, Problem> {
+        workspace.store.events(id).await.map_err(|e| {
             Problem::new(Code::JournalWrite, "The run's history could not be read.")
                 .cause(format!("{e}."))
         })
@@ -374,30 +380,30 @@ impl App {
     /// it by the next start.
     pub async fn hold_download(&self, id: &RunId, limits: FetchLimits) -> Result<(), Problem> {
         limits.check()?;
-        let world = self.world().await;
+        let workspace = self.workspace().await;
         let detail = self.run_detail(id).await?;
-        let params = stored(world.store.run_params(id).await)?.unwrap_or_default();
+        let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
         let Ok(Some(Procedure::Setup(setup))) = Procedure::read(&detail.plan.recipe, params) else {
             return Err(Problem::new(Code::BadInput, "Nothing was changed.")
                 .cause("This run downloads nothing."));
         };
-        stored(world.store.hold_run_download(id, &limits).await)?;
+        stored(workspace.store.hold_run_download(id, &limits).await)?;
         if let Some(run) = lock(&self.inner.live).as_ref().filter(|r| r.id == *id) {
             run.download.set(limits.clone());
         }
-        let state = self.run_state(&world, id).await?;
+        let state = self.run_state(&workspace, id).await?;
         // A worker goes on without the app, so it is told whether or not the run is gone on with here.
         if state.step(&download_step()).status == Status::Applying {
-            let stations = world.stations(&setup.request.machines).await?;
+            let stations = workspace.stations(&setup.request.machines).await?;
             hold_download(&stations, id, &limits).await?;
         }
         Ok(())
     }
 
-    /// All runs of this world.
+    /// All runs of this workspace.
     pub async fn list_runs(&self) -> Result<Vec<RunSummary>, Problem> {
         let live = self.live_id();
-        let mut runs = stored(self.world().await.store.runs().await)?;
+        let mut runs = stored(self.workspace().await.store.runs().await)?;
         for run in &mut runs {
             run.live = Some(&run.id) == live.as_ref();
         }
@@ -406,7 +412,7 @@ impl App {
 
     /// One run.
     pub async fn run_detail(&self, id: &RunId) -> Result<RunDetail, Problem> {
-        let detail = stored(self.world().await.store.run(id).await)?;
+        let detail = stored(self.workspace().await.store.run(id).await)?;
         let mut detail = detail.ok_or_else(|| {
             Problem::new(Code::BadInput, "This run is not here.")
                 .cause(format!("No run is named {id}."))
@@ -418,7 +424,7 @@ impl App {
     /// A step's log.
     pub async fn step_log(&self, id: &RunId, step: &str) -> Result<Vec<String>, Problem> {
         let lines = self
-            .world()
+            .workspace()
             .await
             .store
             .step_log(id, &StepId(step.to_owned()))
@@ -433,15 +439,19 @@ impl App {
     /// A text for a forum post.
     pub async fn run_report(&self, id: &RunId) -> Result<String, Problem> {
         let detail = self.run_detail(id).await?;
-        let world = self.world().await;
-        let machines = world.machines().await?;
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
         let facts: Vec<_> = machines.into_iter().filter_map(|m| m.facts).collect();
         Ok(report::text(&detail, &facts, env!("CARGO_PKG_VERSION")))
     }
 
     /// A run's folded state.
-    pub(super) async fn run_state(&self, world: &World, id: &RunId) -> Result<RunState, Problem> {
-        let events = self.events(world, id).await?;
+    pub(super) async fn run_state(
+        &self,
+        workspace: &Workspace,
+        id: &RunId,
+    ) -> Result<RunState, Problem> {
+        let events = self.events(workspace, id).await?;
         RunState::fold(&events).map_err(|e| {
             Problem::new(Code::Broken, "The run's history contradicts itself.")
                 .cause(format!("{e}."))
@@ -467,7 +477,7 @@ fn replay(
 /// Keeps what may be lost, the log and the latest progress, away from the run's own pace. Gives back
 /// the run's last signal.
 async fn keep(
-    world: Arc<World>,
+    workspace: Arc<Workspace>,
     id: RunId,
     mut signals: mpsc::UnboundedReceiver<RunSignal>,
     app: App,
@@ -501,11 +511,11 @@ async fn keep(
                 RunSignal::Event { .. } => {}
             }
         }
-        if let Err(e) = world.store.append_log(&id, &lines).await {
+        if let Err(e) = workspace.store.append_log(&id, &lines).await {
             tracing::warn!(error = %e, "log lines were not kept");
         }
         for (step, p) in &progress {
-            if let Err(e) = world.store.progress(&id, step, p).await {
+            if let Err(e) = workspace.store.progress(&id, step, p).await {
                 tracing::warn!(error = %e, "progress was not kept");
             }
         }

@@ -14,7 +14,7 @@ use tandem_domain::step::launch::{LaunchReceipt, LaunchServer};
 use tandem_domain::step::owned;
 use tandem_domain::step::validate::{Validate, Validated};
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, nothing_served, stored};
 use crate::wire::Serving;
 
@@ -22,8 +22,8 @@ const SETTING: &str = "serving";
 
 impl App {
     /// What the last run left.
-    pub(super) async fn serving(&self, world: &World) -> Result<Option<Serving>, Problem> {
-        let serving: Option<Option<Serving>> = stored(world.store.setting(SETTING).await)?;
+    pub(super) async fn serving(&self, workspace: &Workspace) -> Result<Option<Serving>, Problem> {
+        let serving: Option<Option<Serving>> = stored(workspace.store.setting(SETTING).await)?;
         Ok(serving.flatten().map(|mut serving| {
             // An earlier Tandem noted no variant, and knew two.
             if serving.variant.is_empty() {
@@ -41,20 +41,20 @@ impl App {
     /// Notes what a run that has just ended left.
     pub(super) async fn note_serving(
         &self,
-        world: &World,
+        workspace: &Workspace,
         id: &RunId,
         recipe: &Procedure,
     ) -> Result<(), Problem> {
-        let state = self.run_state(world, id).await?;
+        let state = self.run_state(workspace, id).await?;
         let Procedure::Setup(setup) = recipe else {
             if restarted(&state) {
-                stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
+                stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
             }
             return Ok(());
         };
         let serving = match left_by(&state, &setup.launch) {
             Some((variant, launch, validated)) => {
-                let head = world.machine(&setup.request.machines[0]).await?;
+                let head = workspace.machine(&setup.request.machines[0]).await?;
                 Some(Serving {
                     model: launch.model,
                     machine: head.id,
@@ -74,25 +74,25 @@ impl App {
             None if !touched(&state, &setup.launch) => return Ok(()),
             None => None,
         };
-        stored(world.store.put_setting(SETTING, &serving).await)
+        stored(workspace.store.put_setting(SETTING, &serving).await)
     }
 
     /// The head of what is served, with its API.
     pub(super) async fn served(
         &self,
-    ) -> Result<(Arc<World>, Serving, Station, Arc<dyn ModelApi>), Problem> {
-        let world = self.world().await;
-        let serving = self.serving(&world).await?.ok_or_else(nothing_served)?;
-        let head = world.machine(&serving.machine).await?;
-        let station = world.station(&head)?;
+    ) -> Result<(Arc<Workspace>, Serving, Station, Arc<dyn ModelApi>), Problem> {
+        let workspace = self.workspace().await;
+        let serving = self.serving(&workspace).await?.ok_or_else(nothing_served)?;
+        let head = workspace.machine(&serving.machine).await?;
+        let station = workspace.station(&head)?;
         let api = station.tunnels.api(serving.port);
-        Ok((world, serving, station, api))
+        Ok((workspace, serving, station, api))
     }
 
     /// Asks the server whether it is there.
     pub async fn check_serving(&self) -> Result<Option<Serving>, Problem> {
-        let world = self.world().await;
-        let Some(serving) = self.serving(&world).await? else {
+        let workspace = self.workspace().await;
+        let Some(serving) = self.serving(&workspace).await? else {
             return Ok(None);
         };
         let (_, _, station, api) = self.served().await?;
@@ -109,12 +109,14 @@ impl App {
 
     /// Stops what Tandem serves on all machines. A container of the server's name that Tandem did not make stays.
     pub async fn stop_serving(&self) -> Result<(), Problem> {
-        let world = self.world().await;
-        let machines = world.machines().await?;
-        let stations: Result<Vec<Station>, Problem> =
-            machines.iter().map(|saved| world.station(saved)).collect();
+        let workspace = self.workspace().await;
+        let machines = workspace.machines().await?;
+        let stations: Result<Vec<Station>, Problem> = machines
+            .iter()
+            .map(|saved| workspace.station(saved))
+            .collect();
         owned::stop(&stations?, SERVER).await?;
-        stored(world.store.put_setting(SETTING, &None::<Serving>).await)?;
+        stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
         self.changed();
         Ok(())
     }

@@ -3,7 +3,7 @@
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
-use super::world::World;
+use super::workspace::Workspace;
 use super::{App, stored};
 use crate::wire::Settings;
 
@@ -25,7 +25,7 @@ impl App {
         {
             return Err(
                 Problem::new(Code::BadInput, "The Hub's address was not kept.")
-                    .cause(format!("`{endpoint}` is no web address."))
+                    .cause(format!("`{endpoint}` is not a web address."))
                     .fix("Use https://huggingface.co or a mirror, or leave it empty."),
             );
         }
@@ -51,8 +51,8 @@ impl App {
     }
 
     /// The Hub's address: the rehearsal's own, the remembered one, `HF_ENDPOINT`, or the Hub itself.
-    pub(super) async fn endpoint(&self, world: &World) -> Result<String, Problem> {
-        if let Some(endpoint) = world.hub_endpoint() {
+    pub(super) async fn endpoint(&self, workspace: &Workspace) -> Result<String, Problem> {
+        if let Some(endpoint) = workspace.hub_endpoint() {
             return Ok(endpoint);
         }
         let chosen = self.settings().await?.hub_endpoint.trim().to_owned();

@@ -1,14 +1,12 @@
 //! Benchmarks: measure, keep, compare.
 
 use tandem_domain::bench::{BenchCase, BenchResult, Comparison};
-use tandem_domain::problem::Problem;
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::BenchEvent;
-
-type Answer<T> = Result<T, Problem>;
 
 /// Measures what is served now and keeps the result.
 #[tauri::command]

@@ -1,14 +1,12 @@
 //! Chat: conversations, images, answers as they come.
 
 use tandem_domain::chat::{ChatEvent, ConversationSummary, Message};
-use tandem_domain::problem::Problem;
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::ImageView;
-
-type Answer<T> = Result<T, Problem>;
 
 /// All conversations, the newest first.
 #[tauri::command]

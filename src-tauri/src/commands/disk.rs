@@ -1,14 +1,12 @@
 //! The disks of the machines: what takes room, checks, repairs, deletions.
 
 use tandem_domain::node::disk::{CheckReceipt, CheckTime};
-use tandem_domain::problem::Problem;
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::disk::{CheckEvent, CheckTarget, DeleteTarget, FoundCheck, Freed, MachineDisk};
-
-type Answer<T> = Result<T, Problem>;
 
 /// What takes room on every machine. Only looks.
 #[tauri::command]

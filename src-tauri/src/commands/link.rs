@@ -1,14 +1,12 @@
 //! Runs for the cable alone.
 
-use tandem_domain::problem::Problem;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::run::RunId;
 use tauri::State;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::LinkView;
-
-type Answer<T> = Result<T, Problem>;
 
 /// What addressing and measuring the link would do; with `restart`, after both machines were restarted.
 /// Nothing changes.

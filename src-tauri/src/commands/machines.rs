@@ -1,13 +1,11 @@
 //! Machines: who could be added, who is there, how they are.
 
-use tandem_domain::problem::Problem;
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::{HostProbe, MachineView, Neighbour, NewMachine, Overview, PairView};
-
-type Answer<T> = Result<T, Problem>;
 
 /// What surrounds every screen.
 #[tauri::command]

@@ -7,3 +7,8 @@ pub mod link;
 pub mod machines;
 pub mod runs;
 pub mod settings;
+
+use tandem_domain::problem::Problem;
+
+/// What a question is answered with.
+type Answer<T> = Result<T, Problem>;

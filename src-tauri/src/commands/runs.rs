@@ -1,17 +1,15 @@
 //! Runs: plan, start, watch, cancel, resume, undo.
 
 use tandem_domain::node::FetchLimits;
-use tandem_domain::problem::Problem;
 use tandem_domain::procedure::RunDetail;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::run::{RunId, RunSignal, RunSummary};
 use tauri::State;
 use tauri::ipc::Channel;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::{MachineAhead, PlanView};
-
-type Answer<T> = Result<T, Problem>;
 
 /// The set-up with sensible choices for the machines that are there.
 #[tauri::command]

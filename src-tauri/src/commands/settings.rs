@@ -3,10 +3,9 @@
 use tandem_domain::problem::Problem;
 use tauri::State;
 
+use super::Answer;
 use crate::app::App;
 use crate::wire::{Serving, Settings};
-
-type Answer<T> = Result<T, Problem>;
 
 /// The remembered choices.
 #[tauri::command]

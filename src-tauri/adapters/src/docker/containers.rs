@@ -18,10 +18,10 @@ use tandem_domain::ports::{
 };
 use tokio::sync::OnceCell;
 
-use super::error::{Failure, closed, sort};
+use super::error::{DockerFailure, closed, sort};
 use super::log::{LogReading, Stream};
 use super::pull::Layers;
-use super::transport::{self, RoadError, SOCKET};
+use super::transport::{self, SOCKET, TransportError};
 use super::{spec, stock};
 use crate::ssh::SshMachine;
 
@@ -65,20 +65,22 @@ impl SshContainers {
     /// The domain's error for a request that failed.
     async fn refused(&self, act: &'static str, error: Error) -> ContainerError {
         match sort(&error) {
-            Failure::Answer { message, .. } => ContainerError::Refused {
+            DockerFailure::Answer { message, .. } => ContainerError::Refused {
                 act,
                 detail: message,
             },
-            Failure::Road(road) => self.road(road).await,
+            DockerFailure::Transport(transport_error) => {
+                self.transport_error(transport_error).await
+            }
         }
     }
 
-    /// Looks at the socket to tell why the road to the engine is closed.
-    async fn road(&self, road: RoadError) -> ContainerError {
-        let forbidden = match road {
-            RoadError::Machine(e) => return e.into(),
-            RoadError::Closed { forbidden } => forbidden,
-            RoadError::Silent(_) => false,
+    /// Looks at the socket to tell why the transport_error to the engine is closed.
+    async fn transport_error(&self, transport_error: TransportError) -> ContainerError {
+        let forbidden = match transport_error {
+            TransportError::Machine(e) => return e.into(),
+            TransportError::Closed { forbidden } => forbidden,
+            TransportError::Silent(_) => false,
         };
         let look = Command::new("sh", ["-c", LOOK, "sh", SOCKET]);
         match self.machine.exec(&look).await {
@@ -188,11 +190,13 @@ impl Containers for SshContainers {
                 }
                 Err(e) => {
                     return Err(match sort(&e) {
-                        Failure::Answer { message, .. } => ContainerError::NoSuchImage {
+                        DockerFailure::Answer { message, .. } => ContainerError::NoSuchImage {
                             image: reference.to_owned(),
                             detail: message,
                         },
-                        Failure::Road(road) => self.road(road).await,
+                        DockerFailure::Transport(transport_error) => {
+                            self.transport_error(transport_error).await
+                        }
                     });
                 }
             }
@@ -234,10 +238,10 @@ impl Containers for SshContainers {
             Ok(created) => created.id,
             Err(e) => {
                 return Err(match sort(&e) {
-                    Failure::Answer { status: 409, .. } => ContainerError::NameTaken {
+                    DockerFailure::Answer { status: 409, .. } => ContainerError::NameTaken {
                         name: spec.name.clone(),
                     },
-                    Failure::Answer {
+                    DockerFailure::Answer {
                         status: 404,
                         message,
                     } => ContainerError::NoSuchImage {

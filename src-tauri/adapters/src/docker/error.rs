@@ -3,10 +3,10 @@
 use bollard::errors::Error;
 use tandem_domain::ports::{ContainerError, MachineError};
 
-use super::transport::RoadError;
+use super::transport::TransportError;
 
 /// A failed request: the engine's answer, or the road to it.
-pub(super) enum Failure {
+pub(super) enum DockerFailure {
     /// The engine refused.
     Answer {
         /// The HTTP status; 0 where the refusal came in the middle of a stream.
@@ -15,40 +15,42 @@ pub(super) enum Failure {
         message: String,
     },
     /// The request did not arrive.
-    Road(RoadError),
+    Transport(TransportError),
 }
 
 /// Sorts an error of bollard's.
-pub(super) fn sort(error: &Error) -> Failure {
+pub(super) fn sort(error: &Error) -> DockerFailure {
     match error {
         Error::DockerResponseServerError {
             status_code,
             message,
-        } => Failure::Answer {
+        } => DockerFailure::Answer {
             status: *status_code,
             message: tidy(message),
         },
-        Error::DockerStreamError { error } => Failure::Answer {
+        Error::DockerStreamError { error } => DockerFailure::Answer {
             status: 0,
             message: tidy(error),
         },
         Error::IOError { err } => {
-            let inner = err.get_ref().and_then(|e| e.downcast_ref::<RoadError>());
-            Failure::Road(
+            let inner = err
+                .get_ref()
+                .and_then(|e| e.downcast_ref::<TransportError>());
+            DockerFailure::Transport(
                 inner
                     .cloned()
-                    .unwrap_or_else(|| RoadError::Silent(err.to_string())),
+                    .unwrap_or_else(|| TransportError::Silent(err.to_string())),
             )
         }
         Error::HyperResponseError { err } => {
-            Failure::Road(RoadError::Machine(MachineError::Lost {
+            DockerFailure::Transport(TransportError::Machine(MachineError::Lost {
                 during: format!("reading Docker's answer ({err})"),
             }))
         }
-        Error::RequestTimeoutError => {
-            Failure::Road(RoadError::Silent("it did not answer in ten minutes".into()))
-        }
-        other => Failure::Answer {
+        Error::RequestTimeoutError => DockerFailure::Transport(TransportError::Silent(
+            "it did not answer in ten minutes".into(),
+        )),
+        other => DockerFailure::Answer {
             status: 0,
             message: tidy(&other.to_string()),
         },

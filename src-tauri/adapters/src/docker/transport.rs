@@ -19,7 +19,7 @@ const ANSWER_SECONDS: u64 = 600;
 
 /// Why a request did not get to the engine. It travels inside of bollard's error.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum RoadError {
+pub(super) enum TransportError {
     /// The machine itself.
     #[error(transparent)]
     Machine(MachineError),
@@ -34,8 +34,8 @@ pub(super) enum RoadError {
     Silent(String),
 }
 
-impl From<RoadError> for Error {
-    fn from(error: RoadError) -> Self {
+impl From<TransportError> for Error {
+    fn from(error: TransportError) -> Self {
         Self::IOError {
             err: std::io::Error::other(error),
         }
@@ -60,11 +60,11 @@ async fn send(
         Ok(Ok(stream)) => stream,
         Ok(Err(reason)) => {
             let forbidden = reason == russh::ChannelOpenFailure::AdministrativelyProhibited;
-            return Err(RoadError::Closed { forbidden }.into());
+            return Err(TransportError::Closed { forbidden }.into());
         }
-        Err(e) => return Err(RoadError::Machine(e).into()),
+        Err(e) => return Err(TransportError::Machine(e).into()),
     };
-    let silent = |e: hyper::Error| Error::from(RoadError::Silent(e.to_string()));
+    let silent = |e: hyper::Error| Error::from(TransportError::Silent(e.to_string()));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(silent)?;

@@ -32,13 +32,20 @@ pub enum ConfigError {
     /// The file, or one that it includes, could not be read.
     #[error("could not read `{path}`")]
     Read {
+        /// The file.
         path: PathBuf,
+        /// What the system or the parser said.
         #[source]
         source: std::io::Error,
     },
     /// The host is behind another one.
     #[error("`{alias}` is reached through `{proxy}`, and Tandem connects directly only")]
-    Proxy { alias: String, proxy: String },
+    Proxy {
+        /// The name in the configuration.
+        alias: String,
+        /// The command or host that the connection would go over.
+        proxy: String,
+    },
 }
 
 impl ConfigHost {

@@ -20,27 +20,34 @@ pub enum KeyError {
     /// The key's file could not be read.
     #[error("could not read the key `{path}`")]
     Read {
+        /// The file.
         path: PathBuf,
+        /// What the system or the parser said.
         #[source]
         source: std::io::Error,
     },
     /// The file holds something else.
     #[error("`{path}` is not a private key that Tandem can use")]
     Parse {
+        /// The file.
         path: PathBuf,
+        /// What the system or the parser said.
         #[source]
         source: russh::keys::ssh_key::Error,
     },
     /// The key could not be made.
     #[error("could not make a key")]
     Make {
+        /// What the system or the parser said.
         #[source]
         source: russh::keys::ssh_key::Error,
     },
     /// The key's file could not be written.
     #[error("could not write the key `{path}`")]
     Write {
+        /// The file.
         path: PathBuf,
+        /// What the system or the parser said.
         #[source]
         source: std::io::Error,
     },

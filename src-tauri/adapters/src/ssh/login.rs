@@ -9,7 +9,7 @@ use russh::{MethodKind, MethodSet};
 use tandem_domain::ports::MachineError;
 use tandem_domain::secret::Secret;
 
-use super::session::Greeter;
+use super::host_key_check::HostKeyCheck;
 use super::target::{Auth, SshTarget};
 use super::{agent, error};
 
@@ -20,7 +20,7 @@ const MOST_KEYS: usize = 5;
 
 /// Logs in on a connection whose host key was compared.
 pub(super) async fn login(
-    handle: &mut Handle<Greeter>,
+    handle: &mut Handle<HostKeyCheck>,
     target: &SshTarget,
 ) -> Result<(), MachineError> {
     let mut login = Login {
@@ -36,7 +36,7 @@ pub(super) async fn login(
 
 /// The attempts to log in.
 struct Login<'a> {
-    handle: &'a mut Handle<Greeter>,
+    handle: &'a mut Handle<HostKeyCheck>,
     target: &'a SshTarget,
     keys_tried: usize,
 }

@@ -9,6 +9,7 @@ mod command;
 pub mod config;
 mod error;
 mod exec;
+mod host_key_check;
 pub mod keys;
 mod login;
 mod machine;

@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use russh::client::{self, Handle, Msg};
-use russh::keys::{Algorithm, PublicKey, PublicKeyOrCertificate};
+use russh::keys::{Algorithm, PublicKey};
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tandem_domain::ports::MachineError;
 use tokio::net::TcpStream;
 use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::error;
+use super::host_key_check::HostKeyCheck;
 use super::login::login;
 use super::sftp::Sftp;
 use super::target::{HostKey, HostPin, SshTarget};
@@ -35,11 +36,11 @@ const SESSION_PATIENCE: Duration = Duration::from_secs(5);
 /// Reads the host key of the SSH server at this address. Nothing is sent but our greeting.
 pub async fn probe(address: &str, port: u16) -> Result<HostKey, MachineError> {
     let shown = Arc::default();
-    let greeter = Greeter {
+    let check = HostKeyCheck {
         pin: None,
         shown: Arc::clone(&shown),
     };
-    let outcome = greet(address, port, greeter).await;
+    let outcome = greet(address, port, check).await;
     match (take(&shown), outcome) {
         (Some(key), _) => Ok(HostKey::of(&key)),
         (None, Err(e)) => Err(e),
@@ -54,35 +55,11 @@ fn take(shown: &Mutex<Option<PublicKey>>) -> Option<PublicKey> {
     shown.lock().ok().and_then(|mut key| key.take())
 }
 
-/// Looks at the host key and lets the handshake go on only with the right one.
-pub(super) struct Greeter {
-    pin: Option<HostPin>,
-    shown: Arc<Mutex<Option<PublicKey>>>,
-}
-
-impl client::Handler for Greeter {
-    type Error = russh::Error;
-
-    async fn check_server_key(
-        &mut self,
-        key: &PublicKeyOrCertificate,
-    ) -> Result<bool, Self::Error> {
-        // Certificates are not asked for, so none is shown.
-        let PublicKeyOrCertificate::PublicKey { key, .. } = key else {
-            return Ok(false);
-        };
-        if let Ok(mut shown) = self.shown.lock() {
-            *shown = Some(key.clone());
-        }
-        Ok(self.pin.as_ref().is_some_and(|pin| pin.accepts(key)))
-    }
-}
-
 async fn greet(
     address: &str,
     port: u16,
-    greeter: Greeter,
-) -> Result<Handle<Greeter>, MachineError> {
+    check: HostKeyCheck,
+) -> Result<Handle<HostKeyCheck>, MachineError> {
     let unreachable = |detail: String| MachineError::Unreachable {
         address: address.to_owned(),
         detail,
@@ -106,10 +83,10 @@ async fn greet(
         channel_buffer_size: 1024,
         ..client::Config::default()
     };
-    if let Some(algorithm) = greeter.pin.as_ref().and_then(HostPin::algorithm) {
+    if let Some(algorithm) = check.pin.as_ref().and_then(HostPin::algorithm) {
         config.preferred.key = Cow::Owned(first(algorithm, &config.preferred.key));
     }
-    let handshake = client::connect_stream(Arc::new(config), stream, greeter);
+    let handshake = client::connect_stream(Arc::new(config), stream, check);
     match tokio::time::timeout(PATIENCE, handshake).await {
         Ok(Ok(handle)) => Ok(handle),
         Ok(Err(e)) => Err(error::handshake(address, &e)),
@@ -145,7 +122,7 @@ fn plain(error: &std::io::Error) -> String {
 
 /// A connection on which the user is logged in.
 pub(super) struct Session {
-    handle: Arc<Handle<Greeter>>,
+    handle: Arc<Handle<HostKeyCheck>>,
     commands: Arc<Semaphore>,
     sftp: OnceCell<Arc<Sftp>>,
 }
@@ -154,11 +131,11 @@ impl Session {
     /// Connects, compares the host key and logs in.
     pub(super) async fn open(target: &SshTarget) -> Result<Self, MachineError> {
         let shown = Arc::default();
-        let greeter = Greeter {
+        let check = HostKeyCheck {
             pin: Some(target.host_key.clone()),
             shown: Arc::clone(&shown),
         };
-        let mut handle = match greet(&target.address, target.port, greeter).await {
+        let mut handle = match greet(&target.address, target.port, check).await {
             Ok(handle) => handle,
             Err(e) => {
                 return Err(match take(&shown) {

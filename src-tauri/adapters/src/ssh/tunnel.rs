@@ -31,22 +31,22 @@ impl SshTunnels {
 
 impl Tunnels for SshTunnels {
     fn api(&self, port: u16) -> Arc<dyn ModelApi> {
-        let road = Road {
+        let connector = TunnelConnector {
             machine: Arc::clone(&self.machine),
             port,
         };
-        Arc::new(HttpModelApi::new(Arc::new(road)).with_key(self.key.clone()))
+        Arc::new(HttpModelApi::new(Arc::new(connector)).with_key(self.key.clone()))
     }
 }
 
 /// One port of the machine.
-struct Road {
+struct TunnelConnector {
     machine: Arc<SshMachine>,
     port: u16,
 }
 
 #[async_trait]
-impl Connect for Road {
+impl Connect for TunnelConnector {
     async fn connect(&self) -> Result<Box<dyn Stream>, ApiError> {
         match self.machine.port(self.port).await {
             Ok(Ok(stream)) => Ok(Box::new(stream)),

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 
 use crate::machine::Facts;
 use crate::network::address::{Network, is_private};
-use crate::network::{NetworkPlan, Rail, netplan, plan};
+use crate::network::{NetworkPlan, Rail, netplan, taken};
 use crate::problem::{Code, Problem};
 
 /// Everything that stands against a plan on these machines; empty if nothing does.
 pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
-    let mut found = Found::default();
+    let mut found = PlanFaults::default();
     if machines.len() > 2 {
         found.add(
             format!(
@@ -61,9 +61,9 @@ pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
 }
 
 #[derive(Default)]
-struct Found(Vec<Problem>);
+struct PlanFaults(Vec<Problem>);
 
-impl Found {
+impl PlanFaults {
     fn add(&mut self, cause: impl Into<String>, fix: &str) {
         let problem = Problem::new(Code::NetworkPlan, "The addresses cannot be used.")
             .cause(cause.into())
@@ -73,7 +73,7 @@ impl Found {
 }
 
 /// Looks at the addresses of one rail alone and gives back the subnet they lie in.
-fn of_rail(rail: &Rail, found: &mut Found) -> Option<Network> {
+fn of_rail(rail: &Rail, found: &mut PlanFaults) -> Option<Network> {
     let mut of_rail: Option<Network> = None;
     for end in &rail.ends {
         let Ok(address) = end.address.parse::<Ipv4Addr>() else {
@@ -118,7 +118,7 @@ fn of_rail(rail: &Rail, found: &mut Found) -> Option<Network> {
 }
 
 /// Addresses and ports that are named twice.
-fn twice(plan: &NetworkPlan, found: &mut Found) {
+fn twice(plan: &NetworkPlan, found: &mut PlanFaults) {
     let mut addresses: Vec<&str> = Vec::new();
     let mut ports: Vec<(usize, &str)> = Vec::new();
     for rail in &plan.rails {
@@ -148,7 +148,7 @@ fn on_machine(
     position: usize,
     facts: &Facts,
     networks: &[Network],
-    found: &mut Found,
+    found: &mut PlanFaults,
 ) {
     let ends: Vec<(&str, String)> = plan
         .rails
@@ -187,7 +187,7 @@ fn on_machine(
         }
         in_place &= interface.ipv4.contains(address) && interface.mtu == u32::from(plan.mtu);
     }
-    let taken = plan::taken(facts, &ours);
+    let taken = taken::taken(facts, &ours);
     for network in networks {
         if let Some(theirs) = taken.iter().find(|t| t.network.overlaps(*network)) {
             found.add(

@@ -9,6 +9,7 @@ pub(crate) mod faults;
 pub mod health;
 pub mod netplan;
 pub mod plan;
+mod taken;
 pub mod verdict;
 
 /// Addresses for the private link of two machines: a subnet of its own for each rail.

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 
 use crate::machine::{Facts, Interface};
 use crate::network::address::Network;
+use crate::network::taken::{Taken, taken};
 use crate::network::{NetworkPlan, Rail, RailEnd, adopt};
 use crate::problem::{Code, Problem};
 
@@ -35,7 +36,7 @@ pub fn propose(a: &Facts, b: &Facts) -> Result<NetworkPlan, Problem> {
             b.hostname,
             names(&twins_b)
         ))
-        .fix("Use one cable, in the same port of both machines, then look again."));
+        .fix("Use one cable, in the same port of both machines, then refresh."));
     }
     if let Some(plan) = adopt::adopt([a, b], [&twins_a, &twins_b]) {
         return Ok(plan);
@@ -89,7 +90,7 @@ fn free(rails: usize, taken: &[Taken]) -> Result<Vec<[u8; 3]>, Problem> {
                 "Every private range collides with a network of one of the machines, first of all {}.",
                 widest.join(", ")
             ))
-            .fix("Remove a route that is wider than it need be, often one of a VPN or of Docker, then look again."),
+            .fix("Remove a route that is wider than it need be, often one of a VPN or of Docker, then refresh."),
     )
 }
 
@@ -104,53 +105,6 @@ fn every_private() -> impl Iterator<Item = [u8; 3]> {
     middle
         .chain(large)
         .chain((0..=255u8).rev().map(|z| [192, 168, z]))
-}
-
-/// A network that something on a machine uses already.
-#[derive(Debug, Clone)]
-pub(super) struct Taken {
-    /// The network.
-    pub network: Network,
-    interface: String,
-    machine: String,
-}
-
-impl std::fmt::Display for Taken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} on `{}` of `{}`",
-            self.network, self.interface, self.machine
-        )
-    }
-}
-
-/// All networks of a machine but those of the ports that the plan is for.
-pub(super) fn taken(facts: &Facts, ours: &[&str]) -> Vec<Taken> {
-    let is_ours = |name: &str| ours.contains(&name);
-    let addresses = facts
-        .interfaces
-        .iter()
-        .flat_map(|i| i.ipv4.iter().map(move |a| (i.name.as_str(), a.as_str())));
-    let routes = facts
-        .routes
-        .iter()
-        .map(|r| (r.interface.as_str(), r.to.as_str()));
-    addresses
-        .chain(routes)
-        .filter(|(interface, _)| !is_ours(interface))
-        // Docker's default bridge comes with Docker, even while it has no address.
-        .chain([("docker0", "172.17.0.1/16")])
-        .filter_map(|(interface, text)| {
-            let (_, network) = Network::parse(text)?;
-            // The default route, whole or in the two halves that VPNs use, gives way to any other.
-            (network.prefix() > 1).then(|| Taken {
-                network,
-                interface: interface.to_owned(),
-                machine: facts.hostname.clone(),
-            })
-        })
-        .collect()
 }
 
 /// The connected functions of the one port that is used: the port with the most of them.
@@ -172,7 +126,7 @@ fn twins(facts: &Facts) -> Result<Vec<&Interface>, Problem> {
             } else {
                 "The ConnectX-7 is switched off, as it is while no cable is plugged in.".to_owned()
             })
-            .fix("Plug the cable into the same port of both machines, wait half a minute and look again.")
+            .fix("Plug the cable into the same port of both machines, wait half a minute and refresh.")
             .on(facts.hostname.clone())
     })
 }

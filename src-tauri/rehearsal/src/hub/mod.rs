@@ -12,6 +12,7 @@ pub mod counters;
 pub mod faults;
 mod refuse;
 mod routes;
+mod signing;
 mod xet;
 
 pub use routes::xet_hash;

@@ -1,7 +1,6 @@
 //! What is asked at which address.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
@@ -14,17 +13,9 @@ use super::catalog::{Entry, Revision, pointer};
 use super::content::give;
 use super::faults::{Fault, FaultKind, Side};
 use super::refuse::{absent, access, no_entry, refuse};
+use super::signing::{now, until};
 use super::xet;
 use crate::wire::{Answer, empty, json as answer_json, query, set, unescape};
-
-/// Seconds for which a signed URL is good.
-const SIGNED_FOR: u64 = 3600;
-
-pub(super) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs())
-}
 
 fn token<B>(request: &Request<B>) -> Option<String> {
     let text = request
@@ -377,34 +368,6 @@ async fn resolve(
 /// Stands for the name that Xet gives to a file: as long, and another one than the sha256.
 pub fn xet_hash(sha256: &str) -> String {
     hex::encode(Sha256::digest(format!("xet {sha256}")))
-}
-
-/// Until when an address is good: expired already, for these seconds, or for as long as usual.
-pub(super) fn until(expired: bool, seconds: Option<u64>) -> u64 {
-    if expired {
-        now() - 1
-    } else {
-        now() + seconds.unwrap_or(SIGNED_FOR)
-    }
-}
-
-impl State {
-    /// A path on the CDN with its signature.
-    pub(super) fn signed(&self, path: &str, until: u64) -> String {
-        format!(
-            "{path}?Expires={until}&Signature={}",
-            self.sign(path, until)
-        )
-    }
-
-    /// The signature of a path on the CDN until a time.
-    fn sign(&self, path: &str, until: u64) -> String {
-        let mut hash = Sha256::new();
-        hash.update(&self.secret);
-        hash.update(path);
-        hash.update(until.to_le_bytes());
-        hex::encode(&hash.finalize()[..16])
-    }
 }
 
 /// Answers on the CDN's port.

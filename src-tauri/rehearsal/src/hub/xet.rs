@@ -26,7 +26,7 @@ use super::catalog::Entry;
 use super::content::{give, range};
 use super::faults::{FaultKind, Side};
 use super::refuse::{access, refuse};
-use super::{Hub, State, listen, routes};
+use super::{Hub, State, listen, signing};
 use crate::wire::{Answer, json as answer_json, query, serve};
 
 /// Files in chunks.
@@ -120,7 +120,7 @@ pub(crate) fn leave(state: &State, repo: &str, token: Option<&str>) -> Answer {
         &json!({
             "casUrl": format!("http://{}", store.front),
             "accessToken": store.leave(),
-            "exp": routes::now() + 900,
+            "exp": signing::now() + 900,
         }),
     )
 }
@@ -164,7 +164,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let base = state.cdn_base(None);
     for (object, places) in &mut list.fetch_info {
         let path = format!("/xorbs/default/{}", object.0.hex());
-        let signed = state.signed(&path, routes::until(expired.is_some(), None));
+        let signed = state.signed(&path, signing::until(expired.is_some(), None));
         for place in places {
             place.url = format!("{base}{signed}");
         }

@@ -14,9 +14,10 @@ use tandem_domain::container::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress, Stock};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
-use super::stock;
-use super::words::startable;
 use crate::standin::PYTHON;
+
+/// The file beside an image that holds what it is called.
+pub(super) const REFERENCE: &str = "reference";
 
 /// A container as it is kept.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -45,6 +46,18 @@ pub(crate) struct SimulatedContainers {
     pub(crate) meeting: PathBuf,
     /// What runs in every image.
     pub(crate) standin: PathBuf,
+}
+
+/// Whether a program can be started, by its path or from these folders.
+fn startable(program: &str, path: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    let runs = |file: &Path| {
+        std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        return runs(Path::new(program));
+    }
+    std::env::split_paths(path).any(|folder| runs(&folder.join(program)))
 }
 
 fn refused(act: &'static str) -> impl Fn(std::io::Error) -> ContainerError {
@@ -201,7 +214,7 @@ impl Containers for SimulatedContainers {
         tokio::fs::rename(&draft, folder.join("vllm"))
             .await
             .map_err(refused(act))?;
-        tokio::fs::write(folder.join(stock::REFERENCE), reference)
+        tokio::fs::write(folder.join(REFERENCE), reference)
             .await
             .map_err(refused(act))?;
         let image = serde_json::to_vec(&Image { id, size: total }).expect("an image is plain data");

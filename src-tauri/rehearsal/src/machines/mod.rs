@@ -35,13 +35,13 @@ use machine::{OneBuild, SimulatedMachine};
 pub const NAMES: [&str; 2] = ["spark-a", "spark-b"];
 
 /// The way to a server of a simulated machine: the port is looked up at every call.
-struct Road {
+struct PortConnector {
     containers: Arc<SimulatedContainers>,
     port: u16,
 }
 
 #[async_trait]
-impl Connect for Road {
+impl Connect for PortConnector {
     async fn connect(&self) -> Result<Box<dyn Stream>, ApiError> {
         match self.containers.port(self.port) {
             Some(here) => tcp("127.0.0.1", here).connect().await,
@@ -59,7 +59,10 @@ impl Tunnels for SimulatedContainers {
             meeting: self.meeting.clone(),
             standin: self.standin.clone(),
         });
-        Arc::new(HttpModelApi::new(Arc::new(Road { containers, port })))
+        Arc::new(HttpModelApi::new(Arc::new(PortConnector {
+            containers,
+            port,
+        })))
     }
 }
 

@@ -4,10 +4,7 @@ use tandem_domain::container::LABEL;
 use tandem_domain::disk::Mounting;
 use tandem_domain::ports::{Image, KeptImage, Stock};
 
-use super::containers::SimulatedContainers;
-
-/// The file beside an image that holds what it is called.
-pub(super) const REFERENCE: &str = "reference";
+use super::containers::{REFERENCE, SimulatedContainers};
 
 impl SimulatedContainers {
     pub(super) fn all_kept(&self) -> Stock {

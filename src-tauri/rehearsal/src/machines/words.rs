@@ -2,7 +2,6 @@
 //! folders and ports are replaced by ours.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use tandem_domain::container::ContainerSpec;
 
@@ -12,18 +11,6 @@ fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind("127.0.0.1:0")?
         .local_addr()?
         .port())
-}
-
-/// Whether a program can be started, by its path or from these folders.
-pub(super) fn startable(program: &str, path: &str) -> bool {
-    use std::os::unix::fs::PermissionsExt as _;
-    let runs = |file: &Path| {
-        std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
-    };
-    if program.contains('/') {
-        return runs(Path::new(program));
-    }
-    std::env::split_paths(path).any(|folder| runs(&folder.join(program)))
 }
 
 impl SimulatedContainers {

@@ -1,12 +1,13 @@
 //! An answer as vLLM gives it: whole, or as a stream of server-sent events.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::api::{dead, fresh_id, now};
 use super::engine::{Engine, Job, Piece};
 use crate::wire::{Answer, empty, json as answer_json, pieces, set};
 
@@ -224,4 +225,39 @@ async fn whole(engine: &Arc<Engine>, job: Job, frame: Frame) -> Answer {
             "prompt_logprobs": null, "prompt_token_ids": null, "kv_transfer_params": null,
         }),
     )
+}
+
+/// What every refusal looks like.
+pub(crate) fn refuse(
+    status: StatusCode,
+    kind: &str,
+    param: Value,
+    message: impl Into<String>,
+) -> Answer {
+    let error =
+        json!({"message": message.into(), "type": kind, "param": param, "code": status.as_u16()});
+    answer_json(status, &json!({"error": error}))
+}
+
+/// The answer of an engine that gave up.
+pub(crate) fn dead() -> Answer {
+    refuse(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "InternalServerError",
+        Value::Null,
+        "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+    )
+}
+
+pub(crate) fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_secs())
+}
+
+/// An id of its own for each answer.
+pub(crate) fn fresh_id(engine: &Engine, chat: bool) -> String {
+    let n = engine.requests.load(Ordering::Relaxed).wrapping_add(1);
+    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ now() << 20;
+    format!("{}-{mixed:016x}", if chat { "chatcmpl" } else { "cmpl" })
 }

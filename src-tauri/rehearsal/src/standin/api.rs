@@ -1,15 +1,13 @@
 //! vLLM's HTTP API: what is asked, and what is wrong with it.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 
-use super::answer;
+use super::answer::{self, now, refuse};
 use super::engine::{Engine, Job};
 use super::image;
 use super::speech::{reply, tokens};
@@ -21,18 +19,6 @@ const IMAGE_TOKENS: u64 = 169;
 /// What `/version` says.
 pub(crate) const VERSION: &str = "0.33.0+simulated";
 
-/// What every refusal looks like.
-pub(crate) fn refuse(
-    status: StatusCode,
-    kind: &str,
-    param: Value,
-    message: impl Into<String>,
-) -> Answer {
-    let error =
-        json!({"message": message.into(), "type": kind, "param": param, "code": status.as_u16()});
-    answer_json(status, &json!({"error": error}))
-}
-
 fn bad(message: impl Into<String>) -> Answer {
     refuse(
         StatusCode::BAD_REQUEST,
@@ -40,22 +26,6 @@ fn bad(message: impl Into<String>) -> Answer {
         Value::Null,
         message,
     )
-}
-
-/// The answer of an engine that gave up.
-pub(crate) fn dead() -> Answer {
-    refuse(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "InternalServerError",
-        Value::Null,
-        "EngineCore encountered an issue. See stack trace (above) for the root cause.",
-    )
-}
-
-pub(crate) fn now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_secs())
 }
 
 /// Answers one request.
@@ -254,11 +224,4 @@ fn job(engine: &Engine, body: &Value, chat: bool) -> Result<Job, Answer> {
         max_tokens: asked.unwrap_or(if chat { max_len - prompt_tokens } else { 16 }),
         ignore_eos: body["ignore_eos"].as_bool().unwrap_or(false),
     })
-}
-
-/// An id of its own for each answer.
-pub(crate) fn fresh_id(engine: &Engine, chat: bool) -> String {
-    let n = engine.requests.load(Ordering::Relaxed).wrapping_add(1);
-    let mixed = n.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ now() << 20;
-    format!("{}-{mixed:016x}", if chat { "chatcmpl" } else { "cmpl" })
 }

@@ -1,5 +1,10 @@
 //! Every capture of a bandwidth under `tests/fixtures/captures/bandwidth` is a state that Tandem names.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that can write its file anew"
+)]
+
 use super::{LinkState, Measured, Method, Verdict, collective, judge, perftest};
 
 macro_rules! capture {

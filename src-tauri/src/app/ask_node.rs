@@ -6,13 +6,13 @@ use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refusal, Re
 use tandem_domain::ports::{Command, MachineError, NodePrograms as _, Output, Station};
 use tandem_domain::problem::{Code, Problem};
 
-use super::world::World;
+use super::workspace::Workspace;
 
-impl World {
+impl Workspace {
     /// Reads a machine's facts.
     pub(super) async fn look(&self, station: &Station) -> Result<Facts, Problem> {
         let facts = self
-            .visit(station, &["facts"], Vec::new(), |output| {
+            .ask_node(station, &["facts"], Vec::new(), |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await?;
@@ -21,7 +21,7 @@ impl World {
 
     /// Carries out a piece of work that is over soon and asks for nobody to follow it. The Hub's token,
     /// where there is one, goes by stdin.
-    pub(super) async fn work_once<T: DeserializeOwned>(
+    pub(super) async fn run_node<T: DeserializeOwned>(
         &self,
         station: &Station,
         kind: &str,
@@ -35,7 +35,7 @@ impl World {
                 .filter_map(|l| serde_json::from_str::<NodeLine>(l).ok());
             lines.map(|l| l.event).find(NodeEvent::is_last)
         };
-        match self.visit(station, &["run", kind], stdin, last).await? {
+        match self.ask_node(station, &["run", kind], stdin, last).await? {
             NodeEvent::Done { result } => serde_json::from_value(result)
                 .map_err(|e| not_understood(station).cause(format!("{e}."))),
             NodeEvent::Failed { problem } => Err(problem.on(station.name.clone())),
@@ -45,7 +45,7 @@ impl World {
 
     /// Runs the node program once and reads its answer. Where it is not installed, or is of a version
     /// that does not know the question, a copy is asked. What it understood and refused stays refused.
-    pub(super) async fn visit<T>(
+    pub(super) async fn ask_node<T>(
         &self,
         station: &Station,
         words: &[&str],
@@ -131,14 +131,17 @@ fn no_answer(station: &Station, output: &Output) -> Problem {
 fn not_understood(station: &Station) -> Problem {
     Problem::new(
         Code::NodeProgram,
-        "The node program's answer was not understood.",
+        "Tandem did not understand the node program's answer.",
     )
     .on(station.name.clone())
 }
 
 fn no_build(station: &Station, arch: &str) -> Problem {
-    let problem = Problem::new(Code::NodeProgram, "Tandem cannot look at this machine.")
-        .on(station.name.clone());
+    let problem = Problem::new(
+        Code::NodeProgram,
+        "Tandem cannot read this machine's facts.",
+    )
+    .on(station.name.clone());
     if arch == "aarch64" {
         problem
             .cause("The node program for a Spark was not built with this Tandem.")

@@ -19,7 +19,7 @@ use tandem_rehearsal::machines::Rehearsal;
 use super::{Programs, lock, stored};
 
 /// See the module.
-pub(super) struct World {
+pub(super) struct Workspace {
     pub(super) store: Store,
     /// Tandem's own public key, or a word for it on rehearsed machines.
     pub(super) public_key: String,
@@ -37,7 +37,7 @@ pub(super) struct Seen {
     pub(super) problems: Vec<Problem>,
 }
 
-impl World {
+impl Workspace {
     pub(super) fn real(
         store: Store,
         data_dir: &Path,
@@ -84,7 +84,7 @@ impl World {
                     .cause(format!("{e}."))
                     .fix("Leave the rehearsal and begin it again.")
             })?;
-        let world = Self {
+        let workspace = Self {
             store,
             public_key: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFJlaGVhcnNhbHMgbmVlZCBubyBrZXkgYXQgYWxsLg rehearsal".into(),
             own_key: None,
@@ -94,8 +94,8 @@ impl World {
             passwords: Mutex::default(),
             seen: Mutex::default(),
         };
-        world.keep_rehearsed(clock).await?;
-        Ok(world)
+        workspace.keep_rehearsed(clock).await?;
+        Ok(workspace)
     }
 
     /// Writes the rehearsed machines down, as adding would have.
@@ -279,9 +279,12 @@ impl World {
         for id in ids {
             let saved = self.machine(id).await?;
             let facts = saved.facts.ok_or_else(|| {
-                Problem::new(Code::BadInput, "This machine was not looked at yet.")
-                    .fix("Look at it again on the Machines screen.")
-                    .on(saved.name.clone())
+                Problem::new(
+                    Code::BadInput,
+                    "Tandem has not read this machine's facts yet.",
+                )
+                .fix("Refresh it on the Machines screen.")
+                .on(saved.name.clone())
             })?;
             all.push(SetupMachine {
                 name: saved.name,
