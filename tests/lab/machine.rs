@@ -56,6 +56,7 @@ impl Spark {
         }
     }
 
+    /// The name of its network namespace, as `ip netns` shows it.
     pub fn namespace(self) -> &'static str {
         match self {
             Self::A => "tandem-spark-a",

@@ -57,7 +57,7 @@ pub enum Code {
     RevisionMissing,
     /// The Hub does not answer.
     HubUnreachable,
-    /// The Hub asks to wait.
+    /// The Hub asks Tandem to wait.
     HubBusy,
     /// What arrived is not what the Hub announced.
     HashMismatch,

@@ -37,13 +37,13 @@ impl Extent {
     /// 1 to 60 seconds over 1 to 32 streams.
     pub fn of(seconds: u64, streams: u64) -> Result<Self, Problem> {
         if !(1..=60).contains(&seconds) || !(1..=32).contains(&streams) {
-            return Err(
-                Problem::new(Code::BadInput, "The bandwidth cannot be measured so.").cause(
-                    format!(
-                        "{seconds} s over {streams} streams lies outside 1 to 60 s and 1 to 32."
-                    ),
-                ),
-            );
+            return Err(Problem::new(
+                Code::BadInput,
+                "The bandwidth cannot be measured with these values.",
+            )
+            .cause(format!(
+                "{seconds} s over {streams} streams lies outside 1 to 60 s and 1 to 32."
+            )));
         }
         Ok(Self {
             time: Duration::from_secs(seconds),
@@ -71,7 +71,7 @@ pub fn serve(
             Code::BadInput,
             "The bandwidth is measured on a private address only.",
         )
-        .cause(format!("{address} is none.")));
+        .cause(format!("{address} is not a private address.")));
     }
     let refused = |e: std::io::Error| failed(format!("Nothing can listen on {address}: {e}."));
     let listener = TcpListener::bind(SocketAddrV4::new(address, 0)).map_err(refused)?;

@@ -68,7 +68,7 @@ pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
                 bytes(all)
             ))
         ))
-        .fix("Make room on that disk, then go on: what has arrived is kept.")
+        .fix("Free some space on that disk, then resume; what has arrived is kept.")
         .retry(Retry::Now),
         Some(Errno::ACCESS | Errno::PERM) => Problem::new(
             Code::MachineUnfit,

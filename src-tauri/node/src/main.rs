@@ -99,7 +99,8 @@ fn number(text: &str) -> Result<u64, Problem> {
 /// Reads limits from stdin.
 fn limits() -> Result<FetchLimits, Problem> {
     serde_json::from_reader(std::io::stdin().take(1 << 16)).map_err(|e| {
-        Problem::new(Code::BadInput, "The limits cannot be read.").cause(e.to_string())
+        Problem::new(Code::BadInput, "The node program cannot read the limits.")
+            .cause(e.to_string())
     })
 }
 
@@ -140,7 +141,7 @@ fn asked<T: serde::de::DeserializeOwned>() -> Result<T, Problem> {
 }
 
 fn unreadable(why: String) -> Problem {
-    Problem::new(Code::BadInput, "The request cannot be read.").cause(why)
+    Problem::new(Code::BadInput, "The node program cannot read the request.").cause(why)
 }
 
 /// Reads a request from stdin; its kind may be left to the command line.

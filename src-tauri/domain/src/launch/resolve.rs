@@ -120,11 +120,11 @@ fn variants(recipe: &Recipe, chosen: &VariantId, tokens: Option<f64>) -> Vec<Var
 fn graft(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> Option<GraftPlan> {
     recipe.variant(asked.variant)?.drafting.as_ref()?;
     let donor = recipe.artifacts.iter().find(|a| a.role == Role::Donor)?;
-    let (layer_bytes, published_draft) = recipe.quirks.iter().find_map(|q| match q {
+    let (layer_bytes, published_draft) = recipe.quirks.first().map(|q| match q {
         Quirk::GraftMtp {
             layer_bytes,
             published_draft,
-        } => Some((*layer_bytes, published_draft.clone())),
+        } => (*layer_bytes, published_draft.clone()),
     })?;
     let repo = settings::text(all, "donor_repo").to_owned();
     Some(GraftPlan {

@@ -51,7 +51,7 @@ pub(super) fn faults(
         fault(
             Code::BadInput,
             "The Hub's address cannot be used.",
-            format!("`{hub}` is no web address."),
+            format!("`{hub}` is not a web address."),
             "Use https://huggingface.co or a mirror.",
         );
     }

@@ -78,19 +78,35 @@ pub enum ContainerError {
     Denied,
     /// The socket is there but nobody answers.
     #[error("Docker's engine does not answer: {detail}")]
-    NotRunning { detail: String },
+    NotRunning {
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// There is no socket.
     #[error("Docker is not installed")]
     Missing,
     /// The registry has no such image.
     #[error("no image `{image}`: {detail}")]
-    NoSuchImage { image: String, detail: String },
+    NoSuchImage {
+        /// The image as it was asked for.
+        image: String,
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// The name is in use.
     #[error("a container named `{name}` exists already")]
-    NameTaken { name: String },
+    NameTaken {
+        /// The container's name.
+        name: String,
+    },
     /// The engine refused.
     #[error("Docker could not {act}: {detail}")]
-    Refused { act: &'static str, detail: String },
+    Refused {
+        /// What was tried, as a verb: `read`, `pull`.
+        act: &'static str,
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
 }
 
 impl ContainerError {

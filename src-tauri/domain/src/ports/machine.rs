@@ -104,49 +104,87 @@ pub struct RemoteFile {
 pub enum MachineError {
     /// Nothing answers at the address.
     #[error("no answer from {address}: {detail}")]
-    Unreachable { address: String, detail: String },
+    Unreachable {
+        /// The address that was tried, as the person gave it.
+        address: String,
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// Something answers that is not an SSH server, or none we can speak with.
     #[error("{address} did not answer as an SSH server: {detail}")]
-    NotSsh { address: String, detail: String },
+    NotSsh {
+        /// The address that was tried, as the person gave it.
+        address: String,
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// The host key is another than the pinned one.
     #[error("the host key of {address} changed from {pinned} to {shown}")]
     HostKeyChanged {
+        /// The address that was tried, as the person gave it.
         address: String,
+        /// The fingerprint that was pinned.
         pinned: String,
+        /// The fingerprint that the server shows.
         shown: String,
     },
     /// The password was refused.
     #[error("{user}@{address} did not accept the password")]
-    WrongPassword { user: String, address: String },
+    WrongPassword {
+        /// The user who logs in.
+        user: String,
+        /// The address that was tried, as the person gave it.
+        address: String,
+    },
     /// No key was accepted and no password was given.
     #[error("{user}@{address} accepted no key ({tried} tried)")]
     KeyRefused {
+        /// The user who logs in.
         user: String,
+        /// The address that was tried, as the person gave it.
         address: String,
+        /// How many keys were offered.
         tried: usize,
     },
     /// The connection ended.
     #[error("the connection was lost while {during}")]
-    Lost { during: String },
+    Lost {
+        /// What was going on, such as `logging in`.
+        during: String,
+    },
     /// The command took too long and was ended.
     #[error("`{program}` did not end within {seconds} s")]
-    TimedOut { program: String, seconds: u64 },
+    TimedOut {
+        /// The program, without its arguments.
+        program: String,
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
     /// The user may not become root.
     #[error("sudo refused: {detail}")]
-    SudoRefused { detail: String },
+    SudoRefused {
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// Becoming root needs a password and none is in memory.
     #[error("sudo asks for a password")]
     SudoPasswordNeeded,
     /// A file could not be read or written.
     #[error("could not {act} `{path}`: {detail}")]
     File {
+        /// What was tried, as a verb: `read`, `pull`.
         act: &'static str,
+        /// The path on the machine.
         path: String,
+        /// What the other side or the system said, without a full stop.
         detail: String,
     },
     /// The disk is full.
     #[error("no space left for `{path}`")]
-    DiskFull { path: String },
+    DiskFull {
+        /// The path on the machine.
+        path: String,
+    },
 }
 
 impl MachineError {
@@ -170,7 +208,7 @@ impl MachineError {
                 .fix("Type the password you use on that machine itself, and check the user name."),
             Self::KeyRefused { user, address, tried } => Problem::new(Code::KeyRefused, format!("`{address}` did not let `{user}` in."))
                 .cause(match tried {
-                    0 => "No key was at hand and no password was given.".to_owned(),
+                    0 => "There was no key and no password.".to_owned(),
                     1 => "The one key that was offered was not accepted, and no password was given.".to_owned(),
                     n => format!("None of the {n} keys that were offered was accepted, and no password was given."),
                 })
@@ -187,10 +225,10 @@ impl MachineError {
                 .fix("Add the user to the group `sudo` from an account that is in it, then try again."),
             Self::SudoPasswordNeeded => Problem::new(Code::SudoPasswordNeeded, "This step needs the password of the machine's user.")
                 .cause("sudo asks for it, and Tandem keeps passwords only until it is closed.")
-                .fix("Type the password, then go on."),
+                .fix("Type the password, then resume."),
             Self::File { act, path, detail } => Problem::new(Code::FileAccess, format!("Tandem could not {act} `{path}`."))
                 .cause(format!("{detail}."))
-                .fix("Check on the machine who owns it and what its permissions are, then go on.")
+                .fix("Check its owner and its permissions on the machine, then resume.")
                 .retry(Retry::Now),
             Self::DiskFull { path } => Problem::new(Code::DiskFull, format!("`{path}` could not be written."))
                 .cause("The disk is full.")

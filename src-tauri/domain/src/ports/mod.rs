@@ -34,19 +34,36 @@ pub struct ServedModel {
 pub enum ApiError {
     /// Nothing listens yet.
     #[error("the server does not listen: {detail}")]
-    NotListening { detail: String },
+    NotListening {
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// The answer is an error of the server's.
     #[error("the server answered {status}: {message}")]
-    Status { status: u16, message: String },
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The server's own words.
+        message: String,
+    },
     /// The answer is not what the API promises.
     #[error("the answer made no sense: {detail}")]
-    Garbled { detail: String },
+    Garbled {
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
     /// It took too long.
     #[error("no answer within {seconds} s")]
-    TimedOut { seconds: u64 },
+    TimedOut {
+        /// How long was waited, in seconds.
+        seconds: u64,
+    },
     /// The connection ended in the middle.
     #[error("the connection to the server was lost: {detail}")]
-    Lost { detail: String },
+    Lost {
+        /// What the other side or the system said, without a full stop.
+        detail: String,
+    },
 }
 
 /// The OpenAI-style API of one server, reached through the machine's tunnel.

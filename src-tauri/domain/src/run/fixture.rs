@@ -3,6 +3,11 @@
 //! It is written from here, and `ui/src/session/fold.test.ts` reads it. It holds every kind of event, and its
 //! steps end in every state there is.
 
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a test that can write its file anew"
+)]
+
 use std::collections::BTreeSet;
 use std::path::Path;
 

@@ -40,7 +40,7 @@ pub async fn facts_of(station: &Station) -> Result<Facts, StepError> {
     serde_json::from_slice(&output.stdout).map_err(|e| {
         Problem::new(
             Code::NodeProgram,
-            "The machine's facts were not understood.",
+            "Tandem did not understand the machine's facts.",
         )
         .cause(format!("{e}."))
         .fix("Resume; the node program is copied again if it is not the right one.")

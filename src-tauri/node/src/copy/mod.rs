@@ -181,7 +181,7 @@ async fn carry(
     let carrying = Arc::clone(&flow);
     tokio::task::spawn_blocking(move || receive::carry(&carrying, &road))
         .await
-        .map_err(|e| Problem::new(Code::Broken, "The copy ended badly.").cause(e.to_string()))??;
+        .map_err(|e| Problem::new(Code::Broken, "The copy failed.").cause(e.to_string()))??;
     let seconds = began.elapsed().as_secs_f64().max(1e-3);
     let copied = flow.copied();
     context.lines.note(format!(

@@ -147,7 +147,7 @@ impl Offer {
                     Code::BadInput,
                     "Machines copy from each other over a private address only.",
                 )
-                .cause(format!("{address} is none.")));
+                .cause(format!("{address} is not a private address.")));
             }
         }
         Ok(())

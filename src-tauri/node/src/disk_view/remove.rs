@@ -104,7 +104,7 @@ fn unknown(path: &str) -> Problem {
         .cause(format!(
             "`{path}` is not among what Tandem knows on this machine, or not any more."
         ))
-        .fix("Look at the disk anew.")
+        .fix("Refresh the disk's list.")
 }
 
 fn held_by(path: &str, who: &str) -> Problem {

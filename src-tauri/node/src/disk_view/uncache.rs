@@ -17,8 +17,10 @@ use super::{below, cached};
 /// mapped stays, and what is needed again is read again.
 pub fn uncache(request: &UncacheRequest) -> Result<Uncached, Problem> {
     if let Some(path) = request.paths.iter().find(|p| !p.starts_with('/')) {
-        return Err(Problem::new(Code::BadInput, "Nothing was let go of.")
-            .cause(format!("`{path}` is not an absolute path.")));
+        return Err(
+            Problem::new(Code::BadInput, "No file was dropped from the page cache.")
+                .cause(format!("`{path}` is not an absolute path.")),
+        );
     }
     let mut done = Uncached {
         files: 0,

@@ -63,9 +63,8 @@ impl Donor {
             context.fetched.add(text.len() as u64);
             Ok::<_, Stop>(text)
         };
-        let config =
-            config::parse(config::FILE, &read(config::FILE).await?).map_err(|e| shape(e))?;
-        let index = index::parse(&read(index::FILE).await?).map_err(|e| shape(e))?;
+        let config = config::parse(config::FILE, &read(config::FILE).await?).map_err(shape)?;
+        let index = index::parse(&read(index::FILE).await?).map_err(shape)?;
         Ok(Self {
             commit: listing.commit,
             files: listing.files,
@@ -80,8 +79,8 @@ impl Donor {
         index: &Index,
         of: fn(&Index, &Text) -> Result<Wanted, GraftError>,
     ) -> Result<Wanted, Problem> {
-        let text = config::layers(&self.config).map_err(|e| shape(e))?;
-        of(index, &text).map_err(|e| shape(e))
+        let text = config::layers(&self.config).map_err(shape)?;
+        of(index, &text).map_err(shape)
     }
 
     /// Lays the new file out with tensors of the release.
@@ -182,9 +181,9 @@ impl Donor {
 
     /// Lays the new file out and compares each tensor with the release's configuration.
     fn plan(&self, wanted: &Wanted, headers: &BTreeMap<String, Header>) -> Result<Plan, Problem> {
-        let plan = plan::lay_out(wanted, headers).map_err(|e| shape(e))?;
+        let plan = plan::lay_out(wanted, headers).map_err(shape)?;
         for step in &plan.moves {
-            check::check(&step.tensor, &self.config).map_err(|e| shape(e))?;
+            check::check(&step.tensor, &self.config).map_err(shape)?;
         }
         Ok(plan)
     }
@@ -265,12 +264,12 @@ async fn headers(
         let prefix: [u8; 8] = prefix
             .try_into()
             .map_err(|_| Problem::new(Code::Broken, "A header's length has eight bytes."))?;
-        let length = header::length(file, prefix).map_err(|e| shape(e))?;
+        let length = header::length(file, prefix).map_err(shape)?;
         let json = hub
             .range(&source, header::PREFIX, header::PREFIX + length)
             .await?;
         context.fetched.add(header::PREFIX + length);
-        let parsed = header::parse(file, &json).map_err(|e| shape(e))?;
+        let parsed = header::parse(file, &json).map_err(shape)?;
         if parsed.file_size != source.size {
             return Err(Problem::new(
                 Code::GraftUnknownShape,

@@ -132,9 +132,9 @@ async fn overlay(
     donor: &Donor,
     context: &Context,
 ) -> Result<build::Content, Stop> {
-    let configuration = rewrite::extended(&own.config, &donor.config).map_err(|e| shape(e))?;
-    let layers = config::layers(&configuration).map_err(|e| shape(e))?;
-    let pretty = |value| config::pretty(value).map_err(|e| shape(e));
+    let configuration = rewrite::extended(&own.config, &donor.config).map_err(shape)?;
+    let layers = config::layers(&configuration).map_err(shape)?;
+    let pretty = |value| config::pretty(value).map_err(shape);
     let mut texts = vec![(config::FILE, pretty(&configuration)?.into_bytes())];
     let code = donor.replaced_python(own, hub, request, context).await?;
     let parts = if own.complete() {
@@ -146,7 +146,7 @@ async fn overlay(
     };
     if let Some(parts) = &parts {
         let text = index::extended(&own.index_text, plan::FILE, parts.sizes());
-        texts.push((index::FILE, text.map_err(|e| shape(e))?.into_bytes()));
+        texts.push((index::FILE, text.map_err(shape)?.into_bytes()));
     }
     if let Some(quant) = &own.quant {
         let mut quant = quant.clone();
@@ -172,8 +172,8 @@ async fn draft(
     donor: &Donor,
     context: &Context,
 ) -> Result<build::Content, Stop> {
-    let configuration = rewrite::of_draft(&own.config, &donor.config).map_err(|e| shape(e))?;
-    let text = config::pretty(&configuration).map_err(|e| shape(e))?;
+    let configuration = rewrite::of_draft(&own.config, &donor.config).map_err(shape)?;
+    let text = config::pretty(&configuration).map_err(shape)?;
     let mut texts = vec![(config::FILE, text.into_bytes())];
     let code = donor.python(hub, request, context).await?;
     texts.extend(code.map(|text| (python::FILE, text)));
@@ -182,7 +182,7 @@ async fn draft(
         Some((parts, from)) => (parts, Some(from)),
         None => (donor.of_source(hub, request, &wanted, context).await?, None),
     };
-    let text = index::single(plan::DRAFT_FILE, parts.sizes()).map_err(|e| shape(e))?;
+    let text = index::single(plan::DRAFT_FILE, parts.sizes()).map_err(shape)?;
     texts.push((index::FILE, text.into_bytes()));
     Ok(build::Content {
         file: plan::DRAFT_FILE,

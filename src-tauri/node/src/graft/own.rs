@@ -26,18 +26,16 @@ pub(crate) struct Own {
 
 impl Own {
     pub(crate) fn read(snapshot: &Path) -> Result<Self, Problem> {
-        let config = config::parse(config::FILE, &needed(snapshot, config::FILE)?)
-            .map_err(|e| super::shape(e))?;
+        let config =
+            config::parse(config::FILE, &needed(snapshot, config::FILE)?).map_err(super::shape)?;
         let index_text = needed(snapshot, index::FILE)?;
         let quant = match std::fs::read(snapshot.join(config::QUANT_FILE)) {
-            Ok(text) => {
-                Some(config::parse(config::QUANT_FILE, &text).map_err(|e| super::shape(e))?)
-            }
+            Ok(text) => Some(config::parse(config::QUANT_FILE, &text).map_err(super::shape)?),
             Err(_) => None,
         };
         Ok(Self {
-            text: config::layers(&config).map_err(|e| super::shape(e))?,
-            index: index::parse(&index_text).map_err(|e| super::shape(e))?,
+            text: config::layers(&config).map_err(super::shape)?,
+            index: index::parse(&index_text).map_err(super::shape)?,
             python: std::fs::read_to_string(snapshot.join(python::FILE)).ok(),
             config,
             index_text,

@@ -320,13 +320,13 @@ pub(crate) fn gave_up(asked: Asked<'_>, why: &str, after: Option<Duration>) -> P
         None => asked.repo.to_owned(),
     };
     match after {
-        Some(after) => Problem::new(Code::HubBusy, "The Hub asks to wait.")
+        Some(after) => Problem::new(Code::HubBusy, "The Hub asks Tandem to wait.")
             .cause(format!("Asked for {about}: {why}."))
             .fix(format!("Go on in {} seconds.", after.as_secs().max(1)))
             .retry(Retry::After(after.as_secs().clamp(1, 86_400) as u32)),
         None => Problem::new(Code::HubUnreachable, "The Hub does not answer.")
             .cause(format!("Asked for {about}: {why}."))
-            .fix("Check that this machine reaches the internet, then go on; what has arrived is kept.")
+            .fix("Check that this machine reaches the internet, then resume; what has arrived is kept.")
             .retry(Retry::Now),
     }
 }

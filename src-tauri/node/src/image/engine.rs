@@ -88,7 +88,7 @@ fn plain(image: &str) -> Result<&str, Problem> {
     }
     Err(
         Problem::new(Code::BadInput, "The image's name cannot be used.")
-            .cause(format!("“{image}” is no name of an image.")),
+            .cause(format!("“{image}” is not the name of an image.")),
     )
 }
 

@@ -42,7 +42,7 @@ pub(crate) fn count(spool: &Path, undone: &mut Undone) {
 /// The folder of the job's file, made.
 fn spool(context: &Context) -> Result<PathBuf, Problem> {
     let folder = context.spool.clone().ok_or_else(|| {
-        Problem::new(Code::BadInput, "An image is moved by a job only.")
+        Problem::new(Code::BadInput, "Only a job can copy an image.")
             .cause("Its file lies in the job's folder, and work in the foreground has none.")
     })?;
     std::fs::create_dir_all(&folder)
@@ -120,7 +120,7 @@ pub async fn load(
     let spooled = &request.spooled;
     if spooled.name.is_empty() || !spooled.name.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Problem::new(Code::BadInput, "The copy cannot begin.")
-            .cause("The file's name is no hash.")
+            .cause("The file's name is not a hash.")
             .into());
     }
     let spool = spool(context)?;

@@ -43,9 +43,9 @@ pub(super) async fn write(
     // Without this the writer takes it for broken off.
     parts.send(Bytes::new()).await.ok();
     drop(parts);
-    let written = writing.await.map_err(|e| {
-        Problem::new(Code::Broken, "Saving the image ended badly.").cause(e.to_string())
-    })?;
+    let written = writing
+        .await
+        .map_err(|e| Problem::new(Code::Broken, "The image was not saved.").cause(e.to_string()))?;
     written.map_err(|e| match e {
         Fault::Disk(e) => disk::problem("saving the image", spool, &e),
         Fault::Short => Problem::new(Code::ImagePull, "Docker did not save the whole image.")

@@ -13,10 +13,8 @@ pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     let folder = Folder::existing(name)?;
     let work = folder.request().map(|r| r.work);
     if work.as_ref().and_then(NodeWork::fetches).is_none() {
-        return Err(
-            Problem::new(Code::BadInput, "This job cannot be held to limits.")
-                .cause(format!("{name} is no download.")),
-        );
+        return Err(Problem::new(Code::BadInput, "This job takes no limits.")
+            .cause(format!("{name} is not a download.")));
     }
     folder.hold_to(limits)?;
     state(&folder, name)

@@ -140,8 +140,11 @@ fn launch(
     launcher: Launcher,
 ) -> Result<Option<std::process::Child>, Problem> {
     let program = std::env::current_exe().map_err(|e| {
-        Problem::new(Code::NodeProgram, "The node program does not find itself.")
-            .cause(e.to_string())
+        Problem::new(
+            Code::NodeProgram,
+            "The node program cannot find its own file.",
+        )
+        .cause(e.to_string())
     })?;
     let mut arguments = vec!["work".to_owned(), "--job".to_owned(), name.to_owned()];
     if let Some(path) = token {
@@ -226,7 +229,7 @@ fn wait_for(
             return Err(
                 Problem::new(Code::NodeProgram, "The job's process did not start.")
                     .cause(if said.is_empty() {
-                        "It ended without a word.".to_owned()
+                        "It ended and printed nothing.".to_owned()
                     } else {
                         said.trim().to_owned()
                     })

@@ -190,7 +190,7 @@ where
             Some(ended) = tasks.join_next() => match ended {
                 Ok(Err(stop)) => outcome = Err(stop),
                 Ok(Ok(())) => {}
-                Err(e) => outcome = Err(Problem::new(Code::Broken, "A connection's task ended badly.").cause(e.to_string()).into()),
+                Err(e) => outcome = Err(Problem::new(Code::Broken, "A connection of the download failed.").cause(e.to_string()).into()),
             },
             Some(target) = completed.recv() => {
                 outcome = shared.sync(target).await;

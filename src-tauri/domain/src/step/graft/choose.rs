@@ -184,7 +184,7 @@ async fn revision(head: &Station, snapshot: &str) -> Result<Revision, StepError>
     let read = async |name: &str| -> Result<Option<Vec<u8>>, StepError> {
         let path = format!("{snapshot}/{name}");
         let read = head.machine.read(&path, false).await;
-        Ok(read.map_err(failed_on(head))?)
+        read.map_err(failed_on(head))
     };
     let shape = |e: CheckpointError| {
         Problem::new(
@@ -228,7 +228,7 @@ pub(super) async fn keep(
             sudo: false,
         };
         let written = station.machine.write(&file).await;
-        Ok(written.map_err(failed_on(station))?)
+        written.map_err(failed_on(station))
     };
     let mut note = Note {
         way: choice.way,

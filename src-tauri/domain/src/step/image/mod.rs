@@ -116,7 +116,7 @@ impl BringImage {
         self.image_on(station).await?.ok_or_else(|| {
             Problem::new(
                 Code::ImagePull,
-                "The image is not there after it was brought.",
+                "The image is missing after it was pulled or copied.",
             )
             .on(station.name.clone())
             .into()

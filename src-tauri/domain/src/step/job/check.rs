@@ -204,7 +204,7 @@ pub async fn follow(
         NodeEvent::Done { result } => serde_json::from_value(result).map_err(|e| {
             Problem::new(
                 Code::NodeProgram,
-                "The node program's result was not understood.",
+                "Tandem did not understand the node program's result.",
             )
             .cause(format!("{e}."))
             .on(name)
@@ -214,7 +214,7 @@ pub async fn follow(
             .severity(Severity::Notice)
             .on(name)),
         _ => Err(
-            Problem::new(Code::JobLost, "The check ended without a word.")
+            Problem::new(Code::JobLost, "The check ended without a result.")
                 .cause("The machine was restarted, or something ended the program there.")
                 .fix("Check again; what a repair fetched is kept.")
                 .retry(Retry::Now)
@@ -258,7 +258,7 @@ fn refusal(output: &Output) -> Option<Problem> {
 }
 
 fn not_understood(output: &Output) -> Problem {
-    Problem::new(Code::NodeProgram, "The check could not be listened to.").cause(format!(
+    Problem::new(Code::NodeProgram, "Tandem could not follow the check.").cause(format!(
         "The node program ended with {}: {}.",
         output.status,
         output.error_text()

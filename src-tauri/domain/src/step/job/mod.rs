@@ -98,7 +98,7 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
                 return serde_json::from_value(result).map_err(|e| {
                     let problem = Problem::new(
                         Code::NodeProgram,
-                        "The node program's result was not understood.",
+                        "Tandem did not understand the node program's result.",
                     );
                     JobError::refused(problem.cause(format!("{e}.")), station)
                 });
@@ -112,7 +112,7 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
             _ => {
                 let problem = Problem::new(
                     Code::JobLost,
-                    "The work on the machine ended without a word.",
+                    "The job on the machine ended without a result.",
                 )
                 .cause("It was started again several times and disappeared each time.")
                 .fix("Look whether the machine restarts or runs out of memory, then resume.")
@@ -215,7 +215,7 @@ async fn follow(
             Ok(output) => {
                 let problem = Problem::new(
                     Code::NodeProgram,
-                    "The work on the machine could not be followed.",
+                    "Tandem could not follow the job on the machine.",
                 )
                 .cause(format!("From line {from} on: {}.", output.error_text()));
                 return Err(JobError::refused(problem, station));
@@ -252,7 +252,7 @@ pub(crate) async fn limit(
         Err(_) if output.status == 127 => Ok(false),
         Err(_) => Err(Problem::new(
             Code::NodeProgram,
-            "The download was not held to what you asked for.",
+            "The download did not take the new limits.",
         )
         .cause(format!(
             "The node program ended with {}: {}.",
@@ -362,7 +362,7 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
         Some(NodeEvent::Done { result }) => serde_json::from_value(result).map_err(|e| {
             Problem::new(
                 Code::NodeProgram,
-                "The node program's result was not understood.",
+                "Tandem did not understand the node program's result.",
             )
             .cause(format!("{e}."))
             .on(station.name.clone())

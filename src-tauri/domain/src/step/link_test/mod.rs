@@ -141,7 +141,7 @@ impl ProveLink {
             Code::LinkFails,
             "The private link was not measured to the end.",
         )
-        .cause("The cable was drawn, or a port lost its link, while it was measured.")
+        .cause("Somebody pulled the cable out, or a port lost its link, during the measurement.")
         .fix("Push the cable in until it clicks on both machines, then resume.")
         .retry(Retry::Now)
         .into())

@@ -104,9 +104,12 @@ impl Links {
         let failed = "The addresses were not read.";
         let output = must(station, &command, Code::NetworkPlan, failed).await?;
         let links: Value = serde_json::from_slice(&output.stdout).map_err(|e| {
-            Problem::new(Code::NetworkPlan, "The addresses were not understood.")
-                .cause(format!("{e}."))
-                .on(station.name.clone())
+            Problem::new(
+                Code::NetworkPlan,
+                "Tandem did not understand the addresses.",
+            )
+            .cause(format!("{e}."))
+            .on(station.name.clone())
         })?;
         Ok(Self(links.as_array().cloned().unwrap_or_default()))
     }

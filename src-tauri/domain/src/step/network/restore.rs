@@ -83,7 +83,7 @@ async fn restore(
             "Something on the machine keeps changing it: {}.",
             wrong.join("; ")
         ))
-        .fix("Look which network service manages the port, then undo again.")
+        .fix("Find out which network service manages the port, then undo again.")
         .retry(Retry::Now)
         .on(station.name.clone());
     if let Some(complaint) = complaint {

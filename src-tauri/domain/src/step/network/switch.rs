@@ -177,7 +177,7 @@ pub(super) async fn still_armed(station: &Station) -> Result<(), StepError> {
 fn gone(station: &Station) -> StepError {
     Problem::new(Code::LinkFails, "The addresses did not stay.")
         .cause("It took too long until they could be confirmed, so the machine put its ports back by itself.")
-        .fix("Check the network between this computer and the machines; then go on.")
+        .fix("Check the network between this computer and the machines, then resume.")
         .retry(Retry::Now)
         .on(station.name.clone())
         .into()
@@ -217,14 +217,15 @@ pub(super) async fn wait_healed(
     let mut told = false;
     while is_active(station, &[TIMER, UNIT]).await? {
         if cx.clock.monotonic() - began > delay + Duration::from_secs(30) {
-            return Err(
-                Problem::new(Code::NetworkPlan, "The machine is not at rest.")
-                    .cause(format!("`{UNIT}` has not put its ports back yet."))
-                    .fix("Wait a minute, then try again.")
-                    .retry(Retry::Now)
-                    .on(station.name.clone())
-                    .into(),
-            );
+            return Err(Problem::new(
+                Code::NetworkPlan,
+                "The machine is still changing its network.",
+            )
+            .cause(format!("`{UNIT}` has not put its ports back yet."))
+            .fix("Wait a minute, then try again.")
+            .retry(Retry::Now)
+            .on(station.name.clone())
+            .into());
         }
         if !told {
             told = true;

@@ -105,7 +105,7 @@ async fn order(station: &Station) -> Result<(), StepError> {
             said.status,
             said.error_text().trim_end_matches('.')
         ))
-        .fix("Restart it by hand, then go on; it is not restarted again.")
+        .fix("Restart it by hand, then resume; Tandem does not restart it again.")
         .on(station.name.clone())
         .into()),
         // It may end faster than it answers.
@@ -238,7 +238,7 @@ fn late(machine: &str, why: Option<MachineError>) -> Problem {
     };
     Problem::new(Code::Unreachable, message)
         .cause(cause)
-        .fix("Look at the machine itself, and switch it off and on if it hangs. Then go on; it is not restarted again.")
+        .fix("Look at the machine itself, and switch it off and on if it hangs. Then resume; Tandem does not restart it again.")
         .retry(Retry::Now)
         .on(machine)
 }

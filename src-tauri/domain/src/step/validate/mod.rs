@@ -144,7 +144,7 @@ impl Validate {
             ),
         );
         if !reads_as_text(&words) {
-            return Err(Problem::new(Code::ServerAnswer, "The server's words make no sense.")
+            return Err(Problem::new(Code::ServerAnswer, "The server's answer makes no sense.")
                 .cause(format!("It said: {:.80}", words.trim()))
                 .fix("The image may not know this model, or the weights are damaged: run a verification of the weights, or choose another image.")
                 .on(head)
