@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod commands;
+mod limits;
 pub mod story;
 pub mod wire;
 
@@ -11,6 +12,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
         .disable_serde_phases()
         .dangerously_cast_bigints_to_number()
         .error_handling(tauri_specta::ErrorHandlingMode::Throw)
+        .constant("LIMITS", limits::limits())
         .commands(tauri_specta::collect_commands![
             commands::machines::overview,
             commands::machines::watch_overview,

@@ -120,6 +120,9 @@ export const commands = {
 	stopServing: () => __TAURI_INVOKE<null>("stop_serving"),
 };
 
+/* Constants */
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3}} as const;
+
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */
 export type Acceptance = {

@@ -21,6 +21,7 @@ impl App {
         label: String,
         mut hear: impl FnMut(BenchEvent) + Send,
     ) -> Result<BenchResult, Problem> {
+        case.check()?;
         let (workspace, serving, _, api) = self.served().await?;
         let cancel = CancellationToken::new();
         {

@@ -1,26 +1,25 @@
 // The kept measurements, the two that are compared, and the measurement under way. Lives as long as the
 // window, so a measurement goes on while another screen is in view.
 
-import type { BenchCase, BenchEvent, BenchResult, Comparison, Problem } from '../bindings';
+import {
+  LIMITS,
+  type BenchCase,
+  type BenchEvent,
+  type BenchResult,
+  type Comparison,
+  type Problem,
+} from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { effectRoot } from '../kit/effectRoot.svelte';
+import { wrongNumber } from '../kit/limits';
 import { inOrder, proposedPair, toggled } from './choose';
 
 /** The short one that validation runs as well, so that results can be compared. */
-export const QUICK: BenchCase = { prompt_tokens: 512, generate_tokens: 64, runs: 3 };
-
-/** What a case may be; more than that is an evening, not a measurement. */
-export const LIMITS: Record<keyof BenchCase, { least: number; most: number }> = {
-  prompt_tokens: { least: 16, most: 131072 },
-  generate_tokens: { least: 8, most: 4096 },
-  runs: { least: 1, most: 20 },
-};
+export const QUICK: BenchCase = LIMITS.quick;
 
 /** Why a number of a case cannot be used, or `null`. */
 export function wrongWith(part: keyof BenchCase, value: number | null): string | null {
-  const { least, most } = LIMITS[part];
-  if (value === null || !Number.isInteger(value)) return 'A whole number is needed.';
-  return value < least || value > most ? `From ${least} to ${most}.` : null;
+  return value === null ? 'A whole number is needed.' : wrongNumber(value, LIMITS[part]);
 }
 
 /** How far a measurement is. */

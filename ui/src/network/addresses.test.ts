@@ -78,7 +78,7 @@ it.each([
 });
 
 it('refuses a prefix without room for two, and does not judge addresses by it', () => {
-  const wrong = wrongIn(plan((p) => p.rails.forEach((rail) => (rail.prefix = 31))));
+  const wrong = wrongIn(plan((p) => p.rails.forEach((rail) => (rail.prefix = 32))));
   expect(wrong.prefixes.every((w) => w !== null)).toBe(true);
   expect(wrong.addresses.flat()).toEqual([null, null, null, null]);
 });

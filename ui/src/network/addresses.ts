@@ -1,12 +1,8 @@
 // What is wrong with typed addresses, said beside the field at once. The engine checks the same and more,
 // since it knows what else is on both machines; this only spares the wait.
 
-import type { NetworkPlan } from '../bindings';
-
-/** The frame sizes that make sense: what IPv6 needs at least, and what the ports can do at most. */
-export const MTU = { min: 1280, max: 9216 } as const;
-/** Larger subnets would swallow other networks, smaller ones have no room for two. */
-export const PREFIX = { min: 8, max: 30 } as const;
+import { LIMITS, type NetworkPlan } from '../bindings';
+import { wrongNumber } from '../kit/limits';
 
 /** What is wrong with a plan, in the places where it is typed. */
 export type Wrong = {
@@ -33,12 +29,12 @@ export function wrongIn(plan: NetworkPlan): Wrong {
     prefixes: plan.rails.map((rail) =>
       prefixIsFine(rail.prefix)
         ? null
-        : `A number from ${PREFIX.min} to ${PREFIX.max}; 24 is usual.`,
+        : `A number from ${LIMITS.prefix.least} to ${LIMITS.prefix.most}; 24 is usual.`,
     ),
     mtu:
-      Number.isInteger(plan.mtu) && plan.mtu >= MTU.min && plan.mtu <= MTU.max
+      wrongNumber(plan.mtu, LIMITS.mtu) === null
         ? null
-        : `From ${MTU.min} to ${MTU.max} bytes; 9000 is best.`,
+        : `From ${LIMITS.mtu.least} to ${LIMITS.mtu.most} bytes; 9000 is best.`,
   };
 }
 
@@ -67,7 +63,8 @@ export function wrongAddress(text: string, prefix: number): string | null {
   const own = parse(typed);
   if (own === null) return 'Not an IPv4 address. One looks like 192.168.100.10.';
   if (!isPrivate(own)) return 'A public address. Use a private one, such as 192.168.100.10.';
-  if (!prefixIsFine(prefix)) return null;
+  // A subnet of two has neither a name nor a broadcast address of its own.
+  if (!prefixIsFine(prefix) || prefix >= 31) return null;
   const host = own - network(own, prefix);
   if (host === 0) return 'This names the subnet itself. Use another last number.';
   if (host === 2 ** (32 - prefix) - 1)
@@ -133,5 +130,5 @@ function isPrivate(address: number): boolean {
 }
 
 function prefixIsFine(prefix: number): boolean {
-  return Number.isInteger(prefix) && prefix >= PREFIX.min && prefix <= PREFIX.max;
+  return wrongNumber(prefix, LIMITS.prefix) === null;
 }

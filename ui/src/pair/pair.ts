@@ -125,8 +125,9 @@ export function servingWords(overview: Overview | null): string {
   const speed = serving.tg_tps !== null ? `, ${number(serving.tg_tps)} tokens/s` : '';
   const ratio =
     serving.against_plain !== null ? `, ${serving.against_plain.toFixed(1)} × plain` : '';
-  const simulated = overview.rehearsal && speed !== '' ? ' (simulated)' : '';
-  return `Serving ${serving.model}${mtp}${speed}${ratio}${simulated}`;
+  // The words have little room, and a simulated ratio is worth less than the word.
+  const worth = overview.rehearsal && speed !== '' ? ' simulated' : ratio;
+  return `Serving ${serving.model}${mtp}${speed}${worth}`;
 }
 
 /** Whether weights move right now: only then does anything run along the cable. */

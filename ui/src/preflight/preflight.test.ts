@@ -30,7 +30,7 @@ describe('what is to be fetched', () => {
   it('is what the emptiest machine misses, and takes as long as the line needs for it', () => {
     const both = [on({ missing: 9e9, rate: 100e6 }), on({ missing: 129e9 })];
     expect(missing(both)).toBe(129e9);
-    expect(headline(both, measured(both))).toBe('129 GB to fetch: about 22 min at 100 MB/s.');
+    expect(headline(both, measured(both))).toBe('129 GB to download: about 22 min at 100 MB/s.');
   });
 
   it('is nothing where everything is here', () => {
@@ -40,7 +40,7 @@ describe('what is to be fetched', () => {
   });
 
   it('is not guessed: neither the time without a rate nor the amount without a look', () => {
-    expect(headline([on({})], null)).toBe('129 GB to fetch.');
+    expect(headline([on({})], null)).toBe('129 GB to download.');
     expect(headline([on(null)], null)).toBe('The disks could not be read.');
   });
 });

@@ -30,7 +30,7 @@ export function headline(machines: MachineAhead[], rate: number | null): string 
   const left = missing(machines);
   if (left === null) return 'The disks could not be read.';
   if (left === 0) return 'All weights are on the disks already.';
-  const amount = `${bytes(left)} to fetch`;
+  const amount = `${bytes(left)} to download`;
   if (rate === null) return `${amount}.`;
   return `${amount}: about ${duration(left / rate)} at ${perSecond(rate, 'bytes')}.`;
 }

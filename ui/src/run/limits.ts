@@ -1,14 +1,17 @@
 // What a download is held to: the numbers that can be kept, and the sentences for what is in force.
 
-import type { FetchHours, FetchLimits, ProgressPart } from '../bindings';
+import { LIMITS, type FetchHours, type FetchLimits, type ProgressPart } from '../bindings';
 import { number } from '../kit/format';
-import { wrongNumber, type Limits } from '../kit/limits';
+import type { Limits } from '../kit/limits';
 
 /** Bytes in the megabyte that people type. */
 export const MB = 1_000_000;
 
-/** The rate of a download in MB/s. */
-export const RATE: Limits = { min: 0.1, max: 10_000, parts: true };
+/** The rate of a download in MB/s, rounded up to what people type. */
+export const RATE: Limits = {
+  least: Math.ceil((LIMITS.bytes_per_second.least / MB) * 100) / 100,
+  parts: true,
+};
 
 /** What is proposed where somebody asks for hours. */
 export const NIGHT: FetchHours = { from: '23:00', to: '07:00' };
@@ -16,7 +19,7 @@ export const NIGHT: FetchHours = { from: '23:00', to: '07:00' };
 /** Why a download cannot be held to this, in a sentence; `null` if it can. */
 export function wrongLimits(limits: FetchLimits): string | null {
   const rate = limits.bytes_per_second ?? null;
-  if (rate !== null && wrongNumber(rate / MB, RATE) !== null) return 'The rate cannot be used.';
+  if (rate !== null && rate < LIMITS.bytes_per_second.least) return 'The rate cannot be used.';
   const hours = limits.hours ?? null;
   if (hours && (hours.from === '' || hours.to === '' || hours.from === hours.to))
     return 'Two different times of the day are needed.';

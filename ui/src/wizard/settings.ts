@@ -26,8 +26,8 @@ export function choose(setting: Setting, choices: Choices, value: Setting['value
 export function limits(setting: Setting): (Limits & { unit?: string }) | null {
   const { kind } = setting;
   if (kind.kind === 'integer')
-    return { min: kind.least, max: kind.most, unit: kind.unit ?? undefined };
-  if (kind.kind === 'share') return { min: kind.least, max: kind.most, parts: true };
+    return { least: kind.least, most: kind.most, unit: kind.unit ?? undefined };
+  if (kind.kind === 'share') return { least: kind.least, most: kind.most, parts: true };
   return null;
 }
 

@@ -1,8 +1,11 @@
 //! Measuring a served model, in llama-benchy's definitions, and comparing saved runs.
 
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::metrics::Acceptance;
+use crate::problem::{Code, Problem};
 
 pub use compare::compare;
 pub use measure::{BenchError, BenchProgress, Measurement, measure};
@@ -16,6 +19,13 @@ mod text;
 
 /// Free-form facts of a measurement: image digest, driver, revision.
 pub type Circumstances = std::collections::BTreeMap<String, String>;
+
+/// Tokens that a prompt may be measured with.
+pub const PROMPT_TOKENS: RangeInclusive<u32> = 16..=131_072;
+/// Tokens that an answer may be measured with.
+pub const GENERATE_TOKENS: RangeInclusive<u32> = 8..=4096;
+/// Repeats of a measurement.
+pub const RUNS: RangeInclusive<u32> = 1..=20;
 
 /// What is measured.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,6 +47,23 @@ impl BenchCase {
             generate_tokens: 64,
             runs: 3,
         }
+    }
+
+    /// Refuses a case that would measure nothing, or take an evening.
+    pub fn check(&self) -> Result<(), Problem> {
+        let parts = [
+            ("The prompt", self.prompt_tokens, &PROMPT_TOKENS),
+            ("The answer", self.generate_tokens, &GENERATE_TOKENS),
+            ("The number of repeats", self.runs, &RUNS),
+        ];
+        for (what, value, range) in parts {
+            if !range.contains(&value) {
+                return Err(Problem::new(Code::BadInput, "Nothing was measured.")
+                    .cause(format!("{what} is {value}."))
+                    .fix(format!("Use {} to {}.", range.start(), range.end())));
+            }
+        }
+        Ok(())
     }
 }
 

@@ -1,11 +1,18 @@
 //! What stands against a plan of addresses.
 
 use std::net::Ipv4Addr;
+use std::ops::RangeInclusive;
 
 use crate::machine::Facts;
 use crate::network::address::{Network, is_private};
 use crate::network::{NetworkPlan, Rail, netplan, taken};
 use crate::problem::{Code, Problem};
+
+/// Bytes of a frame: what IPv6 needs at least, and what the ports can do at most.
+pub const MTU: RangeInclusive<u16> = 1280..=9216;
+/// Bits that the addresses of a rail have in common: a wider subnet would swallow other networks, a narrower one
+/// has no room for two.
+pub const PREFIXES: RangeInclusive<u8> = 8..=31;
 
 /// Everything that stands against a plan on these machines; empty if nothing does.
 pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
@@ -26,9 +33,14 @@ pub fn faults(plan: &NetworkPlan, machines: &[&Facts]) -> Vec<Problem> {
             "Plug the cable in on both machines, then plan again.",
         );
     }
-    if !(1280..=9216).contains(&plan.mtu) {
+    if !MTU.contains(&plan.mtu) {
         found.add(
-            format!("The MTU {} is outside 1280 to 9216.", plan.mtu),
+            format!(
+                "The MTU {} is outside {} to {}.",
+                plan.mtu,
+                MTU.start(),
+                MTU.end()
+            ),
             "Use 9000.",
         );
     }
@@ -83,7 +95,7 @@ fn of_rail(rail: &Rail, found: &mut PlanFaults) -> Option<Network> {
             );
             continue;
         };
-        let usable = (8..=31).contains(&rail.prefix);
+        let usable = PREFIXES.contains(&rail.prefix);
         let Some(network) = Network::of(address, rail.prefix).filter(|_| usable) else {
             found.add(
                 format!("/{} is not a usable prefix.", rail.prefix),

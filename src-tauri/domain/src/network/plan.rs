@@ -8,7 +8,7 @@ use crate::network::taken::{Taken, taken};
 use crate::network::{NetworkPlan, Rail, RailEnd, adopt};
 use crate::problem::{Code, Problem};
 
-pub use super::faults::faults;
+pub use super::faults::{MTU, PREFIXES, faults};
 
 /// Subnets tried first, in turn, two for the two rails. The first pair is the one NVIDIA's own guide uses.
 const CANDIDATES: [[[u8; 3]; 2]; 5] = [
