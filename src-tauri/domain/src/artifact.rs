@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub struct Artifact {
     /// What it is for.
-    pub role: Role,
+    pub role: ArtifactRole,
     /// As on the Hub: `owner/name`.
     pub repo: String,
     /// A branch, tag or commit.
@@ -24,7 +24,7 @@ pub struct Artifact {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
-pub enum Role {
+pub enum ArtifactRole {
     /// It is served.
     Served,
     /// It drafts tokens for what is served.

@@ -7,7 +7,8 @@ use tandem_domain::bench::{BenchStore, Circumstances};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::VariantId;
 use tandem_domain::run::RunId;
-use tandem_domain::step::launch::{LaunchReceipt, LaunchServer};
+use tandem_domain::step::ids;
+use tandem_domain::step::launch::LaunchReceipt;
 use tokio_util::sync::CancellationToken;
 
 use super::{App, lock, stored};
@@ -42,7 +43,7 @@ impl App {
             .run_state(&workspace, &RunId(serving.run.clone()))
             .await?;
         let launch: Option<LaunchReceipt> = state
-            .step(&LaunchServer::id(&VariantId(serving.variant.clone())))
+            .step(&ids::launch(&VariantId(serving.variant.clone())))
             .receipt
             .and_then(|r| serde_json::from_value(r).ok());
         let mut circumstances = Circumstances::new();

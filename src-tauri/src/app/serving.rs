@@ -10,9 +10,9 @@ use tandem_domain::recipe::Variant;
 use tandem_domain::recipe::plan::LaunchPlan;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
 use tandem_domain::step::ids;
-use tandem_domain::step::launch::{LaunchReceipt, LaunchServer};
+use tandem_domain::step::launch::LaunchReceipt;
 use tandem_domain::step::owned;
-use tandem_domain::step::validate::{Validate, Validated};
+use tandem_domain::step::validate::Validated;
 
 use super::workspace::Workspace;
 use super::{App, nothing_served, stored};
@@ -128,12 +128,12 @@ fn left_by<'a>(
     launch: &'a LaunchPlan,
 ) -> Option<(&'a Variant, LaunchReceipt, Option<Validated>)> {
     for variant in launch.variants.iter().rev() {
-        let launched = state.step(&LaunchServer::id(&variant.id));
+        let launched = state.step(&ids::launch(&variant.id));
         match launched.status {
             Status::Waiting | Status::Undone => {}
             status if status.is_done() => {
                 let receipt: LaunchReceipt = serde_json::from_value(launched.receipt?).ok()?;
-                let check = state.step(&Validate::id(&variant.id));
+                let check = state.step(&ids::validate(&variant.id));
                 let validated = check.receipt.and_then(|r| serde_json::from_value(r).ok());
                 return (!receipt.superseded).then_some((variant, receipt, validated));
             }
@@ -151,6 +151,6 @@ fn restarted(state: &RunState) -> bool {
 }
 
 fn touched(state: &RunState, launch: &LaunchPlan) -> bool {
-    let mut ids = launch.variants.iter().map(|v| LaunchServer::id(&v.id));
+    let mut ids = launch.variants.iter().map(|v| ids::launch(&v.id));
     ids.any(|id| state.step(&id).status != Status::Waiting)
 }

@@ -85,6 +85,6 @@ pub trait Engine: Send + Sync {
 /// The engine of this kind.
 pub fn of(kind: EngineKind) -> &'static dyn Engine {
     match kind {
-        EngineKind::Vllm => &vllm::Vllm,
+        EngineKind::Vllm => &vllm::VllmEngine,
     }
 }

@@ -1,33 +1,12 @@
 //! The resolution itself.
 
+use super::asked::Asked;
 use super::{rules, settings};
-use crate::artifact::{Artifact, Role};
+use crate::artifact::{Artifact, ArtifactRole};
 use crate::engine::setting::Setting;
-use crate::machine::SetupMachine;
-use crate::network::NetworkPlan;
-use crate::node::FetchLimits;
 use crate::problem::Problem;
 use crate::recipe::plan::{GraftPlan, LaunchPlan};
-use crate::recipe::{Choices, ImageRef, Quirk, Recipe, Variant, VariantId};
-
-/// What is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
-    /// The variant it is to end in.
-    pub variant: &'a VariantId,
-    /// What a person changed.
-    pub choices: &'a Choices,
-    /// The machines, head first.
-    pub machines: &'a [SetupMachine],
-    /// The number of machines that serve.
-    pub ranks: usize,
-    /// The addresses on the private link.
-    pub network: Option<&'a NetworkPlan>,
-    /// For example `https://huggingface.co`.
-    pub hub_endpoint: &'a str,
-    /// How much of the line the download may take, and when.
-    pub download: &'a FetchLimits,
-}
+use crate::recipe::{ImageRef, Quirk, Recipe, Variant, VariantId};
 
 /// A launch plan, what it was made from, and what stands against it.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +40,7 @@ fn plan(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> LaunchPlan {
     let env = settings::words(all, "env");
     let pairs = env.iter().filter_map(|pair| pair.split_once('='));
     let artifacts = recipe.artifacts.iter().map(|a| match a.role {
-        Role::Served => Artifact {
+        ArtifactRole::Served => Artifact {
             repo: text("repo"),
             revision: text("revision"),
             ..a.clone()
@@ -119,7 +98,10 @@ fn variants(recipe: &Recipe, chosen: &VariantId, tokens: Option<f64>) -> Vec<Var
 
 fn graft(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> Option<GraftPlan> {
     recipe.variant(asked.variant)?.drafting.as_ref()?;
-    let donor = recipe.artifacts.iter().find(|a| a.role == Role::Donor)?;
+    let donor = recipe
+        .artifacts
+        .iter()
+        .find(|a| a.role == ArtifactRole::Donor)?;
     let (layer_bytes, published_draft) = recipe.quirks.first().map(|q| match q {
         Quirk::GraftMtp {
             layer_bytes,
@@ -143,7 +125,9 @@ fn graft(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> Option<GraftPla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recipe::catalog;
+    use crate::machine::SetupMachine;
+    use crate::node::FetchLimits;
+    use crate::recipe::{Choices, catalog};
 
     fn resolved(variant: &str, choices: Choices, ranks: usize) -> Resolved {
         let recipe = catalog::proposed(ranks);

@@ -1,6 +1,6 @@
 //! What stands against a launch on these machines.
 
-use super::resolve::Asked;
+use super::asked::Asked;
 use crate::engine::setting::Setting;
 use crate::network::plan;
 use crate::problem::{Code, Problem, Severity};

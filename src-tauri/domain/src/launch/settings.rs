@@ -1,8 +1,8 @@
 //! All settings of a recipe in one list: those that every engine has, the engine's own, those of drafting
 //! and of quirks. The window draws its form from this list, and the choices are checked by it.
 
-use super::resolve::Asked;
-use crate::artifact::Role;
+use super::asked::Asked;
+use crate::artifact::ArtifactRole;
 use crate::engine;
 use crate::engine::setting::{NameForm, Setting, SettingKind, SettingOption};
 use crate::graft::way::{MtpWay, propose_by_name};
@@ -117,7 +117,10 @@ fn quirks(recipe: &Recipe, before: &[Setting]) -> Vec<Setting> {
         .quirks
         .iter()
         .any(|q| matches!(q, Quirk::GraftMtp { .. }));
-    let donor = recipe.artifacts.iter().find(|a| a.role == Role::Donor);
+    let donor = recipe
+        .artifacts
+        .iter()
+        .find(|a| a.role == ArtifactRole::Donor);
     let (true, Some(donor)) = (grafts, donor) else {
         return Vec::new();
     };

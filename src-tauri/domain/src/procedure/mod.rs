@@ -35,7 +35,7 @@ impl Procedure {
     /// Reads the choices of a stored run; `None` for a recipe that this Tandem does not know.
     pub fn read(recipe: &str, choices: Value) -> Result<Option<Self>, serde_json::Error> {
         Ok(Some(if recipe == SETUP.0 {
-            Self::Setup(Box::new(Setup::read(choices)?))
+            Self::Setup(Box::new(stored_v3::read(choices)?))
         } else if recipe == LINK.0 || recipe == RESTART.0 {
             Self::Link(serde_json::from_value(choices)?)
         } else {

@@ -2,7 +2,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::stored_v3::SetupV3;
 use crate::launch::{self, Asked, Resolved};
 use crate::machine::SetupMachine;
 use crate::network::{NetworkPlan, plan};
@@ -101,16 +100,5 @@ impl SetupRequest {
             launch: resolved.launch,
         };
         (setup, resolved.problems)
-    }
-}
-
-impl Setup {
-    /// Reads the choices of a stored run, those of an older version too.
-    pub fn read(choices: serde_json::Value) -> Result<Self, serde_json::Error> {
-        if choices.get("launch").is_some() {
-            serde_json::from_value(choices)
-        } else {
-            serde_json::from_value::<SetupV3>(choices).map(Self::from)
-        }
     }
 }

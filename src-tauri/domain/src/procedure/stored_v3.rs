@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::request::{Setup, SetupRequest};
-use crate::artifact::{Artifact, Role, Selection};
+use crate::artifact::{Artifact, ArtifactRole, Selection};
 use crate::graft::way::MtpWay;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
@@ -12,9 +12,18 @@ use crate::recipe::{
     Capabilities, Choices, Drafting, EngineKind, ImageRef, Memory, RecipeId, Variant, VariantId,
 };
 
+/// Reads the choices of a stored set-up, those of an older version too.
+pub(super) fn read(choices: serde_json::Value) -> Result<Setup, serde_json::Error> {
+    if choices.get("launch").is_some() {
+        serde_json::from_value(choices)
+    } else {
+        serde_json::from_value::<SetupV3>(choices).map(Setup::from)
+    }
+}
+
 /// The choices of set-up version 3 and before.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct SetupV3 {
+struct SetupV3 {
     machines: Vec<String>,
     network: Option<NetworkPlan>,
     hub_endpoint: String,
@@ -76,7 +85,7 @@ impl From<SetupV3> for Setup {
             hub_endpoint: old.hub_endpoint.clone(),
             ranks: old.machines.len(),
             network: old.network.clone(),
-            artifacts: vec![artifact(Role::Served, old.repo, old.revision)],
+            artifacts: vec![artifact(ArtifactRole::Served, old.repo, old.revision)],
             served_name: old.served_model_name,
             context: old.max_model_len,
             memory_share: old.gpu_memory_utilization,
@@ -89,7 +98,7 @@ impl From<SetupV3> for Setup {
             memory: Memory::default(),
             variants,
             graft: old.mtp.then(|| GraftPlan {
-                donor: artifact(Role::Donor, old.source_repo, old.source_revision),
+                donor: artifact(ArtifactRole::Donor, old.source_repo, old.source_revision),
                 way: old.mtp_way,
                 layer_bytes: 0,
                 published_draft: None,

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{Quirk, Recipe, SCHEMA};
-use crate::artifact::Role;
+use crate::artifact::ArtifactRole;
 use crate::problem::{Code, Problem};
 
 /// The most words that a recipe's arguments may have.
@@ -35,7 +35,10 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
     if !is_id(&recipe.id.0) {
         fault(format!("`{}` is no name of a recipe.", recipe.id));
     }
-    let served = recipe.artifacts.iter().filter(|a| a.role == Role::Served);
+    let served = recipe
+        .artifacts
+        .iter()
+        .filter(|a| a.role == ArtifactRole::Served);
     if served.count() != 1 {
         fault("It has to name exactly one artifact that is served.".into());
     }
@@ -85,7 +88,10 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
         .quirks
         .iter()
         .any(|q| matches!(q, Quirk::GraftMtp { .. }));
-    let donor = recipe.artifacts.iter().any(|a| a.role == Role::Donor);
+    let donor = recipe
+        .artifacts
+        .iter()
+        .any(|a| a.role == ArtifactRole::Donor);
     if grafts && !donor {
         fault("It grafts MTP layers and names no artifact that they come from.".into());
     }

@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{Artifact, Role};
+use crate::artifact::{Artifact, ArtifactRole};
 
 pub use check::faults;
 pub use choices::{Choices, SettingId, SettingValue};
@@ -22,7 +22,7 @@ pub use choices::{Choices, SettingId, SettingValue};
 /// The version of the schema that this Tandem reads.
 pub const SCHEMA: u32 = 1;
 
-/// The name of a recipe, such as `step-3.7-flash-nvfp4`.
+/// The name of a recipe: small letters, digits, `-` and `.`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -280,7 +280,9 @@ impl Recipe {
 
     /// The artifact that is served. Recipes without one do not pass [`faults`].
     pub fn served(&self) -> Option<&Artifact> {
-        self.artifacts.iter().find(|a| a.role == Role::Served)
+        self.artifacts
+            .iter()
+            .find(|a| a.role == ArtifactRole::Served)
     }
 
     /// Whether it can be served over so many machines.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, Drafting, EngineKind, ImageRef, Memory, RecipeId, Variant, VariantId};
-use crate::artifact::{Artifact, Role};
+use crate::artifact::{Artifact, ArtifactRole};
 use crate::graft::way::MtpWay;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
@@ -75,7 +75,10 @@ impl LaunchPlan {
     ///
     /// Never for a plan that was resolved: a recipe without one does not pass its check.
     pub fn served(&self) -> &Artifact {
-        let served = self.artifacts.iter().find(|a| a.role == Role::Served);
+        let served = self
+            .artifacts
+            .iter()
+            .find(|a| a.role == ArtifactRole::Served);
         served.expect("a resolved plan serves an artifact")
     }
 

@@ -1,8 +1,9 @@
 //! The names of the steps. The journal stores them: no name ever changes.
 //!
-//! A launch and its check are named after the variant that they serve: see
-//! [`launch::LaunchServer::id`](super::launch::LaunchServer::id) and
-//! [`validate::Validate::id`](super::validate::Validate::id).
+//! A launch and its check are named after the variant that they serve: [`launch`] and [`validate`].
+
+use crate::recipe::VariantId;
+use crate::run::StepId;
 
 /// [`super::key`].
 pub const KEY: &str = "key";
@@ -26,3 +27,13 @@ pub const ALL_REDUCE: &str = "collective";
 pub const WEIGHTS: &str = "weights";
 /// [`super::graft`].
 pub const GRAFT: &str = "graft";
+
+/// [`super::launch`] of a variant.
+pub fn launch(variant: &VariantId) -> StepId {
+    StepId(format!("launch-{variant}"))
+}
+
+/// [`super::validate`] of a variant.
+pub fn validate(variant: &VariantId) -> StepId {
+    StepId(format!("validate-{variant}"))
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::json;
 use sha1::{Digest, Sha1};
-use tandem_domain::artifact::Role;
+use tandem_domain::artifact::ArtifactRole;
 use tandem_domain::recipe::{Recipe, catalog};
 
 use super::shape::{Kind, Tensor};
@@ -19,7 +19,10 @@ pub(crate) const MODEL_TYPE: &str = "tandem_rehearsal";
 /// Writes a checkpoint for each artifact that a recipe fetches, unless its repository is there already.
 pub(crate) fn write_recipes(repos: &Path) -> io::Result<()> {
     for recipe in catalog::all() {
-        let fetched = recipe.artifacts.iter().filter(|a| a.role != Role::Donor);
+        let fetched = recipe
+            .artifacts
+            .iter()
+            .filter(|a| a.role != ArtifactRole::Donor);
         for artifact in fetched {
             if !repos.join(&artifact.repo).exists() {
                 write_one(repos, recipe, &artifact.repo, &artifact.revision)?;

@@ -21,9 +21,9 @@ use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Recipe, Variant};
 
 /// See the module.
-pub struct Vllm;
+pub struct VllmEngine;
 
-impl Engine for Vllm {
+impl Engine for VllmEngine {
     fn title(&self) -> &'static str {
         "vLLM"
     }

@@ -16,9 +16,10 @@ use crate::ports::Station;
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
-use crate::run::{Found, Step, StepError, StepId, StepPlan};
+use crate::run::{Found, Step, StepError, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::graft::GraftsReceipt;
+use crate::step::ids;
 use crate::step::image::ImageReceipt;
 use crate::step::machines::{on_all, value};
 use crate::step::owned::label;
@@ -53,11 +54,6 @@ pub struct LaunchReceipt {
 }
 
 impl LaunchServer {
-    /// The step's name for a variant.
-    pub fn id(variant: &VariantId) -> StepId {
-        StepId(format!("launch-{variant}"))
-    }
-
     fn engine(&self) -> &'static dyn Engine {
         engine::of(self.launch.engine)
     }
@@ -191,7 +187,7 @@ impl Step<Services> for LaunchServer {
         let tokens = variant.and_then(Variant::speculative_tokens);
         let is_first = first.is_some_and(|f| f.id == self.variant);
         StepPlan {
-            id: Self::id(&self.variant),
+            id: ids::launch(&self.variant),
             title: match tokens {
                 None => format!("Serve {}", label.to_lowercase()),
                 Some(_) => format!("Serve with {label}"),
@@ -229,9 +225,7 @@ impl Step<Services> for LaunchServer {
         }
         for later in self.launch.after(&self.variant) {
             // This server makes way for the later one; finding that one is finding this one done.
-            let validated = cx
-                .receipts
-                .contains_key(&crate::step::validate::Validate::id(&self.variant));
+            let validated = cx.receipts.contains_key(&ids::validate(&self.variant));
             let (_, later_receipt) = self.containers(cx, later)?;
             let past = self.serves(cx, &standing, &later_receipt.identity).await;
             if validated || past {

@@ -16,9 +16,10 @@ use crate::ports::{ApiError, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
-use crate::run::{Found, ProgressPart, ReadOnly, StepError, StepId, StepPlan};
+use crate::run::{Found, ProgressPart, ReadOnly, StepError, StepPlan};
 use crate::step::facts::FactsReceipt;
-use crate::step::launch::{LaunchReceipt, LaunchServer};
+use crate::step::ids;
+use crate::step::launch::LaunchReceipt;
 use crate::step::machines::value;
 use crate::step::services::{Services, StepContext};
 use crate::step::weights::WeightsReceipt;
@@ -53,11 +54,6 @@ pub struct Validated {
 }
 
 impl Validate {
-    /// The step's name for a variant.
-    pub fn id(variant: &VariantId) -> StepId {
-        StepId(format!("validate-{variant}"))
-    }
-
     /// This step's variant.
     fn own(&self) -> Option<&Variant> {
         self.launch.variant(&self.variant)
@@ -243,7 +239,7 @@ impl Validate {
 
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
         let first = &self.launch.variants.first()?.id;
-        let plain: LaunchReceipt = cx.receipt_of(&LaunchServer::id(first)).ok()?;
+        let plain: LaunchReceipt = cx.receipt_of(&ids::launch(first)).ok()?;
         cx.services.bench.of_launch(&plain.identity).await.ok()?
     }
 
@@ -303,7 +299,7 @@ impl ReadOnly<Services> for Validate {
     fn plan(&self) -> StepPlan {
         let case = BenchCase::quick();
         StepPlan {
-            id: Self::id(&self.variant),
+            id: ids::validate(&self.variant),
             title: match self.own() {
                 Some(v) if v.drafting.is_some() => format!("Check with {}", v.label),
                 Some(v) => format!("Check {}", v.label.to_lowercase()),
@@ -327,7 +323,7 @@ impl ReadOnly<Services> for Validate {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(&self.variant))?;
+        let launch: LaunchReceipt = cx.receipt_of(&ids::launch(&self.variant))?;
         let of_launch = cx
             .services
             .bench
@@ -357,7 +353,7 @@ impl ReadOnly<Services> for Validate {
     }
 
     async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
-        let launch: LaunchReceipt = cx.receipt_of(&LaunchServer::id(&self.variant))?;
+        let launch: LaunchReceipt = cx.receipt_of(&ids::launch(&self.variant))?;
         let api = self.api(cx);
         if let Err(error) = cx.unless_cancelled(self.climb(cx, &*api)).await {
             return Err(self.with_log(cx, error).await);
