@@ -62,7 +62,7 @@ start: tools packages-start ## everything from a fresh machine to the open windo
 	fi
 
 # Each is a group of `make test` as well.
-CHECKS := check-format check-clippy check-ui-lint check-ui-types
+CHECKS := check-format check-clippy check-docs check-ui-lint check-ui-types
 .PHONY: $(CHECKS)
 
 check: ui $(CHECKS) ## formatting, lints and types, Rust and TypeScript
@@ -72,6 +72,9 @@ check-format:
 
 check-clippy:
 	@cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+
+check-docs:
+	@RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --quiet
 
 check-ui-lint:
 	@cd ui && npm run --silent lint

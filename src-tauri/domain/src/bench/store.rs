@@ -15,6 +15,6 @@ pub trait BenchStore: Send + Sync {
     /// Saves a measurement.
     async fn save(&self, result: &BenchResult) -> Result<(), BenchStoreError>;
 
-    /// The newest measurement whose circumstances say `launch` = this; see [`crate::engine::vllm::launch`].
+    /// The newest measurement whose circumstances say `launch` = this; see [`crate::engine`].
     async fn of_launch(&self, launch: &str) -> Result<Option<BenchResult>, BenchStoreError>;
 }

@@ -5,27 +5,27 @@
 use crate::recipe::VariantId;
 use crate::run::StepId;
 
-/// [`super::key`].
+/// The step of `step::key`.
 pub const KEY: &str = "key";
-/// [`super::program`].
+/// The step of `step::program`.
 pub const PROGRAM: &str = "program";
-/// [`super::docker`].
+/// The step of `step::docker`.
 pub const DOCKER: &str = "docker";
-/// [`super::facts`].
+/// The step of `step::facts`.
 pub const FACTS: &str = "look";
-/// [`super::network`].
+/// The step of `step::network`.
 pub const NETWORK: &str = "network";
-/// [`super::restart`].
+/// The step of `step::restart`.
 pub const RESTART: &str = "restart";
-/// [`super::link_test`].
+/// The step of `step::link_test`.
 pub const LINK_TEST: &str = "prove";
-/// [`super::image`].
+/// The step of `step::image`.
 pub const IMAGE: &str = "image";
-/// [`super::all_reduce`].
+/// The step of `step::all_reduce`.
 pub const ALL_REDUCE: &str = "collective";
-/// [`super::weights`].
+/// The step of `step::weights`.
 pub const WEIGHTS: &str = "weights";
-/// [`super::graft`].
+/// The step of `step::graft`.
 pub const GRAFT: &str = "graft";
 
 /// [`super::launch`] of a variant.

@@ -1,12 +1,12 @@
 //! Blobs from another machine of ours over the private link, while they still arrive there from the Hub.
 //!
 //! One end serves what lies in its place with a checked sha256 ([`serve`]); the other copies it over
-//! several streams on every rail ([`receive`]) and holds each blob against the BLAKE3 that the first took
+//! several streams on every rail (`receive`) and holds each blob against the BLAKE3 that the first took
 //! in the same pass as that sha256 ([`tree`], [`crate::proven`]). What the other machine turns out not to
 //! have comes from the Hub, by the very code that fetches. Two machines may also copy from each other, each
-//! fetching its share meanwhile ([`halves`]).
+//! fetching its share meanwhile (`halves`).
 //!
-//! A container image goes the same way as one file that is its own repository ([`file`]).
+//! A container image goes the same way as one file that is its own repository (`file`).
 
 pub(crate) mod file;
 mod flow;

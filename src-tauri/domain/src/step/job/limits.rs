@@ -17,7 +17,7 @@ pub fn download_step() -> StepId {
 /// Holds the download of a run to other limits on every machine, from within a second on. Safe to repeat.
 ///
 /// Where nothing was begun yet nothing is said: the step takes them along from
-/// [`StepContext::download`](crate::run::StepContext::download). A machine that cannot be told does not keep
+/// [`Services`](crate::step::services::Services). A machine that cannot be told does not keep
 /// the others from being told; the first problem is given back.
 pub async fn hold_download(
     stations: &[Station],
