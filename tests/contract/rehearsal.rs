@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tandem_domain::ports::Station;
+use tandem_domain::ports::MachineServices;
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::IMAGE;
 
@@ -10,7 +10,7 @@ use crate::containers::{Walls, containers_contract};
 use crate::machine::machine_contract;
 
 /// A rehearsal of its own in a folder. What its programs are does not matter here, only that there are some.
-async fn open(folder: &Path) -> (Rehearsal, Station) {
+async fn open(folder: &Path) -> (Rehearsal, MachineServices) {
     let program = Path::new("/bin/sh");
     let rehearsal = Rehearsal::open(folder, program, program)
         .await

@@ -15,7 +15,7 @@ use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::machine::Facts;
 use tandem_domain::machine::SetupMachine;
 use tandem_domain::network::{NetworkPlan, Rail, RailEnd};
-use tandem_domain::ports::{Clock, NodeBuild, NodePrograms, Station};
+use tandem_domain::ports::{Clock, MachineServices, NodeBuild, NodePrograms};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
@@ -215,7 +215,7 @@ impl Bed {
     }
 
     /// The machines behind new connections.
-    pub fn stations(&self) -> Vec<Station> {
+    pub fn stations(&self) -> Vec<MachineServices> {
         let own = Arc::new(self.key());
         let station = |i: &usize| {
             let spark = Spark::BOTH[*i];
@@ -231,7 +231,7 @@ impl Bed {
                 auth,
                 sudo_password: password,
             }));
-            Station {
+            MachineServices {
                 id: spark.name().into(),
                 name: spark.name().into(),
                 user: USER.into(),

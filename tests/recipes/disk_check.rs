@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tandem_domain::node::disk::{CheckReceipt, CheckRequest};
-use tandem_domain::ports::{Clock, Station};
+use tandem_domain::ports::{Clock, MachineServices};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::step::job::check::{self, Kept, Say};
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
@@ -29,7 +29,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn to(station: &Station, kept: Kept) -> Self {
+    fn to(station: &MachineServices, kept: Kept) -> Self {
         let heard: Arc<Mutex<Vec<Say>>> = Arc::default();
         let cancel = CancellationToken::new();
         let (station, hears, stop) = (station.clone(), heard.clone(), cancel.clone());

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::node::{FetchLimits, PauseReason};
-use tandem_domain::ports::Station;
+use tandem_domain::ports::MachineServices;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{Outcome, ProgressPart, RunId, RunOutcome, RunSignal, RunState, Status};
-use tandem_domain::step::job::limits::{download_step, hold_download};
+use tandem_domain::step::job::limits::{download_step, limit_download};
 use tandem_domain::step::services::LiveLimits;
 use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::checkpoint::synthetic;
@@ -52,7 +52,12 @@ struct Life {
 }
 
 impl Life {
-    async fn begin(recipe: &Procedure, stations: &[Station], store: &Store, run: &RunId) -> Self {
+    async fn begin(
+        recipe: &Procedure,
+        stations: &[MachineServices],
+        store: &Store,
+        run: &RunId,
+    ) -> Self {
         let machines = rehearsed(stations).await;
         let held = LiveLimits::new(store.run_download(run).await.expect("it is read"));
         let cancel = CancellationToken::new();
@@ -95,11 +100,17 @@ impl Life {
     }
 
     /// As the app does it: kept, known to the run, told to the machines.
-    async fn hold(&self, limits: &FetchLimits, stations: &[Station], store: &Store, run: &RunId) {
+    async fn hold(
+        &self,
+        limits: &FetchLimits,
+        stations: &[MachineServices],
+        store: &Store,
+        run: &RunId,
+    ) {
         let kept = store.hold_run_download(run, limits).await;
         kept.expect("it is kept");
         self.held.set(limits.clone());
-        let told = hold_download(stations, run, limits).await;
+        let told = limit_download(stations, run, limits).await;
         told.expect("every machine is told");
     }
 

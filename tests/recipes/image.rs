@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tandem_domain::ports::{Command, Image, Station};
+use tandem_domain::ports::{Command, Image, MachineServices};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::run::{Outcome, RunId, RunOutcome, RunSignal, StepId};
 use tandem_domain::step::services::{Driver, Services};
@@ -88,7 +88,7 @@ async fn it_is_pulled_once_crosses_the_private_link_and_a_killed_worker_goes_on(
     );
 }
 
-async fn image_of(station: &Station) -> Image {
+async fn image_of(station: &MachineServices) -> Image {
     let image = station.containers.image(IMAGE).await.expect("it answers");
     image.expect("it is there")
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::machine::SetupMachine;
 use tandem_domain::network::verdict::LinkState;
-use tandem_domain::ports::{Command, Station};
+use tandem_domain::ports::{Command, MachineServices};
 use tandem_domain::procedure::Procedure;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::run::{Event, Journal as _, RunId, RunOutcome, RunState, Status, StepId};
-use tandem_domain::step::link_test::ProveReceipt;
+use tandem_domain::step::link_test::LinkTestReceipt;
 use tandem_domain::step::services::{Driver, Services};
 use tandem_rehearsal::machines::Rehearsal;
 use tandem_tests::bed::{Bed, RealClock, request};
@@ -26,8 +26,8 @@ fn of(state: &RunState, step: &str) -> Status {
     state.step(&StepId(step.into())).status
 }
 
-fn measured(state: &RunState) -> ProveReceipt {
-    let receipt = state.step(&StepId::of::<ProveReceipt>()).receipt;
+fn measured(state: &RunState) -> LinkTestReceipt {
+    let receipt = state.step(&StepId::of::<LinkTestReceipt>()).receipt;
     serde_json::from_value(receipt.expect("a receipt")).expect("a report")
 }
 
@@ -174,7 +174,7 @@ async fn run_once(
     run: &str,
     recipe: &Procedure,
     machines: &[SetupMachine],
-    stations: Vec<Station>,
+    stations: Vec<MachineServices>,
     store: &Store,
 ) -> RunState {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFJlaGVhcnNhbHM rehearsal";
@@ -211,7 +211,7 @@ async fn run_once(
 }
 
 /// The stations of a rehearsal as the recipes see them.
-pub(crate) async fn rehearsed(stations: &[Station]) -> Vec<SetupMachine> {
+pub(crate) async fn rehearsed(stations: &[MachineServices]) -> Vec<SetupMachine> {
     let mut all = Vec::new();
     for station in stations {
         let program = tandem_domain::node::PROGRAM;

@@ -7,7 +7,7 @@ use tandem_domain::chat::ChatRequest;
 use tandem_domain::container::{ContainerSpec, Mount};
 use tandem_domain::machine::Facts;
 use tandem_domain::node::PROGRAM;
-use tandem_domain::ports::{Command, ContainerError, RemoteFile, Station};
+use tandem_domain::ports::{Command, ContainerError, MachineServices, RemoteFile};
 use tandem_domain::problem::Code;
 use tandem_domain::step::owned;
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
@@ -23,7 +23,7 @@ async fn open(folder: &Path) -> Rehearsal {
         .expect("a rehearsal")
 }
 
-fn spec(station: &Station, folder: &Path, rank: usize) -> ContainerSpec {
+fn spec(station: &MachineServices, folder: &Path, rank: usize) -> ContainerSpec {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let mut command = words(
         "/models/m --trust-remote-code --tensor-parallel-size 2 --nnodes 2 --master-addr 10.100.10.1 --master-port 29501 --max-model-len 4096 --node-rank",
@@ -129,7 +129,7 @@ async fn a_machine_keeps_to_its_folder() {
             .await
             .expect("sent");
     }
-    let facts = async |s: &Station| -> Facts {
+    let facts = async |s: &MachineServices| -> Facts {
         serde_json::from_slice(
             &s.machine
                 .exec(&Command::new(PROGRAM, ["facts"]))
@@ -167,7 +167,7 @@ async fn a_stop_removes_our_server_and_spares_another_of_its_name() {
     let problem = problem.expect_err("the first is somebody else's");
     assert_eq!(problem.code, Code::ContainerForeign);
     assert_eq!(problem.machine.as_deref(), Some("spark-a"));
-    let still_there = async |station: &Station| {
+    let still_there = async |station: &MachineServices| {
         let state = station.containers.inspect("tandem-vllm").await;
         state.expect("asked").is_some()
     };

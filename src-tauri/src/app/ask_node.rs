@@ -3,14 +3,14 @@
 use serde::de::DeserializeOwned;
 use tandem_domain::machine::Facts;
 use tandem_domain::node::{NodeEvent, NodeLine, NodeRequest, PROGRAM, Refusal, Refused};
-use tandem_domain::ports::{Command, MachineError, NodePrograms as _, Output, Station};
+use tandem_domain::ports::{Command, MachineError, MachineServices, NodePrograms as _, Output};
 use tandem_domain::problem::{Code, Problem};
 
 use super::workspace::Workspace;
 
 impl Workspace {
     /// Reads a machine's facts.
-    pub(super) async fn look(&self, station: &Station) -> Result<Facts, Problem> {
+    pub(super) async fn look(&self, station: &MachineServices) -> Result<Facts, Problem> {
         let facts = self
             .ask_node(station, &["facts"], Vec::new(), |output| {
                 serde_json::from_slice(&output.stdout).ok()
@@ -23,7 +23,7 @@ impl Workspace {
     /// where there is one, goes by stdin.
     pub(super) async fn run_node<T: DeserializeOwned>(
         &self,
-        station: &Station,
+        station: &MachineServices,
         kind: &str,
         request: &NodeRequest,
     ) -> Result<T, Problem> {
@@ -47,7 +47,7 @@ impl Workspace {
     /// that does not know the question, a copy is asked. What it understood and refused stays refused.
     pub(super) async fn ask_node<T>(
         &self,
-        station: &Station,
+        station: &MachineServices,
         words: &[&str],
         stdin: Vec<u8>,
         read: impl Fn(&Output) -> Option<T>,
@@ -70,7 +70,7 @@ impl Workspace {
     }
 
     /// Puts a copy of the node program into `/tmp` of a machine, for one question.
-    async fn copy_of_program(&self, station: &Station) -> Result<ProgramCopy, Problem> {
+    async fn copy_of_program(&self, station: &MachineServices) -> Result<ProgramCopy, Problem> {
         let on = |e: MachineError| e.problem(&station.name);
         let arch = station
             .machine
@@ -102,7 +102,7 @@ struct ProgramCopy {
 
 impl ProgramCopy {
     /// Removes it with its folder.
-    async fn remove(self, station: &Station) -> Result<(), Problem> {
+    async fn remove(self, station: &MachineServices) -> Result<(), Problem> {
         let remove = Command::new("rm", ["-rf", &self.folder]);
         let removed = station.machine.exec(&remove).await;
         removed.map(drop).map_err(|e| e.problem(&station.name))
@@ -117,7 +117,7 @@ fn understood(output: &Output) -> bool {
 }
 
 /// What the program said that was no answer: a refusal, or nothing that it should say.
-fn no_answer(station: &Station, output: &Output) -> Problem {
+fn no_answer(station: &MachineServices, output: &Output) -> Problem {
     match serde_json::from_slice(&output.stdout) {
         Ok(Refused { problem }) => problem.on(station.name.clone()),
         Err(_) => not_understood(station).cause(format!(
@@ -128,7 +128,7 @@ fn no_answer(station: &Station, output: &Output) -> Problem {
     }
 }
 
-fn not_understood(station: &Station) -> Problem {
+fn not_understood(station: &MachineServices) -> Problem {
     Problem::new(
         Code::NodeProgram,
         "Tandem did not understand the node program's answer.",
@@ -136,7 +136,7 @@ fn not_understood(station: &Station) -> Problem {
     .on(station.name.clone())
 }
 
-fn no_build(station: &Station, arch: &str) -> Problem {
+fn no_build(station: &MachineServices, arch: &str) -> Problem {
     let problem = Problem::new(
         Code::NodeProgram,
         "Tandem cannot read this machine's facts.",

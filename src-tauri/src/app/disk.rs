@@ -10,7 +10,7 @@ use tandem_domain::node::disk::{
     CheckReceipt, CheckRequest, CheckTime, DiskItem, DiskKind, DiskReport, DiskRequest,
     RemoveRequest,
 };
-use tandem_domain::ports::{Clock, KeptImage, Station, Stock};
+use tandem_domain::ports::{Clock, KeptImage, MachineServices, Stock};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::run::RunState;
 use tandem_domain::step::job::check::{self, Kept, Say};
@@ -143,7 +143,7 @@ impl App {
 
     async fn listen(
         &self,
-        station: &Station,
+        station: &MachineServices,
         kept: &Kept,
         cancel: &CancellationToken,
         mut hear: impl FnMut(CheckEvent) + Send,
@@ -365,7 +365,7 @@ fn image(kept: &KeptImage) -> DiskItem {
 }
 
 /// Removes an image under all of its names, and by its id where it has none.
-async fn delete_image(station: &Station, item: &DiskItem) -> Result<Freed, Problem> {
+async fn delete_image(station: &MachineServices, item: &DiskItem) -> Result<Freed, Problem> {
     let on = |e: tandem_domain::ports::ContainerError| e.problem(&station.name, &station.user);
     let stock = station.containers.stock().await.map_err(on)?;
     let tags = stock

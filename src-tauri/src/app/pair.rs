@@ -6,8 +6,8 @@ use tandem_domain::network::coach;
 use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
 use tandem_domain::run::{RunState, StepId};
-use tandem_domain::step::all_reduce::CollectiveReceipt;
-use tandem_domain::step::link_test::ProveReceipt;
+use tandem_domain::step::all_reduce::AllReduceReceipt;
+use tandem_domain::step::link_test::LinkTestReceipt;
 
 use super::workspace::Workspace;
 use super::{App, stored};
@@ -42,7 +42,7 @@ impl App {
         &self,
         workspace: &Workspace,
         machines: &[String],
-    ) -> Result<Option<ProveReceipt>, Problem> {
+    ) -> Result<Option<LinkTestReceipt>, Problem> {
         for run in stored(workspace.store.runs().await)?.into_iter().take(RUNS) {
             let params = stored(workspace.store.run_params(&run.id).await)?;
             if !params.is_some_and(|p| between(&p, machines)) {
@@ -82,10 +82,10 @@ fn between(params: &Value, machines: &[String]) -> bool {
 }
 
 /// What the step that measures the link left, if it stands.
-fn measured(state: &RunState) -> Option<ProveReceipt> {
-    let mut receipt: ProveReceipt = left(state, &StepId::of::<ProveReceipt>())?;
+fn measured(state: &RunState) -> Option<LinkTestReceipt> {
+    let mut receipt: LinkTestReceipt = left(state, &StepId::of::<LinkTestReceipt>())?;
     // The all-reduce over the same wire knows the wire's figures too, and tells more of it.
-    let over_it = left::<CollectiveReceipt>(state, &StepId::of::<CollectiveReceipt>());
+    let over_it = left::<AllReduceReceipt>(state, &StepId::of::<AllReduceReceipt>());
     let later = over_it
         .and_then(|c| c.report)
         .filter(|r| r.at >= receipt.report.at);
@@ -114,7 +114,7 @@ mod tests {
     fn state(events: &[Event]) -> RunState {
         let of = events
             .iter()
-            .map(|e| (StepId::of::<ProveReceipt>(), e.clone()));
+            .map(|e| (StepId::of::<LinkTestReceipt>(), e.clone()));
         state_of(of.collect())
     }
 
@@ -156,8 +156,8 @@ mod tests {
                 receipt: receipt.to_string(),
             };
             let state = state_of(vec![
-                (StepId::of::<ProveReceipt>(), already(&wire)),
-                (StepId::of::<CollectiveReceipt>(), already(&over_it)),
+                (StepId::of::<LinkTestReceipt>(), already(&wire)),
+                (StepId::of::<AllReduceReceipt>(), already(&over_it)),
             ]);
             let told = measured(&state).expect("a report").report;
             assert_eq!(

@@ -14,7 +14,7 @@ use tandem_domain::run::{
     Status, StepId,
 };
 use tandem_domain::step::ids;
-use tandem_domain::step::job::limits::{download_step, hold_download};
+use tandem_domain::step::job::limits::{download_step, limit_download};
 use tandem_domain::step::services::{Driver, LiveLimits, Services};
 use tokio::sync::{broadcast, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -395,7 +395,7 @@ impl App {
         // A worker goes on without the app, so it is told whether or not the run is gone on with here.
         if state.step(&download_step()).status == Status::Applying {
             let stations = workspace.stations(&setup.request.machines).await?;
-            hold_download(&stations, id, &limits).await?;
+            limit_download(&stations, id, &limits).await?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use tandem_domain::container::SERVER;
-use tandem_domain::ports::{ModelApi, Station};
+use tandem_domain::ports::{MachineServices, ModelApi};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
 use tandem_domain::recipe::Variant;
@@ -80,7 +80,7 @@ impl App {
     /// The head of what is served, with its API.
     pub(super) async fn served(
         &self,
-    ) -> Result<(Arc<Workspace>, Serving, Station, Arc<dyn ModelApi>), Problem> {
+    ) -> Result<(Arc<Workspace>, Serving, MachineServices, Arc<dyn ModelApi>), Problem> {
         let workspace = self.workspace().await;
         let serving = self.serving(&workspace).await?.ok_or_else(nothing_served)?;
         let head = workspace.machine(&serving.machine).await?;
@@ -111,7 +111,7 @@ impl App {
     pub async fn stop_serving(&self) -> Result<(), Problem> {
         let workspace = self.workspace().await;
         let machines = workspace.machines().await?;
-        let stations: Result<Vec<Station>, Problem> = machines
+        let stations: Result<Vec<MachineServices>, Problem> = machines
             .iter()
             .map(|saved| workspace.station(saved))
             .collect();

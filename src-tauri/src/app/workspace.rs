@@ -11,7 +11,7 @@ use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
 use tandem_domain::machine::Facts;
 use tandem_domain::machine::SetupMachine;
-use tandem_domain::ports::{Clock, NodePrograms, Station};
+use tandem_domain::ports::{Clock, MachineServices, NodePrograms};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tandem_rehearsal::machines::Rehearsal;
@@ -145,7 +145,7 @@ impl Workspace {
     }
 
     /// The machines with these ids as the steps see them, in this order.
-    pub(super) async fn stations(&self, ids: &[String]) -> Result<Vec<Station>, Problem> {
+    pub(super) async fn stations(&self, ids: &[String]) -> Result<Vec<MachineServices>, Problem> {
         let mut stations = Vec::new();
         for id in ids {
             let saved = self.machine(id).await?;
@@ -154,7 +154,7 @@ impl Workspace {
         Ok(stations)
     }
 
-    pub(super) fn station(&self, saved: &SavedMachine) -> Result<Station, Problem> {
+    pub(super) fn station(&self, saved: &SavedMachine) -> Result<MachineServices, Problem> {
         if let Some(rehearsal) = &self.rehearsal {
             let station = rehearsal.stations().into_iter().find(|s| s.id == saved.id);
             return station
@@ -164,8 +164,8 @@ impl Workspace {
         Ok(self.station_over(saved, machine))
     }
 
-    fn station_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> Station {
-        Station {
+    fn station_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> MachineServices {
+        MachineServices {
             id: saved.id.clone(),
             name: saved.name.clone(),
             user: saved.user.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tandem_domain::network::verdict::{LinkState, Measured, Method};
 use tandem_domain::problem::{Code, Retry};
 use tandem_domain::run::{Status, StepId};
-use tandem_domain::step::link_test::ProveReceipt;
+use tandem_domain::step::link_test::LinkTestReceipt;
 use tandem_tests::bed::Bed;
 use tandem_tests::{Link, Spark, until};
 
@@ -158,7 +158,7 @@ async fn without_the_tool(stage: &Stage, ready: &Bed) {
 }
 
 /// What the step left.
-async fn measured(bed: &Bed) -> ProveReceipt {
+async fn measured(bed: &Bed) -> LinkTestReceipt {
     assert_eq!(
         status_of(bed, "prove").await,
         Status::Verified,
@@ -166,6 +166,6 @@ async fn measured(bed: &Bed) -> ProveReceipt {
         bed.told().await
     );
     let state = bed.state().await;
-    let receipt = state.step(&StepId::of::<ProveReceipt>()).receipt;
+    let receipt = state.step(&StepId::of::<LinkTestReceipt>()).receipt;
     serde_json::from_value(receipt.expect("it left one")).expect("its own")
 }

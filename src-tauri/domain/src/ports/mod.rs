@@ -88,7 +88,7 @@ pub trait ModelApi: Send + Sync {
 
 /// Everything about one machine that a step may use.
 #[derive(Clone)]
-pub struct Station {
+pub struct MachineServices {
     /// Its identity in the store.
     pub id: String,
     /// The name people know it by.

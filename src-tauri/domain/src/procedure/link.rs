@@ -106,10 +106,10 @@ pub fn link_steps(
     } else {
         vec![Arc::new(key), Arc::new(program::SendProgram)]
     };
-    steps.push(Arc::new(facts::Look { serves: false }));
+    steps.push(Arc::new(facts::ReadFacts { serves: false }));
     // After a restart too: addresses that somebody gave by hand do not survive one.
     steps.push(Arc::new(network::AddressLink::new(network.clone(), names)));
-    steps.push(Arc::new(link_test::ProveLink {
+    steps.push(Arc::new(link_test::LinkTest {
         plan: network,
         why: link_test::Why::Asked,
     }));

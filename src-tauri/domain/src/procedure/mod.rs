@@ -17,7 +17,7 @@ use crate::procedure::link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
 use crate::procedure::request::Setup;
 use crate::procedure::setup::{SETUP, setup_plan, setup_steps};
 use crate::run::Plan;
-use crate::step::link_test::ProveReceipt;
+use crate::step::link_test::LinkTestReceipt;
 use crate::step::services::DynStep;
 
 pub use detail::RunDetail;
@@ -82,7 +82,7 @@ impl Procedure {
         &self,
         machines: &[SetupMachine],
         public_key: &str,
-        measured: Option<ProveReceipt>,
+        measured: Option<LinkTestReceipt>,
     ) -> Vec<Arc<DynStep>> {
         match self {
             Self::Setup(setup) => setup_steps(setup, machines, public_key, measured),

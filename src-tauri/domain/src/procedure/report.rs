@@ -30,8 +30,8 @@ pub fn text(detail: &RunDetail, facts: &[Facts], version: &str) -> String {
     for step in &detail.plan.steps {
         let of_step = state.step(&step.id);
         let _ = writeln!(out, "\n[{:?}] {}", of_step.status, step.title);
-        if let Some(said) = &of_step.said {
-            let _ = writeln!(out, "  {said}");
+        if let Some(summary) = &of_step.summary {
+            let _ = writeln!(out, "  {summary}");
         }
         if let Some(problem) = &of_step.problem {
             let _ = writeln!(out, "  {}", problem.to_string().replace('\n', "\n  "));

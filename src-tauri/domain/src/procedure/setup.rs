@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::request::Setup;
 use crate::machine::SetupMachine;
 use crate::run::{Plan, StepPlan};
-use crate::step::link_test::ProveReceipt;
+use crate::step::link_test::LinkTestReceipt;
 use crate::step::services::DynStep;
 use crate::step::{
     all_reduce, docker, facts, graft, image, key, launch, link_test, network, program, validate,
@@ -21,7 +21,7 @@ pub fn setup_steps(
     setup: &Setup,
     machines: &[SetupMachine],
     public_key: &str,
-    measured: Option<ProveReceipt>,
+    measured: Option<LinkTestReceipt>,
 ) -> Vec<Arc<DynStep>> {
     let names: Vec<String> = machines.iter().map(|m| m.name.clone()).collect();
     let users = machines.iter().map(|m| m.user.clone()).collect();
@@ -32,10 +32,10 @@ pub fn setup_steps(
         }),
         Arc::new(program::SendProgram),
         Arc::new(docker::OpenDocker { users }),
-        Arc::new(facts::Look { serves: true }),
+        Arc::new(facts::ReadFacts { serves: true }),
     ];
     if let Some(link) = &plan.network {
-        let test = link_test::ProveLink {
+        let test = link_test::LinkTest {
             plan: link.clone(),
             why: link_test::Why::InPassing(measured),
         };
@@ -46,7 +46,7 @@ pub fn setup_steps(
         launch: plan.clone(),
     }));
     if let Some(link) = plan.network.clone() {
-        steps.push(Arc::new(all_reduce::Collective {
+        steps.push(Arc::new(all_reduce::AllReduceTest {
             launch: plan.clone(),
             plan: link,
         }));

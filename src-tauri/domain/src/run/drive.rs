@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Clock, Station};
+use crate::ports::{Clock, MachineServices};
 use crate::problem::{Code, Problem};
 use crate::run::{
-    Event, Found, RunEvent, RunId, RunOutcome, RunSignal, RunState, Status, Step, StepContext,
+    Event, RunEvent, RunId, RunOutcome, RunSignal, RunState, Status, Step, StepCheck, StepContext,
     StepError, StepId, Undo,
 };
 use crate::run::{Journal, JournalError};
@@ -34,7 +34,7 @@ pub struct Driver<S> {
     /// Its steps in order.
     pub steps: Vec<Arc<dyn Step<S>>>,
     /// The machines, head first.
-    pub stations: Vec<Station>,
+    pub stations: Vec<MachineServices>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
     /// Time.
@@ -94,7 +94,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
             };
             match found {
                 // What we did ourselves and find standing is verified, not "already done": undo owns it.
-                Found::AlreadyDone { found, receipt } if before_it.is_ours() => {
+                StepCheck::AlreadyDone { found, receipt } if before_it.is_ours() => {
                     if before_it == Status::Verified {
                         state = self
                             .note(state, Some(id), Event::Verified { seen: found })
@@ -115,14 +115,14 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
                         .await?;
                     continue;
                 }
-                Found::AlreadyDone { found, receipt } => {
+                StepCheck::AlreadyDone { found, receipt } => {
                     let receipt = text(&receipt);
                     state = self
                         .note(state, Some(id), Event::AlreadyDone { found, receipt })
                         .await?;
                     continue;
                 }
-                Found::Needed { before } => {
+                StepCheck::Needed { before } => {
                     let before = text(&before);
                     state = self
                         .note(state, Some(id.clone()), Event::Applying { before })

@@ -124,7 +124,7 @@ fn the_fixture_is_what_the_engine_folds() {
         .steps
         .iter()
         .map(|(id, s)| {
-            let told = json!({"status": s.status, "said": s.said, "problem": s.problem});
+            let told = json!({"status": s.status, "said": s.summary, "problem": s.problem});
             (id.to_string(), told)
         })
         .collect();

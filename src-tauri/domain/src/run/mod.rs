@@ -18,7 +18,7 @@ mod step;
 pub use drive::{Driver, Listener, Outcome};
 pub use journal::{Journal, JournalError};
 pub use state::{IllegalMove, RunState, Status, StepState, next_status};
-pub use step::{Found, ReadOnly, Receipt, Step, StepContext, StepError, Undo};
+pub use step::{ReadOnly, Receipt, Step, StepCheck, StepContext, StepError, Undo};
 
 /// Identity of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use crate::problem::{Code, Problem};
 use crate::run::Journal;
 use crate::run::memory::MemoryJournal;
 use crate::run::{
-    Driver, Found, Outcome, RunId, RunOutcome, RunState, Step, StepContext, StepError, StepId,
+    Driver, Outcome, RunId, RunOutcome, RunState, Step, StepCheck, StepContext, StepError, StepId,
     StepPlan,
 };
 
@@ -71,15 +71,15 @@ impl Step<()> for Switch {
         }
     }
 
-    async fn check(&self, _: &StepContext<()>) -> Result<Found, StepError> {
+    async fn check(&self, _: &StepContext<()>) -> Result<StepCheck, StepError> {
         let on = self.world.lock().unwrap().switches[self.index];
         Ok(if on {
-            Found::AlreadyDone {
+            StepCheck::AlreadyDone {
                 found: "on".into(),
                 receipt: json!({}),
             }
         } else {
-            Found::Needed { before: json!(on) }
+            StepCheck::Needed { before: json!(on) }
         })
     }
 

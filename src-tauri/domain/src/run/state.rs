@@ -107,7 +107,7 @@ pub struct StepState {
     /// The last failure, until it is tried again.
     pub problem: Option<crate::problem::Problem>,
     /// The last sentence about it.
-    pub said: Option<String>,
+    pub summary: Option<String>,
 }
 
 /// A run, folded.
@@ -151,7 +151,7 @@ impl RunState {
             match &event.event {
                 Event::AlreadyDone { found, receipt } => {
                     step.receipt = serde_json::from_str(receipt).ok();
-                    step.said = Some(found.clone());
+                    step.summary = Some(found.clone());
                     step.problem = None;
                 }
                 Event::Applying { before } => {
@@ -163,14 +163,14 @@ impl RunState {
                 }
                 Event::Applied { receipt } => step.receipt = serde_json::from_str(receipt).ok(),
                 Event::Verified { seen } => {
-                    step.said = Some(seen.clone());
+                    step.summary = Some(seen.clone());
                     step.problem = None;
                 }
                 Event::Failed { problem } | Event::UndoFailed { problem } => {
                     step.problem = Some(problem.clone());
                 }
                 Event::Undone { did } => {
-                    step.said = Some(did.clone());
+                    step.summary = Some(did.clone());
                     step.problem = None;
                     step.before = None;
                     step.receipt = None;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
-use crate::ports::{Clock, MachineError, Station};
+use crate::ports::{Clock, MachineError, MachineServices};
 use crate::problem::{Code, Problem};
 use crate::run::{ProgressPart, RunId, RunSignal, StepId, StepPlan, StepProgress};
 
@@ -48,7 +48,7 @@ impl From<Problem> for StepError {
 
 /// What a step's check found.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Found {
+pub enum StepCheck {
     /// Nothing to do.
     AlreadyDone {
         /// In a sentence.
@@ -85,7 +85,7 @@ pub enum Undo {
 /// use serde_json::{Value, json};
 /// use tandem_domain::ports::Command;
 /// use tandem_domain::problem::{Code, Problem};
-/// use tandem_domain::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
+/// use tandem_domain::run::{StepCheck, Receipt, Step, StepError, StepId, StepPlan};
 /// use tandem_domain::step::services::{Services, StepContext};
 ///
 /// /// What the step leaves for later ones: `cx.receipt::<FolderReceipt>()`.
@@ -127,12 +127,12 @@ pub enum Undo {
 ///         }
 ///     }
 ///
-///     async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+///     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
 ///         if self.ok(cx, &["test", "-d", &self.path]).await? {
 ///             let receipt = json!(FolderReceipt { path: self.path.clone() });
-///             return Ok(Found::AlreadyDone { found: "The folder is there.".into(), receipt });
+///             return Ok(StepCheck::AlreadyDone { found: "The folder is there.".into(), receipt });
 ///         }
-///         Ok(Found::Needed { before: json!({}) })
+///         Ok(StepCheck::Needed { before: json!({}) })
 ///     }
 ///
 ///     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -176,7 +176,7 @@ pub trait Step<S: Sync>: Send + Sync {
     }
 
     /// Looks, never touches.
-    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError>;
+    async fn check(&self, cx: &StepContext<S>) -> Result<StepCheck, StepError>;
 
     /// Acts. Safe to repeat with the same `before`; stops at a safe point when cancelled.
     async fn apply(
@@ -209,7 +209,7 @@ pub trait ReadOnly<S: Sync>: Send + Sync {
     fn plan(&self) -> StepPlan;
 
     /// See [`Step::check`]. A step that only reads is done with it.
-    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError>;
+    async fn check(&self, cx: &StepContext<S>) -> Result<StepCheck, StepError>;
 
     /// Finds out what the check could not, and gives back the receipt. Safe to repeat.
     async fn find_out(&self, _cx: &StepContext<S>) -> Result<serde_json::Value, StepError> {
@@ -236,7 +236,7 @@ impl<S: Sync, T: ReadOnly<S>> Step<S> for T {
         Undo::Nothing
     }
 
-    async fn check(&self, cx: &StepContext<S>) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext<S>) -> Result<StepCheck, StepError> {
         ReadOnly::check(self, cx).await
     }
 
@@ -281,7 +281,7 @@ pub struct StepContext<S> {
     /// The step.
     pub step: StepId,
     /// The machines, head first.
-    pub stations: Vec<Station>,
+    pub stations: Vec<MachineServices>,
     /// Trips when somebody cancels.
     pub cancel: CancellationToken,
     /// Time.
@@ -332,7 +332,7 @@ impl<S> StepContext<S> {
                     parts.push(part);
                     // In the machines' order, whichever speaks first.
                     let place = |part: &ProgressPart| {
-                        let named = |s: &Station| s.name == part.machine;
+                        let named = |s: &MachineServices| s.name == part.machine;
                         self.stations.iter().position(named)
                     };
                     parts.sort_by_key(place);

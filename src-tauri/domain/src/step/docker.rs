@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use crate::ports::{Command, ContainerError, Station};
+use crate::ports::{Command, ContainerError, MachineServices};
 use crate::problem::Code;
-use crate::run::{Found, Step, StepError, StepId, StepPlan};
+use crate::run::{Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::machines::{found, must, on_all, undo_on_all};
 use crate::step::services::{Services, StepContext};
@@ -18,7 +18,7 @@ pub(crate) struct OpenDocker {
 
 impl OpenDocker {
     /// Whether the engine answers this user. Anything else than a closed socket is a problem.
-    async fn is_open(station: &Station) -> Result<bool, StepError> {
+    async fn is_open(station: &MachineServices) -> Result<bool, StepError> {
         match station.containers.engine().await {
             Ok(_) => Ok(true),
             Err(ContainerError::Denied) => Ok(false),
@@ -42,7 +42,7 @@ impl Step<Services> for OpenDocker {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let open = on_all(&cx.stations, |_, s| Box::pin(Self::is_open(s))).await?;
         Ok(found(open.iter().all(|o| *o), "Docker answers.", &open))
     }

@@ -13,8 +13,8 @@ use crate::bench::BenchStore;
 use crate::bench::{BenchResult, BenchStoreError};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::ports::{
-    Clock, Command, ContainerError, Containers, Engine, Image, Machine, MachineError, ModelApi,
-    NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Station, Tunnels,
+    Clock, Command, ContainerError, Containers, Engine, Image, Machine, MachineError,
+    MachineServices, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Tunnels,
 };
 use crate::run::memory::MemoryJournal;
 use crate::run::{Journal as _, Outcome, RunId, RunOutcome, RunState, StepId, StepState};
@@ -158,7 +158,11 @@ impl BenchStore for Nothing {
 }
 
 /// A machine with nothing around it but a Docker that may serve.
-pub(crate) fn station(name: &str, machine: Arc<dyn Machine>, server: &Arc<Server>) -> Station {
+pub(crate) fn station(
+    name: &str,
+    machine: Arc<dyn Machine>,
+    server: &Arc<Server>,
+) -> MachineServices {
     station_with(name, machine, server.clone())
 }
 
@@ -167,8 +171,8 @@ pub(crate) fn station_with(
     name: &str,
     machine: Arc<dyn Machine>,
     containers: Arc<dyn Containers>,
-) -> Station {
-    Station {
+) -> MachineServices {
+    MachineServices {
         id: name.into(),
         name: name.into(),
         user: "nvidia".into(),
@@ -191,7 +195,11 @@ pub(crate) struct TestRun {
 
 impl TestRun {
     /// One life of the run.
-    pub(crate) fn driver(&self, steps: Vec<Arc<DynStep>>, stations: Vec<Station>) -> Driver {
+    pub(crate) fn driver(
+        &self,
+        steps: Vec<Arc<DynStep>>,
+        stations: Vec<MachineServices>,
+    ) -> Driver {
         let lines = self.lines.clone();
         Driver {
             run: RunId("r".into()),

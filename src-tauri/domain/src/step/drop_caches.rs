@@ -6,7 +6,7 @@
 use crate::machine::Facts;
 use crate::node::PROGRAM;
 use crate::node::disk::{UncacheRequest, Uncached};
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::problem::bytes;
 use crate::run::StepError;
 use crate::step::machines::failed_on;
@@ -19,7 +19,7 @@ pub(crate) const SHOWN: &str = "tandem-node uncache    (the model's files, out o
 /// memory is short.
 pub(crate) async fn let_go(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     facts: &Facts,
 ) -> Result<(), StepError> {
     let home = facts.hf_home.trim_end_matches('/');

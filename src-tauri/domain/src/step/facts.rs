@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::{DockerAccess, Facts, cloned, same_machine};
 use crate::node::PROGRAM;
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, bytes};
-use crate::run::{Found, ReadOnly, Receipt, StepError, StepId, StepPlan};
+use crate::run::{ReadOnly, Receipt, StepCheck, StepError, StepId, StepPlan};
 use crate::step::ids;
-use crate::step::machines::{must, on_all, value};
+use crate::step::machines::{must, on_all};
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::value;
 
 /// See the module.
-pub struct Look {
+pub struct ReadFacts {
     /// Whether a server is to run there, so that Docker must be fit too.
     pub serves: bool,
 }
@@ -28,7 +29,7 @@ impl Receipt for FactsReceipt {
 }
 
 /// Asks the node program for a machine's facts.
-pub async fn facts_of(station: &Station) -> Result<Facts, StepError> {
+pub async fn facts_of(station: &MachineServices) -> Result<Facts, StepError> {
     let command = Command::new(PROGRAM, ["facts"]);
     let output = must(
         station,
@@ -133,7 +134,7 @@ pub fn unfit_to_join(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
 }
 
 #[async_trait]
-impl ReadOnly<Services> for Look {
+impl ReadOnly<Services> for ReadFacts {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId::from(ids::FACTS),
@@ -145,7 +146,7 @@ impl ReadOnly<Services> for Look {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let facts = on_all(&cx.stations, |_, s| Box::pin(facts_of(s))).await?;
         let names: Vec<&str> = cx.stations.iter().map(|s| s.name.as_str()).collect();
         let against = match self.serves {
@@ -161,7 +162,7 @@ impl ReadOnly<Services> for Look {
         }
         let memory: Vec<String> = facts.iter().map(|f| bytes(f.memory_total)).collect();
         let disk: Vec<String> = facts.iter().map(|f| bytes(f.disk_free)).collect();
-        Ok(Found::AlreadyDone {
+        Ok(StepCheck::AlreadyDone {
             found: format!(
                 "{} {} of memory and {} of free disk.",
                 if facts.len() == 1 {

@@ -3,7 +3,7 @@
 use futures::future::{Either, join_all, pending, select};
 
 use crate::container::ContainerState;
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::run::ProgressPart;
 use crate::step::services::StepContext;
 
@@ -15,7 +15,7 @@ pub(crate) type Reading<'a> = Box<dyn FnMut(&str) -> Option<ProgressPart> + Send
 pub(crate) async fn while_followed<'a, T>(
     cx: &'a StepContext,
     container: &'a str,
-    read: impl Fn(&'a Station) -> Reading<'a>,
+    read: impl Fn(&'a MachineServices) -> Reading<'a>,
     act: impl Future<Output = T>,
 ) -> T {
     let follows = cx.stations.iter().map(|station| {

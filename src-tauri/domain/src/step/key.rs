@@ -4,9 +4,9 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::ports::{Command, RemoteFile, Station};
+use crate::ports::{Command, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, Step, StepError, StepId, StepPlan};
+use crate::run::{Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::facts::same_twice;
 use crate::step::ids;
 use crate::step::machines::{exists, failed_on, found, must, on_all, undo_on_all};
@@ -22,14 +22,14 @@ pub(crate) struct InstallKey {
 
 /// What was there, for each machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Before {
+struct KeyBefore {
     had_key: bool,
     had_file: bool,
     had_folder: bool,
 }
 
 impl InstallKey {
-    async fn look(&self, station: &Station) -> Result<(Before, String), StepError> {
+    async fn look(&self, station: &MachineServices) -> Result<(KeyBefore, String), StepError> {
         let home = crate::step::machines::home(station).await?;
         let path = format!("{home}/{FILE}");
         let on = failed_on(station);
@@ -42,7 +42,7 @@ impl InstallKey {
             .map(String::from_utf8_lossy)
             .unwrap_or_default()
             .into_owned();
-        let before = Before {
+        let before = KeyBefore {
             had_key: text
                 .lines()
                 .any(|line| line.trim() == self.public_key.trim()),
@@ -72,7 +72,7 @@ impl InstallKey {
         Ok(())
     }
 
-    async fn write(&self, station: &Station, text: String) -> Result<(), StepError> {
+    async fn write(&self, station: &MachineServices, text: String) -> Result<(), StepError> {
         let home = crate::step::machines::home(station).await?;
         let file = RemoteFile {
             path: format!("{home}/{FILE}"),
@@ -110,7 +110,7 @@ impl Step<Services> for InstallKey {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         Self::distinct(cx).await?;
         let looked = on_all(&cx.stations, |_, s| {
             Box::pin(async move { Ok(self.look(s).await?.0) })
@@ -160,7 +160,7 @@ impl Step<Services> for InstallKey {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.stations, before, |was: Before, station| {
+        undo_on_all(&cx.stations, before, |was: KeyBefore, station| {
             Box::pin(async move {
                 if was.had_key {
                     return Ok(());

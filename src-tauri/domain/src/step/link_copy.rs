@@ -6,7 +6,7 @@ use futures::future::BoxFuture;
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
 use crate::node::Refusal;
-use crate::ports::{MachineError, Station};
+use crate::ports::{MachineError, MachineServices};
 use crate::run::StepError;
 use crate::step::job::JobError;
 use crate::step::serve_copy;
@@ -74,7 +74,7 @@ pub(crate) enum CopyEnd<T> {
 /// Copies to a machine, again after what passes, as `after` decides. Ends early when cancelled.
 pub(crate) async fn repeat<'a, T>(
     cx: &StepContext,
-    to: &Station,
+    to: &MachineServices,
     after: impl Fn(&JobError, u32) -> AfterBreak,
     copy: impl Fn() -> BoxFuture<'a, Result<T, JobError>>,
 ) -> Result<CopyEnd<T>, StepError> {

@@ -23,5 +23,6 @@ pub(crate) mod rate;
 pub(crate) mod restart;
 pub(crate) mod serve_copy;
 pub mod services;
+pub(crate) mod stored;
 pub mod validate;
 pub(crate) mod weights;

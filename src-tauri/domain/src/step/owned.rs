@@ -1,7 +1,7 @@
 //! Containers that carry our label, and those of our names that do not.
 
 use crate::container::{ContainerState, LABEL};
-use crate::ports::{ContainerError, Station};
+use crate::ports::{ContainerError, MachineServices};
 use crate::problem::{Code, Problem};
 use crate::run::StepError;
 
@@ -15,8 +15,8 @@ pub(crate) fn label(state: &ContainerState) -> Option<&str> {
 }
 
 /// Looks a container up by its name.
-pub(crate) async fn standing(
-    station: &Station,
+pub(crate) async fn find(
+    station: &MachineServices,
     name: &str,
 ) -> Result<Option<ContainerState>, StepError> {
     let state = station.containers.inspect(name).await;
@@ -24,8 +24,8 @@ pub(crate) async fn standing(
 }
 
 /// Removes a container of ours; another's of that name stays, and is no error here. Safe to repeat.
-pub(crate) async fn remove(station: &Station, name: &str) -> Result<(), StepError> {
-    let state = standing(station, name).await?;
+pub(crate) async fn remove(station: &MachineServices, name: &str) -> Result<(), StepError> {
+    let state = find(station, name).await?;
     if state.is_some_and(|s| label(&s).is_some()) {
         let on = |e: ContainerError| e.problem(&station.name, &station.user);
         station.containers.remove(name).await.map_err(on)?;
@@ -37,7 +37,7 @@ pub(crate) async fn remove(station: &Station, name: &str) -> Result<(), StepErro
 /// and the first one found is told once the others are gone: a server of two machines must not be left half up.
 ///
 /// Stops at the first machine whose engine does not answer. Safe to repeat.
-pub async fn stop(stations: &[Station], name: &str) -> Result<(), Problem> {
+pub async fn stop(stations: &[MachineServices], name: &str) -> Result<(), Problem> {
     let mut spared = None;
     for station in stations {
         let on = |e: ContainerError| e.problem(&station.name, &station.user);
@@ -56,7 +56,7 @@ pub async fn stop(stations: &[Station], name: &str) -> Result<(), Problem> {
 }
 
 /// What did not happen because a container of that name is somebody else's.
-pub(crate) fn foreign(station: &Station, name: &str, message: &str) -> Problem {
+pub(crate) fn foreign(station: &MachineServices, name: &str, message: &str) -> Problem {
     Problem::new(Code::ContainerForeign, message)
         .cause(format!(
             "A container named `{name}` exists that Tandem did not make."

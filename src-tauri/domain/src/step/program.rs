@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::node::{NodeVersion, PROGRAM, PROTOCOL};
-use crate::ports::{Command, NodeBuild, Station};
+use crate::ports::{Command, MachineServices, NodeBuild};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan};
+use crate::run::{ProgressPart, Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::ids;
 use crate::step::machines::{exists, failed_on, found, home, must, on_all, undo_on_all};
 use crate::step::services::{Services, StepContext};
@@ -17,7 +17,7 @@ pub(crate) struct SendProgram;
 
 /// Which folders were there, outermost first, and whether the program was.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Before {
+struct ProgramBefore {
     folders: Vec<bool>,
     program: bool,
 }
@@ -26,7 +26,7 @@ const FOLDERS: [&str; 3] = [".local", ".local/share", ".local/share/tandem"];
 
 impl SendProgram {
     /// The build for a machine.
-    pub(crate) async fn build(station: &Station) -> Result<NodeBuild, StepError> {
+    pub(crate) async fn build(station: &MachineServices) -> Result<NodeBuild, StepError> {
         let uname = Command::new("uname", ["-m"]);
         let output = must(
             station,
@@ -49,7 +49,7 @@ impl SendProgram {
     }
 
     /// Whether exactly this build is there and runs.
-    async fn is_there(station: &Station, build: &NodeBuild) -> Result<bool, StepError> {
+    async fn is_there(station: &MachineServices, build: &NodeBuild) -> Result<bool, StepError> {
         let home = home(station).await?;
         let path = PROGRAM.replacen('~', &home, 1);
         let on = failed_on(station);
@@ -84,7 +84,7 @@ impl Step<Services> for SendProgram {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let looked = on_all(&cx.stations, |_, station| {
             Box::pin(async move {
                 let build = Self::build(station).await?;
@@ -98,11 +98,11 @@ impl Step<Services> for SendProgram {
                 }
                 let path = PROGRAM.replacen('~', &home, 1);
                 let program = exists(&*station.machine, &path).await.map_err(on)?;
-                Ok((ready, Before { folders, program }))
+                Ok((ready, ProgramBefore { folders, program }))
             })
         })
         .await?;
-        let (ready, before): (Vec<bool>, Vec<Before>) = looked.into_iter().unzip();
+        let (ready, before): (Vec<bool>, Vec<ProgramBefore>) = looked.into_iter().unzip();
         let done = ready.iter().all(|r| *r);
         Ok(found(done, "The right version is there.", &before))
     }
@@ -159,7 +159,7 @@ impl Step<Services> for SendProgram {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.stations, before, |was: Before, station| {
+        undo_on_all(&cx.stations, before, |was: ProgramBefore, station| {
             Box::pin(async move {
                 if was.program {
                     return Ok(());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::network::NetworkPlan;
 use crate::node::{PROGRAM, Refused, Serving};
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
 use crate::step::job::JobError;
@@ -34,7 +34,10 @@ pub(crate) fn shown(words: &[String]) -> String {
 }
 
 /// Has a machine serve with these words. It ends by itself.
-pub(crate) async fn serve(source: &Station, words: Vec<String>) -> Result<Serving, JobError> {
+pub(crate) async fn serve(
+    source: &MachineServices,
+    words: Vec<String>,
+) -> Result<Serving, JobError> {
     let output = source.machine.exec(&Command::new(PROGRAM, words)).await;
     let output = output.map_err(|e| JobError::machine(e, source))?;
     let text = output.text();
@@ -60,7 +63,7 @@ pub(crate) async fn serve(source: &Station, words: Vec<String>) -> Result<Servin
 /// Says that a copy to a machine broke off and why, and waits before it goes on; a cancel ends the wait.
 pub(crate) async fn rest(
     cx: &StepContext,
-    to: &Station,
+    to: &MachineServices,
     tries: u32,
     why: &str,
 ) -> Result<(), StepError> {

@@ -25,10 +25,10 @@ fn a_machine_of_nvidia_and_of_others() {
         "the last pair"
     );
     assert_eq!(dgx.product.as_deref(), Some("NVIDIA DGX Spark"));
-    let hp = "DGX_NAME=\"DGX Spark\"\nDGX_PLATFORM=HP ZGX Nano G1n AI Station\n";
+    let hp = "DGX_NAME=\"DGX Spark\"\nDGX_PLATFORM=HP ZGX Nano G1n AI MachineServices\n";
     assert_eq!(
         dgx_release(hp).product.as_deref(),
-        Some("HP ZGX Nano G1n AI Station"),
+        Some("HP ZGX Nano G1n AI MachineServices"),
         "without quotes"
     );
 }

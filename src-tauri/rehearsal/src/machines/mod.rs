@@ -21,7 +21,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
 use tandem_adapters::inference::{Connect, HttpModelApi, Stream, tcp};
-use tandem_domain::ports::{ApiError, ModelApi, NodeBuild, Station, Tunnels};
+use tandem_domain::ports::{ApiError, MachineServices, ModelApi, NodeBuild, Tunnels};
 use tandem_domain::problem::{Code, Problem};
 
 use crate::checkpoint;
@@ -69,7 +69,7 @@ impl Tunnels for SimulatedContainers {
 /// Two simulated machines and their Hub. The Hub and the machines' Docker sockets end when this is dropped;
 /// containers go on.
 pub struct Rehearsal {
-    stations: Vec<Station>,
+    stations: Vec<MachineServices>,
     hub: Hub,
     _engines: Vec<SimulatedEngine>,
 }
@@ -122,7 +122,7 @@ impl Rehearsal {
             });
             let engine =
                 SimulatedEngine::open(containers.clone()).map_err(problem("a machine's Docker"))?;
-            stations.push(Station {
+            stations.push(MachineServices {
                 id: format!("rehearsal-{name}"),
                 name: (*name).to_owned(),
                 user: user.clone(),
@@ -151,7 +151,7 @@ impl Rehearsal {
     }
 
     /// The two machines.
-    pub fn stations(&self) -> Vec<Station> {
+    pub fn stations(&self) -> Vec<MachineServices> {
         self.stations.clone()
     }
 

@@ -1,7 +1,6 @@
 //! Why the two containers did not exchange anything. How far each came is the surest sign, for a hung
 //! collective says nothing.
 
-use super::measure::Stop;
 use super::{LIMIT_SECONDS, MEET_SECONDS};
 use crate::engine::causes::{self, CauseId};
 use crate::network::NetworkPlan;
@@ -12,6 +11,17 @@ use crate::step::services::StepContext;
 const MESSAGE: &str = "No all-reduce came through between the two containers.";
 /// Last lines of each log that go into the details.
 const LAST: usize = 3;
+
+/// Why both containers are not waited for any longer.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Stop {
+    /// Both ended with 0.
+    Ended,
+    /// One ended otherwise, in these words.
+    Failed(String),
+    /// Time was up.
+    TimedOut,
+}
 
 /// From both logs, the head's first.
 pub(super) fn nothing_came(

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::{CONTAINER, Collective, LIMIT_SECONDS, PROGRAM, as_command, explain};
+use super::explain::{self, Stop};
+use super::{AllReduceTest, CONTAINER, LIMIT_SECONDS, PROGRAM, as_command};
 use crate::container::ContainerSpec;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
-use crate::ports::{ContainerError, Station};
+use crate::ports::{ContainerError, MachineServices};
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{Reading, ended, while_followed};
 use crate::step::machines::on_all;
@@ -20,31 +21,20 @@ const LINES: usize = 2000;
 
 /// How it ended well.
 #[derive(Debug)]
-pub(super) enum End {
+pub(super) enum AllReduceEnd {
     /// With numbers.
     Measured(AllReduce),
     /// The image cannot do it, for this reason.
     NoTorch(String),
 }
 
-/// Why both containers are not waited for any longer.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Stop {
-    /// Both ended with 0.
-    Ended,
-    /// One ended otherwise, in these words.
-    Failed(String),
-    /// Time was up.
-    TimedOut,
-}
-
-impl Collective {
+impl AllReduceTest {
     /// Starts the containers and waits for both. What was started is the caller's to remove.
     pub(super) async fn run(
         &self,
         cx: &StepContext,
         specs: &[ContainerSpec],
-    ) -> Result<End, StepError> {
+    ) -> Result<AllReduceEnd, StepError> {
         // The second rank first, as with the server: it waits for the head.
         for (station, spec) in cx.stations.iter().zip(specs).rev() {
             cx.safe_point()?;
@@ -52,7 +42,7 @@ impl Collective {
             match station.containers.start(spec).await {
                 Ok(_) => {}
                 Err(ContainerError::Refused { detail, .. }) if no_python(&detail) => {
-                    return Ok(End::NoTorch("it has no `python3`".into()));
+                    return Ok(AllReduceEnd::NoTorch("it has no `python3`".into()));
                 }
                 Err(e) => return Err(e.problem(&station.name, &station.user).into()),
             }
@@ -66,12 +56,12 @@ impl Collective {
         });
         let logs = cx.unless_cancelled(logs).await?;
         if let (Stop::Ended, Some(all_reduce)) = (&stop, AllReduce::of(&logs)) {
-            return Ok(End::Measured(all_reduce));
+            return Ok(AllReduceEnd::Measured(all_reduce));
         }
         let missing = logs.iter().flatten().find(|l| no_torch(l));
         if let Some(line) = missing {
             let why = line.trim().trim_end_matches('.');
-            return Ok(End::NoTorch(why.to_owned()));
+            return Ok(AllReduceEnd::NoTorch(why.to_owned()));
         }
         Err(explain::nothing_came(cx, &self.plan, self.launch.master_port, &logs, &stop).into())
     }
@@ -79,7 +69,7 @@ impl Collective {
     /// Passes on what both print until both have ended, one has failed, or time is up.
     async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
         let read = |station| -> Reading<'_> {
-            let station: &Station = station;
+            let station: &MachineServices = station;
             let mut heard = Heard::default();
             Box::new(move |line| {
                 heard.hear(line).then(|| ProgressPart {
@@ -99,8 +89,7 @@ impl Collective {
     async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {
         let began = cx.clock.monotonic();
         loop {
-            let standing =
-                on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, CONTAINER))).await?;
+            let standing = on_all(&cx.stations, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
             let mut running = false;
             for (station, state) in cx.stations.iter().zip(standing) {
                 if state

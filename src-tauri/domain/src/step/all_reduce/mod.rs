@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use measure::End;
+use measure::AllReduceEnd;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -18,12 +18,13 @@ use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{AllReduce, Backend};
 use crate::network::verdict::{LinkReport, LinkState, Method, all_reduce};
 use crate::recipe::plan::LaunchPlan;
-use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
+use crate::run::{Receipt, Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::image::ImageReceipt;
-use crate::step::link_test::ProveReceipt;
-use crate::step::machines::{on_all, stored, value};
+use crate::step::link_test::LinkTestReceipt;
+use crate::step::machines::on_all;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 use crate::step::{ids, link_test, owned};
 
 mod explain;
@@ -41,7 +42,7 @@ const MEET_SECONDS: u32 = 60;
 const LIMIT_SECONDS: u32 = 120;
 
 /// See the module.
-pub(crate) struct Collective {
+pub(crate) struct AllReduceTest {
     /// What was chosen.
     pub launch: Arc<LaunchPlan>,
     /// The addresses.
@@ -50,7 +51,7 @@ pub(crate) struct Collective {
 
 /// What the step leaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct CollectiveReceipt {
+pub struct AllReduceReceipt {
     /// The measurement of the wire and this one, and what they mean together; `None` where there is
     /// nothing to hold it against, or the image cannot do it.
     pub report: Option<LinkReport>,
@@ -62,11 +63,11 @@ pub struct CollectiveReceipt {
     pub at: i64,
 }
 
-impl Receipt for CollectiveReceipt {
+impl Receipt for AllReduceReceipt {
     const STEP: &'static str = ids::ALL_REDUCE;
 }
 
-impl Collective {
+impl AllReduceTest {
     /// The containers, head first.
     fn containers(&self, image_id: &str) -> Vec<ContainerSpec> {
         let mut specs: Vec<_> = [0, 1].map(|rank| self.container(rank)).into();
@@ -115,16 +116,16 @@ impl Collective {
     }
 
     /// What was found, as the step leaves it.
-    fn receipt(&self, cx: &StepContext, end: End) -> Result<CollectiveReceipt, StepError> {
+    fn receipt(&self, cx: &StepContext, end: AllReduceEnd) -> Result<AllReduceReceipt, StepError> {
         let FactsReceipt(facts) = cx.receipt().unwrap_or_default();
         let at = cx.clock.now_ms();
         let rehearsed = facts.iter().any(|f| f.simulated);
         let all_reduce = match end {
-            End::Measured(all_reduce) => all_reduce,
-            End::NoTorch(why) => {
+            AllReduceEnd::Measured(all_reduce) => all_reduce,
+            AllReduceEnd::NoTorch(why) => {
                 let words = "Warning: no all-reduce was measured, for the image has no PyTorch that `python3` finds";
                 cx.log(None, format!("{words}: {why}."));
-                return Ok(CollectiveReceipt {
+                return Ok(AllReduceReceipt {
                     report: None,
                     all_reduce: None,
                     simulated: rehearsed,
@@ -157,7 +158,7 @@ impl Collective {
         if let Some(verdict) = slow.filter(|v| v.state != LinkState::Good) {
             cx.log(None, format!("Warning: {} {}", verdict.says, verdict.cure));
         }
-        Ok(CollectiveReceipt {
+        Ok(AllReduceReceipt {
             report,
             all_reduce: Some(all_reduce),
             simulated,
@@ -168,15 +169,15 @@ impl Collective {
 
 /// What this run measured of the wire itself.
 fn wire(cx: &StepContext) -> Option<LinkReport> {
-    let receipt = cx.receipts.get(&StepId::of::<ProveReceipt>())?;
-    let mut report = stored::<ProveReceipt>(receipt).ok()?.report;
+    let receipt = cx.receipts.get(&StepId::of::<LinkTestReceipt>())?;
+    let mut report = stored::<LinkTestReceipt>(receipt).ok()?.report;
     // One that was taken over from another run may hold that run's all-reduce.
     report.measured.retain(|m| m.method != Method::AllReduce);
     Some(report)
 }
 
 /// The result in words, with the number and the road it went.
-fn sentence(receipt: &CollectiveReceipt) -> String {
+fn sentence(receipt: &AllReduceReceipt) -> String {
     let Some(all_reduce) = &receipt.all_reduce else {
         return "Not measured: the image has no PyTorch that `python3` finds.".into();
     };
@@ -190,7 +191,7 @@ fn sentence(receipt: &CollectiveReceipt) -> String {
         _ if receipt.simulated => "Simulated: the two containers exchange data. Stand-ins took the place of GPUs, so no speed is given.".into(),
         _ => format!(
             "The two containers exchange data, {} in an all-reduce. {road} instead of GPUs, so no expected range is known.",
-            link_test::said(all_reduce.gbps().unwrap_or_default())
+            link_test::gbps_text(all_reduce.gbps().unwrap_or_default())
         ),
     }
     .trim_end()
@@ -198,14 +199,14 @@ fn sentence(receipt: &CollectiveReceipt) -> String {
 }
 
 #[async_trait]
-impl Step<Services> for Collective {
+impl Step<Services> for AllReduceTest {
     fn plan(&self) -> StepPlan {
         let mut shown = self.container(0);
         if let Some(program) = shown.command.get_mut(1) {
             *program = "PROGRAM".into();
         }
         StepPlan {
-            id: StepId::of::<CollectiveReceipt>(),
+            id: StepId::of::<AllReduceReceipt>(),
             title: "All-reduce".into(),
             will: "Starts a container of the image on each machine for about half a minute and lets its PyTorch add up numbers over the private link, as the model does all the time: that can be slow when the cable is not. A slow one is said with its cure and stops nothing.".into(),
             exactly: vec![as_command(&shown), PROGRAM.into()],
@@ -216,8 +217,8 @@ impl Step<Services> for Collective {
 
     /// What was found good in this run is not measured again, unless the wire was since. Beside a model
     /// server that runs, a measurement would disturb both.
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
-        let standing = on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, CONTAINER))).await?;
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
+        let standing = on_all(&cx.stations, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
         for (station, state) in cx.stations.iter().zip(&standing) {
             if state.as_ref().is_some_and(|s| owned::label(s).is_none()) {
                 let what = "No all-reduce was measured.";
@@ -226,32 +227,32 @@ impl Step<Services> for Collective {
         }
         if standing.iter().any(Option::is_some) {
             // Of a life that was killed.
-            return Ok(Found::Needed { before: json!({}) });
+            return Ok(StepCheck::Needed { before: json!({}) });
         }
         let mine = cx.receipts.get(&cx.step).cloned().unwrap_or_default();
-        let earlier = stored::<CollectiveReceipt>(&mine).ok().filter(|earlier| {
+        let earlier = stored::<AllReduceReceipt>(&mine).ok().filter(|earlier| {
             let good = earlier.report.as_ref().map(|r| r.verdict.state) == Some(LinkState::Good);
             good && wire(cx).is_none_or(|w| w.at <= earlier.at)
         });
         if let Some(earlier) = earlier {
-            return Ok(Found::AlreadyDone {
+            return Ok(StepCheck::AlreadyDone {
                 found: sentence(&earlier),
                 receipt: mine,
             });
         }
         for station in &cx.stations {
-            if owned::standing(station, SERVER)
+            if owned::find(station, SERVER)
                 .await?
                 .is_some_and(|s| s.running)
             {
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: "The model server uses the link, so no all-reduce is measured now."
                         .into(),
                     receipt: mine,
                 });
             }
         }
-        Ok(Found::Needed { before: json!({}) })
+        Ok(StepCheck::Needed { before: json!({}) })
     }
 
     /// Cancelled or failed, it removes the containers before it ends. A killed app leaves containers that
@@ -274,7 +275,7 @@ impl Step<Services> for Collective {
     }
 
     async fn verify(&self, _: &StepContext, receipt: &Value) -> Result<String, StepError> {
-        Ok(sentence(&stored::<CollectiveReceipt>(receipt)?))
+        Ok(sentence(&stored::<AllReduceReceipt>(receipt)?))
     }
 
     async fn undo(

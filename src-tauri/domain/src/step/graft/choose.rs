@@ -9,7 +9,7 @@ use crate::container::{ContainerSpec, LABEL};
 use crate::graft::patch::{DRAFTER, PatchFile};
 use crate::graft::way::{LOOK, MtpWay, Need, Revision, Vllm, need, propose};
 use crate::graft::{patch, python};
-use crate::ports::{Command, ContainerError, RemoteFile, Station};
+use crate::ports::{Command, ContainerError, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem};
 use crate::recipe::plan::LaunchPlan;
 use crate::run::StepError;
@@ -133,10 +133,14 @@ fn change(
     Ok(Some((mended, mend, format!("{folder}/{DRAFTER}"))))
 }
 
-async fn look_into(cx: &StepContext, head: &Station, image: &str) -> Result<Vllm, StepError> {
+async fn look_into(
+    cx: &StepContext,
+    head: &MachineServices,
+    image: &str,
+) -> Result<Vllm, StepError> {
     let on = |e: ContainerError| e.problem(&head.name, &head.user);
     let what = "The image was not looked into.";
-    let there = owned::standing(head, LOOKER).await?;
+    let there = owned::find(head, LOOKER).await?;
     if there.is_some_and(|s| owned::label(&s).is_none()) {
         return Err(owned::foreign(head, LOOKER, what).into());
     }
@@ -160,10 +164,7 @@ async fn look_into(cx: &StepContext, head: &Station, image: &str) -> Result<Vllm
     let looked = cx
         .unless_cancelled(async {
             let began = cx.clock.monotonic();
-            while owned::standing(head, LOOKER)
-                .await?
-                .is_some_and(|s| s.running)
-            {
+            while owned::find(head, LOOKER).await?.is_some_and(|s| s.running) {
                 let waited = cx.clock.monotonic().saturating_sub(began);
                 if waited.as_secs() >= LOOK_SECONDS {
                     cx.log(Some(&head.name), format!("{what} It took too long."));
@@ -180,7 +181,7 @@ async fn look_into(cx: &StepContext, head: &Station, image: &str) -> Result<Vllm
     Ok(Vllm::read(&lines))
 }
 
-async fn revision(head: &Station, snapshot: &str) -> Result<Revision, StepError> {
+async fn revision(head: &MachineServices, snapshot: &str) -> Result<Revision, StepError> {
     let read = async |name: &str| -> Result<Option<Vec<u8>>, StepError> {
         let path = format!("{snapshot}/{name}");
         let read = head.machine.read(&path, false).await;
@@ -216,7 +217,7 @@ async fn revision(head: &Station, snapshot: &str) -> Result<Revision, StepError>
 
 /// Writes the note and the changed file. Safe to repeat.
 pub(super) async fn keep(
-    station: &Station,
+    station: &MachineServices,
     folder: &str,
     choice: &Choice,
 ) -> Result<Note, StepError> {
@@ -253,7 +254,10 @@ pub(super) async fn keep(
 }
 
 /// The note of an earlier run, if what it speaks of is still there.
-pub(super) async fn kept(station: &Station, folder: &str) -> Result<Option<Note>, StepError> {
+pub(super) async fn kept(
+    station: &MachineServices,
+    folder: &str,
+) -> Result<Option<Note>, StepError> {
     let path = format!("{folder}/{NOTE}");
     let text = station.machine.read(&path, false).await;
     let text = text.map_err(failed_on(station))?;
@@ -268,14 +272,17 @@ pub(super) async fn kept(station: &Station, folder: &str) -> Result<Option<Note>
 }
 
 /// Whether a changed file is on the machine as it was written.
-pub(super) async fn is_whole(station: &Station, patch: &PatchFile) -> Result<bool, StepError> {
+pub(super) async fn is_whole(
+    station: &MachineServices,
+    patch: &PatchFile,
+) -> Result<bool, StepError> {
     let text = station.machine.read(&patch.source, false).await;
     let text = text.map_err(failed_on(station))?;
     Ok(text.is_some_and(|text| patch::sha256(&text) == patch.after))
 }
 
 /// Removes the note and the changed file, and the folders above them that are then empty.
-pub(super) async fn forget(station: &Station, folder: &str) -> Result<(), StepError> {
+pub(super) async fn forget(station: &MachineServices, folder: &str) -> Result<(), StepError> {
     let failed = failed_on(station);
     let files = [NOTE, FILE].map(|name| format!("{folder}/{name}"));
     let [note, file] = files;

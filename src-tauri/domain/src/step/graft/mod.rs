@@ -13,11 +13,12 @@ use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::plan::{GraftPlan, LaunchPlan};
-use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
+use crate::run::{Receipt, Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::image::ImageReceipt;
-use crate::step::machines::{failed_on, on_all, stored, value};
+use crate::step::machines::{failed_on, on_all};
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 use crate::step::weights::WeightsReceipt;
 use crate::step::{ids, job};
 
@@ -95,10 +96,10 @@ impl Step<Services> for GraftMtp {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let WeightsReceipt(fetched) = cx.receipt()?;
         let folders = self.folders(cx, &fetched)?;
-        let needed = Found::Needed {
+        let needed = StepCheck::Needed {
             before: value(&folders),
         };
         // What is there is read on the machines: the note of the choice, and by the job itself, which
@@ -115,7 +116,7 @@ impl Step<Services> for GraftMtp {
                 }
             }
             if standing {
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: sentence(&receipts[0]),
                     receipt: value(&GraftsReceipt(receipts)),
                 });
@@ -157,7 +158,7 @@ impl Step<Services> for GraftMtp {
             receipt.patch = note.patch;
         }
         Self::same(&found)?;
-        Ok(Found::AlreadyDone {
+        Ok(StepCheck::AlreadyDone {
             found: sentence(&found[0]),
             receipt: value(&GraftsReceipt(found)),
         })

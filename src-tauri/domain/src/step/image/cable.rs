@@ -6,7 +6,7 @@ use futures::future::join_all;
 use super::BringImage;
 use super::source::after;
 use crate::node::{CopyTicket, LoadImage, Loaded, NodeWork, SaveImage, Spooled};
-use crate::ports::{Command, Image, Station, tagged};
+use crate::ports::{Command, Image, MachineServices, tagged};
 use crate::run::StepError;
 use crate::step::job::{self, JobError};
 use crate::step::link_copy::{self, CopyEnd};
@@ -39,7 +39,7 @@ impl BringImage {
         &self,
         cx: &StepContext,
         from: usize,
-        to: &Station,
+        to: &MachineServices,
         image: &Image,
     ) -> Result<Image, StepError> {
         if let Some(here) = self.image_on(to).await? {
@@ -65,7 +65,7 @@ impl BringImage {
         &self,
         cx: &StepContext,
         from: usize,
-        to: &Station,
+        to: &MachineServices,
         image: &Image,
     ) -> Result<Loaded, JobError> {
         let source = &cx.stations[from];

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use source::{Known, Road, choose, is_by_digest};
+use source::{ImageInputs, ImageSource, choose, is_by_digest};
 
 use crate::engine;
-use crate::ports::{Image, PullProgress, Station};
+use crate::ports::{Image, MachineServices, PullProgress};
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::plan::LaunchPlan;
-use crate::run::{Found, ProgressPart, Receipt, Step, StepError, StepId, StepPlan};
-use crate::step::link_test::ProveReceipt;
-use crate::step::machines::{on_all, stored, undo_on_all, value};
+use crate::run::{ProgressPart, Receipt, Step, StepCheck, StepError, StepId, StepPlan};
+use crate::step::link_test::LinkTestReceipt;
+use crate::step::machines::{on_all, undo_on_all};
 use crate::step::rate::Rate;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 use crate::step::{ids, serve_copy};
 
 mod cable;
@@ -40,7 +41,7 @@ pub(crate) struct BringImage {
 }
 
 impl BringImage {
-    async fn image_on(&self, station: &Station) -> Result<Option<Image>, StepError> {
+    async fn image_on(&self, station: &MachineServices) -> Result<Option<Image>, StepError> {
         let image = station.containers.image(&self.launch.image.name).await;
         Ok(image.map_err(|e| e.problem(&station.name, &station.user))?)
     }
@@ -50,9 +51,9 @@ impl BringImage {
         self.launch.is_linked() && !is_by_digest(&self.launch.image.name)
     }
 
-    fn road(&self, cx: &StepContext, here: &[bool]) -> Road {
-        let proven = cx.receipt::<ProveReceipt>().ok();
-        choose(&Known {
+    fn source(&self, cx: &StepContext, here: &[bool]) -> ImageSource {
+        let proven = cx.receipt::<LinkTestReceipt>().ok();
+        choose(&ImageInputs {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
             image: &self.launch.image.name,
             network: self.launch.network.as_ref(),
@@ -86,7 +87,11 @@ impl BringImage {
     }
 
     /// The image of a machine, pulled where it is not there.
-    async fn pulled(&self, cx: &StepContext, station: &Station) -> Result<Image, StepError> {
+    async fn pulled(
+        &self,
+        cx: &StepContext,
+        station: &MachineServices,
+    ) -> Result<Image, StepError> {
         cx.unless_cancelled(async {
             if let Some(image) = self.image_on(station).await? {
                 return Ok(image);
@@ -112,7 +117,7 @@ impl BringImage {
     }
 
     /// The image of a machine that it was just brought to.
-    async fn there_now(&self, station: &Station) -> Result<Image, StepError> {
+    async fn there_now(&self, station: &MachineServices) -> Result<Image, StepError> {
         self.image_on(station).await?.ok_or_else(|| {
             Problem::new(
                 Code::ImagePull,
@@ -158,22 +163,22 @@ impl Step<Services> for BringImage {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
         let here: Vec<bool> = images.iter().map(Option::is_some).collect();
         let all: Vec<Image> = images.into_iter().flatten().collect();
         if all.len() < here.len() {
-            return Ok(Found::Needed {
+            return Ok(StepCheck::Needed {
                 before: value(&here),
             });
         }
         let image = self.same(&all)?;
         if self.is_linked() && self.is_littered(cx).await? {
-            return Ok(Found::Needed {
+            return Ok(StepCheck::Needed {
                 before: value(&here),
             });
         }
-        Ok(Found::AlreadyDone {
+        Ok(StepCheck::AlreadyDone {
             found: format!("It is there, {}.", bytes(image.size)),
             receipt: value(&ImageReceipt(image)),
         })
@@ -182,13 +187,13 @@ impl Step<Services> for BringImage {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
         let here: Vec<bool> = images.iter().map(Option::is_some).collect();
-        let road = self.road(cx, &here);
+        let source = self.source(cx, &here);
         if here.contains(&false) {
-            cx.log(None, road.why());
+            cx.log(None, source.why());
         }
-        let brought = match road {
-            Road::OnceThenCable { from, .. } => self.once(cx, from).await,
-            Road::EachPulls { .. } => {
+        let brought = match source {
+            ImageSource::OnceThenCable { from, .. } => self.once(cx, from).await,
+            ImageSource::EachPulls { .. } => {
                 on_all(&cx.stations, |_, s| Box::pin(self.pulled(cx, s))).await
             }
         };

@@ -1,4 +1,4 @@
-//! By which road the image comes to every machine, and why: decided from what is known, touching nothing.
+//! By which source the image comes to every machine, and why: decided from what is known, touching nothing.
 
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
@@ -7,7 +7,7 @@ use crate::step::job::{JobError, is_passing};
 use crate::step::link_copy::{AfterBreak, carries, passes};
 
 /// What is known before the image moves.
-pub(super) struct Known<'a> {
+pub(super) struct ImageInputs<'a> {
     /// The machines, head first.
     pub names: Vec<&'a str>,
     /// The image, by tag or digest.
@@ -22,7 +22,7 @@ pub(super) struct Known<'a> {
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Road {
+pub(super) enum ImageSource {
     /// Each machine that lacks it pulls for itself.
     EachPulls {
         /// Why, as a sentence.
@@ -37,7 +37,7 @@ pub(super) enum Road {
     },
 }
 
-impl Road {
+impl ImageSource {
     /// In a sentence, for the log.
     pub(super) fn why(&self) -> &str {
         match self {
@@ -53,8 +53,8 @@ pub(super) fn is_by_digest(image: &str) -> bool {
 }
 
 /// Chooses.
-pub(super) fn choose(known: &Known) -> Road {
-    let each = |why: String| Road::EachPulls { why };
+pub(super) fn choose(known: &ImageInputs) -> ImageSource {
+    let each = |why: String| ImageSource::EachPulls { why };
     if known.names.len() < 2 {
         return each("The machine pulls the image.".into());
     }
@@ -70,14 +70,14 @@ pub(super) fn choose(known: &Known) -> Road {
     };
     let name = |i: usize| known.names.get(i).copied().unwrap_or_default();
     match known.here.iter().position(|here| *here) {
-        Some(from) => Road::OnceThenCable {
+        Some(from) => ImageSource::OnceThenCable {
             from,
             why: format!(
                 "`{}` has the image, so it is copied from there over the private link, {carries}, and nothing comes over your line.",
                 name(from)
             ),
         },
-        None => Road::OnceThenCable {
+        None => ImageSource::OnceThenCable {
             from: 0,
             why: format!(
                 "`{}` pulls once over your line; then the image crosses the private link, {carries}.",
@@ -110,10 +110,10 @@ mod tests {
 
     const TAG: &str = "vllm/vllm-openai:stepfun37";
 
-    fn road(image: &str, rails: Option<usize>, gbps: Option<f64>, here: &[bool]) -> Road {
+    fn source(image: &str, rails: Option<usize>, gbps: Option<f64>, here: &[bool]) -> ImageSource {
         let network = rails.map(network);
         let measured = gbps.map(measured);
-        choose(&Known {
+        choose(&ImageInputs {
             names: ["spark-a", "spark-b"][..here.len()].to_vec(),
             image,
             network: network.as_ref(),
@@ -124,9 +124,9 @@ mod tests {
 
     #[test]
     fn a_pair_with_a_link_pulls_once() {
-        let none = road(TAG, Some(2), Some(192.4), &[false, false]);
+        let none = source(TAG, Some(2), Some(192.4), &[false, false]);
         assert!(
-            matches!(none, Road::OnceThenCable { from: 0, .. }),
+            matches!(none, ImageSource::OnceThenCable { from: 0, .. }),
             "{none:?}"
         );
         assert_eq!(
@@ -134,7 +134,7 @@ mod tests {
             "`spark-a` pulls once over your line; then the image crosses the private link, which carries 192 Gb/s."
         );
         assert!(
-            road(TAG, Some(1), None, &[false, false])
+            source(TAG, Some(1), None, &[false, false])
                 .why()
                 .contains("over its one rail")
         );
@@ -143,9 +143,9 @@ mod tests {
     #[test]
     fn the_one_that_has_it_gives() {
         for (here, giver) in [([false, true], 1), ([true, false], 0)] {
-            let given = road(TAG, Some(2), None, &here);
+            let given = source(TAG, Some(2), None, &here);
             assert!(
-                matches!(given, Road::OnceThenCable { from, .. } if from == giver),
+                matches!(given, ImageSource::OnceThenCable { from, .. } if from == giver),
                 "{given:?}"
             );
             assert!(given.why().contains("nothing comes over your line"));
@@ -162,9 +162,12 @@ mod tests {
             (digest, Some(2), None, &[false, true], "by its digest"),
             (TAG, Some(2), None, &[false], "The machine pulls"),
         ] {
-            let road = road(image, rails, gbps, here);
-            assert!(matches!(road, Road::EachPulls { .. }), "{road:?}");
-            assert!(road.why().contains(word), "{road:?}");
+            let source = source(image, rails, gbps, here);
+            assert!(
+                matches!(source, ImageSource::EachPulls { .. }),
+                "{source:?}"
+            );
+            assert!(source.why().contains(word), "{source:?}");
         }
     }
 

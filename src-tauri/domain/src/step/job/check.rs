@@ -13,11 +13,11 @@ use tokio_util::sync::CancellationToken;
 use crate::node::disk::{CheckReceipt, CheckRequest};
 use crate::node::{JobAsked, JobStanding, JobState, NodeEvent, NodeRequest, NodeWork};
 use crate::node::{PROGRAM, Refusal, Refused};
-use crate::ports::{Clock, Command, MachineError, Output, Station};
+use crate::ports::{Clock, Command, MachineError, MachineServices, Output};
 use crate::problem::{Code, Problem, Retry, Severity};
 use crate::run::StepError;
 use crate::secret::Secret;
-use crate::step::job::{Heard, answer, is_passing, listen};
+use crate::step::job::{FollowEnd, answer, is_passing, listen};
 use crate::step::program::SendProgram;
 
 /// The name of the one check of a machine.
@@ -61,7 +61,7 @@ pub enum Say {
 }
 
 /// Looks whether there is one. Changes nothing.
-pub async fn find(station: &Station) -> Result<Option<Kept>, Problem> {
+pub async fn find(station: &MachineServices) -> Result<Option<Kept>, Problem> {
     for program in [PROGRAM, COPY] {
         let output = ask(station, program, &["asked"], Vec::new()).await?;
         if let Ok(asked) = serde_json::from_slice::<JobAsked>(&output.stdout) {
@@ -86,7 +86,7 @@ pub async fn find(station: &Station) -> Result<Option<Kept>, Problem> {
 /// Begins a check, or finds the same one that goes on already. Another one that goes on is a problem with
 /// the code [`Code::Locked`]; one that has ended makes room.
 pub async fn begin(
-    station: &Station,
+    station: &MachineServices,
     request: &CheckRequest,
     token: Option<Secret>,
 ) -> Result<Kept, Problem> {
@@ -140,11 +140,11 @@ pub async fn begin(
 /// Listens until it ends, over lost connections too, and has it forgotten then. Cancelled, it is stopped on
 /// the machine, and what a repair fetched stays for the next one; dropped, it goes on.
 pub async fn follow(
-    station: &Station,
+    station: &MachineServices,
     kept: &Kept,
     clock: &Arc<dyn Clock>,
     cancel: &CancellationToken,
-    hear: &mut (dyn FnMut(Say) + Send),
+    on_say: &mut (dyn FnMut(Say) + Send),
 ) -> Result<CheckReceipt, Problem> {
     let mut after = 0;
     let mut tries = 0;
@@ -157,13 +157,13 @@ pub async fn follow(
                 rate,
                 doing,
                 ..
-            } => hear(Say::Progress {
+            } => on_say(Say::Progress {
                 done,
                 total,
                 rate,
                 doing,
             }),
-            NodeEvent::Note { text } => hear(Say::Note(text)),
+            NodeEvent::Note { text } => on_say(Say::Note(text)),
             _ => {}
         };
         let heard = listen(
@@ -179,23 +179,23 @@ pub async fn follow(
             tries = 0;
         }
         match heard {
-            Heard::End(end) => break end,
+            FollowEnd::Last(end) => break end,
             // Forgetting it ends it.
-            Heard::Cancelled => break NodeEvent::Cancelled,
-            Heard::Broke(Ok(output)) if output.ok() => break NodeEvent::Lost,
-            Heard::Broke(Ok(output)) => {
+            FollowEnd::Cancelled => break NodeEvent::Cancelled,
+            FollowEnd::Broke(Ok(output)) if output.ok() => break NodeEvent::Lost,
+            FollowEnd::Broke(Ok(output)) => {
                 let problem = refusal(&output).unwrap_or_else(|| not_understood(&output));
                 return Err(problem.on(station.name.clone()));
             }
-            Heard::Broke(Err(e)) if is_passing(&e) && tries < TRIES => {
+            FollowEnd::Broke(Err(e)) if is_passing(&e) && tries < TRIES => {
                 tries += 1;
-                hear(Say::Away);
+                on_say(Say::Away);
                 let pause = clock.wait(Duration::from_secs(u64::from(tries.min(15))));
                 let cancelled = cancel.cancelled();
                 futures::pin_mut!(cancelled);
                 futures::future::select(pause, cancelled).await;
             }
-            Heard::Broke(Err(e)) => return Err(away(station, &e)),
+            FollowEnd::Broke(Err(e)) => return Err(away(station, &e)),
         }
     };
     forget(station, kept).await?;
@@ -224,7 +224,7 @@ pub async fn follow(
 }
 
 /// Ends a check where it goes on still, and lets go of it, with the copy of the program that it needed.
-async fn forget(station: &Station, kept: &Kept) -> Result<(), Problem> {
+async fn forget(station: &MachineServices, kept: &Kept) -> Result<(), Problem> {
     let output = ask(station, kept.program, &["undo"], Vec::new()).await?;
     if let Some(problem) = refusal(&output) {
         return Err(problem.on(station.name.clone()));
@@ -233,7 +233,7 @@ async fn forget(station: &Station, kept: &Kept) -> Result<(), Problem> {
     remove_copy(station).await
 }
 
-async fn remove_copy(station: &Station) -> Result<(), Problem> {
+async fn remove_copy(station: &MachineServices) -> Result<(), Problem> {
     let remove = Command::new("sh", ["-c", REMOVE]);
     let removed = station.machine.exec(&remove).await;
     removed.map(drop).map_err(|e| e.problem(&station.name))
@@ -241,7 +241,7 @@ async fn remove_copy(station: &Station) -> Result<(), Problem> {
 
 /// Asks a program about the one job.
 async fn ask(
-    station: &Station,
+    station: &MachineServices,
     program: &str,
     words: &[&str],
     stdin: Vec<u8>,
@@ -265,7 +265,7 @@ fn not_understood(output: &Output) -> Problem {
     ))
 }
 
-fn away(station: &Station, error: &MachineError) -> Problem {
+fn away(station: &MachineServices, error: &MachineError) -> Problem {
     let problem = error.problem(&station.name);
     problem.fix("The check goes on there. Look at the disk anew once the machine answers.")
 }

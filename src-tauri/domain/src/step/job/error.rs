@@ -1,7 +1,7 @@
 //! Why a step's job did not end well.
 
 use crate::node::Refusal;
-use crate::ports::{MachineError, Station};
+use crate::ports::{MachineError, MachineServices};
 use crate::problem::Problem;
 use crate::run::StepError;
 
@@ -30,7 +30,7 @@ pub(crate) enum JobError {
 
 impl JobError {
     /// What the node program said on this machine.
-    pub(crate) fn refused(problem: Problem, on: &Station) -> Self {
+    pub(crate) fn refused(problem: Problem, on: &MachineServices) -> Self {
         Self::Refused {
             refusal: Refusal::of(&problem),
             problem: Box::new(problem.on(on.name.clone())),
@@ -38,7 +38,7 @@ impl JobError {
     }
 
     /// What was not done on this machine.
-    pub(crate) fn machine(error: MachineError, on: &Station) -> Self {
+    pub(crate) fn machine(error: MachineError, on: &MachineServices) -> Self {
         Self::Machine {
             machine: on.name.clone(),
             error,

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 
 use crate::node::FetchLimits;
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::problem::Problem;
 use crate::run::{RunId, StepId};
 use crate::step::ids;
@@ -19,8 +19,8 @@ pub fn download_step() -> StepId {
 /// Where nothing was begun yet nothing is said: the step takes them along from
 /// [`Services`](crate::step::services::Services). A machine that cannot be told does not keep
 /// the others from being told; the first problem is given back.
-pub async fn hold_download(
-    stations: &[Station],
+pub async fn limit_download(
+    stations: &[MachineServices],
     run: &RunId,
     limits: &FetchLimits,
 ) -> Result<(), Problem> {
@@ -45,7 +45,7 @@ mod tests {
     use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
     use crate::problem::Code;
 
-    use crate::run::{Found, Outcome, ReadOnly, RunOutcome, StepError, StepPlan};
+    use crate::run::{Outcome, ReadOnly, RunOutcome, StepCheck, StepError, StepPlan};
     use crate::step::doubles::{TestRun, station};
     use crate::step::services::{DynStep, LiveLimits, Services, StepContext};
 
@@ -154,8 +154,8 @@ mod tests {
                 privileged: false,
             }
         }
-        async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
-            Ok(Found::Needed {
+        async fn check(&self, _: &StepContext) -> Result<StepCheck, StepError> {
+            Ok(StepCheck::Needed {
                 before: Value::Null,
             })
         }
@@ -216,7 +216,7 @@ mod tests {
                 station("b", b.clone(), &Arc::default()),
             ];
             let run = RunId("r".into());
-            let told = hold_download(&stations, &run, &at_most(1_000_000)).await;
+            let told = limit_download(&stations, &run, &at_most(1_000_000)).await;
             assert_eq!(b.held.lock().unwrap().len(), 1, "the other one is told");
             told.map_err(|p| (p.code, p.machine))
         };
@@ -229,7 +229,7 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_kept_is_told_to_no_machine() {
         let run = RunId("r".into());
-        let refused = hold_download(&[], &run, &at_most(1)).await;
+        let refused = limit_download(&[], &run, &at_most(1)).await;
         assert_eq!(refused.unwrap_err().code, Code::BadInput);
     }
 }

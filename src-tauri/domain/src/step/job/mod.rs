@@ -16,7 +16,7 @@ use crate::node::{
     FetchLimits, JobAsked, JobStanding, JobState, NodeEvent, NodeLine, NodeRequest, NodeWork,
     PROGRAM, Refusal, Refused, Undone,
 };
-use crate::ports::{Command, MachineError, Output, Station};
+use crate::ports::{Command, MachineError, MachineServices, Output};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, RunId, StepError, StepId};
 use crate::secret::Secret;
@@ -43,7 +43,7 @@ pub(crate) fn named(run: &RunId, step: &StepId) -> String {
 /// started again and goes on from what is on disk.
 pub(crate) async fn run<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     work: NodeWork,
 ) -> Result<T, JobError> {
     run_with(cx, station, work, cx.services.hub_token.clone()).await
@@ -52,7 +52,7 @@ pub(crate) async fn run<T: DeserializeOwned>(
 /// The same with another secret than the Hub's token.
 pub(crate) async fn run_with<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     work: NodeWork,
     secret: Option<Secret>,
 ) -> Result<T, JobError> {
@@ -125,9 +125,9 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
 }
 
 /// How one turn of listening ended.
-pub(crate) enum Heard {
+pub(crate) enum FollowEnd {
     /// With the job's last line.
-    End(NodeEvent),
+    Last(NodeEvent),
     /// Somebody cancelled; the job goes on.
     Cancelled,
     /// Without a last line.
@@ -136,13 +136,13 @@ pub(crate) enum Heard {
 
 /// Listens to a job over one connection, from the line after `after` on, which moves along.
 pub(crate) async fn listen(
-    station: &Station,
+    station: &MachineServices,
     program: &str,
     job: &str,
     after: &mut u64,
     cancel: &CancellationToken,
-    hear: &mut (dyn FnMut(NodeEvent) + Send),
-) -> Heard {
+    on_event: &mut (dyn FnMut(NodeEvent) + Send),
+) -> FollowEnd {
     let words = ["follow", "--job", job, "--after", &after.to_string()];
     let command = Command::new(program, words).timeout(None);
     let mut last = None;
@@ -154,7 +154,7 @@ pub(crate) async fn listen(
         if line.event.is_last() {
             last = Some(line.event);
         } else {
-            hear(line.event);
+            on_event(line.event);
         }
     };
     let result = {
@@ -163,26 +163,26 @@ pub(crate) async fn listen(
         futures::pin_mut!(following, cancelled);
         match futures::future::select(following, cancelled).await {
             futures::future::Either::Left((result, _)) => result,
-            futures::future::Either::Right(_) => return Heard::Cancelled,
+            futures::future::Either::Right(_) => return FollowEnd::Cancelled,
         }
     };
     match last {
-        Some(end) => Heard::End(end),
-        None => Heard::Broke(result),
+        Some(end) => FollowEnd::Last(end),
+        None => FollowEnd::Broke(result),
     }
 }
 
 /// Follows a job to its last line.
 async fn follow(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     job: &str,
     after: &mut u64,
 ) -> Result<NodeEvent, JobError> {
     let mut failures = 0;
     loop {
         let from = (*after + 1).to_string();
-        let mut hear = |event| match event {
+        let mut on_event = |event| match event {
             NodeEvent::Progress {
                 done,
                 total,
@@ -202,13 +202,13 @@ async fn follow(
             NodeEvent::Note { text } => cx.log(Some(&station.name), text),
             _ => {}
         };
-        let result = match listen(station, PROGRAM, job, after, &cx.cancel, &mut hear).await {
-            Heard::End(end) => return Ok(end),
-            Heard::Cancelled => {
+        let result = match listen(station, PROGRAM, job, after, &cx.cancel, &mut on_event).await {
+            FollowEnd::Last(end) => return Ok(end),
+            FollowEnd::Cancelled => {
                 cancel(cx, station, job).await;
                 return Err(JobError::Cancelled);
             }
-            Heard::Broke(result) => result,
+            FollowEnd::Broke(result) => result,
         };
         match result {
             Ok(output) if output.ok() => return Ok(NodeEvent::Lost),
@@ -233,7 +233,7 @@ async fn follow(
 /// Holds a job's download to other limits, from within a second on. `false` where there is no such job:
 /// its start brings them along.
 pub(crate) async fn limit(
-    station: &Station,
+    station: &MachineServices,
     job: &str,
     limits: &FetchLimits,
 ) -> Result<bool, Problem> {
@@ -266,7 +266,7 @@ pub(crate) async fn limit(
 
 /// What the step's job on this machine was last asked to do; `None` where there is none, or where it
 /// cannot be told.
-pub(crate) async fn asked(cx: &StepContext, station: &Station) -> Option<NodeWork> {
+pub(crate) async fn asked(cx: &StepContext, station: &MachineServices) -> Option<NodeWork> {
     let command = Command::new(PROGRAM, ["asked", "--job", &name(cx)]);
     let output = patiently(cx, station, || station.machine.exec(&command));
     let output = output.await.ok().filter(Output::ok)?;
@@ -277,7 +277,7 @@ pub(crate) async fn asked(cx: &StepContext, station: &Station) -> Option<NodeWor
 /// time, and goes on from what is on the disk.
 pub(crate) async fn make_room(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     begun: Option<&NodeWork>,
     work: &NodeWork,
 ) {
@@ -292,7 +292,7 @@ pub(crate) async fn make_room(
 }
 
 /// Tells the worker to stop. What it wrote stays for a resume.
-async fn cancel(cx: &StepContext, station: &Station, job: &str) {
+async fn cancel(cx: &StepContext, station: &MachineServices, job: &str) {
     let result = station
         .machine
         .exec(&Command::new(PROGRAM, ["cancel", "--job", job]))
@@ -306,7 +306,7 @@ async fn cancel(cx: &StepContext, station: &Station, job: &str) {
 }
 
 /// Removes exactly what the step's job made on this machine.
-pub(crate) async fn undo(cx: &StepContext, station: &Station) -> Result<Undone, StepError> {
+pub(crate) async fn undo(cx: &StepContext, station: &MachineServices) -> Result<Undone, StepError> {
     let job = name(cx);
     let command =
         Command::new(PROGRAM, ["undo", "--job", &job]).timeout(Some(Duration::from_secs(600)));
@@ -329,7 +329,7 @@ pub(crate) async fn undo(cx: &StepContext, station: &Station) -> Result<Undone, 
 /// Runs a short piece of the node program's work in the foreground.
 pub(crate) async fn foreground<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     work: NodeWork,
 ) -> Result<T, StepError> {
     let request = NodeRequest {
@@ -385,7 +385,7 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
 }
 
 pub(crate) fn answer<T: DeserializeOwned>(
-    station: &Station,
+    station: &MachineServices,
     output: &Output,
 ) -> Result<T, StepError> {
     let read = |line: &str| serde_json::from_str(line).ok();
@@ -418,7 +418,7 @@ pub(crate) fn is_passing(error: &MachineError) -> bool {
 /// Repeats an act whose failure is likely to pass: a machine that restarts is gone for a minute or two.
 async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     act: impl Fn() -> F,
 ) -> Result<T, JobError> {
     let mut failures = 0;

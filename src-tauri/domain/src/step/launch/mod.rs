@@ -12,18 +12,19 @@ use crate::container::command::as_command;
 use crate::container::{ContainerSpec, ContainerState, SERVER, fabric};
 use crate::engine;
 use crate::engine::{Engine, OnDisk};
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
-use crate::run::{Found, Step, StepError, StepPlan};
+use crate::run::{Step, StepCheck, StepError, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::graft::GraftsReceipt;
 use crate::step::ids;
 use crate::step::image::ImageReceipt;
-use crate::step::machines::{on_all, value};
+use crate::step::machines::on_all;
 use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::value;
 use crate::step::weights::WeightsReceipt;
 use crate::step::{drop_caches, owned};
 
@@ -103,18 +104,18 @@ impl LaunchServer {
         Ok((specs, receipt))
     }
 
-    async fn standing(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::standing(s, SERVER))).await
+    async fn states(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
+        on_all(&cx.stations, |_, s| Box::pin(owned::find(s, SERVER))).await
     }
 
     /// Whether all machines run this launch and the API lists the model.
     async fn serves(
         &self,
         cx: &StepContext,
-        standing: &[Option<ContainerState>],
+        states: &[Option<ContainerState>],
         identity: &str,
     ) -> bool {
-        let all_run = standing.iter().all(|state| {
+        let all_run = states.iter().all(|state| {
             state
                 .as_ref()
                 .is_some_and(|s| s.running && label(s) == Some(identity))
@@ -135,7 +136,7 @@ impl LaunchServer {
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
         on_all(&cx.stations, |_, station| {
             Box::pin(async move {
-                let state = owned::standing(station, SERVER).await?;
+                let state = owned::find(station, SERVER).await?;
                 if state.is_some_and(|s| label(&s).is_none()) {
                     return Err(foreign(station).into());
                 }
@@ -158,7 +159,7 @@ impl LaunchServer {
     }
 }
 
-fn foreign(station: &Station) -> Problem {
+fn foreign(station: &MachineServices) -> Problem {
     owned::foreign(station, SERVER, "The model server was not started.")
 }
 
@@ -208,17 +209,17 @@ impl Step<Services> for LaunchServer {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let own = self.own()?;
         let (_, receipt) = self.containers(cx, own)?;
-        let standing = self.standing(cx).await?;
-        for (station, state) in cx.stations.iter().zip(&standing) {
+        let states = self.states(cx).await?;
+        for (station, state) in cx.stations.iter().zip(&states) {
             if state.as_ref().is_some_and(|s| label(s).is_none()) {
                 return Err(foreign(station).into());
             }
         }
-        if self.serves(cx, &standing, &receipt.identity).await {
-            return Ok(Found::AlreadyDone {
+        if self.serves(cx, &states, &receipt.identity).await {
+            return Ok(StepCheck::AlreadyDone {
                 found: "It serves already.".into(),
                 receipt: value(&receipt),
             });
@@ -227,13 +228,13 @@ impl Step<Services> for LaunchServer {
             // This server makes way for the later one; finding that one is finding this one done.
             let validated = cx.receipts.contains_key(&ids::validate(&self.variant));
             let (_, later_receipt) = self.containers(cx, later)?;
-            let past = self.serves(cx, &standing, &later_receipt.identity).await;
+            let past = self.serves(cx, &states, &later_receipt.identity).await;
             if validated || past {
                 let receipt = LaunchReceipt {
                     superseded: true,
                     ..receipt
                 };
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: format!(
                         "It was served before, and made way for the server with {}.",
                         later.label
@@ -242,7 +243,7 @@ impl Step<Services> for LaunchServer {
                 });
             }
         }
-        Ok(Found::Needed { before: json!({}) })
+        Ok(StepCheck::Needed { before: json!({}) })
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {

@@ -6,7 +6,7 @@ use super::LaunchServer;
 use crate::container::SERVER;
 use crate::engine::causes;
 use crate::graft;
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{Reading, ended, while_followed};
@@ -18,7 +18,7 @@ impl LaunchServer {
     pub(super) async fn memory_back(
         &self,
         cx: &StepContext,
-        station: &Station,
+        station: &MachineServices,
     ) -> Result<(), StepError> {
         let mut before = 0;
         let mut still = 0;
@@ -52,7 +52,7 @@ impl LaunchServer {
         }
     }
 
-    pub(super) async fn ports_free(&self, station: &Station) -> Result<(), StepError> {
+    pub(super) async fn ports_free(&self, station: &MachineServices) -> Result<(), StepError> {
         let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
         let output = output.map_err(failed_on(station))?;
         for port in [self.launch.api_port, self.launch.master_port] {
@@ -90,7 +90,7 @@ impl LaunchServer {
     /// Waits until the API lists the model, or a container has ended, or time is up.
     pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
         let read = |station| -> Reading<'_> {
-            let station: &Station = station;
+            let station: &MachineServices = station;
             Box::new(move |line| {
                 let phase = self.engine().phase(line)?;
                 let (done, total) = phase.done.unwrap_or((0, 0));
@@ -114,24 +114,21 @@ impl LaunchServer {
             if self.lists_model(cx).await {
                 return Ok(());
             }
-            let standing = self.standing(cx).await?;
-            let ended = standing
+            let states = self.states(cx).await?;
+            let ended = states
                 .iter()
                 .zip(&cx.stations)
                 .find_map(|(state, station)| ended(state.as_ref(), &station.name));
             if let Some(ended) = ended {
-                return Err(self.explain(cx, &ended).await.into());
+                return Err(self.explain(cx, &ended).await.1.into());
             }
             let waited = cx.clock.monotonic().saturating_sub(began);
             if waited.as_secs() >= u64::from(self.launch.ready_timeout_s) {
-                let problem = self.explain(cx, "It still runs").await;
-                let found = problem.code != Code::ServerDied;
-                return Err(if found {
-                    problem
-                } else {
-                    self.too_slow(&problem)
-                }
-                .into());
+                let (known, problem) = self.explain(cx, "It still runs").await;
+                return Err(match known {
+                    true => problem.into(),
+                    false => self.too_slow(&problem).into(),
+                });
             }
             cx.clock.wait(Duration::from_millis(500)).await;
         }
@@ -149,7 +146,8 @@ impl LaunchServer {
         problem
     }
 
-    async fn explain(&self, cx: &StepContext, ended: &str) -> Problem {
+    /// Whether the logs show a known cause, and what is told.
+    async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
         let mut logs = Vec::new();
         for station in &cx.stations {
             let lines = station
@@ -163,6 +161,7 @@ impl LaunchServer {
         let mut tables = vec![engine.causes()];
         tables.extend(self.launch.graft.as_ref().map(|_| graft::causes::CAUSES));
         tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
-        causes::explain(&tables, &logs, ended)
+        let known = causes::find(&tables, &logs).is_some();
+        (known, causes::explain(&tables, &logs, ended))
     }
 }

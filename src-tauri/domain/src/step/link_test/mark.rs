@@ -2,12 +2,12 @@
 //! the link lost its carrier. That is asked of the machines, for no clock can tell.
 
 use crate::network::NetworkPlan;
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::step::restart::BOOT_ID;
 
 /// What changes when a machine is started again or a plug is drawn, for each machine. Empty where one of
 /// them does not say it; nothing is known to be the same then.
-pub(super) async fn mark(stations: &[Station], plan: &NetworkPlan) -> Vec<String> {
+pub(super) async fn mark(stations: &[MachineServices], plan: &NetworkPlan) -> Vec<String> {
     let each = stations.iter().enumerate().map(|(at, station)| async move {
         let ends = plan.rails.iter().filter_map(move |rail| rail.ends.get(at));
         let counts = ends.map(|end| format!("/sys/class/net/{}/carrier_changes", end.interface));

@@ -27,7 +27,7 @@ const BETWEEN: Duration = Duration::from_millis(300);
 
 /// One end of a rail.
 #[derive(Clone)]
-pub(super) struct End<'a> {
+pub(super) struct LinkEnd<'a> {
     pub machine: &'a dyn Machine,
     pub address: String,
     /// The RDMA device on it.
@@ -38,21 +38,21 @@ pub(super) struct End<'a> {
 
 /// Why there is no number.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Miss {
+pub(super) enum MeasureError {
     /// The machine itself.
     Machine(String, MachineError),
     /// Nothing came over the link, for this reason.
     Nothing(String),
 }
 
-impl End<'_> {
-    fn lost(&self, error: MachineError) -> Miss {
+impl LinkEnd<'_> {
+    fn lost(&self, error: MachineError) -> MeasureError {
         match error {
             // It waited for what never came.
             MachineError::TimedOut { program, seconds } => {
-                Miss::Nothing(format!("`{program}` did not end within {seconds} s"))
+                MeasureError::Nothing(format!("`{program}` did not end within {seconds} s"))
             }
-            error => Miss::Machine(self.machine.name().to_owned(), error),
+            error => MeasureError::Machine(self.machine.name().to_owned(), error),
         }
     }
 }
@@ -67,7 +67,7 @@ pub(super) async fn has_tool(machine: &dyn Machine) -> Result<bool, MachineError
 }
 
 /// The tool's command at one end; the sender names the other.
-pub(super) fn rdma_command(end: &End<'_>, to: Option<&str>, port: u16) -> Command {
+pub(super) fn rdma_command(end: &LinkEnd<'_>, to: Option<&str>, port: u16) -> Command {
     let mut words: Vec<String> = ["--kill-after=2", RDMA_LIMIT, "ib_write_bw"]
         .map(str::to_owned)
         .to_vec();
@@ -87,18 +87,19 @@ pub(super) fn rdma_command(end: &End<'_>, to: Option<&str>, port: u16) -> Comman
 
 /// Measures by RDMA. `port` is one that no other measurement uses, so that none meets a leftover.
 pub(super) async fn rdma(
-    from: &End<'_>,
-    to: &End<'_>,
+    from: &LinkEnd<'_>,
+    to: &LinkEnd<'_>,
     port: u16,
     clock: &dyn Clock,
-) -> Result<Perftest, Miss> {
+) -> Result<Perftest, MeasureError> {
     let (server, client) = (
         rdma_command(to, None, port),
         rdma_command(from, Some(&to.address), port),
     );
     let read = |output: &Output| {
-        perftest::parse(&output.text())
-            .ok_or_else(|| Miss::Nothing(perftest::complaint(&output.text(), &output.error_text())))
+        perftest::parse(&output.text()).ok_or_else(|| {
+            MeasureError::Nothing(perftest::complaint(&output.text(), &output.error_text()))
+        })
     };
     let waiting = to.machine.exec(&server);
     let sending = async {
@@ -108,7 +109,9 @@ pub(super) async fn rdma(
             let result = read(&output.map_err(|e| from.lost(e))?);
             // The tool does not say when it waits, so the client tries until it does.
             match &result {
-                Err(Miss::Nothing(why)) if why.contains("connect") && tries < TRIES => tries += 1,
+                Err(MeasureError::Nothing(why)) if why.contains("connect") && tries < TRIES => {
+                    tries += 1
+                }
                 _ => return result,
             }
             clock.wait(BETWEEN).await;
@@ -130,7 +133,7 @@ pub(super) async fn rdma(
 }
 
 /// Measures by the node program. Gives Gb/s.
-pub(super) async fn tcp(from: &End<'_>, to: &End<'_>) -> Result<f64, Miss> {
+pub(super) async fn tcp(from: &LinkEnd<'_>, to: &LinkEnd<'_>) -> Result<f64, MeasureError> {
     let (seconds, streams) = (TCP_SECONDS.to_string(), TCP_STREAMS.to_string());
     let extent = ["--seconds", &seconds, "--streams", &streams];
     let server = ["bandwidth", "serve", "--listen", &to.address];
@@ -152,7 +155,7 @@ pub(super) async fn tcp(from: &End<'_>, to: &End<'_>) -> Result<f64, Miss> {
     let waiting = to.machine.lines(&server, &mut on_line);
     let sending = async {
         let Ok(at) = told.await else {
-            return Err(Miss::Nothing("the other end did not listen".into()));
+            return Err(MeasureError::Nothing("the other end did not listen".into()));
         };
         let to = format!("{}:{}", to.address, at.port);
         let client = ["bandwidth", "send", "--to", &to];
@@ -165,7 +168,7 @@ pub(super) async fn tcp(from: &End<'_>, to: &End<'_>) -> Result<f64, Miss> {
             .map(|c| c.gbps)
             .map_err(|_| {
                 let refused = serde_json::from_str::<Refused>(line);
-                Miss::Nothing(refused.map_or_else(|_| output.error_text(), |r| reason(&r)))
+                MeasureError::Nothing(refused.map_or_else(|_| output.error_text(), |r| reason(&r)))
             })
     };
     futures::pin_mut!(waiting, sending);
@@ -175,7 +178,7 @@ pub(super) async fn tcp(from: &End<'_>, to: &End<'_>) -> Result<f64, Miss> {
             let waited = waited.map_err(|e| to.lost(e))?;
             if !waited.ok() {
                 let why = refusal.lock().ok().and_then(|mut r| r.take());
-                return Err(Miss::Nothing(why.unwrap_or_else(|| {
+                return Err(MeasureError::Nothing(why.unwrap_or_else(|| {
                     waited.error_text().trim_end_matches('.').to_owned()
                 })));
             }

@@ -103,8 +103,8 @@ impl Clock for Waits {
     }
 }
 
-fn end<'a>(machine: &'a Fake, last: u8) -> End<'a> {
-    End {
+fn end<'a>(machine: &'a Fake, last: u8) -> LinkEnd<'a> {
+    LinkEnd {
         machine,
         address: format!("192.168.100.{last}"),
         device: Some("rocep1s0f1".into()),
@@ -147,7 +147,7 @@ async fn an_end_nobody_reaches_is_given_up_with_the_tools_words() {
     b.waits = true;
     let missed = rdma(&end(&a, 10), &end(&b, 11), 18600, &Waits::default()).await;
     let why = "Couldn't connect to 192.168.100.11:18600".to_owned();
-    assert_eq!(missed, Err(Miss::Nothing(why)));
+    assert_eq!(missed, Err(MeasureError::Nothing(why)));
     assert_eq!(a.asked.lock().unwrap().len(), TRIES as usize);
 }
 
@@ -163,7 +163,7 @@ async fn a_header_without_a_result_is_no_measurement_whatever_the_status() {
     let mut b = fake("b", |_| printed(0, "", ""));
     b.waits = true;
     let missed = rdma(&end(&a, 10), &end(&b, 11), 18600, &Waits::default()).await;
-    assert!(matches!(missed, Err(Miss::Nothing(why)) if why.contains("Unable to Connect")));
+    assert!(matches!(missed, Err(MeasureError::Nothing(why)) if why.contains("Unable to Connect")));
 }
 
 #[tokio::test]
@@ -174,14 +174,16 @@ async fn a_listening_end_that_fails_says_why_and_a_lost_machine_is_one() {
     let missed = rdma(&end(&a, 10), &end(&b, 11), 18600, &Waits::default()).await;
     assert_eq!(
         missed,
-        Err(Miss::Nothing("IB device rocep1s0f1 not found".into()))
+        Err(MeasureError::Nothing(
+            "IB device rocep1s0f1 not found".into()
+        ))
     );
     let lost = || MachineError::Lost {
         during: "running `timeout`".into(),
     };
     let b = fake("b", move |_| Err(lost()));
     let missed = rdma(&end(&a, 10), &end(&b, 11), 18600, &Waits::default()).await;
-    assert_eq!(missed, Err(Miss::Machine("b".into(), lost())));
+    assert_eq!(missed, Err(MeasureError::Machine("b".into(), lost())));
 }
 
 #[tokio::test]
@@ -230,7 +232,7 @@ async fn over_tcp_a_refusal_of_either_end_is_the_reason() {
     let a = fake("a", |_| unreachable!("there is nowhere to send to"));
     let missed = tcp(&end(&a, 10), &end(&b, 11)).await;
     let why = "Nothing can listen on 192.168.100.11: in use".to_owned();
-    assert_eq!(missed, Err(Miss::Nothing(why)));
+    assert_eq!(missed, Err(MeasureError::Nothing(why)));
 
     let mut b = fake("b", |_| printed(0, "{\"port\":1,\"token\":\"word\"}\n", ""));
     b.waits = true;
@@ -238,5 +240,5 @@ async fn over_tcp_a_refusal_of_either_end_is_the_reason() {
     let a = fake("a", move |_| printed(1, &line, ""));
     let missed = tcp(&end(&a, 10), &end(&b, 11)).await;
     let why = "192.168.100.11:1 was not reached: timed out".to_owned();
-    assert_eq!(missed, Err(Miss::Nothing(why)));
+    assert_eq!(missed, Err(MeasureError::Nothing(why)));
 }

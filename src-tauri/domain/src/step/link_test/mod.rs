@@ -12,13 +12,14 @@ use crate::container::SERVER;
 use crate::machine::Facts;
 use crate::network::NetworkPlan;
 use crate::network::verdict::{LinkReport, LinkState, Measured, Method, Verdict, judge};
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{Found, ProgressPart, ReadOnly, Receipt, StepError, StepId, StepPlan};
+use crate::run::{ProgressPart, ReadOnly, Receipt, StepCheck, StepError, StepId, StepPlan};
 use crate::step::facts::facts_of;
 use crate::step::ids;
-use crate::step::machines::{failed_on, on_all, stored, value};
+use crate::step::machines::{failed_on, on_all};
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 
 mod mark;
 mod measure;
@@ -26,13 +27,13 @@ mod measure;
 mod tests;
 
 use mark::mark;
-use measure::{End, Miss};
+use measure::{LinkEnd, MeasureError};
 
 /// The first of the ports at which the ends of `ib_write_bw` meet; each measurement has its own.
 const FIRST_PORT: u16 = 18_600;
 
 /// See the module.
-pub(crate) struct ProveLink {
+pub(crate) struct LinkTest {
     /// The addresses.
     pub plan: NetworkPlan,
     /// Why it is measured.
@@ -49,12 +50,12 @@ pub(crate) enum Why {
     /// Somebody asked for a number. Nothing that was measured in another run will do.
     Asked,
     /// The set-up comes by. What another run has found lately will do, if nothing has changed since.
-    InPassing(Option<ProveReceipt>),
+    InPassing(Option<LinkTestReceipt>),
 }
 
 /// What the step leaves.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct ProveReceipt {
+pub struct LinkTestReceipt {
     /// What was measured and what it means.
     pub report: LinkReport,
     /// Of each machine, what would change if it were started again or a plug were drawn. Empty where that
@@ -63,7 +64,7 @@ pub struct ProveReceipt {
     pub mark: Vec<String>,
 }
 
-impl Receipt for ProveReceipt {
+impl Receipt for LinkTestReceipt {
     const STEP: &'static str = ids::LINK_TEST;
 }
 
@@ -74,7 +75,7 @@ struct Round {
     from: usize,
 }
 
-impl ProveLink {
+impl LinkTest {
     /// Each rail alone, then all together, one direction after the other.
     fn rounds(&self) -> Vec<Round> {
         let rails = self.plan.rails.len();
@@ -88,15 +89,15 @@ impl ProveLink {
 
     fn end<'a>(
         &self,
-        stations: &'a [Station],
+        stations: &'a [MachineServices],
         facts: &[Facts],
         rail: usize,
         at: usize,
-    ) -> Option<End<'a>> {
+    ) -> Option<LinkEnd<'a>> {
         let planned = self.plan.rails.get(rail)?.ends.get(at)?;
         let known = facts.get(at).map(|f| f.interfaces.iter());
         let known = known.and_then(|mut all| all.find(|i| i.name == planned.interface));
-        Some(End {
+        Some(LinkEnd {
             machine: &*stations.get(at)?.machine,
             address: planned.address.clone(),
             device: known
@@ -201,18 +202,18 @@ impl ProveLink {
                         gbps += carried;
                         stand_in |= simulated;
                     }
-                    Err(Miss::Nothing(why)) => cx.log(
+                    Err(MeasureError::Nothing(why)) => cx.log(
                         Some(name(round.from)),
                         format!("Nothing was measured over rail {}: {why}.", rail + 1),
                     ),
-                    Err(Miss::Machine(machine, error)) => {
+                    Err(MeasureError::Machine(machine, error)) => {
                         return Err(StepError::Machine { machine, error });
                     }
                 }
             }
             cx.log(
                 Some(name(round.from)),
-                format!("{} over {what}.", said(gbps)),
+                format!("{} over {what}.", gbps_text(gbps)),
             );
             all.push(Measured {
                 method,
@@ -242,7 +243,7 @@ async fn served(cx: &StepContext) -> bool {
     false
 }
 
-pub(crate) fn said(gbps: f64) -> String {
+pub(crate) fn gbps_text(gbps: f64) -> String {
     if gbps >= 100.0 {
         format!("{gbps:.0} Gb/s")
     } else {
@@ -267,17 +268,17 @@ pub(crate) fn sentence(report: &LinkReport) -> String {
     let simulated = if report.simulated { "Simulated: " } else { "" };
     format!(
         "{simulated}{says} {} {by}, where {expected_low:.0} to {expected_high:.0} is expected.",
-        said(*gbps)
+        gbps_text(*gbps)
     )
 }
 
 #[async_trait]
-impl ReadOnly<Services> for ProveLink {
+impl ReadOnly<Services> for LinkTest {
     fn plan(&self) -> StepPlan {
         let rails = self.plan.rails.first().and_then(|r| r.ends.first());
         let device = rails.and_then(|e| e.rdma.as_deref()).unwrap_or("DEVICE");
         StepPlan {
-            id: StepId::of::<ProveReceipt>(),
+            id: StepId::of::<LinkTestReceipt>(),
             title: "Bandwidth".into(),
             will: "Measures what the private link carries, for about half a minute: each rail alone, then all together, in both directions. A slow link is said with its cure and stops nothing.".into(),
             exactly: vec![
@@ -292,12 +293,12 @@ impl ReadOnly<Services> for ProveLink {
     /// A link that was found good in this run is not measured again, but a slow one is: it may have been
     /// cured meanwhile. Beside a model server that runs, a measurement would disturb both, so only somebody
     /// who asks for it gets one.
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let mine = cx.receipts.get(&cx.step).cloned().unwrap_or_default();
-        let good = |r: &ProveReceipt| r.report.verdict.state == LinkState::Good;
-        let here = stored::<ProveReceipt>(&mine).ok();
+        let good = |r: &LinkTestReceipt| r.report.verdict.state == LinkState::Good;
+        let here = stored::<LinkTestReceipt>(&mine).ok();
         if let Some(receipt) = here.filter(good) {
-            return Ok(Found::AlreadyDone {
+            return Ok(StepCheck::AlreadyDone {
                 found: sentence(&receipt.report),
                 receipt: mine,
             });
@@ -310,7 +311,7 @@ impl ReadOnly<Services> for ProveLink {
             ),
             Why::Asked => {}
             Why::InPassing(_) if serves => {
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: "The model server uses the link, so it is not measured now.".into(),
                     receipt: mine,
                 });
@@ -319,7 +320,7 @@ impl ReadOnly<Services> for ProveLink {
                 if let Some(earlier) = earlier.as_ref().filter(|r| good(r) && !r.mark.is_empty())
                     && mark(&cx.stations, &self.plan).await == earlier.mark
                 {
-                    return Ok(Found::AlreadyDone {
+                    return Ok(StepCheck::AlreadyDone {
                         found: format!(
                             "Measured before, and no plug was drawn since: {}",
                             sentence(&earlier.report)
@@ -329,7 +330,7 @@ impl ReadOnly<Services> for ProveLink {
                 }
             }
         }
-        Ok(Found::Needed { before: json!({}) })
+        Ok(StepCheck::Needed { before: json!({}) })
     }
 
     async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
@@ -357,7 +358,7 @@ impl ReadOnly<Services> for ProveLink {
         if verdict.state != LinkState::Good {
             cx.log(None, format!("Warning: {} {}", verdict.says, verdict.cure));
         }
-        Ok(value(&ProveReceipt {
+        Ok(value(&LinkTestReceipt {
             report: LinkReport {
                 measured,
                 verdict,
@@ -370,7 +371,7 @@ impl ReadOnly<Services> for ProveLink {
     }
 
     async fn verify(&self, _: &StepContext, receipt: &Value) -> Result<String, StepError> {
-        let receipt: ProveReceipt = stored(receipt)?;
+        let receipt: LinkTestReceipt = stored(receipt)?;
         let cure = &receipt.report.verdict.cure;
         Ok(format!("{} {cure}", sentence(&receipt.report))
             .trim_end()

@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// One life of the run; gives back how it stands and what it left.
-    async fn run(&self, why: Why, run: &TestRun) -> (Status, Option<ProveReceipt>) {
+    async fn run(&self, why: Why, run: &TestRun) -> (Status, Option<LinkTestReceipt>) {
         let (outcome, step) = self.go(why, run).await;
         assert_eq!(outcome, RunOutcome::Completed);
         let receipt = step.receipt.and_then(|r| serde_json::from_value(r).ok());
@@ -92,14 +92,14 @@ impl Link {
         };
         let stations = self.both.iter().zip(["spark-a", "spark-b"]);
         let stations = stations.map(|(m, name)| station(name, m.clone(), &self.server));
-        let step: Arc<DynStep> = Arc::new(ProveLink { plan, why });
+        let step: Arc<DynStep> = Arc::new(LinkTest { plan, why });
         let driver = run.driver(vec![step], stations.collect());
         let outcome = finished(driver.go().await);
-        let step = run.step(&StepId::of::<ProveReceipt>()).await;
+        let step = run.step(&StepId::of::<LinkTestReceipt>()).await;
         (outcome, step)
     }
 
-    async fn once(&self, why: Why) -> (Status, Option<ProveReceipt>) {
+    async fn once(&self, why: Why) -> (Status, Option<LinkTestReceipt>) {
         self.run(why, &TestRun::default()).await
     }
 }
@@ -125,7 +125,7 @@ async fn a_set_up_takes_over_what_has_not_changed_since() {
     assert_eq!(state, Some(LinkState::HotPlug), "and it is measured anew");
 
     *link.both[1].mark.lock().unwrap() = "";
-    let unknown = ProveReceipt {
+    let unknown = LinkTestReceipt {
         mark: Vec::new(),
         ..earlier
     };

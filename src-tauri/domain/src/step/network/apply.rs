@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::network::{RailEnd, faults, netplan};
-use crate::ports::{Command, RemoteFile, Station};
+use crate::ports::{Command, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
 use crate::step::machines::{failed_on, must};
 use crate::step::network::AddressLink;
-use crate::step::network::ports::{self, Before, Links, Port};
+use crate::step::network::ports::{self, Links, Port, PortsBefore};
 use crate::step::services::StepContext;
 
 impl AddressLink {
@@ -36,7 +36,7 @@ impl AddressLink {
     pub(super) async fn ports(
         &self,
         position: usize,
-        station: &Station,
+        station: &MachineServices,
     ) -> Result<Vec<Port>, StepError> {
         let names = self.port_names(position);
         let found = ports::read(station, &names).await?;
@@ -69,7 +69,7 @@ impl AddressLink {
     pub(super) async fn ping(
         &self,
         position: usize,
-        station: &Station,
+        station: &MachineServices,
         tries: u32,
     ) -> Result<(), StepError> {
         for (end, other, _) in self.ends(position) {
@@ -113,7 +113,7 @@ impl AddressLink {
 
     /// Refuses when another netplan file has something to say about a port, which only root can see.
     pub(super) async fn no_foreign_file(
-        station: &Station,
+        station: &MachineServices,
         ports: &[Port],
     ) -> Result<(), StepError> {
         let find = ["/etc/netplan", "-name", "*.yaml"];
@@ -150,7 +150,7 @@ impl AddressLink {
     pub(super) async fn try_out(
         &self,
         position: usize,
-        station: &Station,
+        station: &MachineServices,
     ) -> Result<(), StepError> {
         let failed = "The netplan files could not be tried out.";
         let run = |program: &str, args: &[&str]| Command::new(program, args.iter().copied()).sudo();
@@ -201,8 +201,8 @@ impl AddressLink {
     pub(super) async fn not_taken(
         &self,
         position: usize,
-        station: &Station,
-        before: &Before,
+        station: &MachineServices,
+        before: &PortsBefore,
     ) -> Result<(), StepError> {
         let links = Links::read(station).await?;
         for (end, _, _) in self.ends(position) {
@@ -257,7 +257,7 @@ impl AddressLink {
     pub(super) async fn write_and_apply(
         &self,
         position: usize,
-        station: &Station,
+        station: &MachineServices,
     ) -> Result<(), StepError> {
         let text = netplan::render(&self.plan, position);
         if ports::file_of(station).await?.as_deref() != Some(text.as_str()) {
@@ -282,8 +282,8 @@ impl AddressLink {
         &self,
         cx: &StepContext,
         position: usize,
-        station: &Station,
-        before: &Before,
+        station: &MachineServices,
+        before: &PortsBefore,
     ) -> Result<(), StepError> {
         if before.ports.iter().all(|p| p.profile.is_none()) {
             return Ok(());
@@ -309,7 +309,7 @@ impl AddressLink {
     }
 }
 
-fn taken(station: &Station, address: &str, by: &str) -> StepError {
+fn taken(station: &MachineServices, address: &str, by: &str) -> StepError {
     Problem::new(Code::NetworkPlan, "An address of the plan is taken.")
         .cause(format!("{address} belongs to {by}."))
         .fix("Choose another subnet for the rail, then start again.")
@@ -318,7 +318,7 @@ fn taken(station: &Station, address: &str, by: &str) -> StepError {
 }
 
 /// Has netplan read all files and act on them.
-pub(super) async fn netplan(station: &Station) -> Result<(), StepError> {
+pub(super) async fn netplan(station: &MachineServices) -> Result<(), StepError> {
     // `generate` reads all files together and changes no address: a mistake shows here.
     for act in ["generate", "apply"] {
         let command = Command::new("netplan", [act]).sudo();

@@ -15,11 +15,12 @@ use crate::machine::Facts;
 use crate::network::faults::faults;
 use crate::network::{NetworkPlan, netplan};
 use crate::problem::{Code, Problem};
-use crate::run::{Found, Step, StepError, StepId, StepPlan};
+use crate::run::{Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::ids;
-use crate::step::machines::{on_all, stored, value};
+use crate::step::machines::on_all;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 
 mod apply;
 mod ports;
@@ -28,7 +29,7 @@ mod switch;
 #[cfg(test)]
 mod tests;
 
-use ports::Before;
+use ports::PortsBefore;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -135,7 +136,7 @@ impl AddressLink {
     }
 
     /// Everything that changes a machine; whatever fails in it is taken back by the caller.
-    async fn change(&self, cx: &StepContext, before: &[Before]) -> Result<(), StepError> {
+    async fn change(&self, cx: &StepContext, before: &[PortsBefore]) -> Result<(), StepError> {
         let was = |i: usize| {
             before.get(i).ok_or_else(|| {
                 StepError::from(Problem::new(
@@ -187,7 +188,7 @@ impl Step<Services> for AddressLink {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         on_all(&cx.stations, |_, s| {
             Box::pin(switch::wait_healed(cx, s, self.delay))
         })
@@ -197,7 +198,7 @@ impl Step<Services> for AddressLink {
         if planned {
             let answers = on_all(&cx.stations, |i, s| Box::pin(self.ping(i, s, 5))).await;
             if answers.is_ok() {
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: "The link has its addresses, and full-size packets cross it.".into(),
                     receipt: json!({}),
                 });
@@ -211,7 +212,7 @@ impl Step<Services> for AddressLink {
         .await?;
         let before = on_all(&cx.stations, |i, s| {
             Box::pin(async move {
-                Ok(Before {
+                Ok(PortsBefore {
                     file: ports::file_of(s).await?,
                     mode: ports::mode_of(s).await?,
                     ports: now[i].clone(),
@@ -219,13 +220,13 @@ impl Step<Services> for AddressLink {
             })
         })
         .await?;
-        Ok(Found::Needed {
+        Ok(StepCheck::Needed {
             before: value(&before),
         })
     }
 
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
-        let before: Vec<Before> = stored(before)?;
+        let before: Vec<PortsBefore> = stored(before)?;
         cx.safe_point()?;
         on_all(&cx.stations, |i, s| Box::pin(self.try_out(i, s))).await?;
         if let Err(error) = self.change(cx, &before).await {
@@ -276,7 +277,7 @@ impl Step<Services> for AddressLink {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let before: Vec<Before> = stored(before)?;
+        let before: Vec<PortsBefore> = stored(before)?;
         let mut said = vec!["The ports are as they were.".to_owned()];
         said.extend(restore::restore_all(cx, &before).await?);
         Ok(said.join(" "))

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::network::netplan;
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem};
 use crate::run::StepError;
 use crate::step::machines::{failed_on, must};
@@ -14,7 +14,7 @@ const MODES: [&str; 4] = ["eui64", "none", "stable_secret", "random"];
 
 /// What was there on one machine.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Before {
+pub(super) struct PortsBefore {
     /// The content of Tandem's file, if there was one.
     pub file: Option<String>,
     /// Its permission bits.
@@ -99,7 +99,7 @@ impl Port {
 pub(super) struct Links(Vec<Value>);
 
 impl Links {
-    pub(super) async fn read(station: &Station) -> Result<Self, StepError> {
+    pub(super) async fn read(station: &MachineServices) -> Result<Self, StepError> {
         let command = Command::new("ip", ["-j", "addr", "show"]);
         let failed = "The addresses were not read.";
         let output = must(station, &command, Code::NetworkPlan, failed).await?;
@@ -153,7 +153,10 @@ fn addresses(link: &Value) -> Vec<String> {
 }
 
 /// The named ports with all that undo needs to know; those that are gone are left out.
-pub(super) async fn read(station: &Station, names: &[&str]) -> Result<Vec<Port>, StepError> {
+pub(super) async fn read(
+    station: &MachineServices,
+    names: &[&str],
+) -> Result<Vec<Port>, StepError> {
     let links = Links::read(station).await?;
     let mut ports: Vec<Port> = names.iter().filter_map(|n| links.port(n)).collect();
     for port in &mut ports {
@@ -169,7 +172,10 @@ pub(super) async fn read(station: &Station, names: &[&str]) -> Result<Vec<Port>,
 
 /// The profile that NetworkManager has active on a device. Asked by device, for the names of the
 /// automatic profiles are translated and numbered as they come.
-pub(super) async fn profile(station: &Station, port: &str) -> Result<Option<String>, StepError> {
+pub(super) async fn profile(
+    station: &MachineServices,
+    port: &str,
+) -> Result<Option<String>, StepError> {
     let question = ["-g", "GENERAL.CON-UUID", "device", "show", port];
     let said = station.machine.exec(&Command::new("nmcli", question)).await;
     let said = said.map_err(failed_on(station))?;
@@ -179,7 +185,7 @@ pub(super) async fn profile(station: &Station, port: &str) -> Result<Option<Stri
 }
 
 /// Tandem's file there.
-pub(super) async fn file_of(station: &Station) -> Result<Option<String>, StepError> {
+pub(super) async fn file_of(station: &MachineServices) -> Result<Option<String>, StepError> {
     let content = station
         .machine
         .read(netplan::FILE, true)
@@ -189,7 +195,7 @@ pub(super) async fn file_of(station: &Station) -> Result<Option<String>, StepErr
 }
 
 /// The permission bits of Tandem's file there.
-pub(super) async fn mode_of(station: &Station) -> Result<Option<u32>, StepError> {
+pub(super) async fn mode_of(station: &MachineServices) -> Result<Option<u32>, StepError> {
     let stat = Command::new("stat", ["-c", "%a", netplan::FILE]).sudo();
     let said = station.machine.exec(&stat).await;
     let said = said.map_err(failed_on(station))?.text();

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use crate::network::netplan;
-use crate::ports::{Command, RemoteFile, Station};
+use crate::ports::{Command, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
 use crate::step::machines::{failed_on, must, on_all};
 use crate::step::network::apply::netplan;
-use crate::step::network::ports::{self, Before, Port};
+use crate::step::network::ports::{self, Port, PortsBefore};
 use crate::step::network::switch;
 use crate::step::services::StepContext;
 
@@ -18,7 +18,7 @@ const FAILED: &str = "A port was not made as before.";
 /// what could not be restored and is no failure.
 pub(super) async fn restore_all(
     cx: &StepContext,
-    before: &[Before],
+    before: &[PortsBefore],
 ) -> Result<Vec<String>, StepError> {
     let notes = on_all(&cx.stations, |i, station| {
         Box::pin(async move {
@@ -37,8 +37,8 @@ pub(super) async fn restore_all(
 /// Makes one machine's ports as they were.
 async fn restore(
     cx: &StepContext,
-    station: &Station,
-    was: &Before,
+    station: &MachineServices,
+    was: &PortsBefore,
 ) -> Result<Vec<String>, StepError> {
     switch::let_end(cx, station).await?;
     if ports::file_of(station).await? != was.file {
@@ -92,7 +92,7 @@ async fn restore(
     Err(problem.into())
 }
 
-async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
+async fn put_file(station: &MachineServices, was: &PortsBefore) -> Result<(), StepError> {
     match &was.file {
         Some(text) => {
             let file = RemoteFile {
@@ -115,7 +115,7 @@ async fn put_file(station: &Station, was: &Before) -> Result<(), StepError> {
 
 /// Changes what is not as it was at one port.
 async fn correct(
-    station: &Station,
+    station: &MachineServices,
     now: &Port,
     was: &Port,
     complaint: &mut Option<String>,
@@ -163,7 +163,7 @@ async fn correct(
 /// Runs it and keeps its complaint, if it has one. That is no failure yet: the system changes the port at
 /// the same time, and what was to be taken away may be gone already. The next look says what counts.
 async fn ip(
-    station: &Station,
+    station: &MachineServices,
     args: &[&str],
     complaint: &mut Option<String>,
 ) -> Result<(), StepError> {
@@ -179,7 +179,7 @@ async fn ip(
 /// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says
 /// nothing, so NetworkManager would keep them in memory and use them again as soon as no DHCP server
 /// answers, which is most of a minute later.
-async fn forget_profiles(station: &Station) -> Result<(), StepError> {
+async fn forget_profiles(station: &MachineServices) -> Result<(), StepError> {
     let reload = Command::new("nmcli", ["connection", "reload"]).sudo();
     // Where there is no NetworkManager, or none that runs, nothing has to forget anything.
     let said = station.machine.exec(&reload).await;
@@ -187,7 +187,11 @@ async fn forget_profiles(station: &Station) -> Result<(), StepError> {
 }
 
 /// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.
-async fn profiles(station: &Station, now: &[Port], was: &Before) -> Result<Vec<String>, StepError> {
+async fn profiles(
+    station: &MachineServices,
+    now: &[Port],
+    was: &PortsBefore,
+) -> Result<Vec<String>, StepError> {
     let mut notes = Vec::new();
     for before in &was.ports {
         let Some(uuid) = &before.profile else {

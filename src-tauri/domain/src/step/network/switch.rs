@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use crate::network::netplan;
-use crate::ports::{Command, RemoteFile, Station};
+use crate::ports::{Command, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::StepError;
 use crate::step::machines::{exists, failed_on, must};
-use crate::step::network::ports::Before;
+use crate::step::network::ports::PortsBefore;
 use crate::step::services::StepContext;
 
 /// Where the switch lies while it is armed. It survives a restart.
@@ -53,7 +53,7 @@ pub(super) fn timer(delay: Duration) -> Command {
 
 /// The program that makes the ports as they were. It goes on past what fails, since the next line may
 /// still help, and ends by taking itself away.
-pub(super) fn script(was: &Before) -> String {
+pub(super) fn script(was: &PortsBefore) -> String {
     let file = match was.file {
         Some(_) => format!(
             "cp before.yaml {0}.tandem && chmod {1:o} {0}.tandem && mv {0}.tandem {0}",
@@ -118,7 +118,7 @@ systemctl daemon-reload
     )
 }
 
-async fn put(station: &Station, path: &str, content: &str) -> Result<(), StepError> {
+async fn put(station: &MachineServices, path: &str, content: &str) -> Result<(), StepError> {
     let file = RemoteFile {
         path: path.into(),
         content: content.into(),
@@ -129,7 +129,7 @@ async fn put(station: &Station, path: &str, content: &str) -> Result<(), StepErr
     written.map_err(failed_on(station))
 }
 
-async fn run(station: &Station, program: &str, args: &[&str]) -> Result<(), StepError> {
+async fn run(station: &MachineServices, program: &str, args: &[&str]) -> Result<(), StepError> {
     let command = Command::new(program, args.iter().copied()).sudo();
     let failed = "The machine could not be told how to put the ports back by itself.";
     must(station, &command, Code::NetworkPlan, failed)
@@ -138,7 +138,11 @@ async fn run(station: &Station, program: &str, args: &[&str]) -> Result<(), Step
 }
 
 /// Tells the machine to put everything back after `delay`, and at its next start.
-pub(super) async fn arm(station: &Station, was: &Before, delay: Duration) -> Result<(), StepError> {
+pub(super) async fn arm(
+    station: &MachineServices,
+    was: &PortsBefore,
+    delay: Duration,
+) -> Result<(), StepError> {
     // What an earlier try left must not go off in the middle of this one.
     disarm(station).await?;
     if let Some(text) = &was.file {
@@ -156,7 +160,7 @@ pub(super) async fn arm(station: &Station, was: &Before, delay: Duration) -> Res
 }
 
 /// Tells the machine that all is well; an error if it has put things back already.
-pub(super) async fn confirm(station: &Station) -> Result<(), StepError> {
+pub(super) async fn confirm(station: &MachineServices) -> Result<(), StepError> {
     let rm = Command::new("rm", [ARMED]).sudo();
     let said = station.machine.exec(&rm).await;
     if said.map_err(failed_on(station))?.ok() {
@@ -166,7 +170,7 @@ pub(super) async fn confirm(station: &Station) -> Result<(), StepError> {
 }
 
 /// An error if the machine does not wait for a word any more.
-pub(super) async fn still_armed(station: &Station) -> Result<(), StepError> {
+pub(super) async fn still_armed(station: &MachineServices) -> Result<(), StepError> {
     let armed = exists(station.machine.as_ref(), ARMED).await;
     match armed.map_err(failed_on(station))? {
         true => Ok(()),
@@ -174,7 +178,7 @@ pub(super) async fn still_armed(station: &Station) -> Result<(), StepError> {
     }
 }
 
-fn gone(station: &Station) -> StepError {
+fn gone(station: &MachineServices) -> StepError {
     Problem::new(Code::LinkFails, "The addresses did not stay.")
         .cause("It took too long until they could be confirmed, so the machine put its ports back by itself.")
         .fix("Check the network between this computer and the machines, then resume.")
@@ -185,7 +189,7 @@ fn gone(station: &Station) -> StepError {
 
 /// Takes the switch away, whether it is armed or not. The flag goes first: without it, nothing that is
 /// left does anything.
-pub(super) async fn disarm(station: &Station) -> Result<(), StepError> {
+pub(super) async fn disarm(station: &MachineServices) -> Result<(), StepError> {
     let there = |path: &'static str| async move {
         let found = exists(station.machine.as_ref(), path).await;
         found.map_err(failed_on(station))
@@ -210,7 +214,7 @@ pub(super) async fn disarm(station: &Station) -> Result<(), StepError> {
 /// until then is neither here nor there.
 pub(super) async fn wait_healed(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     delay: Duration,
 ) -> Result<(), StepError> {
     let began = cx.clock.monotonic();
@@ -244,7 +248,7 @@ pub(super) async fn wait_healed(
 }
 
 /// Waits while the machine is in the middle of putting things back, so that two do not do it at once.
-pub(super) async fn let_end(cx: &StepContext, station: &Station) -> Result<(), StepError> {
+pub(super) async fn let_end(cx: &StepContext, station: &MachineServices) -> Result<(), StepError> {
     // It takes some seconds; one that hangs is not waited for.
     for _ in 0..60 {
         if !is_active(station, &[UNIT]).await? {
@@ -256,7 +260,7 @@ pub(super) async fn let_end(cx: &StepContext, station: &Station) -> Result<(), S
 }
 
 /// Whether one of these units runs, or the timer is set.
-async fn is_active(station: &Station, units: &[&str]) -> Result<bool, StepError> {
+async fn is_active(station: &MachineServices, units: &[&str]) -> Result<bool, StepError> {
     let found = exists(station.machine.as_ref(), FOLDER).await;
     if !found.map_err(failed_on(station))? {
         return Ok(false);

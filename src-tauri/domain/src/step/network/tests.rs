@@ -292,7 +292,7 @@ fn the_plan_shows_every_file_and_command_of_each_machine() {
 
 #[test]
 fn the_switch_puts_back_what_was_there() {
-    let was = Before {
+    let was = PortsBefore {
         file: Some("network: {}\n".into()),
         mode: Some(0o640),
         ports: vec![Port {
@@ -317,6 +317,6 @@ fn the_switch_puts_back_what_was_there() {
         script.contains("netplan apply\n") && script.contains("nmcli connection reload &&"),
         "{script}"
     );
-    let none = Before { file: None, ..was };
+    let none = PortsBefore { file: None, ..was };
     assert!(switch::script(&none).contains("rm -f /etc/netplan/90-tandem.yaml\n"));
 }

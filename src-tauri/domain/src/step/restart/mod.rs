@@ -13,13 +13,14 @@ use serde_json::Value;
 use crate::machine::Facts;
 use crate::network::NetworkPlan;
 use crate::network::coach::{CableState, cabling_after_restart};
-use crate::ports::{Command, MachineError, Station};
+use crate::ports::{Command, MachineError, MachineServices};
 use crate::problem::{Code, Problem, Retry};
-use crate::run::{Found, ProgressPart, Step, StepError, StepId, StepPlan, Undo};
+use crate::run::{ProgressPart, Step, StepCheck, StepError, StepId, StepPlan, Undo};
 use crate::step::facts::facts_of;
 use crate::step::ids;
-use crate::step::machines::{failed_on, on_all, stored, value};
+use crate::step::machines::{failed_on, on_all};
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 
 mod patient;
 #[cfg(test)]
@@ -67,7 +68,7 @@ fn on_its_way(error: &MachineError) -> bool {
 }
 
 /// The kernel's name for the start the machine is in.
-async fn boot_of(station: &Station) -> Result<String, MachineError> {
+async fn boot_of(station: &MachineServices) -> Result<String, MachineError> {
     let cat = Command::new("cat", [BOOT_ID]).timeout(Some(ANSWER));
     let said = station.machine.exec(&cat).await?;
     let id = said.text().trim().to_owned();
@@ -81,13 +82,13 @@ async fn boot_of(station: &Station) -> Result<String, MachineError> {
 }
 
 /// Whether the machine has been told to end already.
-async fn stopping(station: &Station) -> Result<bool, MachineError> {
+async fn stopping(station: &MachineServices) -> Result<bool, MachineError> {
     let ask = Command::new("systemctl", ["is-system-running"]).timeout(Some(ANSWER));
     Ok(station.machine.exec(&ask).await?.text().trim() == "stopping")
 }
 
 /// Tells a machine to restart, unless it is about to. Whether it does is seen afterwards.
-async fn order(station: &Station) -> Result<(), StepError> {
+async fn order(station: &MachineServices) -> Result<(), StepError> {
     match stopping(station).await {
         Ok(true) => return Ok(()),
         Err(e) if on_its_way(&e) => return Ok(()),
@@ -158,14 +159,14 @@ impl RestartBoth {
     }
 
     /// The start a machine is in, waited for where it does not answer.
-    async fn boot(cx: &StepContext, station: &Station) -> Result<String, StepError> {
+    async fn boot(cx: &StepContext, station: &MachineServices) -> Result<String, StepError> {
         Self::other_boot(cx, station, None).await
     }
 
     /// The start a machine is in once it is another than `old`.
     async fn other_boot(
         cx: &StepContext,
-        station: &Station,
+        station: &MachineServices,
         old: Option<&str>,
     ) -> Result<String, StepError> {
         let began = cx.clock.monotonic();
@@ -202,7 +203,12 @@ impl RestartBoth {
 
     /// Waits until the ports are as they were meant to be, for links and addresses come after the start.
     /// Whether they did is for others to judge.
-    async fn ports(&self, cx: &StepContext, at: usize, station: &Station) -> Result<(), StepError> {
+    async fn ports(
+        &self,
+        cx: &StepContext,
+        at: usize,
+        station: &MachineServices,
+    ) -> Result<(), StepError> {
         let began = cx.clock.monotonic();
         loop {
             let facts = facts_of(station).await;
@@ -263,17 +269,17 @@ impl Step<Services> for RestartBoth {
         Undo::Nothing
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let mine = cx.receipts.get(&cx.step).cloned().unwrap_or_default();
         if stored::<RestartReceipt>(&mine).is_ok() {
-            return Ok(Found::AlreadyDone {
+            return Ok(StepCheck::AlreadyDone {
                 found: "Both were restarted.".into(),
                 receipt: mine,
             });
         }
         let boots = on_all(&cx.stations, |_, s| Box::pin(Self::boot(cx, s)));
         let boots = cx.unless_cancelled(boots).await?;
-        Ok(Found::Needed {
+        Ok(StepCheck::Needed {
             before: value(&boots),
         })
     }
@@ -284,7 +290,7 @@ impl Step<Services> for RestartBoth {
         let before: Vec<String> = stored(before)?;
         let now = on_all(&cx.stations, |_, s| Box::pin(Self::boot(cx, s)));
         let now = cx.unless_cancelled(now).await?;
-        let due: Vec<&Station> = cx
+        let due: Vec<&MachineServices> = cx
             .stations
             .iter()
             .zip(now.iter().zip(&before))
@@ -331,7 +337,7 @@ impl Step<Services> for RestartBoth {
 }
 
 /// Whether the user may become root there now.
-async fn may_restart(station: &Station) -> Result<(), MachineError> {
+async fn may_restart(station: &MachineServices) -> Result<(), MachineError> {
     let nothing = Command::new("true", [""; 0]).sudo();
     station.machine.exec(&nothing).await.map(drop)
 }

@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 
 use super::{BACK, REST, on_its_way};
-use crate::run::{Found, Step, StepError, StepPlan, Undo};
+use crate::run::{Step, StepCheck, StepError, StepPlan, Undo};
 use crate::step::services::{Services, StepContext};
 
 /// The same step, which waits for a machine that is silent where the run has been here before.
@@ -26,7 +26,7 @@ impl<S: Step<Services>> Step<Services> for Patient<S> {
         self.0.undoes()
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let been_here = cx.receipts.contains_key(&cx.step);
         let began = cx.clock.monotonic();
         let mut told = false;

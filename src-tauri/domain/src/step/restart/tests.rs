@@ -233,7 +233,7 @@ impl ReadOnly<Services> for Silent {
             ..RestartBoth::new(plan()).plan()
         }
     }
-    async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, _: &StepContext) -> Result<StepCheck, StepError> {
         if self.0.load(Ordering::Relaxed) > 0 {
             self.0.fetch_sub(1, Ordering::Relaxed);
             return Err(StepError::Machine {
@@ -241,7 +241,7 @@ impl ReadOnly<Services> for Silent {
                 error: unreachable(),
             });
         }
-        Ok(Found::AlreadyDone {
+        Ok(StepCheck::AlreadyDone {
             found: "There.".into(),
             receipt: json!({}),
         })

@@ -16,12 +16,12 @@ use crate::ports::{ApiError, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
-use crate::run::{Found, ProgressPart, ReadOnly, StepError, StepPlan};
+use crate::run::{ProgressPart, ReadOnly, StepCheck, StepError, StepPlan};
 use crate::step::facts::FactsReceipt;
 use crate::step::ids;
 use crate::step::launch::LaunchReceipt;
-use crate::step::machines::value;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::value;
 use crate::step::weights::WeightsReceipt;
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
@@ -322,7 +322,7 @@ impl ReadOnly<Services> for Validate {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let launch: LaunchReceipt = cx.receipt_of(&ids::launch(&self.variant))?;
         let of_launch = cx
             .services
@@ -337,19 +337,19 @@ impl ReadOnly<Services> for Validate {
             let validated = self.validated(cx, &result).await;
             // What was measured once still has to answer now, unless a later server took its place.
             if launch.superseded || self.api(cx).models().await.is_ok() {
-                return Ok(Found::AlreadyDone {
+                return Ok(StepCheck::AlreadyDone {
                     found: format!("Checked and measured before. {}", validated.sentence),
                     receipt: value(&validated),
                 });
             }
         }
         if launch.superseded {
-            return Ok(Found::AlreadyDone {
+            return Ok(StepCheck::AlreadyDone {
                 found: "A later server already stands in its place.".into(),
                 receipt: Value::Null,
             });
         }
-        Ok(Found::Needed { before: json!({}) })
+        Ok(StepCheck::Needed { before: json!({}) })
     }
 
     async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
@@ -407,7 +407,7 @@ impl ReadOnly<Services> for Validate {
             .retry(Retry::Now)
             .on(cx.stations[0].name.clone())
         })?;
-        Ok(crate::step::machines::stored::<Validated>(receipt)?.sentence)
+        Ok(crate::step::stored::stored::<Validated>(receipt)?.sentence)
     }
 }
 

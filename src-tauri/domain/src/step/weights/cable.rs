@@ -10,7 +10,7 @@ use super::FetchWeights;
 use super::source::after;
 use super::uplink::shares;
 use crate::node::{CopyRequest, CopyTicket, FetchReceipt, NodeWork, Refusal, Serving, Share};
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::run::StepError;
 use crate::step::job::{self, JobError};
 use crate::step::link_copy::{self, CopyEnd};
@@ -96,7 +96,7 @@ impl FetchWeights {
         &self,
         cx: &StepContext,
         from: usize,
-        to: &Station,
+        to: &MachineServices,
         begun: Option<&NodeWork>,
         share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
@@ -122,7 +122,7 @@ impl FetchWeights {
         &self,
         cx: &StepContext,
         from: usize,
-        to: &Station,
+        to: &MachineServices,
         share: &Mutex<Option<Share>>,
     ) -> Result<FetchReceipt, JobError> {
         let mine = share.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -147,7 +147,7 @@ impl FetchWeights {
         &self,
         cx: &StepContext,
         from: usize,
-        to: &Station,
+        to: &MachineServices,
         share: Option<Share>,
     ) -> Result<FetchReceipt, JobError> {
         let serving = self.serve(cx, from).await?;
@@ -156,7 +156,7 @@ impl FetchWeights {
         job::run_with(cx, to, work, Some(ticket.seal())).await
     }
 
-    fn copy_work(&self, from: &Station, share: Option<Share>) -> NodeWork {
+    fn copy_work(&self, from: &MachineServices, share: Option<Share>) -> NodeWork {
         NodeWork::Copy(CopyRequest {
             fetch: self.fetch(),
             from: from.name.clone(),

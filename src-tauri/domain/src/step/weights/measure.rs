@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::FetchWeights;
-use super::uplink::{Line, Sample};
+use super::uplink::{Sample, Uplink};
 use crate::node::{
     NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM, ProbeRequest, Survey, SurveyRequest,
 };
-use crate::ports::{Command, Station};
+use crate::ports::{Command, MachineServices};
 use crate::run::StepError;
 use crate::step::job;
 use crate::step::services::StepContext;
@@ -33,7 +33,7 @@ const ANSWER: Duration = Duration::from_secs(60);
 impl FetchWeights {
     /// Measures, where so much is missing on the head that it is worth it; `None` where it is not or where it
     /// cannot be told, which is no failure of the step. A cancel ends it.
-    pub(super) async fn line(&self, cx: &StepContext) -> Result<Option<Line>, StepError> {
+    pub(super) async fn line(&self, cx: &StepContext) -> Result<Option<Uplink>, StepError> {
         let [head, other] = cx.stations.as_slice() else {
             return Ok(None);
         };
@@ -68,7 +68,7 @@ impl FetchWeights {
                 samples(cx, other, &request, &CancellationToken::new()).await
             };
             let (first, second) = futures::join!(first, second);
-            Ok(Line::of(&first, &second))
+            Ok(Uplink::of(&first, &second))
         };
         let line = cx.unless_cancelled(measured).await?;
         if line.is_none() {
@@ -78,7 +78,11 @@ impl FetchWeights {
     }
 
     /// Bytes that are still to be fetched, as a machine sees it; none where it cannot say.
-    async fn missing_on(&self, cx: &StepContext, station: &Station) -> Result<u64, StepError> {
+    async fn missing_on(
+        &self,
+        cx: &StepContext,
+        station: &MachineServices,
+    ) -> Result<u64, StepError> {
         let work = NodeWork::Survey(SurveyRequest {
             endpoint: self.launch.hub_endpoint.clone(),
             repo: self.launch.served().repo.clone(),
@@ -100,7 +104,7 @@ impl FetchWeights {
 /// `begun` trips then.
 async fn samples(
     cx: &StepContext,
-    station: &Station,
+    station: &MachineServices,
     request: &ProbeRequest,
     begun: &CancellationToken,
 ) -> Vec<Sample> {

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use source::{Known, Road, choose, is_open};
+use source::{WeightsInputs, WeightsSource, choose, is_open};
 
 use crate::node::{
     FetchLimits, FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest,
 };
-use crate::ports::Station;
+use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::plan::LaunchPlan;
-use crate::run::{Found, Receipt, Step, StepError, StepId, StepPlan};
-use crate::step::link_test::ProveReceipt;
-use crate::step::machines::{on_all, stored, value};
+use crate::run::{Receipt, Step, StepCheck, StepError, StepId, StepPlan};
+use crate::step::link_test::LinkTestReceipt;
+use crate::step::machines::on_all;
 use crate::step::services::{Services, StepContext};
+use crate::step::stored::{stored, value};
 use crate::step::{ids, job, serve_copy};
 
 mod cable;
@@ -32,7 +33,7 @@ const CONNECTIONS: u16 = 8;
 
 /// What was there before.
 #[derive(Debug, Default, Serialize, Deserialize)]
-struct Before {
+struct WeightsBefore {
     /// For each machine whether it had everything.
     #[serde(default)]
     complete: Vec<bool>,
@@ -73,15 +74,15 @@ impl FetchWeights {
         cx.services.download.now().unwrap_or_else(planned)
     }
 
-    /// The road, after a measurement of a few seconds where that may change it.
-    async fn road(
+    /// The source, after a measurement of a few seconds where that may change it.
+    async fn source(
         &self,
         cx: &StepContext,
-        before: &Before,
+        before: &WeightsBefore,
         begun: &[Option<NodeWork>],
-    ) -> Result<Road, StepError> {
-        let proven = cx.receipt::<ProveReceipt>().ok();
-        let mut known = Known {
+    ) -> Result<WeightsSource, StepError> {
+        let proven = cx.receipt::<LinkTestReceipt>().ok();
+        let mut known = WeightsInputs {
             names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
             network: self.launch.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
@@ -90,16 +91,16 @@ impl FetchWeights {
             line: None,
             allowed: self.limits(cx).bytes_per_second,
         };
-        let road = choose(&known);
-        if !is_open(&road, &known) {
-            return Ok(road);
+        let source = choose(&known);
+        if !is_open(&source, &known) {
+            return Ok(source);
         }
         let line = self.line(cx).await?;
         known.line = line.as_ref();
         Ok(choose(&known))
     }
 
-    /// Before anything was looked at it is known whether there is a link at all.
+    /// WeightsBefore anything was looked at it is known whether there is a link at all.
     fn words(&self) -> (String, Vec<String>) {
         let served = self.launch.served();
         let from = format!(
@@ -128,7 +129,7 @@ impl FetchWeights {
     async fn verify_on(
         &self,
         cx: &StepContext,
-        station: &Station,
+        station: &MachineServices,
         revision: &str,
     ) -> Result<VerifyReceipt, StepError> {
         let work = NodeWork::Verify(VerifyRequest {
@@ -156,15 +157,15 @@ impl Step<Services> for FetchWeights {
         }
     }
 
-    async fn check(&self, cx: &StepContext) -> Result<Found, StepError> {
+    async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let looked = on_all(&cx.stations, |_, station| {
             Box::pin(self.verify_on(cx, station, &self.launch.served().revision))
         })
         .await?;
         let complete: Vec<bool> = looked.iter().map(|v| v.faults.is_empty()).collect();
         if complete.contains(&false) {
-            return Ok(Found::Needed {
-                before: value(&Before { complete }),
+            return Ok(StepCheck::Needed {
+                before: value(&WeightsBefore { complete }),
             });
         }
         let receipts: Vec<FetchReceipt> = looked
@@ -178,7 +179,7 @@ impl Step<Services> for FetchWeights {
                 made: Vec::new(),
             })
             .collect();
-        Ok(Found::AlreadyDone {
+        Ok(StepCheck::AlreadyDone {
             found: format!(
                 "All {} files are there, {}.",
                 receipts[0].files,
@@ -193,12 +194,12 @@ impl Step<Services> for FetchWeights {
             Box::pin(async { Ok(job::asked(cx, station).await) })
         })
         .await?;
-        let road = self.road(cx, &stored(before)?, &begun).await?;
-        cx.log(None, road.why());
-        let receipts: Vec<FetchReceipt> = match road {
-            Road::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
-            Road::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
-            Road::EachFromHub { .. } => {
+        let source = self.source(cx, &stored(before)?, &begun).await?;
+        cx.log(None, source.why());
+        let receipts: Vec<FetchReceipt> = match source {
+            WeightsSource::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
+            WeightsSource::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
+            WeightsSource::EachFromHub { .. } => {
                 on_all(&cx.stations, |_, station| {
                     Box::pin(async {
                         Ok(job::run(cx, station, NodeWork::Fetch(self.fetch())).await?)

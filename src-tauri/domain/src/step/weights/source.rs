@@ -1,6 +1,6 @@
-//! By which road the weights come to every machine, and why: decided from what is known, touching nothing.
+//! By which source the weights come to every machine, and why: decided from what is known, touching nothing.
 
-use super::uplink::Line;
+use super::uplink::Uplink;
 use crate::network::NetworkPlan;
 use crate::network::verdict::Verdict;
 use crate::node::NodeWork;
@@ -12,7 +12,7 @@ use crate::step::link_copy::{AfterBreak, carries, passes};
 mod tests;
 
 /// What is known before the weights move.
-pub(super) struct Known<'a> {
+pub(super) struct WeightsInputs<'a> {
     /// The machines, head first.
     pub names: Vec<&'a str>,
     /// The private link, if there is one.
@@ -24,14 +24,14 @@ pub(super) struct Known<'a> {
     /// For each machine what it was asked to do in an earlier life of this run.
     pub begun: &'a [Option<NodeWork>],
     /// What the machines get from the Hub, if it was measured.
-    pub line: Option<&'a Line>,
+    pub line: Option<&'a Uplink>,
     /// What the person allows all machines together, in bytes a second.
     pub allowed: Option<u64>,
 }
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Road {
+pub(super) enum WeightsSource {
     /// Each machine fetches for itself.
     EachFromHub {
         /// Why, as a sentence.
@@ -53,7 +53,7 @@ pub(super) enum Road {
     },
 }
 
-impl Road {
+impl WeightsSource {
     /// In a sentence, for the log.
     pub(super) fn why(&self) -> &str {
         match self {
@@ -65,8 +65,8 @@ impl Road {
 }
 
 /// Chooses.
-pub(super) fn choose(known: &Known) -> Road {
-    let each = |why: String| Road::EachFromHub { why };
+pub(super) fn choose(known: &WeightsInputs) -> WeightsSource {
+    let each = |why: String| WeightsSource::EachFromHub { why };
     if known.names.len() < 2 {
         return each("The machine fetches from the Hub.".into());
     }
@@ -80,7 +80,7 @@ pub(super) fn choose(known: &Known) -> Road {
         let why = format!(
             "Each machine goes on with the share that it began to fetch, and the shares cross the private link, {carries}."
         );
-        return Road::Halves { parts, why };
+        return WeightsSource::Halves { parts, why };
     }
     let complete = (0..known.names.len()).find(has);
     if let (None, Some(line)) = (complete, known.line)
@@ -92,7 +92,7 @@ pub(super) fn choose(known: &Known) -> Road {
             parts[0],
             parts[1],
         );
-        return Road::Halves { parts, why };
+        return WeightsSource::Halves { parts, why };
     }
     let (from, why) = match complete {
         Some(from) => (
@@ -103,7 +103,7 @@ pub(super) fn choose(known: &Known) -> Road {
             ),
         ),
         None => {
-            let from = begun_from(known).unwrap_or_else(|| known.line.map_or(0, Line::better));
+            let from = begun_from(known).unwrap_or_else(|| known.line.map_or(0, Uplink::better));
             let found = known.line.map_or_else(String::new, |line| {
                 format!(
                     "{}, so two would not be faster than one. ",
@@ -117,12 +117,12 @@ pub(super) fn choose(known: &Known) -> Road {
             (from, why)
         }
     };
-    Road::OnceThenCable { from, why }
+    WeightsSource::OnceThenCable { from, why }
 }
 
 /// The parts that an earlier life of this run divided the files into: what each machine has begun belongs
 /// to its share, so they stay.
-fn begun_parts(known: &Known) -> Option<Vec<u32>> {
+fn begun_parts(known: &WeightsInputs) -> Option<Vec<u32>> {
     let shares = known.begun.iter().flatten().filter_map(|work| match work {
         NodeWork::Copy(copy) => copy.share.as_ref(),
         _ => None,
@@ -132,17 +132,17 @@ fn begun_parts(known: &Known) -> Option<Vec<u32>> {
 }
 
 /// The one that fetched in an earlier life of this run while another copied.
-fn begun_from(known: &Known) -> Option<usize> {
+fn begun_from(known: &WeightsInputs) -> Option<usize> {
     let copies = |work: &&NodeWork| matches!(work, NodeWork::Copy(_));
     known.begun.iter().flatten().find(copies)?;
     let fetches = |work: &Option<NodeWork>| matches!(work, Some(NodeWork::Fetch(_)));
     known.begun.iter().position(fetches)
 }
 
-/// Whether a few seconds of measuring may change the road that was chosen without it.
-pub(super) fn is_open(road: &Road, known: &Known) -> bool {
+/// Whether a few seconds of measuring may change the source that was chosen without it.
+pub(super) fn is_open(source: &WeightsSource, known: &WeightsInputs) -> bool {
     known.names.len() == 2
-        && matches!(road, Road::OnceThenCable { .. })
+        && matches!(source, WeightsSource::OnceThenCable { .. })
         && !known.complete.contains(&true)
         && known.begun.iter().all(Option::is_none)
 }

@@ -26,14 +26,14 @@ pub(super) struct Sample {
 
 /// What the two machines get from the Hub, head first, in bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Line {
+pub(super) struct Uplink {
     /// Each while the other is silent.
     pub alone: [f64; 2],
     /// Both at the same time.
     pub together: [f64; 2],
 }
 
-impl Line {
+impl Uplink {
     /// Reads it from what both said; `None` where they did not read long enough alone and together.
     pub(super) fn of(head: &[Sample], other: &[Sample]) -> Option<Self> {
         let grows = |pair: &[Sample]| pair[0].at <= pair[1].at && pair[0].bytes <= pair[1].bytes;
@@ -138,9 +138,9 @@ mod tests {
             .collect()
     }
 
-    fn line(alone: [f64; 2], together: [f64; 2]) -> Line {
+    fn line(alone: [f64; 2], together: [f64; 2]) -> Uplink {
         let mega = |r: [f64; 2]| r.map(|r| r * 1e6);
-        Line {
+        Uplink {
             alone: mega(alone),
             together: mega(together),
         }
@@ -150,7 +150,7 @@ mod tests {
     fn what_both_said_gives_the_three_rates() {
         let head = read(10.0, 11.5, 30.0, 16.0);
         let other = read(11.5, 10.0, 32.0, 15.0);
-        let line = Line::of(&head, &other).unwrap();
+        let line = Uplink::of(&head, &other).unwrap();
         let near = |found: f64, is: f64| (found / 1e6 - is).abs() < 0.5;
         assert!(
             near(line.alone[0], 30.0) && near(line.alone[1], 32.0),
@@ -168,18 +168,18 @@ mod tests {
         let head = read(10.0, 99.0, 30.0, 30.0);
         for from in [10.2, 13.5, 15.0] {
             let other = read(from, 99.0, 30.0, 30.0);
-            assert_eq!(Line::of(&head, &other), None, "{from}");
+            assert_eq!(Uplink::of(&head, &other), None, "{from}");
         }
-        assert_eq!(Line::of(&head, &[]), None);
+        assert_eq!(Uplink::of(&head, &[]), None);
         let other = read(11.5, 99.0, 30.0, 30.0);
-        assert!(Line::of(&head, &other).is_some());
+        assert!(Uplink::of(&head, &other).is_some());
         // A clock that was set, and a counter that began anew.
         let mut turned = head.clone();
         turned[20].at -= 5.0;
-        assert_eq!(Line::of(&turned, &other), None);
+        assert_eq!(Uplink::of(&turned, &other), None);
         let mut turned = head;
         turned[20].bytes = 1;
-        assert_eq!(Line::of(&turned, &other), None);
+        assert_eq!(Uplink::of(&turned, &other), None);
     }
 
     #[test]

@@ -315,7 +315,7 @@ async fn what_a_killed_life_left_is_removed_by_the_next_and_by_undo() {
     };
     assert!(matches!(pair.driver().go().await, Outcome::JournalLost(_)));
     pair.run.journal.writes_left(None);
-    let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
+    let step = pair.state().await.step(&StepId::of::<AllReduceReceipt>());
     assert_eq!(step.status, Status::Applying, "its end was never written");
     leave(&pair);
     pair.completes().await;
@@ -335,7 +335,7 @@ async fn a_container_of_its_name_that_is_anothers_stays_and_is_told() {
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Failed));
     let state = pair.state().await;
     let problem = state
-        .step(&StepId::of::<CollectiveReceipt>())
+        .step(&StepId::of::<AllReduceReceipt>())
         .problem
         .expect("told");
     assert_eq!(problem.code, Code::ContainerForeign);
@@ -380,7 +380,7 @@ async fn a_machine_lost_in_the_middle_is_its_own_problem() {
     };
     let (outcome, ()) = tokio::join!(driver.go(), cut);
     assert_eq!(outcome, Outcome::Finished(RunOutcome::Failed));
-    let step = pair.state().await.step(&StepId::of::<CollectiveReceipt>());
+    let step = pair.state().await.step(&StepId::of::<AllReduceReceipt>());
     assert_eq!(step.problem.map(|p| p.code), Some(Code::ConnectionLost));
     let said = pair.run.log();
     assert!(said.contains("Not removed yet: "), "{said}");

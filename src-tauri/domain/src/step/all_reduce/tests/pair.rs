@@ -166,13 +166,13 @@ pub(super) fn plan() -> NetworkPlan {
 }
 
 /// What the steps before left: a look, the image, and a wire that carries this much.
-struct Before {
+struct LeftBefore {
     step: &'static str,
     receipt: Value,
 }
 
 #[async_trait]
-impl ReadOnly<Services> for Before {
+impl ReadOnly<Services> for LeftBefore {
     fn plan(&self) -> StepPlan {
         StepPlan {
             id: StepId(self.step.into()),
@@ -183,8 +183,8 @@ impl ReadOnly<Services> for Before {
             privileged: false,
         }
     }
-    async fn check(&self, _: &StepContext) -> Result<Found, StepError> {
-        Ok(Found::AlreadyDone {
+    async fn check(&self, _: &StepContext) -> Result<StepCheck, StepError> {
+        Ok(StepCheck::AlreadyDone {
             found: String::new(),
             receipt: self.receipt.clone(),
         })
@@ -241,13 +241,13 @@ impl Pair {
             (ids::LINK_TEST, json!({"report": wire})),
             (ids::IMAGE, json!({"id": "sha256:1", "size": 1})),
         ];
-        let before = before.map(|(step, receipt)| Arc::new(Before { step, receipt }));
+        let before = before.map(|(step, receipt)| Arc::new(LeftBefore { step, receipt }));
         let mut steps: Vec<Arc<DynStep>> = Vec::new();
         for step in before {
             steps.push(step);
         }
         let plan = plan();
-        steps.push(Arc::new(Collective {
+        steps.push(Arc::new(AllReduceTest {
             launch: Arc::new(launch),
             plan,
         }));
@@ -269,16 +269,16 @@ impl Pair {
         self.run.state().await
     }
 
-    pub(super) async fn receipt(&self) -> CollectiveReceipt {
-        let step = self.state().await.step(&StepId::of::<CollectiveReceipt>());
+    pub(super) async fn receipt(&self) -> AllReduceReceipt {
+        let step = self.state().await.step(&StepId::of::<AllReduceReceipt>());
         stored(&step.receipt.expect("it left one")).unwrap()
     }
 
     pub(super) async fn words(&self) -> String {
         self.state()
             .await
-            .step(&StepId::of::<CollectiveReceipt>())
-            .said
+            .step(&StepId::of::<AllReduceReceipt>())
+            .summary
             .unwrap_or_default()
     }
 
@@ -291,7 +291,7 @@ impl Pair {
         self.nothing_is_left();
         let state = self.state().await;
         state
-            .step(&StepId::of::<CollectiveReceipt>())
+            .step(&StepId::of::<AllReduceReceipt>())
             .problem
             .expect("it says why")
     }

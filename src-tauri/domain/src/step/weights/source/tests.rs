@@ -1,13 +1,13 @@
-//! Every road, with the sentence that is told of it.
+//! Every source, with the sentence that is told of it.
 
 use super::*;
 use crate::problem::{Code, Problem};
 use crate::step::link_copy::TRIES;
 use crate::step::link_copy::samples::{measured, network, refused};
 
-fn road(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> Road {
+fn source(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> WeightsSource {
     let measured = gbps.map(measured);
-    choose(&Known {
+    choose(&WeightsInputs {
         names: ["spark-a", "spark-b"][..complete.len()].to_vec(),
         network,
         measured: measured.as_ref(),
@@ -21,7 +21,9 @@ fn road(network: Option<&NetworkPlan>, gbps: Option<f64>, complete: &[bool]) -> 
 #[test]
 fn a_pair_with_a_link_uses_the_line_once() {
     let both = network(2);
-    let Road::OnceThenCable { from, why } = road(Some(&both), Some(192.4), &[false, false]) else {
+    let WeightsSource::OnceThenCable { from, why } =
+        source(Some(&both), Some(192.4), &[false, false])
+    else {
         panic!("the line is used once");
     };
     assert_eq!(from, 0);
@@ -29,48 +31,48 @@ fn a_pair_with_a_link_uses_the_line_once() {
         why,
         "`spark-a` fetches once over your line; each finished file crosses the private link, which carries 192 Gb/s, while the rest still comes."
     );
-    let unmeasured = road(Some(&both), None, &[false, false]);
+    let unmeasured = source(Some(&both), None, &[false, false]);
     assert!(
         unmeasured.why().contains("over both rails"),
         "{unmeasured:?}"
     );
     assert!(
-        road(Some(&network(1)), None, &[false, false])
+        source(Some(&network(1)), None, &[false, false])
             .why()
             .contains("one rail")
     );
     // A cable that was plugged in while the machines ran is still faster than a home line.
     assert!(matches!(
-        road(Some(&both), Some(13.0), &[false, false]),
-        Road::OnceThenCable { from: 0, .. }
+        source(Some(&both), Some(13.0), &[false, false]),
+        WeightsSource::OnceThenCable { from: 0, .. }
     ));
 }
 
 #[test]
 fn the_one_that_has_everything_gives() {
     let both = network(2);
-    let given = road(Some(&both), None, &[false, true]);
+    let given = source(Some(&both), None, &[false, true]);
     assert!(
-        matches!(given, Road::OnceThenCable { from: 1, .. }),
+        matches!(given, WeightsSource::OnceThenCable { from: 1, .. }),
         "{given:?}"
     );
     assert!(given.why().contains("nothing comes over your line"));
     assert!(matches!(
-        road(Some(&both), None, &[true, false]),
-        Road::OnceThenCable { from: 0, .. }
+        source(Some(&both), None, &[true, false]),
+        WeightsSource::OnceThenCable { from: 0, .. }
     ));
 }
 
-fn line(alone: [f64; 2], together: [f64; 2]) -> Line {
-    Line {
+fn line(alone: [f64; 2], together: [f64; 2]) -> Uplink {
+    Uplink {
         alone: alone.map(|r| r * 1e6),
         together: together.map(|r| r * 1e6),
     }
 }
 
-fn measured_road(line: &Line, begun: &[Option<NodeWork>], complete: &[bool]) -> Road {
+fn measured_road(line: &Uplink, begun: &[Option<NodeWork>], complete: &[bool]) -> WeightsSource {
     let both = network(2);
-    choose(&Known {
+    choose(&WeightsInputs {
         names: vec!["spark-a", "spark-b"],
         network: Some(&both),
         measured: None,
@@ -105,9 +107,9 @@ fn copy(share: Option<crate::node::Share>) -> Option<NodeWork> {
 #[test]
 fn each_fetches_its_share_where_both_together_get_more() {
     let wide = line([33.0, 31.0], [32.0, 29.0]);
-    let road = measured_road(&wide, &[], &[false, false]);
-    let Road::Halves { parts, why } = &road else {
-        panic!("{road:?}");
+    let source = measured_road(&wide, &[], &[false, false]);
+    let WeightsSource::Halves { parts, why } = &source else {
+        panic!("{source:?}");
     };
     assert_eq!(parts, &[52, 48]);
     assert_eq!(
@@ -116,7 +118,7 @@ fn each_fetches_its_share_where_both_together_get_more() {
     );
     let given = measured_road(&wide, &[], &[false, true]);
     assert!(
-        matches!(given, Road::OnceThenCable { from: 1, .. }),
+        matches!(given, WeightsSource::OnceThenCable { from: 1, .. }),
         "what is here already does not come over the line: {given:?}"
     );
 }
@@ -124,14 +126,17 @@ fn each_fetches_its_share_where_both_together_get_more() {
 #[test]
 fn where_the_line_is_the_bottleneck_one_fetches_and_the_better_one() {
     let shared = measured_road(&line([33.0, 31.0], [17.0, 16.0]), &[], &[false, false]);
-    assert!(matches!(shared, Road::OnceThenCable { from: 0, .. }));
+    assert!(matches!(
+        shared,
+        WeightsSource::OnceThenCable { from: 0, .. }
+    ));
     assert_eq!(
         shared.why(),
         "From the Hub both machines together get 33.0 MB/s, `spark-a` alone 33.0 MB/s and `spark-b` alone 31.0 MB/s, so two would not be faster than one. `spark-a` fetches once over your line; each finished file crosses the private link, over both rails, while the rest still comes."
     );
     let slow = measured_road(&line([5.0, 90.0], [5.0, 86.0]), &[], &[false, false]);
     assert!(
-        matches!(slow, Road::OnceThenCable { from: 1, .. }),
+        matches!(slow, WeightsSource::OnceThenCable { from: 1, .. }),
         "{slow:?}"
     );
 }
@@ -148,16 +153,16 @@ fn what_an_earlier_life_began_goes_on_in_the_same_way() {
         // One that could not go on by its share.
         [Some(NodeWork::Fetch(fetch())), copy(Some(share.clone()))],
     ] {
-        let road = measured_road(&shared, &begun, &[false, false]);
+        let source = measured_road(&shared, &begun, &[false, false]);
         assert!(
-            matches!(&road, Road::Halves { parts, .. } if parts == &[70, 30]),
-            "{road:?}"
+            matches!(&source, WeightsSource::Halves { parts, .. } if parts == &[70, 30]),
+            "{source:?}"
         );
     }
     let wide = line([33.0, 31.0], [32.0, 29.0]);
     let begun = [copy(None), Some(NodeWork::Fetch(fetch()))];
     let both = network(2);
-    let known = Known {
+    let known = WeightsInputs {
         names: vec!["spark-a", "spark-b"],
         network: Some(&both),
         measured: None,
@@ -166,22 +171,22 @@ fn what_an_earlier_life_began_goes_on_in_the_same_way() {
         line: None,
         allowed: None,
     };
-    let road = choose(&known);
+    let source = choose(&known);
     assert!(
-        matches!(road, Road::OnceThenCable { from: 1, .. }),
-        "{road:?}"
+        matches!(source, WeightsSource::OnceThenCable { from: 1, .. }),
+        "{source:?}"
     );
     assert!(
-        !is_open(&road, &known),
+        !is_open(&source, &known),
         "nothing is measured beside work that is under way"
     );
-    let fresh = Known {
+    let fresh = WeightsInputs {
         begun: &[None, None],
         ..known
     };
     assert!(is_open(&choose(&fresh), &fresh));
-    let road = measured_road(&wide, &[None, None], &[false, false]);
-    assert!(matches!(road, Road::Halves { .. }), "{road:?}");
+    let source = measured_road(&wide, &[None, None], &[false, false]);
+    assert!(matches!(source, WeightsSource::Halves { .. }), "{source:?}");
 }
 
 #[test]
@@ -192,17 +197,20 @@ fn without_a_link_worth_it_each_fetches() {
         (Some(&both), Some(0.9), &[false, false][..], "only 0.9 Gb/s"),
         (Some(&both), None, &[false][..], "from the Hub"),
     ] {
-        let road = road(network, gbps, complete);
-        assert!(matches!(road, Road::EachFromHub { .. }), "{road:?}");
-        assert!(road.why().contains(word), "{road:?}");
+        let source = source(network, gbps, complete);
+        assert!(
+            matches!(source, WeightsSource::EachFromHub { .. }),
+            "{source:?}"
+        );
+        assert!(source.why().contains(word), "{source:?}");
     }
     let empty = NetworkPlan {
         rails: Vec::new(),
         ..both
     };
     assert!(matches!(
-        road(Some(&empty), None, &[false, false]),
-        Road::EachFromHub { .. }
+        source(Some(&empty), None, &[false, false]),
+        WeightsSource::EachFromHub { .. }
     ));
 }
 
