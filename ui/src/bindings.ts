@@ -442,7 +442,7 @@ export type Code =
 "revision-missing" | 
 /**  The Hub does not answer. */
 "hub-unreachable" | 
-/**  The Hub asks to wait. */
+/**  The Hub asks Tandem to wait. */
 "hub-busy" | 
 /**  What arrived is not what the Hub announced. */
 "hash-mismatch" | 
