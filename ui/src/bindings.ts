@@ -1366,7 +1366,7 @@ export type RailEnd = {
 	rdma: string | null,
 };
 
-/**  The name of a recipe, such as `step-3.7-flash-nvfp4`. */
+/**  The name of a recipe: small letters, digits, `-` and `.`. */
 export type RecipeId = string;
 
 /**  One size of message. */
@@ -1480,7 +1480,7 @@ export type RunSummary = {
 	id: RunId,
 	/**  The recipe. */
 	recipe: string,
-	/**  What it is, for people: "Serve Step-3.7-Flash on spark-a and spark-b". */
+	/**  What it is, for people: "Serve a model over spark-a and spark-b". */
 	title: string,
 	/**  When it began, ms since 1970. */
 	started_at: number,
