@@ -184,7 +184,7 @@ async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
     let problem = step.problem.expect("it says what happened");
     assert_eq!(problem.code, Code::LinkFails);
     let cause = problem.cause.clone().unwrap_or_default();
-    assert!(cause.contains("was drawn"), "{problem}");
+    assert!(cause.contains("pulled the cable out"), "{problem}");
     assert_eq!(problem.retry, Retry::Now);
 
     // It sits again.
