@@ -74,4 +74,42 @@ mod tests {
             .to_string();
         assert!(error.contains("made_up"), "{error}");
     }
+
+    /// Beside each recipe lies the log of a start that succeeded, captured or rehearsed.
+    #[test]
+    fn the_log_of_every_recipe_is_read_from_its_begin_to_its_end() {
+        for recipe in all() {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipe/builtin");
+            let log = std::fs::read_to_string(format!("{folder}/{}.log.txt", recipe.id));
+            let log = log.unwrap_or_else(|e| panic!("{} has no log: {e}", recipe.id));
+            let engine = crate::engine::of(recipe.engine);
+            let phases: Vec<String> = log
+                .lines()
+                .filter_map(|l| engine.phase(l))
+                .map(|p| p.doing)
+                .collect();
+            assert!(phases.len() > 5, "{}: {phases:?}", recipe.id);
+            assert_eq!(
+                phases.last().map(String::as_str),
+                Some("ready"),
+                "{}",
+                recipe.id
+            );
+            let logs = [(
+                "spark-a".to_owned(),
+                log.lines().map(str::to_owned).collect(),
+            )];
+            let tables = [
+                engine.causes(),
+                crate::engine::causes::CAUSES,
+                engine.consequences(),
+                crate::engine::causes::CONSEQUENCES,
+            ];
+            assert!(
+                crate::engine::causes::find(&tables, &logs).is_none(),
+                "{}: a start that succeeded has no cause of a failure",
+                recipe.id
+            );
+        }
+    }
 }

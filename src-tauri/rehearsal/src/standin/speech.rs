@@ -109,7 +109,7 @@ pub(crate) fn reply(question: &str, seen: &[String], thinking: bool) -> Reply {
         "This answer is simulated: a stand-in speaks in the model's place, so nothing was understood. You wrote: “{short}”. "
     ));
     answer.push_str(
-        "Both ranks took part in every word of it, the stream, the counts and the pauses are like those of the real server, and when a model is served here its words will take the place of these.",
+        "Every rank took part in every word of it, the stream, the counts and the pauses are like those of the real server, and when a model is served here its words will take the place of these.",
     );
     let reasoning = if thinking {
         format!(
