@@ -92,7 +92,7 @@ async fn drawn_while_it_measures(stage: &Stage, ready: &Bed) {
         problem
             .cause
             .as_deref()
-            .is_some_and(|c| c.contains("was drawn")),
+            .is_some_and(|c| c.contains("pulled")),
         "{problem}"
     );
     assert_eq!(problem.retry, Retry::Now, "{problem}");

@@ -110,7 +110,7 @@ pub(super) async fn rdma(
             // The tool does not say when it waits, so the client tries until it does.
             match &result {
                 Err(MeasureError::Nothing(why)) if why.contains("connect") && tries < TRIES => {
-                    tries += 1
+                    tries += 1;
                 }
                 _ => return result,
             }
