@@ -77,6 +77,10 @@ mod tests {
 
     /// Beside each recipe lies the log of a start that succeeded, captured or rehearsed.
     #[test]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a test reads the log beside the recipe"
+    )]
     fn the_log_of_every_recipe_is_read_from_its_begin_to_its_end() {
         for recipe in all() {
             let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/recipe/builtin");
