@@ -22,10 +22,11 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo, link_target};
+use crate::context::Context;
 use crate::graft::{Manifest, local_header};
 use crate::hub::Hub;
+use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
-use crate::work::{Context, Stop};
 
 pub use deep::{Job, readers};
 pub(crate) use expect::entries;

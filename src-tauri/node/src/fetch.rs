@@ -14,11 +14,12 @@ use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo, link_target};
+use crate::context::Context;
 use crate::disk;
 use crate::hub::{Hub, Remote, Way};
 use crate::made::{Made, relative};
-use crate::transfer::{Keeper, Meter, Reporter, Target, Valve};
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
+use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
 pub(crate) use line::{Line, Plan};
 
 /// Ending of an unfinished blob, which no other program looks at.
@@ -37,7 +38,7 @@ pub async fn fetch(
     let cache = Cache::find(request.hf_home.as_deref())?;
     let meter = Meter::new("Asking the Hub what the revision holds");
     let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
-    let (valve, _keeper) = held(request, None, &meter, context);
+    let (throttle, _watcher) = held(request, None, &meter, context);
     context.waits(false);
     let Listed { hub, commit, files } = listed(request, token, context).await?;
     let total: u64 = files.values().map(|f| f.size).sum();
@@ -62,7 +63,7 @@ pub async fn fetch(
         hub,
         commit: &commit,
         meter: &meter,
-        valve,
+        throttle,
         cancel: context.cancel.clone(),
         doing: "Fetching",
     };
@@ -94,23 +95,23 @@ pub async fn fetch(
     })
 }
 
-/// Holds a request, or a machine's share of it, to its limits until the keeper is dropped.
+/// Holds a request, or a machine's share of it, to its limits until the watcher is dropped.
 pub(crate) fn held(
     request: &FetchRequest,
     share: Option<&Share>,
     meter: &Arc<Meter>,
     context: &Context,
-) -> (Arc<Valve>, Keeper) {
-    let valve = Arc::new(Valve::of_share(share));
-    let keeper = Keeper::start(
-        Arc::clone(&valve),
+) -> (Arc<Throttle>, LimitWatcher) {
+    let throttle = Arc::new(Throttle::of_share(share));
+    let watcher = LimitWatcher::start(
+        Arc::clone(&throttle),
         request.limits.clone(),
         context.limits.clone(),
         context.settings.minute,
         Arc::clone(meter),
         Arc::clone(&context.lines),
     );
-    (valve, keeper)
+    (throttle, watcher)
 }
 
 /// Makes a repository's folders and holds it for this job alone, until the value is dropped.

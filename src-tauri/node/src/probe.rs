@@ -8,9 +8,10 @@ use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed};
 use tandem_domain::secret::Secret;
 
 use crate::cache::check_repo;
+use crate::context::Context;
 use crate::hub::{Hub, Remote};
-use crate::transfer::Valve;
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
+use crate::transfer::Throttle;
 
 /// Between two words how much came.
 const SAY: Duration = Duration::from_millis(100);
@@ -48,11 +49,11 @@ pub async fn probe(
     if remote.size == 0 {
         return Ok(Probed { bytes: 0 });
     }
-    let valve = Valve::default();
-    valve.set(true, request.limits.bytes_per_second);
+    let throttle = Throttle::default();
+    throttle.set(true, request.limits.bytes_per_second);
     let came = AtomicU64::new(0);
     let connections = u64::from(request.connections.clamp(1, 32));
-    let readers = (0..connections).map(|n| read(&hub, &remote, n, connections, &valve, &came));
+    let readers = (0..connections).map(|n| read(&hub, &remote, n, connections, &throttle, &came));
     tokio::select! {
         _ = futures::future::join_all(readers) => {}
         () = watch(request, &came, context) => {}
@@ -95,7 +96,7 @@ async fn read(
     remote: &Remote,
     n: u64,
     connections: u64,
-    valve: &Valve,
+    throttle: &Throttle,
     came: &AtomicU64,
 ) {
     let part = remote.size / connections;
@@ -107,7 +108,7 @@ async fn read(
             while let Ok(Some(chunk)) = answer.chunk().await {
                 brought |= !chunk.is_empty();
                 came.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                valve.pass(chunk.len() as u64).await;
+                throttle.pass(chunk.len() as u64).await;
             }
         }
         if !brought {

@@ -17,9 +17,10 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::Cache;
 use crate::check::{Found, Wanted, foreign_owner, references};
+use crate::context::Context;
 use crate::disk;
 use crate::hub::Hub;
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
 
 /// Ending of what was wrong, until the right one is there.
 const ASIDE: &str = "tandem-damaged";

@@ -13,10 +13,11 @@ use tandem_domain::node::{FileFault, Survey, SurveyRequest};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
+use crate::context::Context;
 use crate::disk;
 use crate::fetch::{PARTIAL, heads, with_ending};
 use crate::hub::{Hub, Listing, Remote};
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
 
 /// How long the line is measured at most.
 const PROBE: Duration = Duration::from_secs(3);

@@ -7,8 +7,9 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
 use crate::check::examine;
+use crate::context::Context;
 use crate::graft::Manifest;
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
 
 /// Carries a verification out.
 pub async fn verify(

@@ -15,8 +15,8 @@ use tandem_domain::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
 
 use crate::digest::Hasher;
+use crate::stop::Stop;
 use crate::transfer::Meter;
-use crate::work::Stop;
 
 /// Bytes read at a time, by each reader. Large enough that the kernel reads ahead of it, small enough to
 /// stay in a core's own cache between reading and hashing.

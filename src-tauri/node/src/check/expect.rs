@@ -9,7 +9,7 @@ use tandem_domain::problem::{Code, Problem};
 use crate::cache::{Cache, is_inside};
 use crate::fetch::heads;
 use crate::hub::Hub;
-use crate::work::Stop;
+use crate::stop::Stop;
 
 /// One file that should be there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

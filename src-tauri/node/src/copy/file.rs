@@ -7,10 +7,11 @@ use tandem_domain::node::Spooled;
 use tandem_domain::problem::{Code, Problem, Retry};
 
 use super::{Origin, Wanted, carry};
+use crate::context::Context;
 use crate::disk;
 use crate::fetch::{NOTES, PARTIAL, with_ending};
+use crate::stop::Stop;
 use crate::transfer::{Meter, Target};
-use crate::work::{Context, Stop};
 
 /// A file on its way into a folder.
 pub(crate) struct Coming<'a> {

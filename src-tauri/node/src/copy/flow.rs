@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::Wanted;
 use super::tree;
 use super::wire::Ready;
+use crate::stop::Stop;
 use crate::transfer::Meter;
-use crate::work::Stop;
 
 /// How long the link may carry nothing before the copy gives up.
 const PATIENCE: Duration = Duration::from_secs(45);

@@ -15,10 +15,11 @@ use tandem_domain::secret::Secret;
 
 use super::wire::{self, Answer, Ask, SILENCE};
 use super::{Road, missing, wanted};
+use crate::context::Context;
 use crate::disk;
 use crate::fetch::{Line, Listed, Plan};
+use crate::stop::Stop;
 use crate::transfer::Meter;
-use crate::work::{Context, Stop};
 
 impl Road<'_> {
     /// Fetches the share and copies the rest, both at once.
@@ -55,14 +56,14 @@ impl Road<'_> {
             bytes(plan.missing),
             bytes(total),
         ));
-        let (valve, _keeper) = crate::fetch::held(fetch, Some(share), meter, context);
+        let (throttle, _watcher) = crate::fetch::held(fetch, Some(share), meter, context);
         let stop = context.cancel.child_token();
         let line = Line {
             request: fetch,
             hub: Arc::clone(&listed.hub),
             commit: &listed.commit,
             meter,
-            valve,
+            throttle,
             cancel: stop.clone(),
             doing: "Fetching its share, copying the rest",
         };

@@ -2,7 +2,7 @@
 //!
 //! One end serves what lies in its place with a checked sha256 ([`serve`]); the other copies it over
 //! several streams on every rail (`receive`) and holds each blob against the BLAKE3 that the first took
-//! in the same pass as that sha256 ([`tree`], [`crate::proven`]). What the other machine turns out not to
+//! in the same pass as that sha256 ([`tree`], [`crate::verified`]). What the other machine turns out not to
 //! have comes from the Hub, by the very code that fetches. Two machines may also copy from each other, each
 //! fetching its share meanwhile (`halves`).
 //!
@@ -11,9 +11,9 @@
 pub(crate) mod file;
 mod flow;
 mod halves;
+mod inventory;
 mod receive;
 pub mod serve;
-mod shelf;
 pub mod tree;
 mod wire;
 
@@ -28,10 +28,11 @@ use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use crate::cache::{Cache, check_repo};
+use crate::context::Context;
 use crate::disk;
 use crate::fetch::begin;
+use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter, Target};
-use crate::work::{Context, Stop};
 
 /// Carries a copy out.
 pub async fn copy(

@@ -13,9 +13,9 @@ use super::flow::{Flow, Stretch};
 use super::tree::{self, PieceHasher};
 use super::wire::{self, Answer, Ask, Refusal, SILENCE, Stream};
 use crate::disk;
-use crate::proven::{self, Proof};
+use crate::stop::Stop;
 use crate::transfer::direct::Buffer;
-use crate::work::Stop;
+use crate::verified::{self, Proof};
 
 /// Bytes read at a time; they stay in the processor's own cache from the line through the hash to the disk.
 const STRIDE: usize = 1 << 20;
@@ -258,7 +258,7 @@ fn settle(flow: &Flow, road: &Road, blob: usize) -> Result<(), Stop> {
         let place = || -> io::Result<()> {
             one.target.file().set_len(one.size)?;
             one.target.file().sync_all()?;
-            proven::note(
+            verified::note(
                 one.target.file(),
                 &Proof {
                     etag: one.etag.clone(),

@@ -16,7 +16,7 @@ use tandem_domain::node::{PauseReason, Refused, Serving};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
-use super::shelf::{Names, Shelf};
+use super::inventory::{Inventory, Names};
 use super::tree;
 use super::wire::{self, Answer, Ask, Stream};
 use crate::cache::{Cache, check_repo};
@@ -60,13 +60,13 @@ pub enum Goods {
 }
 
 impl Goods {
-    fn shelf(&self) -> Result<Shelf, Problem> {
+    fn inventory(&self) -> Result<Inventory, Problem> {
         match self {
             Self::Repo { repo, hf_home, .. } => {
                 let cache = Cache::find(hf_home.as_deref())?;
-                Ok(Shelf::new(cache.repo(repo).join("blobs"), Names::Etags))
+                Ok(Inventory::new(cache.repo(repo).join("blobs"), Names::Etags))
             }
-            Self::Spool(job) => Ok(Shelf::new(Folder::existing(job)?.spool(), Names::Trees)),
+            Self::Spool(job) => Ok(Inventory::new(Folder::existing(job)?.spool(), Names::Trees)),
         }
     }
 
@@ -185,7 +185,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     // A session of its own: nothing that ends the connection reaches it.
     let _ = rustix::process::setsid();
     offer.check()?;
-    let shelf = offer.goods.shelf()?;
+    let inventory = offer.goods.inventory()?;
     let mut doors = Vec::new();
     let mut closed = Vec::new();
     for address in &offer.listen {
@@ -211,7 +211,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
         token: token.reveal().to_owned(),
     });
     let counter = Arc::new(Counter {
-        shelf,
+        inventory,
         token,
         job: offer.goods.job().map(str::to_owned),
         watch: Mutex::default(),
@@ -223,7 +223,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     for _ in 0..(cores / 2).clamp(1, PROVERS) {
         let counter = Arc::clone(&counter);
-        std::thread::spawn(move || counter.shelf.prove());
+        std::thread::spawn(move || counter.inventory.prove());
     }
     while !counter.is_over() {
         let mut quiet = true;
@@ -238,7 +238,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
         }
     }
     drop(doors);
-    counter.shelf.close();
+    counter.inventory.close();
     Ok(())
 }
 
@@ -250,7 +250,7 @@ fn open(address: Ipv4Addr) -> std::io::Result<TcpListener> {
 
 /// Where those are served who come in.
 struct Counter {
-    shelf: Shelf,
+    inventory: Inventory,
     token: Secret,
     job: Option<String>,
     /// What that job is held to, once it was begun.
@@ -301,7 +301,7 @@ impl Counter {
             self.alive();
             match ask {
                 Ask::State { wanted } => {
-                    let standing = self.shelf.look(&wanted);
+                    let standing = self.inventory.look(&wanted);
                     let fetching = self.fetching();
                     stream.say(&Answer::State {
                         working: standing.reading || fetching,
@@ -310,7 +310,7 @@ impl Counter {
                         wrong: standing.wrong,
                     })?;
                 }
-                Ask::Bytes { etag, from, to } => match self.shelf.open(&etag) {
+                Ask::Bytes { etag, from, to } => match self.inventory.open(&etag) {
                     Some((file, ready)) if from <= to && to <= ready.size => {
                         stream.say(&Answer::Bytes)?;
                         stream.send_file(&file, from, to, || self.alive())?;
@@ -330,7 +330,7 @@ impl Counter {
     }
 
     fn nodes(&self, etag: &str) -> std::io::Result<Answer> {
-        let Some((file, ready)) = self.shelf.open(etag) else {
+        let Some((file, ready)) = self.inventory.open(etag) else {
             return Ok(Answer::Gone);
         };
         let mut nodes = Vec::new();

@@ -13,14 +13,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::{begin, sync_folder};
 use crate::cache::Cache;
+use crate::context::Context;
 use crate::digest::Hasher;
 use crate::disk;
 use crate::hub::{Hub, Remote, Source};
 use crate::made::relative;
-use crate::proven::{self, Proof};
 use crate::shared;
-use crate::transfer::{self, Manner, Meter, Piece, Target, Trail, Transfer, Valve, Verdict, Xet};
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
+use crate::transfer::{
+    self, Manner, Meter, Piece, StreamingHash, Target, Throttle, Transfer, Verdict, Xet,
+};
+use crate::verified::{self, Proof};
 
 /// Files of a revision on their way over the line.
 pub(crate) struct Line<'a> {
@@ -29,7 +32,7 @@ pub(crate) struct Line<'a> {
     pub(crate) hub: Arc<Hub>,
     pub(crate) commit: &'a str,
     pub(crate) meter: &'a Arc<Meter>,
-    pub(crate) valve: Arc<Valve>,
+    pub(crate) throttle: Arc<Throttle>,
     pub(crate) cancel: CancellationToken,
     /// What is said meanwhile.
     pub(crate) doing: &'static str,
@@ -51,7 +54,7 @@ impl Line<'_> {
         let pieces = pieces(&self.request.repo, self.commit, &wanted, files, &roads);
         let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
         let mut tries = vec![0_u8; wanted.len()];
-        let trails = wanted.iter().map(|w| w.trail.clone()).collect();
+        let hashes_under_way = wanted.iter().map(|w| w.streaming_hash.clone()).collect();
         let (meter, cancel) = (self.meter, self.cancel.clone());
         meter.doing(self.doing);
         transfer::run(
@@ -64,8 +67,8 @@ impl Line<'_> {
                 fetched: Arc::clone(&context.fetched),
                 patience: context.settings.transfer_patience,
                 manner: Manner {
-                    valve: self.valve,
-                    trails,
+                    throttle: self.throttle,
+                    hashes_under_way,
                     busy_patience: context.settings.busy_patience,
                     xet: Some(Xet::new(Arc::clone(&context.lines))),
                 },
@@ -94,7 +97,7 @@ struct Wanted {
     notes: PathBuf,
     target: Arc<Target>,
     /// Its hash; none where the etag is of an unknown kind.
-    trail: Option<Arc<Trail>>,
+    streaming_hash: Option<Arc<StreamingHash>>,
 }
 
 /// What of some files is to be fetched.
@@ -142,8 +145,8 @@ impl Plan {
                 blob,
                 notes,
                 target: Arc::new(target),
-                trail: Hasher::of_etag(&remote.etag, remote.size)
-                    .map(|hasher| Trail::new(hasher.with_tree(), remote.size)),
+                streaming_hash: Hasher::of_etag(&remote.etag, remote.size)
+                    .map(|hasher| StreamingHash::new(hasher.with_tree(), remote.size)),
             });
         }
         // Small files first: what can be refused is refused before hours of shards.
@@ -223,10 +226,10 @@ async fn finish(
     cancel: &CancellationToken,
     context: &Context,
 ) -> Result<Verdict, Stop> {
-    let found = match &one.trail {
-        Some(trail) => tokio::select! {
+    let found = match &one.streaming_hash {
+        Some(streaming_hash) => tokio::select! {
             () = cancel.cancelled() => return Err(Stop::Cancelled),
-            found = trail.end() => Some(
+            found = streaming_hash.end() => Some(
                 found.map_err(|e| disk::problem("reading back what arrived", &one.target.path, &e))?
             ),
         },
@@ -250,7 +253,7 @@ async fn finish(
     let place = || -> io::Result<()> {
         one.target.file().set_len(one.size)?;
         if let Some(proof) = found.as_ref().and_then(Proof::of) {
-            proven::note(one.target.file(), &proof);
+            verified::note(one.target.file(), &proof);
         }
         one.target.file().sync_all()?;
         std::fs::rename(&one.target.path, &one.blob)?;

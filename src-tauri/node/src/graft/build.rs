@@ -19,12 +19,13 @@ use super::donor::Parts;
 use super::manifest::{self, LinkedFile, Manifest};
 use super::own::Own;
 use crate::cache::Cache;
+use crate::context::Context;
 use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
 use crate::hub::Hub;
 use crate::made::relative;
+use crate::stop::Stop;
 use crate::transfer::{self, Manner, Meter, Piece, Target, Transfer, Verdict};
-use crate::work::{Context, Stop};
 
 /// The tensors' file and its notes while it is unfinished, and what it is made after.
 const PARTIAL: &str = "tensors.tandem-partial";

@@ -16,8 +16,9 @@ use tandem_domain::problem::{Code, Problem, bytes};
 
 use super::own::Own;
 use super::shape;
+use crate::context::Context;
 use crate::hub::{Hub, Source};
-use crate::work::{Context, Stop};
+use crate::stop::Stop;
 
 /// The longest index or configuration that is read into memory.
 const LONGEST_JSON: u64 = 16 << 20;

@@ -23,9 +23,10 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, check_repo};
+use crate::context::Context;
 use crate::hub::Hub;
+use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
-use crate::work::{Context, Stop};
 
 use donor::Donor;
 pub use manifest::Manifest;

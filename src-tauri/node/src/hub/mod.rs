@@ -16,7 +16,7 @@ use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
-use crate::work::Stop;
+use crate::stop::Stop;
 
 pub use error::Fault;
 pub(crate) use remote::{Body, no_ranges};

@@ -11,7 +11,7 @@ use tokio::sync::Mutex;
 use super::error::retry_after;
 use super::{Asked, Fault, Hub};
 use crate::digest::Hasher;
-use crate::work::Stop;
+use crate::stop::Stop;
 
 /// What a HEAD says about a file.
 #[derive(Debug, Clone)]

@@ -20,11 +20,12 @@ use tandem_domain::problem::{Code, Problem, Retry, bytes};
 use tandem_domain::secret::Secret;
 use tokio_util::io::ReaderStream;
 
+use crate::context::Context;
 use crate::copy::file::Coming;
 use crate::copy::{Origin, ticket};
 use crate::disk;
+use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
-use crate::work::{Context, Stop};
 use engine::Engine;
 use room::{Need, ask_for_room};
 

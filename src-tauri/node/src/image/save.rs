@@ -12,8 +12,8 @@ use tokio_util::bytes::Bytes;
 
 use super::engine::Engine;
 use crate::disk;
-use crate::proven::{self, Proof};
 use crate::transfer::Meter;
+use crate::verified::{self, Proof};
 
 /// The file while it is written.
 const UNFINISHED: &str = "unfinished";
@@ -93,7 +93,7 @@ fn keep(spool: &Path, mut parts: mpsc::Receiver<Bytes>, meter: &Meter) -> Result
     }
     file.sync_all()?;
     let tree = hasher.finalize().to_hex().to_string();
-    proven::note(
+    verified::note(
         &file,
         &Proof {
             etag: tree.clone(),

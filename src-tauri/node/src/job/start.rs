@@ -16,9 +16,11 @@ use tokio_util::sync::CancellationToken;
 use super::folder::Folder;
 use super::process::Worker;
 use super::state;
+use crate::context::{Context, Settings};
+use crate::fetched::Fetched;
 use crate::lines::Lines;
 use crate::made::Made;
-use crate::work::{Context, Fetched, Settings, perform};
+use crate::work::perform;
 
 /// The kernel's mark of a file system in memory.
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;

@@ -2,7 +2,7 @@
 //!
 //! What arrives is written and noted a sixteenth of a mebibyte at a time, so that a process that is killed
 //! loses what its connections held and no more; see [`ranges`] for what a loss of power costs. A few files
-//! are under way at once, each filled from its first byte on, so that its hash can follow ([`Trail`]).
+//! are under way at once, each filled from its first byte on, so that its hash can follow ([`StreamingHash`]).
 
 mod bucket;
 mod chunk;
@@ -11,9 +11,9 @@ mod lanes;
 mod meter;
 pub mod ranges;
 mod stream;
+mod streaming_hash;
 mod target;
-mod trail;
-mod valve;
+mod throttle;
 mod xet;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -26,14 +26,15 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::disk;
+use crate::fetched::Fetched;
 use crate::hub::{Hub, Source};
-use crate::work::{Fetched, Stop};
+use crate::stop::Stop;
 
 use lanes::{Lanes, Segment};
 pub use meter::{Meter, Reporter};
+pub use streaming_hash::StreamingHash;
 pub use target::Target;
-pub use trail::Trail;
-pub use valve::{Keeper, Valve, Watch, minute_of_day};
+pub use throttle::{LimitWatcher, Throttle, Watch, minute_of_day};
 pub use xet::Xet;
 
 /// More connections than this are not opened, whatever is asked for: each holds what has just come, and the
@@ -81,9 +82,9 @@ pub struct Transfer {
 /// How a transfer behaves where the defaults are not enough.
 pub struct Manner {
     /// What every connection passes.
-    pub valve: Arc<Valve>,
+    pub throttle: Arc<Throttle>,
     /// The hashes that follow the targets, in their order; none where nothing is to be hashed.
-    pub trails: Vec<Option<Arc<Trail>>>,
+    pub hashes_under_way: Vec<Option<Arc<StreamingHash>>>,
     /// How long nothing may arrive while the Hub answers and asks to wait.
     pub busy_patience: Duration,
     /// The way to the Hub's storage, for sources that may come in chunks.
@@ -93,8 +94,8 @@ pub struct Manner {
 impl Default for Manner {
     fn default() -> Self {
         Self {
-            valve: Arc::default(),
-            trails: Vec::new(),
+            throttle: Arc::default(),
+            hashes_under_way: Vec::new(),
             busy_patience: Duration::from_secs(3600),
             xet: None,
         }
@@ -168,15 +169,15 @@ where
         std::thread::available_parallelism().map_or(2, |n| n.get().min(4)),
     ));
     let mut followers = JoinSet::new();
-    for (target, trail) in shared
+    for (target, streaming_hash) in shared
         .transfer
         .targets
         .iter()
-        .zip(&shared.transfer.manner.trails)
+        .zip(&shared.transfer.manner.hashes_under_way)
     {
-        if let Some(trail) = trail {
-            followers.spawn(trail::follow(
-                Arc::clone(trail),
+        if let Some(streaming_hash) = streaming_hash {
+            followers.spawn(streaming_hash::follow(
+                Arc::clone(streaming_hash),
                 Arc::clone(target),
                 Arc::clone(&turns),
                 shared.stop.clone(),
@@ -271,8 +272,8 @@ impl Shared {
         if n > 0 && self.open[piece.target].fetch_sub(n, Ordering::AcqRel) == n {
             let _ = self.complete.send(piece.target);
         }
-        if let Some(trail) = self.trail(piece.target) {
-            trail.wake();
+        if let Some(streaming_hash) = self.streaming_hash(piece.target) {
+            streaming_hash.wake();
         }
         // A disk slower than the line must not let the unsafe part grow.
         while self.unsynced.load(Ordering::Relaxed) > UNSAFE.1 {
@@ -285,8 +286,8 @@ impl Shared {
         Ok(())
     }
 
-    fn trail(&self, target: usize) -> Option<&Arc<Trail>> {
-        self.transfer.manner.trails.get(target)?.as_ref()
+    fn streaming_hash(&self, target: usize) -> Option<&Arc<StreamingHash>> {
+        self.transfer.manner.hashes_under_way.get(target)?.as_ref()
     }
 
     /// Takes bytes off the count of unsafe ones. An earlier life's bytes are made safe too and were never
@@ -327,8 +328,8 @@ impl Shared {
             }
         }
         self.transfer.meter.take(bytes);
-        if let Some(trail) = self.trail(target) {
-            trail.reset();
+        if let Some(streaming_hash) = self.streaming_hash(target) {
+            streaming_hash.reset();
         }
         self.open[target].store(bytes, Ordering::Release);
         self.enqueue(target);

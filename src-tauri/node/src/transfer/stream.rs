@@ -9,7 +9,7 @@ use tandem_domain::problem::{Code, Retry};
 use super::xet::{self, Came};
 use super::{Piece, Segment, Shared};
 use crate::hub::{Body, Fault, backoff, gave_up, no_ranges};
-use crate::work::Stop;
+use crate::stop::Stop;
 
 /// Bytes gathered before they are written.
 const BUFFER: usize = 64 << 10;
@@ -48,7 +48,7 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
     // Whether the chunks of this segment are worth it.
     let mut worth = true;
     loop {
-        shared.transfer.manner.valve.open().await;
+        shared.transfer.manner.throttle.open().await;
         let Some((from, _)) = target.missing(segment.from, segment.to).first().copied() else {
             return Ok(());
         };
@@ -186,8 +186,8 @@ async fn copy(
 ) -> Result<(), Trouble> {
     let mut buffer: Vec<u8> = Vec::with_capacity(BUFFER.min((to - from) as usize));
     let mut at = from;
-    let valve = &shared.transfer.manner.valve;
-    let closed = valve.closed();
+    let throttle = &shared.transfer.manner.throttle;
+    let closed = throttle.closed();
     tokio::pin!(closed);
     let result = loop {
         let chunk = tokio::select! {
@@ -218,7 +218,7 @@ async fn copy(
                         flush(shared, piece, &mut at, &mut buffer).await?;
                     }
                 }
-                valve.pass(chunk.len() as u64).await;
+                throttle.pass(chunk.len() as u64).await;
             }
             Ok(None) => break Ok(()),
             Err(e) => break Err(Fault::of_transport(&e)),

@@ -229,19 +229,19 @@ impl Body {
         }
         self.left -= n as u64;
         into.clear();
-        let valve = &shared.transfer.manner.valve;
+        let throttle = &shared.transfer.manner.throttle;
         while into.len() < n {
             if self.came.is_empty() {
                 let chunk = tokio::select! {
                     biased;
-                    () = valve.closed() => return Err(Trouble::Closed),
+                    () = throttle.closed() => return Err(Trouble::Closed),
                     chunk = self.answer.chunk() => chunk,
                 };
                 let chunk = chunk.map_err(|e| fault(Fault::of_transport(&e)))?;
                 self.came = chunk.ok_or_else(|| fault(short()))?;
                 shared.transfer.meter.alive();
                 shared.transfer.fetched.add(self.came.len() as u64);
-                valve.pass(self.came.len() as u64).await;
+                throttle.pass(self.came.len() as u64).await;
             }
             let most = self.came.len().min(n - into.len());
             into.extend_from_slice(&self.came.split_to(most));

@@ -1,6 +1,6 @@
 //! A file's hash, taken while the file arrives.
 //!
-//! Connections bring a file out of order; its hash has one order only. The trail follows the part that is
+//! Connections bring a file out of order; its hash has one order only. The streaming_hash follows the part that is
 //! whole from the first byte on, reading it back a moment after it was written, when it still lies in
 //! memory. What a death interrupted is hashed again from the disk while the rest arrives.
 
@@ -23,7 +23,7 @@ const WORTH: u64 = 4 << 20;
 const TURN: u64 = 32 << 20;
 
 /// See the module.
-pub struct Trail {
+pub struct StreamingHash {
     fresh: Hasher,
     size: u64,
     state: Mutex<State>,
@@ -37,7 +37,7 @@ struct State {
     failed: Option<(io::ErrorKind, String)>,
 }
 
-impl Trail {
+impl StreamingHash {
     /// At the first byte of a file of this size.
     pub fn new(hasher: Hasher, size: u64) -> Arc<Self> {
         Arc::new(Self {
@@ -116,37 +116,37 @@ impl Trail {
 
 /// Follows a target until it is told to stop. `turns` says how many do so at once.
 pub(super) async fn follow(
-    trail: Arc<Trail>,
+    streaming_hash: Arc<StreamingHash>,
     target: Arc<Target>,
     turns: Arc<Semaphore>,
     stop: CancellationToken,
 ) {
     loop {
-        let at = trail.at();
+        let at = streaming_hash.at();
         let whole = target.whole_from(at);
-        let due = whole > at && (whole - at >= WORTH || whole == trail.size);
+        let due = whole > at && (whole - at >= WORTH || whole == streaming_hash.size);
         if due && !stop.is_cancelled() {
             let Ok(_turn) = turns.acquire().await else {
                 return;
             };
-            let (t, target) = (Arc::clone(&trail), Arc::clone(&target));
+            let (t, target) = (Arc::clone(&streaming_hash), Arc::clone(&target));
             let to = whole.min(at + TURN);
             let read = tokio::task::spawn_blocking(move || t.advance(target.file(), to))
                 .await
                 .unwrap_or_else(|e| Err(io::Error::other(e)));
             if let Err(e) = read {
-                trail.state().failed = Some((e.kind(), e.to_string()));
-                trail.caught_up.notify_waiters();
+                streaming_hash.state().failed = Some((e.kind(), e.to_string()));
+                streaming_hash.caught_up.notify_waiters();
             } else {
-                if to == trail.size {
-                    trail.caught_up.notify_waiters();
+                if to == streaming_hash.size {
+                    streaming_hash.caught_up.notify_waiters();
                 }
                 continue;
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            () = trail.news.notified() => {}
+            () = streaming_hash.news.notified() => {}
         }
     }
 }
@@ -162,10 +162,10 @@ mod tests {
         let size = bytes.len() as u64;
         let (path, notes) = (dir.path().join("f"), dir.path().join("n"));
         let target = Arc::new(Target::open(&path, &notes, size, false).unwrap());
-        let trail = Trail::new(Hasher::sha256(), size);
+        let streaming_hash = StreamingHash::new(Hasher::sha256(), size);
         let stop = CancellationToken::new();
         let follower = tokio::spawn(follow(
-            Arc::clone(&trail),
+            Arc::clone(&streaming_hash),
             Arc::clone(&target),
             Arc::new(Semaphore::new(1)),
             stop.clone(),
@@ -179,15 +179,15 @@ mod tests {
                 let from = i * piece;
                 let to = (from + piece).min(bytes.len());
                 target.write(from as u64, &bytes[from..to]).unwrap();
-                trail.wake();
+                streaming_hash.wake();
             }
             assert_eq!(
-                trail.end().await.unwrap().hex,
+                streaming_hash.end().await.unwrap().hex,
                 crate::digest::sha256(&bytes),
                 "round {round}"
             );
             target.forget().unwrap();
-            trail.reset();
+            streaming_hash.reset();
         }
         stop.cancel();
         follower.await.unwrap();
@@ -195,8 +195,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_empty_file_has_its_hash_at_once() {
-        let trail = Trail::new(Hasher::git_blob(0), 0);
-        let hash = trail.end().await.unwrap();
+        let streaming_hash = StreamingHash::new(Hasher::git_blob(0), 0);
+        let hash = streaming_hash.end().await.unwrap();
         assert_eq!(hash.hex, "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391");
     }
 
@@ -207,11 +207,16 @@ mod tests {
         let target = Arc::new(Target::open(&path, &notes, 8, false).unwrap());
         target.write(0, b"12345678").unwrap();
         target.file().set_len(3).unwrap();
-        let trail = Trail::new(Hasher::sha256(), 8);
+        let streaming_hash = StreamingHash::new(Hasher::sha256(), 8);
         let stop = CancellationToken::new();
         let turns = Arc::new(Semaphore::new(1));
-        let follower = tokio::spawn(follow(Arc::clone(&trail), target, turns, stop.clone()));
-        assert!(trail.end().await.is_err());
+        let follower = tokio::spawn(follow(
+            Arc::clone(&streaming_hash),
+            target,
+            turns,
+            stop.clone(),
+        ));
+        assert!(streaming_hash.end().await.is_err());
         stop.cancel();
         follower.await.unwrap();
     }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::proven::{self, Proof, Reading};
+use crate::verified::{self, Proof, Reading};
 
 use super::wire::Ready;
 
@@ -22,7 +22,7 @@ pub(super) enum Names {
 }
 
 /// A folder whose files can be had.
-pub(super) struct Shelf {
+pub(super) struct Inventory {
     folder: PathBuf,
     names: Names,
     inner: Mutex<Inner>,
@@ -78,8 +78,8 @@ pub(super) struct Standing {
     pub(super) reading: bool,
 }
 
-impl Shelf {
-    /// The shelf of a folder of files that are named so.
+impl Inventory {
+    /// The inventory of a folder of files that are named so.
     pub(super) fn new(folder: PathBuf, names: Names) -> Self {
         Self {
             folder,
@@ -130,7 +130,7 @@ impl Shelf {
         if let Some(known) = self.inner().known.get(etag).filter(|k| k.stamp == stamp) {
             return Some(known.what.clone());
         }
-        if let Some(proof) = proven::read(&file).filter(|p| p.etag == etag) {
+        if let Some(proof) = verified::read(&file).filter(|p| p.etag == etag) {
             return Some(self.learn(etag, stamp, What::Good(ready(proof, stamp))));
         }
         let mut inner = self.inner();
@@ -157,8 +157,8 @@ impl Shelf {
             let read = self.file(&etag).and_then(|file| {
                 let stamp = Stamp::of(&file).ok()?;
                 let reading = match self.names {
-                    Names::Etags => proven::prove(&file, &etag, going),
-                    Names::Trees => proven::prove_by_tree(&file, &etag, going),
+                    Names::Etags => verified::prove(&file, &etag, going),
+                    Names::Trees => verified::prove_by_tree(&file, &etag, going),
                 };
                 let what = match reading.ok()? {
                     Reading::Proven(proof) => What::Good(ready(proof, stamp)),
@@ -212,37 +212,37 @@ mod tests {
     #[test]
     fn only_what_was_proven_can_be_had_and_a_change_is_noticed() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let shelf = Shelf::new(dir.path().to_path_buf(), Names::Etags);
+        let inventory = Inventory::new(dir.path().to_path_buf(), Names::Etags);
         let good = sha256(b"good");
         let bad = sha256(b"what it should be");
         std::fs::write(dir.path().join(&bad), b"what it is not").unwrap();
         std::fs::write(dir.path().join(&good), b"good").unwrap();
         let wanted = [good.clone(), bad.clone(), sha256(b"absent"), "../x".into()];
         std::thread::scope(|scope| {
-            let first = shelf.look(&wanted);
+            let first = inventory.look(&wanted);
             assert!(first.reading && first.ready.is_empty() && first.wrong.is_empty());
-            scope.spawn(|| shelf.prove());
+            scope.spawn(|| inventory.prove());
             let until = std::time::Instant::now() + Duration::from_secs(20);
-            while shelf.look(&wanted).reading && std::time::Instant::now() < until {
+            while inventory.look(&wanted).reading && std::time::Instant::now() < until {
                 std::thread::yield_now();
             }
-            let standing = shelf.look(&wanted);
+            let standing = inventory.look(&wanted);
             assert_eq!(standing.wrong, std::slice::from_ref(&bad));
             assert_eq!(standing.ready.len(), 1);
             assert_eq!(
                 standing.ready[0].tree,
                 blake3::hash(b"good").to_hex().as_str()
             );
-            assert!(shelf.open(&good).is_some() && shelf.open(&bad).is_none());
+            assert!(inventory.open(&good).is_some() && inventory.open(&bad).is_none());
             std::fs::write(dir.path().join(&good), b"evil, later").unwrap();
-            assert!(shelf.open(&good).is_none(), "it has to be proven again");
-            shelf.close();
+            assert!(inventory.open(&good).is_none(), "it has to be proven again");
+            inventory.close();
         });
-        let fresh = Shelf::new(dir.path().to_path_buf(), Names::Etags);
+        let fresh = Inventory::new(dir.path().to_path_buf(), Names::Etags);
         std::fs::write(dir.path().join(&good), b"good").unwrap();
         assert!(fresh.look(std::slice::from_ref(&good)).ready.is_empty());
         let file = fresh.file(&good).unwrap();
-        proven::prove(&file, &good, || true).unwrap();
+        verified::prove(&file, &good, || true).unwrap();
         assert_eq!(
             fresh.look(std::slice::from_ref(&good)).ready.len(),
             1,

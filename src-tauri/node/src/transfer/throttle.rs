@@ -24,7 +24,7 @@ struct Setting {
 }
 
 /// Every connection of a transfer passes here.
-pub struct Valve {
+pub struct Throttle {
     setting: watch::Sender<Setting>,
     /// The part of a rate that is this machine's; none where all of it is.
     share: Option<Share>,
@@ -32,7 +32,7 @@ pub struct Valve {
     began: Instant,
 }
 
-impl Default for Valve {
+impl Default for Throttle {
     /// Open, without a limit.
     fn default() -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Default for Valve {
     }
 }
 
-impl Valve {
+impl Throttle {
     /// One that lets through a machine's share of the rates that it is set to: what a person allows is for
     /// the line of the household, whoever uses it.
     pub fn of_share(share: Option<&Share>) -> Self {
@@ -88,7 +88,7 @@ impl Valve {
     }
 
     /// Says that `n` bytes came, and waits as long as the rate asks for. A rate that changes meanwhile
-    /// holds at once; a valve that closes ends the wait.
+    /// holds at once; a throttle that closes ends the wait.
     pub async fn pass(&self, n: u64) {
         let mut setting = self.setting.subscribe();
         let mut n = n;
@@ -117,12 +117,12 @@ impl Valve {
 }
 
 /// Where limits come from: first the request, then a file that `limit` writes while the job runs.
-pub struct Keeper(tokio::task::JoinHandle<()>);
+pub struct LimitWatcher(tokio::task::JoinHandle<()>);
 
-impl Keeper {
-    /// Keeps a valve at what the limits say until it is dropped, and says what changes.
+impl LimitWatcher {
+    /// Keeps a throttle at what the limits say until it is dropped, and says what changes.
     pub fn start(
-        valve: Arc<Valve>,
+        throttle: Arc<Throttle>,
         limits: FetchLimits,
         file: Option<PathBuf>,
         minute: fn() -> Option<u32>,
@@ -131,7 +131,7 @@ impl Keeper {
     ) -> Self {
         let mut watch = Watch::new(limits, file, minute);
         let mut flow = watch.look();
-        apply(&valve, &watch.limits, &flow, &meter);
+        apply(&throttle, &watch.limits, &flow, &meter);
         Self(tokio::spawn(async move {
             if let Some(text) = words(&watch.limits, &flow) {
                 lines.note(text);
@@ -141,7 +141,7 @@ impl Keeper {
                 let before = watch.limits.clone();
                 let now = watch.look();
                 let turned = std::mem::discriminant(&now) != std::mem::discriminant(&flow);
-                apply(&valve, &watch.limits, &now, &meter);
+                apply(&throttle, &watch.limits, &now, &meter);
                 if turned || watch.limits != before {
                     let text = words(&watch.limits, &now);
                     lines.note(
@@ -154,7 +154,7 @@ impl Keeper {
     }
 }
 
-impl Drop for Keeper {
+impl Drop for LimitWatcher {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -201,7 +201,7 @@ impl Watch {
     }
 }
 
-fn apply(valve: &Valve, limits: &FetchLimits, flow: &Flow, meter: &Meter) {
+fn apply(throttle: &Throttle, limits: &FetchLimits, flow: &Flow, meter: &Meter) {
     meter.hold(flow.held().map(|held| {
         let text = match &held {
             PauseReason::Paused => "Paused".to_owned(),
@@ -209,7 +209,7 @@ fn apply(valve: &Valve, limits: &FetchLimits, flow: &Flow, meter: &Meter) {
         };
         (held, text)
     }));
-    valve.set(*flow == Flow::Open, limits.bytes_per_second);
+    throttle.set(*flow == Flow::Open, limits.bytes_per_second);
 }
 
 /// What holds the download back, as a sentence; `None` where nothing does.
@@ -283,10 +283,10 @@ mod tests {
             parts: vec![70, 30],
             mine: 1,
         };
-        let valve = Valve::of_share(Some(&share));
+        let throttle = Throttle::of_share(Some(&share));
         let rate = |given| {
-            valve.set(true, given);
-            valve.setting.borrow().rate
+            throttle.set(true, given);
+            throttle.setting.borrow().rate
         };
         assert_eq!(rate(Some(10_000_000)), Some(3_000_000));
         assert_eq!(
@@ -299,20 +299,20 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_ends_with_the_limit_that_asked_for_it() {
-        let valve = Arc::new(Valve::default());
-        valve.set(true, Some(1));
+        let throttle = Arc::new(Throttle::default());
+        throttle.set(true, Some(1));
         let waiting = tokio::spawn({
-            let valve = Arc::clone(&valve);
+            let throttle = Arc::clone(&throttle);
             // At one byte a second this is a week.
-            async move { valve.pass(600_000).await }
+            async move { throttle.pass(600_000).await }
         });
         tokio::task::yield_now().await;
-        valve.set(true, None);
+        throttle.set(true, None);
         waiting.await.expect("it ends at once");
-        valve.set(false, None);
-        valve.pass(1 << 40).await;
-        valve.closed().await;
-        valve.set(true, None);
-        valve.open().await;
+        throttle.set(false, None);
+        throttle.pass(1 << 40).await;
+        throttle.closed().await;
+        throttle.set(true, None);
+        throttle.open().await;
     }
 }
