@@ -53,10 +53,12 @@ async fn starts(lab: &Lab, spark: Spark) -> usize {
 }
 
 async fn boot(lab: &Lab, spark: Spark) -> Option<String> {
-    let said = lab
-        .must(spark, &["cat", "/proc/sys/kernel/random/boot_id"])
-        .await;
-    said.ok()
+    let asked = ["cat", "/proc/sys/kernel/random/boot_id"];
+    let said = lab.must(spark, &asked);
+    // A machine that goes down stops all its processes for a moment, and `nsenter` stops itself with the one it
+    // started; nobody wakes it, and the machine waits for it. Given up here, it is killed and the machine ends.
+    let said = tokio::time::timeout(Duration::from_secs(5), said).await;
+    said.ok()?.ok()
 }
 
 #[tokio::test(flavor = "multi_thread")]
