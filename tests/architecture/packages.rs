@@ -1,11 +1,8 @@
 //! Which package may depend on which, read from cargo itself.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
-use serde_json::Value;
-
-use crate::ROOT;
+use crate::{ROOT, cargo_metadata};
 
 /// Package, what of ours it may use, and what of others it must not.
 const RULES: &[(&str, &[&str], &[&str])] = &[
@@ -41,19 +38,7 @@ const RULES: &[(&str, &[&str], &[&str])] = &[
 
 #[test]
 fn dependencies_point_one_way() {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
-        .current_dir(ROOT)
-        .output()
-        .expect("cargo runs");
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).expect("cargo describes the workspace");
+    let metadata = cargo_metadata(&["--no-deps"]);
     let packages = metadata["packages"].as_array().expect("a list of packages");
     let names: BTreeSet<&str> = packages.iter().filter_map(|p| p["name"].as_str()).collect();
     let ruled: BTreeSet<&str> = RULES.iter().map(|(name, ..)| *name).collect();

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use proc_macro2::Span;
-use serde_json::Value;
 use syn::spanned::Spanned as _;
 use syn::visit_mut::{self, VisitMut};
 
-use crate::ROOT;
+use crate::{ROOT, cargo_metadata};
 
 /// One source file.
 pub(crate) struct Source {
@@ -32,19 +30,7 @@ pub(crate) struct Crate {
 
 /// Every library and program of the workspace; targets that only test are left out.
 pub(crate) fn crates() -> Vec<Crate> {
-    let output = Command::new(env!("CARGO"))
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--no-deps",
-            "--offline",
-        ])
-        .current_dir(ROOT)
-        .output()
-        .expect("cargo runs");
-    let metadata: Value =
-        serde_json::from_slice(&output.stdout).expect("cargo describes the workspace");
+    let metadata = cargo_metadata(&["--no-deps"]);
     let root = Path::new(ROOT)
         .canonicalize()
         .expect("the workspace is there");

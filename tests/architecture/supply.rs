@@ -1,11 +1,10 @@
 //! What Tandem is made of, held against `deny.toml` without a program that has to be installed first.
 
 use std::collections::BTreeSet;
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::ROOT;
+use crate::{ROOT, cargo_metadata};
 
 fn rules() -> toml::Table {
     let text = std::fs::read_to_string(format!("{ROOT}/deny.toml")).expect("deny.toml is there");
@@ -21,15 +20,7 @@ fn words(value: &toml::Value) -> BTreeSet<String> {
 /// All packages that are built for this computer.
 fn packages() -> Vec<Value> {
     let platform = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
-        .args(["--filter-platform", &platform])
-        .current_dir(ROOT)
-        .output()
-        .expect("cargo runs");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{said}");
-    let all: Value = serde_json::from_slice(&output.stdout).expect("cargo describes it all");
+    let all = cargo_metadata(&["--locked", "--filter-platform", &platform]);
     let nodes = all["resolve"]["nodes"].as_array().expect("what is used");
     let used: BTreeSet<&str> = nodes.iter().filter_map(|n| n["id"].as_str()).collect();
     let packages = all["packages"].as_array().expect("a list of packages");

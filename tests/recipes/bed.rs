@@ -130,7 +130,7 @@ pub fn request(hub: String) -> SetupRequest {
 /// the choices is not looked at.
 pub fn planned(request: SetupRequest) -> Setup {
     let recipe = request.recipe().expect("the recipe is built in");
-    request.planned(recipe, &[]).0
+    request.planned(recipe, &[]).setup
 }
 
 impl Bed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tandem_adapters::store::{LogLine, NewRun};
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::procedure::request::{Setup, SetupRequest};
+use tandem_domain::procedure::request::{Planned, SetupRequest};
 use tandem_domain::procedure::setup::setup_plan;
 use tandem_domain::procedure::{Procedure, RunDetail, report};
 use tandem_domain::recipe::{Recipe, RecipeId, catalog};
@@ -66,11 +66,7 @@ impl App {
     /// The set-up of one recipe as it is proposed, over as many of the machines as it can be served over.
     pub async fn propose_recipe(&self, id: &RecipeId) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
-        let recipe = catalog::find(id).ok_or_else(|| {
-            Problem::new(Code::BadInput, "The recipe was not found.")
-                .cause(format!("This Tandem has no recipe `{id}`."))
-                .fix("Choose another recipe.")
-        })?;
+        let recipe = catalog::find(id)?;
         let ids = workspace.machines().await?.into_iter().map(|m| m.id);
         let ids = ids.take(recipe.nodes.most as usize).collect();
         self.propose(recipe, ids).await
@@ -89,23 +85,19 @@ impl App {
         let workspace = self.workspace().await;
         let recipe = request.recipe()?;
         let machines = workspace.setup_machines(&request.machines).await?;
-        let resolved = request.resolve(recipe, &machines);
-        let setup = Setup {
-            request,
-            launch: resolved.launch,
-        };
+        let planned = request.planned(recipe, &machines);
         let variants = recipe.variants.iter().map(|v| VariantView {
             id: v.id.clone(),
             label: v.label.clone(),
             what: v.what.clone(),
         });
         Ok(PlanView {
-            plan: setup_plan(&setup, &machines, &workspace.public_key),
-            request: setup.request,
-            problems: resolved.problems,
+            plan: setup_plan(&planned.setup, &machines, &workspace.public_key),
+            request: planned.setup.request,
+            problems: planned.problems,
             title: recipe.title.clone(),
             variants: variants.collect(),
-            settings: resolved.settings,
+            settings: planned.settings,
         })
     }
 
@@ -114,7 +106,9 @@ impl App {
         let workspace = self.workspace().await;
         let recipe = request.recipe()?;
         let machines = workspace.setup_machines(&request.machines).await?;
-        let (setup, problems) = request.planned(recipe, &machines);
+        let Planned {
+            setup, problems, ..
+        } = request.planned(recipe, &machines);
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }

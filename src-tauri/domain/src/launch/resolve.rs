@@ -98,27 +98,22 @@ fn variants(recipe: &Recipe, chosen: &VariantId, tokens: Option<f64>) -> Vec<Var
 
 fn graft(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> Option<GraftPlan> {
     recipe.variant(asked.variant)?.drafting.as_ref()?;
-    let donor = recipe
-        .artifacts
-        .iter()
-        .find(|a| a.role == ArtifactRole::Donor)?;
-    let (layer_bytes, published_draft) = recipe.quirks.first().map(|q| match q {
-        Quirk::GraftMtp {
-            layer_bytes,
-            published_draft,
-        } => (*layer_bytes, published_draft.clone()),
-    })?;
+    let donor = recipe.donor()?;
+    let Quirk::GraftMtp {
+        layer_bytes,
+        published_draft,
+    } = recipe.graft()?;
     let repo = settings::text(all, "donor_repo").to_owned();
     Some(GraftPlan {
         // A draft that is published was made of the recipe's donor, and of no other release.
-        published_draft: published_draft.filter(|_| repo == donor.repo),
+        published_draft: published_draft.clone().filter(|_| repo == donor.repo),
         donor: Artifact {
             repo,
             revision: settings::text(all, "donor_revision").to_owned(),
             ..donor.clone()
         },
         way: settings::way(all),
-        layer_bytes,
+        layer_bytes: *layer_bytes,
     })
 }
 

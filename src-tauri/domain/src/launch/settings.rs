@@ -2,11 +2,10 @@
 //! and of quirks. The window draws its form from this list, and the choices are checked by it.
 
 use super::asked::Asked;
-use crate::artifact::ArtifactRole;
 use crate::engine;
 use crate::engine::setting::{NameForm, Setting, SettingKind, SettingOption};
 use crate::graft::way::{MtpWay, propose_by_name};
-use crate::recipe::{Quirk, Recipe, SettingValue};
+use crate::recipe::{Recipe, SettingValue};
 
 /// The option that leaves the way to MTP to what image and revision tell.
 const PROPOSED: &str = "proposed";
@@ -113,15 +112,7 @@ fn model(recipe: &Recipe) -> Vec<Setting> {
 
 /// The settings that quirks bring. `before` are the settings above them.
 fn quirks(recipe: &Recipe, before: &[Setting]) -> Vec<Setting> {
-    let grafts = recipe
-        .quirks
-        .iter()
-        .any(|q| matches!(q, Quirk::GraftMtp { .. }));
-    let donor = recipe
-        .artifacts
-        .iter()
-        .find(|a| a.role == ArtifactRole::Donor);
-    let (true, Some(donor)) = (grafts, donor) else {
+    let (Some(_), Some(donor)) = (recipe.graft(), recipe.donor()) else {
         return Vec::new();
     };
     let proposal = propose_by_name(

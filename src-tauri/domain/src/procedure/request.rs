@@ -2,11 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::setting::Setting;
 use crate::launch::{self, Asked, Resolved};
 use crate::machine::SetupMachine;
 use crate::network::{NetworkPlan, plan};
 use crate::node::FetchLimits;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Choices, Recipe, RecipeId, VariantId, catalog};
 
@@ -43,6 +44,17 @@ pub struct Setup {
     pub launch: LaunchPlan,
 }
 
+/// A set-up before it is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Planned {
+    /// What would be stored.
+    pub setup: Setup,
+    /// Every setting with its value.
+    pub settings: Vec<Setting>,
+    /// Everything that stands against it; empty if nothing does.
+    pub problems: Vec<Problem>,
+}
+
 impl SetupRequest {
     /// A recipe over these machines as it is proposed, the head first. `ids` are those of `machines`.
     pub fn proposed(
@@ -69,11 +81,7 @@ impl SetupRequest {
 
     /// The recipe that is asked for; a problem where this Tandem does not have it.
     pub fn recipe(&self) -> Result<&'static Recipe, Problem> {
-        catalog::find(&self.recipe).ok_or_else(|| {
-            Problem::new(Code::BadInput, "The recipe was not found.")
-                .cause(format!("This Tandem has no recipe `{}`.", self.recipe))
-                .fix("Choose another recipe.")
-        })
+        catalog::find(&self.recipe)
     }
 
     /// The same, resolved for these machines.
@@ -93,12 +101,15 @@ impl SetupRequest {
     }
 
     /// The same, to be stored with a run.
-    pub fn planned(self, recipe: &Recipe, machines: &[SetupMachine]) -> (Setup, Vec<Problem>) {
+    pub fn planned(self, recipe: &Recipe, machines: &[SetupMachine]) -> Planned {
         let resolved = self.resolve(recipe, machines);
-        let setup = Setup {
-            request: self,
-            launch: resolved.launch,
-        };
-        (setup, resolved.problems)
+        Planned {
+            setup: Setup {
+                request: self,
+                launch: resolved.launch,
+            },
+            settings: resolved.settings,
+            problems: resolved.problems,
+        }
     }
 }

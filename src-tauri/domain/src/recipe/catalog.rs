@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use super::{Recipe, RecipeId};
+use crate::problem::{Code, Problem};
 
 /// Their texts.
 const TEXTS: &[&str] = include!(concat!(env!("OUT_DIR"), "/builtin.rs"));
@@ -24,9 +25,13 @@ pub fn all() -> &'static [Recipe] {
     &RECIPES
 }
 
-/// One by its name.
-pub fn find(id: &RecipeId) -> Option<&'static Recipe> {
-    RECIPES.iter().find(|r| r.id == *id)
+/// One by its name; a problem where this Tandem does not have it.
+pub fn find(id: &RecipeId) -> Result<&'static Recipe, Problem> {
+    RECIPES.iter().find(|r| r.id == *id).ok_or_else(|| {
+        Problem::new(Code::BadInput, "The recipe was not found.")
+            .cause(format!("This Tandem has no recipe `{id}`."))
+            .fix("Choose another recipe.")
+    })
 }
 
 #[cfg(test)]
@@ -46,7 +51,7 @@ mod tests {
                 "{} stands twice",
                 recipe.id
             );
-            assert_eq!(find(&recipe.id), Some(&recipe));
+            assert_eq!(find(&recipe.id), Ok(&recipe));
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Quirk, Recipe, SCHEMA};
+use super::{Recipe, SCHEMA, words};
 use crate::artifact::ArtifactRole;
 use crate::problem::{Code, Problem};
 
@@ -69,12 +69,8 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
             ));
         }
     }
-    let args = recipe
-        .variants
-        .iter()
-        .flat_map(|v| &v.args)
-        .chain(&recipe.args);
-    let words: Vec<&String> = args.flat_map(|a| &a.words).collect();
+    let args = recipe.variants.iter().flat_map(|v| &v.args);
+    let words: Vec<&String> = words(args.chain(&recipe.args)).collect();
     if words.len() > WORDS
         || words
             .iter()
@@ -84,15 +80,7 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
             "Its arguments are empty, hold a line break, or are more than {WORDS}."
         ));
     }
-    let grafts = recipe
-        .quirks
-        .iter()
-        .any(|q| matches!(q, Quirk::GraftMtp { .. }));
-    let donor = recipe
-        .artifacts
-        .iter()
-        .any(|a| a.role == ArtifactRole::Donor);
-    if grafts && !donor {
+    if recipe.graft().is_some() && recipe.donor().is_none() {
         fault("It grafts MTP layers and names no artifact that they come from.".into());
     }
     all

@@ -173,6 +173,11 @@ pub struct Arg {
     pub why: Option<String>,
 }
 
+/// The words of several arguments, in order.
+pub fn words<'a>(args: impl IntoIterator<Item = &'a Arg>) -> impl Iterator<Item = &'a String> {
+    args.into_iter().flat_map(|arg| &arg.words)
+}
+
 /// What a served model can do.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -293,6 +298,19 @@ impl Recipe {
     /// The last variant, which the ones before it lead to.
     pub fn best(&self) -> Option<&Variant> {
         self.variants.last()
+    }
+
+    /// The artifact that MTP layers may come from.
+    pub fn donor(&self) -> Option<&Artifact> {
+        self.artifacts
+            .iter()
+            .find(|a| a.role == ArtifactRole::Donor)
+    }
+
+    /// The quirk that grafts MTP layers, if the recipe has it.
+    pub fn graft(&self) -> Option<&Quirk> {
+        let is_graft = |q: &&Quirk| matches!(q, Quirk::GraftMtp { .. });
+        self.quirks.iter().find(is_graft)
     }
 
     /// A variant by its name.

@@ -23,12 +23,33 @@ pub(crate) async fn find(
     Ok(state.map_err(|e| e.problem(&station.name, &station.user))?)
 }
 
+/// Removes a container of ours; another's of that name stays. Says whether one of another stands there.
+async fn spare(station: &MachineServices, name: &str) -> Result<bool, Problem> {
+    let on = |e: ContainerError| e.problem(&station.name, &station.user);
+    let Some(state) = station.containers.inspect(name).await.map_err(on)? else {
+        return Ok(false);
+    };
+    if label(&state).is_none() {
+        return Ok(true);
+    }
+    station.containers.remove(name).await.map_err(on)?;
+    Ok(false)
+}
+
 /// Removes a container of ours; another's of that name stays, and is no error here. Safe to repeat.
 pub(crate) async fn remove(station: &MachineServices, name: &str) -> Result<(), StepError> {
-    let state = find(station, name).await?;
-    if state.is_some_and(|s| label(&s).is_some()) {
-        let on = |e: ContainerError| e.problem(&station.name, &station.user);
-        station.containers.remove(name).await.map_err(on)?;
+    spare(station, name).await?;
+    Ok(())
+}
+
+/// Removes a container of ours; another's of that name stays, and is why `message` is said. Safe to repeat.
+pub(crate) async fn clear(
+    station: &MachineServices,
+    name: &str,
+    message: &str,
+) -> Result<(), StepError> {
+    if spare(station, name).await? {
+        return Err(foreign(station, name, message).into());
     }
     Ok(())
 }
@@ -40,16 +61,9 @@ pub(crate) async fn remove(station: &MachineServices, name: &str) -> Result<(), 
 pub async fn stop(stations: &[MachineServices], name: &str) -> Result<(), Problem> {
     let mut spared = None;
     for station in stations {
-        let on = |e: ContainerError| e.problem(&station.name, &station.user);
-        match station.containers.inspect(name).await.map_err(on)? {
-            Some(state) if label(&state).is_none() => {
-                let message = format!("The container `{name}` was not removed.");
-                spared.get_or_insert_with(|| foreign(station, name, &message));
-            }
-            Some(_) => {
-                station.containers.remove(name).await.map_err(on)?;
-            }
-            None => {}
+        if spare(station, name).await? {
+            let message = format!("The container `{name}` was not removed.");
+            spared.get_or_insert_with(|| foreign(station, name, &message));
         }
     }
     spared.map_or(Ok(()), Err)

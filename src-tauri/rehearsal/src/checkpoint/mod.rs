@@ -16,7 +16,7 @@ pub mod write;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -68,34 +68,53 @@ fn pretty(value: &Value) -> Vec<u8> {
     text
 }
 
-impl Revision<'_> {
-    fn folder(&self, repos: &Path) -> PathBuf {
-        repos.join(self.repo).join(self.commit)
+/// Writes a revision: its weights with their index, the files that every checkpoint has, and these beside them.
+/// All of it goes into a folder beside and is moved into place; a finished one is left alone.
+pub(crate) fn write_revision(
+    repos: &Path,
+    (repo, commit): (&str, &str),
+    weights: &[(String, Vec<Tensor>)],
+    more: &[(&str, Vec<u8>)],
+) -> io::Result<()> {
+    let folder = repos.join(repo).join(commit);
+    if folder.join(HASHES).exists() {
+        return Ok(());
     }
+    let draft = folder.with_extension("draft");
+    if draft.exists() {
+        std::fs::remove_dir_all(&draft)?;
+    }
+    std::fs::create_dir_all(&draft)?;
+    let mut hashes: BTreeMap<String, Value> = BTreeMap::new();
+    let mut map: BTreeMap<String, String> = BTreeMap::new();
+    let mut total = 0;
+    for (name, tensors) in weights {
+        for t in tensors {
+            map.insert(t.name.clone(), name.clone());
+            total += t.bytes();
+        }
+        let Written { bytes, sha256 } = write::shard(&draft.join(name), tensors.clone())?;
+        hashes.insert(name.clone(), json!({"size": bytes, "sha256": sha256}));
+    }
+    let index = json!({"metadata": {"total_size": total}, "weight_map": map});
+    let put = |name: &str, content: &[u8]| std::fs::write(draft.join(name), content);
+    put("model.safetensors.index.json", &pretty(&index))?;
+    put("tokenizer.json", &pretty(&texts::tokenizer()))?;
+    put("tokenizer_config.json", &pretty(&texts::tokenizer_config()))?;
+    put("README.md", texts::card(repo).as_bytes())?;
+    for (name, content) in more {
+        put(name, content)?;
+    }
+    put(HASHES, &pretty(&json!(hashes)))?;
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
+    std::fs::rename(&draft, &folder)
+}
 
-    /// Writes everything into a folder beside and moves it into place; a finished one is left alone.
+impl Revision<'_> {
+    /// Writes it, unless it is there already.
     pub(crate) fn write(self, repos: &Path) -> io::Result<()> {
-        let folder = self.folder(repos);
-        if folder.join(HASHES).exists() {
-            return Ok(());
-        }
-        let draft = folder.with_extension("draft");
-        if draft.exists() {
-            std::fs::remove_dir_all(&draft)?;
-        }
-        std::fs::create_dir_all(&draft)?;
-        let mut hashes: BTreeMap<String, Value> = BTreeMap::new();
-        let mut map: BTreeMap<String, String> = BTreeMap::new();
-        let mut total = 0;
-        for (name, tensors) in &self.files {
-            for t in tensors {
-                map.insert(t.name.clone(), name.clone());
-                total += t.bytes();
-            }
-            let Written { bytes, sha256 } = write::shard(&draft.join(name), tensors.clone())?;
-            hashes.insert(name.clone(), json!({"size": bytes, "sha256": sha256}));
-        }
-        let index = json!({"metadata": {"total_size": total}, "weight_map": map});
         let config = config::config(
             &self.widths,
             self.lists,
@@ -106,33 +125,24 @@ impl Revision<'_> {
         } else {
             texts::CONFIGURATION_WHOLE.to_owned()
         };
-        let put = |name: &str, content: &[u8]| std::fs::write(draft.join(name), content);
-        put("model.safetensors.index.json", &pretty(&index))?;
-        put("config.json", &pretty(&config))?;
+        let mut more = vec![
+            ("config.json", pretty(&config)),
+            ("configuration_step3p7.py", python.into_bytes()),
+            (
+                "generation_config.json",
+                pretty(&texts::generation_config()),
+            ),
+            ("chat_template.jinja", texts::CHAT_TEMPLATE.into()),
+            (
+                ".gitattributes",
+                b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n".to_vec(),
+            ),
+        ];
         if let Some(mtp) = self.quantized {
-            put(
-                "hf_quant_config.json",
-                &pretty(&config::hf_quant_config(mtp)),
-            )?;
+            let quantization = pretty(&config::hf_quant_config(mtp));
+            more.push(("hf_quant_config.json", quantization));
         }
-        put("configuration_step3p7.py", python.as_bytes())?;
-        put("tokenizer.json", &pretty(&texts::tokenizer()))?;
-        put("tokenizer_config.json", &pretty(&texts::tokenizer_config()))?;
-        put(
-            "generation_config.json",
-            &pretty(&texts::generation_config()),
-        )?;
-        put("chat_template.jinja", texts::CHAT_TEMPLATE.as_bytes())?;
-        put("README.md", texts::card(self.repo).as_bytes())?;
-        put(
-            ".gitattributes",
-            b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
-        )?;
-        put(HASHES, &pretty(&json!(hashes)))?;
-        if folder.exists() {
-            std::fs::remove_dir_all(&folder)?;
-        }
-        std::fs::rename(&draft, &folder)
+        write_revision(repos, (self.repo, self.commit), &self.files, &more)
     }
 }
 

@@ -11,12 +11,13 @@ use tandem_domain::artifact::ArtifactRole;
 use tandem_domain::recipe::{Recipe, catalog};
 
 use super::shape::{Kind, Tensor};
-use super::{HASHES, point, pretty, texts, write};
+use super::{BF16_REPO, NVFP4_REPO, numbered, point, pretty, write, write_revision};
 
 /// The architecture of these checkpoints, as their configuration names it.
 pub(crate) const MODEL_TYPE: &str = "tandem_rehearsal";
 
-/// Writes a checkpoint for each artifact that a recipe fetches, unless its repository is there already.
+/// Writes a checkpoint for each artifact that a recipe fetches, unless it is there already. Repositories that
+/// have a true structure of their own are left to those who write them.
 pub(crate) fn write_recipes(repos: &Path) -> io::Result<()> {
     for recipe in catalog::all() {
         let fetched = recipe
@@ -24,7 +25,7 @@ pub(crate) fn write_recipes(repos: &Path) -> io::Result<()> {
             .iter()
             .filter(|a| a.role != ArtifactRole::Donor);
         for artifact in fetched {
-            if !repos.join(&artifact.repo).exists() {
+            if ![BF16_REPO, NVFP4_REPO].contains(&artifact.repo.as_str()) {
                 write_one(repos, recipe, &artifact.repo, &artifact.revision)?;
             }
         }
@@ -38,28 +39,6 @@ fn write_one(repos: &Path, recipe: &Recipe, repo: &str, revision: &str) -> io::R
         true => revision.to_owned(),
         false => hex::encode(Sha1::digest(repo)),
     };
-    let folder = repos.join(repo).join(&commit);
-    // Beside it and moved into place, so that a start that was cut off leaves no half of one.
-    let draft = repos.join(format!("{}.draft", commit));
-    if draft.exists() {
-        std::fs::remove_dir_all(&draft)?;
-    }
-    std::fs::create_dir_all(&draft)?;
-    let mut map = serde_json::Map::new();
-    let mut hashes = serde_json::Map::new();
-    let mut total = 0;
-    for (n, tensors) in write::deal(tensors(), 2).into_iter().enumerate() {
-        let name = format!("model-{:05}-of-00002.safetensors", n + 1);
-        for tensor in &tensors {
-            map.insert(tensor.name.clone(), json!(name));
-            total += tensor.bytes();
-        }
-        let written = write::shard(&draft.join(&name), tensors)?;
-        hashes.insert(
-            name,
-            json!({"size": written.bytes, "sha256": written.sha256}),
-        );
-    }
     let drafting = recipe.variants.iter().filter_map(|v| v.drafting.as_ref());
     let config = json!({
         "architectures": ["TandemRehearsalForCausalLM"],
@@ -75,18 +54,9 @@ fn write_one(repos: &Path, recipe: &Recipe, repo: &str, revision: &str) -> io::R
             "max_position_embeddings": recipe.settings.context.max(1 << 18),
         },
     });
-    let put = |name: &str, content: &[u8]| std::fs::write(draft.join(name), content);
-    let index = json!({"metadata": {"total_size": total}, "weight_map": map});
-    put("model.safetensors.index.json", &pretty(&index))?;
-    put("config.json", &pretty(&config))?;
-    put("tokenizer.json", &pretty(&texts::tokenizer()))?;
-    put("tokenizer_config.json", &pretty(&texts::tokenizer_config()))?;
-    put("README.md", texts::card(repo).as_bytes())?;
-    put(HASHES, &pretty(&hashes.into()))?;
-    if let Some(above) = folder.parent() {
-        std::fs::create_dir_all(above)?;
-    }
-    std::fs::rename(&draft, &folder)?;
+    let weights = numbered(write::deal(tensors(), 2));
+    let more = [("config.json", pretty(&config))];
+    write_revision(repos, (repo, &commit), &weights, &more)?;
     if !is_commit {
         point(repos, repo, revision, &commit)?;
     }

@@ -8,8 +8,8 @@ use crate::engine::OnDisk;
 use crate::machine::Facts;
 use crate::node::GraftKind;
 use crate::problem::{Code, Problem};
-use crate::recipe::Variant;
 use crate::recipe::plan::LaunchPlan;
+use crate::recipe::{Variant, words};
 
 /// Where the machine's Hugging Face home is seen inside.
 const HF_HOME: &str = "/root/.cache/huggingface";
@@ -101,7 +101,7 @@ fn arguments(
         args.push("--trust-remote-code".into());
     }
     args.extend(plan.args.iter().cloned());
-    args.extend(variant.args.iter().flat_map(|a| a.words.iter().cloned()));
+    args.extend(words(&variant.args).cloned());
     if rank > 0 {
         args.push("--headless".into());
     }

@@ -1,13 +1,11 @@
 //! The settings of vLLM that a person may change.
 
 use crate::engine::setting::{Setting, SettingKind};
-use crate::recipe::Recipe;
+use crate::recipe::{Recipe, words};
 
 /// See the module.
 pub(super) fn of(recipe: &Recipe) -> Vec<Setting> {
-    let words = |args: &[crate::recipe::Arg]| -> Vec<String> {
-        args.iter().flat_map(|a| a.words.iter().cloned()).collect()
-    };
+    let args: Vec<String> = words(&recipe.args).cloned().collect();
     let env: Vec<String> = recipe.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
     vec![
         Setting::new(
@@ -42,7 +40,7 @@ pub(super) fn of(recipe: &Recipe) -> Vec<Setting> {
             "Speed and memory",
             "More arguments for vLLM",
             SettingKind::Words { assignments: false },
-            words(&recipe.args),
+            args,
         )
         .hint("For vllm serve, apart by spaces; the same on every machine."),
         Setting::new(

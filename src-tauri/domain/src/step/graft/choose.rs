@@ -140,11 +140,7 @@ async fn look_into(
 ) -> Result<Vllm, StepError> {
     let on = |e: ContainerError| e.problem(&head.name, &head.user);
     let what = "The image was not looked into.";
-    let there = owned::find(head, LOOKER).await?;
-    if there.is_some_and(|s| owned::label(&s).is_none()) {
-        return Err(owned::foreign(head, LOOKER, what).into());
-    }
-    owned::remove(head, LOOKER).await?;
+    owned::clear(head, LOOKER, what).await?;
     let spec = ContainerSpec {
         name: LOOKER.into(),
         image: image.to_owned(),

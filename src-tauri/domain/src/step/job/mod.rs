@@ -326,25 +326,25 @@ pub(crate) async fn undo(cx: &StepContext, station: &MachineServices) -> Result<
     .into())
 }
 
+/// The command that has the node program do a work in the foreground, with the Hub's token on stdin.
+pub(crate) fn in_foreground(cx: &StepContext, work: NodeWork) -> Command {
+    let token = cx.services.hub_token.as_ref();
+    let request = NodeRequest {
+        token: token.map(|t| t.reveal().to_owned()),
+        work,
+    };
+    let kind = request.work.kind();
+    let request = serde_json::to_vec(&request).expect("a request is plain data");
+    Command::new(PROGRAM, ["run", kind]).stdin(request)
+}
+
 /// Runs a short piece of the node program's work in the foreground.
 pub(crate) async fn foreground<T: DeserializeOwned>(
     cx: &StepContext,
     station: &MachineServices,
     work: NodeWork,
 ) -> Result<T, StepError> {
-    let request = NodeRequest {
-        token: cx
-            .services
-            .hub_token
-            .as_ref()
-            .map(|t| t.reveal().to_owned()),
-        work,
-    };
-    let kind = request.work.kind();
-    let request = serde_json::to_vec(&request).expect("a request is plain data");
-    let command = Command::new(PROGRAM, ["run", kind])
-        .stdin(request)
-        .timeout(Some(Duration::from_secs(300)));
+    let command = in_foreground(cx, work).timeout(Some(Duration::from_secs(300)));
     let mut last = None;
     let mut on_line = |line: &str| {
         if let Ok(line) = serde_json::from_str::<NodeLine>(line)

@@ -12,7 +12,6 @@ use crate::container::command::as_command;
 use crate::container::{ContainerSpec, ContainerState, SERVER, fabric};
 use crate::engine;
 use crate::engine::{Engine, OnDisk};
-use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
@@ -27,6 +26,9 @@ use crate::step::services::{Services, StepContext};
 use crate::step::stored::value;
 use crate::step::weights::WeightsReceipt;
 use crate::step::{drop_caches, owned};
+
+/// What did not happen where a launch cannot begin.
+const NOT_STARTED: &str = "The model server was not started.";
 
 /// See the module.
 pub struct LaunchServer {
@@ -62,7 +64,7 @@ impl LaunchServer {
     /// This step's variant.
     fn own(&self) -> Result<&Variant, StepError> {
         self.launch.variant(&self.variant).ok_or_else(|| {
-            Problem::new(Code::Broken, "The model server was not started.")
+            Problem::new(Code::Broken, NOT_STARTED)
                 .cause(format!("The plan has no variant `{}`.", self.variant))
                 .into()
         })
@@ -134,14 +136,8 @@ impl LaunchServer {
 
     /// Removes our own container on every machine; another's is a problem and stays.
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
-        on_all(&cx.stations, |_, station| {
-            Box::pin(async move {
-                let state = owned::find(station, SERVER).await?;
-                if state.is_some_and(|s| label(&s).is_none()) {
-                    return Err(foreign(station).into());
-                }
-                owned::remove(station, SERVER).await
-            })
+        on_all(&cx.stations, |_, s| {
+            Box::pin(owned::clear(s, SERVER, NOT_STARTED))
         })
         .await
         .map(|_| ())
@@ -157,10 +153,6 @@ impl LaunchServer {
         }
         Ok(())
     }
-}
-
-fn foreign(station: &MachineServices) -> Problem {
-    owned::foreign(station, SERVER, "The model server was not started.")
 }
 
 /// What a first server is without.
@@ -215,7 +207,7 @@ impl Step<Services> for LaunchServer {
         let states = self.states(cx).await?;
         for (station, state) in cx.stations.iter().zip(&states) {
             if state.as_ref().is_some_and(|s| label(s).is_none()) {
-                return Err(foreign(station).into());
+                return Err(owned::foreign(station, SERVER, NOT_STARTED).into());
             }
         }
         if self.serves(cx, &states, &receipt.identity).await {

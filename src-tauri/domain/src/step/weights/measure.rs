@@ -6,10 +6,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::FetchWeights;
 use super::uplink::{Sample, Uplink};
-use crate::node::{
-    NodeEvent, NodeLine, NodeRequest, NodeWork, PROGRAM, ProbeRequest, Survey, SurveyRequest,
-};
-use crate::ports::{Command, MachineServices};
+use crate::node::{NodeEvent, NodeLine, NodeWork, ProbeRequest, Survey, SurveyRequest};
+use crate::ports::MachineServices;
 use crate::run::StepError;
 use crate::step::job;
 use crate::step::services::StepContext;
@@ -108,18 +106,8 @@ async fn samples(
     request: &ProbeRequest,
     begun: &CancellationToken,
 ) -> Vec<Sample> {
-    let request = NodeRequest {
-        token: cx
-            .services
-            .hub_token
-            .as_ref()
-            .map(|t| t.reveal().to_owned()),
-        work: NodeWork::Probe(request.clone()),
-    };
-    let request = serde_json::to_vec(&request).expect("a request is plain data");
-    let command = Command::new(PROGRAM, ["run", "probe"])
-        .stdin(request)
-        .timeout(Some(ANSWER));
+    let probe = NodeWork::Probe(request.clone());
+    let command = job::in_foreground(cx, probe).timeout(Some(ANSWER));
     let mut samples = Vec::new();
     let mut first: Option<(f64, i64)> = None;
     let mut on_line = |line: &str| {
