@@ -13,20 +13,26 @@ use crate::app::{App, Programs};
 
 /// Runs the whole story in a folder of its own and removes it again.
 pub async fn tell(recipe: Option<String>) -> ExitCode {
-    let folder = std::env::temp_dir().join(format!("tandem-story-{}", std::process::id()));
+    let folder = match tempfile::Builder::new().prefix("tandem-story-").tempdir() {
+        Ok(folder) => folder,
+        Err(e) => {
+            say(&format!("No folder could be made for the story: {e}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let result = async {
-        let app = App::open(&folder, Programs::found(None)).await?;
+        let app = App::open(folder.path(), Programs::found(None)).await?;
         let told = story(&app, recipe.map(RecipeId)).await;
         // Whatever happened, no simulated server is left running.
         app.leave_rehearsal().await?;
         told
     }
     .await;
-    let removed = std::fs::remove_dir_all(&folder);
-    match (result, removed) {
+    let path = folder.path().to_owned();
+    match (result, folder.close()) {
         (Ok(()), Ok(())) => ExitCode::SUCCESS,
         (Ok(()), Err(e)) => {
-            say(&format!("`{}` was not removed: {e}", folder.display()));
+            say(&format!("`{}` was not removed: {e}", path.display()));
             ExitCode::FAILURE
         }
         (Err(problem), _) => {

@@ -1,10 +1,9 @@
 //! The socket of a simulated machine's Docker, as far as the node program uses it: an image is handed out as
 //! an archive and taken in again. It ends when it is dropped, and the images stay in the folder.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures::TryStreamExt;
 use http::{Method, Request, StatusCode};
@@ -12,6 +11,7 @@ use http_body_util::{BodyExt as _, BodyStream};
 use hyper::body::Incoming;
 use serde_json::json;
 use tandem_domain::ports::Containers;
+use tempfile::TempPath;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
 use tokio_util::io::ReaderStream;
@@ -22,30 +22,20 @@ use crate::wire::{Answer, attend, empty, json as answer_json, pieces, query, une
 
 /// See the module.
 pub(super) struct SimulatedEngine {
-    socket: PathBuf,
+    socket: TempPath,
     _stop: DropGuard,
-}
-
-impl Drop for SimulatedEngine {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.socket);
-    }
 }
 
 impl SimulatedEngine {
     /// Listens for a machine. The socket lies where paths are short: the kernel takes about a hundred
     /// characters, and the machine's folder may have more.
     pub(super) fn open(containers: Arc<SimulatedContainers>) -> std::io::Result<Self> {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!(
-            "tandem-{}-{}.sock",
-            std::process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let socket = std::env::temp_dir().join(name);
-        // Of a process that died and had the same number.
-        let _ = std::fs::remove_file(&socket);
-        let listener = UnixListener::bind(&socket)?;
+        // A random name: rehearsals in several PID namespaces may share `/tmp` and have the same number.
+        let (listener, socket) = tempfile::Builder::new()
+            .prefix("tandem-")
+            .suffix(".sock")
+            .make(|path| UnixListener::bind(path))?
+            .into_parts();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         tokio::spawn(async move {
