@@ -14,12 +14,12 @@ use bollard::query_parameters::{
 use futures::StreamExt;
 use tandem_domain::container::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{
-    Command, ContainerError, Containers, Engine, Image, Machine, PullProgress, Stock, tagged,
+    Command, ContainerError, Containers, DockerInfo, Image, Machine, PullProgress, Stock, tagged,
 };
 use tokio::sync::OnceCell;
 
 use super::error::{DockerFailure, closed, sort};
-use super::log::{LogReading, Stream};
+use super::log::{LogReading, OutputStream};
 use super::pull::Layers;
 use super::transport::{self, SOCKET, TransportError};
 use super::{spec, stock};
@@ -118,8 +118,8 @@ impl SshContainers {
         let mut skip = read.seen();
         while let Some(part) = log.next().await {
             let (stream, bytes) = match part {
-                Ok(LogOutput::StdErr { message }) => (Stream::Err, message),
-                Ok(part) => (Stream::Out, part.into_bytes()),
+                Ok(LogOutput::StdErr { message }) => (OutputStream::Err, message),
+                Ok(part) => (OutputStream::Out, part.into_bytes()),
                 Err(e) => return Err(self.refused("read the log", e).await),
             };
             read.feed(stream, skip.rest_of(stream, &bytes), on_line);
@@ -144,14 +144,14 @@ impl SshContainers {
 
 #[async_trait]
 impl Containers for SshContainers {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
         let info = match self.docker().await?.info().await {
             Ok(info) => info,
             Err(e) => return Err(self.refused("say what it is", e).await),
         };
         let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
         runtimes.sort();
-        Ok(Engine {
+        Ok(DockerInfo {
             version: info.server_version.unwrap_or_default(),
             runtimes,
             root: info.docker_root_dir.unwrap_or_default(),

@@ -68,7 +68,7 @@ fn plain(text: &str) -> String {
 
 /// Which of a container's two outputs.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Stream {
+pub(super) enum OutputStream {
     Out,
     Err,
 }
@@ -79,7 +79,7 @@ pub(super) struct Seen([usize; 2]);
 
 impl Seen {
     /// What of the next `bytes` was not read yet. Takes from the count.
-    pub(super) fn rest_of<'b>(&mut self, stream: Stream, bytes: &'b [u8]) -> &'b [u8] {
+    pub(super) fn rest_of<'b>(&mut self, stream: OutputStream, bytes: &'b [u8]) -> &'b [u8] {
         let left = &mut self.0[stream as usize];
         let known = bytes.len().min(*left);
         *left -= known;
@@ -100,7 +100,12 @@ impl LogReading {
         self.seen
     }
 
-    pub(super) fn feed(&mut self, stream: Stream, bytes: &[u8], on_line: &mut dyn FnMut(&str)) {
+    pub(super) fn feed(
+        &mut self,
+        stream: OutputStream,
+        bytes: &[u8],
+        on_line: &mut dyn FnMut(&str),
+    ) {
         self.seen.0[stream as usize] += bytes.len();
         self.cutters[stream as usize].feed(bytes, on_line);
     }
@@ -115,7 +120,7 @@ impl LogReading {
 
 #[cfg(test)]
 mod tests {
-    use super::{LineCutter, LogReading, Stream};
+    use super::{LineCutter, LogReading, OutputStream};
 
     fn lines(text: &str, piece: usize) -> Vec<String> {
         let mut cutter = LineCutter::default();
@@ -147,14 +152,14 @@ mod tests {
         let mut lines = Vec::new();
         let mut push = |line: &str| lines.push(line.to_owned());
         let mut read = LogReading::default();
-        read.feed(Stream::Out, b"one\ntw", &mut push);
-        read.feed(Stream::Err, b"aside\n", &mut push);
+        read.feed(OutputStream::Out, b"one\ntw", &mut push);
+        read.feed(OutputStream::Err, b"aside\n", &mut push);
         let mut skip = read.seen();
         for (stream, bytes) in [
-            (Stream::Err, &b"asi"[..]),
-            (Stream::Out, b"one\n"),
-            (Stream::Out, b"two"),
-            (Stream::Err, b"de\nlast"),
+            (OutputStream::Err, &b"asi"[..]),
+            (OutputStream::Out, b"one\n"),
+            (OutputStream::Out, b"two"),
+            (OutputStream::Err, b"de\nlast"),
         ] {
             read.feed(stream, skip.rest_of(stream, bytes), &mut push);
         }

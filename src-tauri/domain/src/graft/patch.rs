@@ -153,7 +153,7 @@ pub struct Mended {
 
 /// Why a text was not changed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum PatchRefused {
     /// It is none of those that were looked at.
     #[error("its {DRAFTER} is a text that Tandem does not know (sha256 {sha256})")]
     Unknown {
@@ -166,24 +166,24 @@ pub enum Refused {
 }
 
 /// Changes a text that is known.
-pub fn mend(text: &str, mend: Mend) -> Result<Mended, Refused> {
+pub fn mend(text: &str, mend: Mend) -> Result<Mended, PatchRefused> {
     mend_one_of(text, mend, &KNOWN)
 }
 
-fn mend_one_of(text: &str, mend: Mend, all: &[Known]) -> Result<Mended, Refused> {
+fn mend_one_of(text: &str, mend: Mend, all: &[Known]) -> Result<Mended, PatchRefused> {
     let before = sha256(text.as_bytes());
     let known = all.iter().find(|k| k.sha256 == before);
     let Some(known) = known else {
-        return Err(Refused::Unknown { sha256: before });
+        return Err(PatchRefused::Unknown { sha256: before });
     };
     let edit = mend.edit();
     if text.matches(edit.find).count() != 1 {
-        return Err(Refused::Differs);
+        return Err(PatchRefused::Differs);
     }
     let text = text.replacen(edit.find, edit.put, 1);
     let after = sha256(text.as_bytes());
     if after != known.after(mend) {
-        return Err(Refused::Differs);
+        return Err(PatchRefused::Differs);
     }
     Ok(Mended {
         text,
@@ -262,7 +262,7 @@ mod tests {
             assert!(
                 matches!(
                     mend_one_of(&other, Mend::Head, &known),
-                    Err(Refused::Unknown { .. })
+                    Err(PatchRefused::Unknown { .. })
                 ),
                 "byte {at}"
             );
@@ -278,7 +278,7 @@ mod tests {
         let known = [table(&twice)];
         assert_eq!(
             mend_one_of(&twice, Mend::Head, &known),
-            Err(Refused::Differs),
+            Err(PatchRefused::Differs),
             "the lines are there twice"
         );
         let wrong = Known {
@@ -287,7 +287,7 @@ mod tests {
         };
         assert_eq!(
             mend_one_of(&text, Mend::Head, &[wrong]),
-            Err(Refused::Differs)
+            Err(PatchRefused::Differs)
         );
     }
 

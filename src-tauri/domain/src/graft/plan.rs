@@ -121,7 +121,7 @@ pub struct Move {
 
 /// The new file: its header and what goes where.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plan {
+pub struct GraftLayout {
     /// The bytes in front of the data.
     pub header: Vec<u8>,
     /// The tensors in the order of the new file, which is that of their names.
@@ -137,7 +137,7 @@ pub struct Plan {
 pub fn lay_out(
     wanted: &BTreeMap<String, Vec<String>>,
     headers: &BTreeMap<String, Header>,
-) -> Result<Plan, GraftError> {
+) -> Result<GraftLayout, GraftError> {
     let mut found: Vec<(Tensor, &str)> = Vec::new();
     for (file, names) in wanted {
         let known: BTreeMap<&str, &Tensor> = headers
@@ -173,7 +173,7 @@ pub fn lay_out(
             to: range.0,
         })
         .collect();
-    Ok(Plan {
+    Ok(GraftLayout {
         tensor_bytes: moves.iter().map(|m| m.tensor.bytes()).sum(),
         header,
         moves,
@@ -196,7 +196,7 @@ pub struct Run {
 
 /// The moves as the fewest requests: neighbours in both files become one, nothing between tensors
 /// is ever fetched.
-pub fn runs(plan: &Plan) -> Vec<Run> {
+pub fn runs(plan: &GraftLayout) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     for step in &plan.moves {
         let len = step.tensor.bytes();

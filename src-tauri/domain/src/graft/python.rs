@@ -22,7 +22,7 @@ pub enum Form {
 /// go by. What tells the forms apart is what the object holds at the end of the constructor, so the
 /// last assignment decides.
 pub fn form(text: &str) -> Form {
-    let mut reading = Reading::default();
+    let mut reading = PythonReading::default();
     for line in text.lines() {
         let code = line.split('#').next().unwrap_or_default().trim();
         reading.line(code);
@@ -36,7 +36,7 @@ pub fn form(text: &str) -> Form {
 
 /// What is known at one line of the file.
 #[derive(Default)]
-struct Reading {
+struct PythonReading {
     /// Names of variables that hold the number of hidden layers.
     limits: Vec<String>,
     /// Names of variables that hold a cut list.
@@ -47,7 +47,7 @@ struct Reading {
     object_is_cut: bool,
 }
 
-impl Reading {
+impl PythonReading {
     fn line(&mut self, code: &str) {
         if code.starts_with("class ") || code.starts_with("def ") {
             self.cut.clear();

@@ -10,7 +10,7 @@ use crate::problem::{Code, Problem, Retry};
 
 /// The Docker engine of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Engine {
+pub struct DockerInfo {
     /// For example `29.2.1`.
     pub version: String,
     /// For example `nvidia`, `runc`.
@@ -146,7 +146,7 @@ impl ContainerError {
 #[async_trait]
 pub trait Containers: Send + Sync {
     /// Asks the engine who it is.
-    async fn engine(&self) -> Result<Engine, ContainerError>;
+    async fn engine(&self) -> Result<DockerInfo, ContainerError>;
 
     /// Looks an image up; `None` if the machine does not have it.
     async fn image(&self, reference: &str) -> Result<Option<Image>, ContainerError>;

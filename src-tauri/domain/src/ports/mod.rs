@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
 
 pub use containers::{
-    ContainerError, Containers, Engine, Image, KeptImage, PullProgress, Stock, tagged,
+    ContainerError, Containers, DockerInfo, Image, KeptImage, PullProgress, Stock, tagged,
 };
 pub use machine::{Command, Machine, MachineError, Output, RemoteFile};
 

@@ -111,7 +111,7 @@ pub fn link_steps(
     steps.push(Arc::new(network::AddressLink::new(network.clone(), names)));
     steps.push(Arc::new(link_test::LinkTest {
         plan: network,
-        why: link_test::Why::Asked,
+        why: link_test::MeasureReason::Asked,
     }));
     steps
 }

@@ -37,7 +37,7 @@ pub fn setup_steps(
     if let Some(link) = &plan.network {
         let test = link_test::LinkTest {
             plan: link.clone(),
-            why: link_test::Why::InPassing(measured),
+            why: link_test::MeasureReason::InPassing(measured),
         };
         steps.push(Arc::new(network::AddressLink::new(link.clone(), names)));
         steps.push(Arc::new(test));

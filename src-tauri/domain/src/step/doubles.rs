@@ -13,7 +13,7 @@ use crate::bench::BenchStore;
 use crate::bench::{BenchResult, BenchStoreError};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::ports::{
-    Clock, Command, ContainerError, Containers, Engine, Image, Machine, MachineError,
+    Clock, Command, ContainerError, Containers, DockerInfo, Image, Machine, MachineError,
     MachineServices, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Tunnels,
 };
 use crate::run::memory::MemoryJournal;
@@ -45,7 +45,7 @@ pub(crate) struct Server(pub(crate) AtomicBool);
 
 #[async_trait]
 impl Containers for Server {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
         panic!("Docker is not asked")
     }
     async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {

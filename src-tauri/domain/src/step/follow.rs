@@ -8,14 +8,14 @@ use crate::run::ProgressPart;
 use crate::step::services::StepContext;
 
 /// What a line says of how far a machine is; `None` where it says nothing of that.
-pub(crate) type Reading<'a> = Box<dyn FnMut(&str) -> Option<ProgressPart> + Send + 'a>;
+pub(crate) type ReadProgress<'a> = Box<dyn FnMut(&str) -> Option<ProgressPart> + Send + 'a>;
 
 /// Awaits `act`, and meanwhile logs every line of the container of this name on every machine and shows
 /// the progress that `read` finds in it. A log that cannot be followed costs the progress and nothing else.
 pub(crate) async fn while_followed<'a, T>(
     cx: &'a StepContext,
     container: &'a str,
-    read: impl Fn(&'a MachineServices) -> Reading<'a>,
+    read: impl Fn(&'a MachineServices) -> ReadProgress<'a>,
     act: impl Future<Output = T>,
 ) -> T {
     let follows = cx.stations.iter().map(|station| {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rustix::fs::{Advice, fadvise};
 use rustix::io::Errno;
 use tandem_domain::checkpoint::index;
-use tandem_domain::graft::plan::{self, Plan, Standing};
+use tandem_domain::graft::plan::{self, GraftLayout, Standing};
 use tandem_domain::node::{GraftReceipt, GraftRequest, WrittenFile};
 use tandem_domain::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
@@ -306,7 +306,7 @@ fn identity(content: &Content, parts: &Parts, site: &Site<'_>) -> String {
 /// own crate reads it, and hashes tensors and file. The inner error is a place that differs.
 fn read_back(
     target: &Target,
-    plan: &Plan,
+    plan: &GraftLayout,
     cancel: &CancellationToken,
 ) -> io::Result<Result<Hashes, u64>> {
     target.file().sync_all()?;

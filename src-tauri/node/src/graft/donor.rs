@@ -9,7 +9,7 @@ use tandem_domain::checkpoint::config::Text;
 use tandem_domain::checkpoint::header::{self, Header};
 use tandem_domain::checkpoint::index;
 use tandem_domain::checkpoint::index::Index;
-use tandem_domain::graft::plan::{self, Plan};
+use tandem_domain::graft::plan::{self, GraftLayout};
 use tandem_domain::graft::{GraftError, check, python};
 use tandem_domain::node::GraftRequest;
 use tandem_domain::problem::{Code, Problem, bytes};
@@ -36,7 +36,7 @@ pub(super) struct Donor {
 
 /// The new file's plan, and the source's files to read from.
 pub(crate) struct Parts {
-    pub(crate) plan: Plan,
+    pub(crate) plan: GraftLayout,
     pub(crate) sources: BTreeMap<String, Arc<Source>>,
 }
 
@@ -181,7 +181,11 @@ impl Donor {
     }
 
     /// Lays the new file out and compares each tensor with the release's configuration.
-    fn plan(&self, wanted: &Wanted, headers: &BTreeMap<String, Header>) -> Result<Plan, Problem> {
+    fn plan(
+        &self,
+        wanted: &Wanted,
+        headers: &BTreeMap<String, Header>,
+    ) -> Result<GraftLayout, Problem> {
         let plan = plan::lay_out(wanted, headers).map_err(shape)?;
         for step in &plan.moves {
             check::check(&step.tensor, &self.config).map_err(shape)?;

@@ -40,7 +40,7 @@ pub const MTP_FILE: &str = "model-mtp-bf16.safetensors";
 pub const HASHES: &str = ".hashes.json";
 
 /// One revision to be written.
-pub(crate) struct Revision<'a> {
+pub(crate) struct FakeRevision<'a> {
     pub(crate) repo: &'a str,
     pub(crate) commit: &'a str,
     pub(crate) widths: Widths,
@@ -112,7 +112,7 @@ pub(crate) fn write_revision(
     std::fs::rename(&draft, &folder)
 }
 
-impl Revision<'_> {
+impl FakeRevision<'_> {
     /// Writes it, unless it is there already.
     pub(crate) fn write(self, repos: &Path) -> io::Result<()> {
         let config = config::config(
@@ -168,7 +168,7 @@ pub(crate) fn bf16_files(w: &Widths, shards: usize) -> Vec<(String, Vec<Tensor>)
 /// already.
 pub fn write_all(repos: &Path) -> io::Result<()> {
     let w = Widths::TINY;
-    Revision {
+    FakeRevision {
         repo: BF16_REPO,
         commit: BF16_COMMIT,
         widths: w,
@@ -179,7 +179,7 @@ pub fn write_all(repos: &Path) -> io::Result<()> {
     }
     .write(repos)?;
     let body = || numbered(write::deal(shape::body(&w, Release::Nvfp4), 4));
-    Revision {
+    FakeRevision {
         repo: NVFP4_REPO,
         commit: NVFP4_OLD_COMMIT,
         widths: w,
@@ -191,7 +191,7 @@ pub fn write_all(repos: &Path) -> io::Result<()> {
     .write(repos)?;
     let mut files = body();
     files.push((MTP_FILE.to_owned(), shape::mtp(&w)));
-    Revision {
+    FakeRevision {
         repo: NVFP4_REPO,
         commit: NVFP4_COMMIT,
         widths: w,

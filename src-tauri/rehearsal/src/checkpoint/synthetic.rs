@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::config::Lists;
 use super::shape::{LAYERS, Release, Tensor, Widths, body, mtp};
-use super::{Revision, bf16_files, numbered, point, write};
+use super::{FakeRevision, bf16_files, numbered, point, write};
 
 /// Bytes of the real NVFP4 release, by which widths are scaled.
 const REAL_BYTES: f64 = 129e9;
@@ -78,7 +78,7 @@ pub fn write_synthetic(repos: &Path, bytes: u64) -> io::Result<Synthetic> {
         mtp_bytes: total(&mtp(&w)),
         embedding_bytes: embedding(&w),
     };
-    Revision {
+    FakeRevision {
         repo: REPO,
         commit: COMMIT,
         widths: w,
@@ -89,7 +89,7 @@ pub fn write_synthetic(repos: &Path, bytes: u64) -> io::Result<Synthetic> {
     }
     .write(repos)?;
     let thin = Widths { experts: 1, ..w };
-    Revision {
+    FakeRevision {
         repo: BF16_REPO,
         commit: BF16_COMMIT,
         widths: thin,

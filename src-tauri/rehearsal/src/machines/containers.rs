@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tandem_adapters::docker::LineCutter;
 use tandem_domain::container::{ContainerSpec, ContainerState};
-use tandem_domain::ports::{ContainerError, Containers, Engine, Image, PullProgress, Stock};
+use tandem_domain::ports::{ContainerError, Containers, DockerInfo, Image, PullProgress, Stock};
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::standin::PYTHON;
@@ -144,8 +144,8 @@ fn signal(kept: &Kept, with: rustix::process::Signal) {
 
 #[async_trait]
 impl Containers for SimulatedContainers {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
-        Ok(Engine {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
+        Ok(DockerInfo {
             version: "29.2.1".into(),
             runtimes: vec!["nvidia".into(), "runc".into()],
             root: self.folder.join("images").to_string_lossy().into_owned(),

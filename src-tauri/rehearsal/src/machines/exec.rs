@@ -18,7 +18,7 @@ const GRACE: Duration = Duration::from_secs(2);
 const LAST: Duration = Duration::from_secs(2);
 
 /// A command's processes. Whoever lets go of them before they have ended ends them.
-struct Running {
+struct CommandGroup {
     group: Option<Pid>,
     child: Option<Child>,
 }
@@ -33,7 +33,7 @@ impl Drop for Rest {
     }
 }
 
-impl Drop for Running {
+impl Drop for CommandGroup {
     fn drop(&mut self) {
         let (Some(group), Some(mut child)) = (self.group, self.child.take()) else {
             return;
@@ -105,7 +105,7 @@ async fn listen(
         during: format!("running `{}`", command.program),
     };
     let group = child.id().and_then(|id| Pid::from_raw(id as i32));
-    let mut running = Running {
+    let mut running = CommandGroup {
         group,
         child: Some(child),
     };

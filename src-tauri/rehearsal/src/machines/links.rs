@@ -9,7 +9,7 @@ use tandem_domain::network::address::Network;
 
 /// One interface.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Link {
+pub(crate) struct SimulatedPort {
     pub(crate) name: String,
     pub(crate) up: bool,
     pub(crate) mtu: u32,
@@ -44,14 +44,15 @@ impl Links {
         if self.file.exists() {
             return Ok(());
         }
-        let link = |name: &str, last: u8, rdma: Option<&str>, addresses: Vec<String>| Link {
-            name: name.into(),
-            up: true,
-            mtu: 1500,
-            mac: format!("4c:bb:47:00:0{number}:{last:02x}"),
-            addresses,
-            rdma: rdma.map(str::to_owned),
-        };
+        let link =
+            |name: &str, last: u8, rdma: Option<&str>, addresses: Vec<String>| SimulatedPort {
+                name: name.into(),
+                up: true,
+                mtu: 1500,
+                mac: format!("4c:bb:47:00:0{number}:{last:02x}"),
+                addresses,
+                rdma: rdma.map(str::to_owned),
+            };
         self.save(&[
             link(
                 "enP7s7",
@@ -64,12 +65,12 @@ impl Links {
         ])
     }
 
-    pub(crate) fn read(&self) -> Vec<Link> {
+    pub(crate) fn read(&self) -> Vec<SimulatedPort> {
         let text = std::fs::read(&self.file).unwrap_or_default();
         serde_json::from_slice(&text).unwrap_or_default()
     }
 
-    fn save(&self, links: &[Link]) -> std::io::Result<()> {
+    fn save(&self, links: &[SimulatedPort]) -> std::io::Result<()> {
         let draft = self.file.with_extension("draft");
         std::fs::write(&draft, serde_json::to_vec_pretty(links)?)?;
         std::fs::rename(draft, &self.file)
@@ -86,7 +87,7 @@ impl Links {
 
     /// As `tandem-node facts` reports them.
     pub(crate) fn interfaces(&self) -> Vec<Interface> {
-        let as_interface = |link: Link| {
+        let as_interface = |link: SimulatedPort| {
             let fabric = link.rdma.is_some();
             Interface {
                 port: fabric.then(|| "p1".to_owned()),
@@ -204,7 +205,7 @@ impl Links {
         self.saved(&links)
     }
 
-    fn saved(&self, links: &[Link]) -> Said {
+    fn saved(&self, links: &[SimulatedPort]) -> Said {
         match self.save(links) {
             Ok(()) => (0, String::new(), String::new()),
             Err(error) => (1, String::new(), format!("{error}\n")),
@@ -294,7 +295,7 @@ fn same_subnet(address: &str, target: &str) -> bool {
 }
 
 /// `ip -j addr show`.
-fn show(links: &[Link]) -> String {
+fn show(links: &[SimulatedPort]) -> String {
     let all: Vec<_> = links
         .iter()
         .enumerate()
@@ -320,7 +321,7 @@ fn show(links: &[Link]) -> String {
 }
 
 /// Takes over what a netplan file says of addresses and MTU. Only the plain form is understood.
-fn apply(text: &str, links: &mut [Link]) -> Result<(), String> {
+fn apply(text: &str, links: &mut [SimulatedPort]) -> Result<(), String> {
     let mut current: Option<usize> = None;
     let mut listing = false;
     for (number, line) in text.lines().enumerate() {
@@ -374,7 +375,7 @@ fn apply(text: &str, links: &mut [Link]) -> Result<(), String> {
     Ok(())
 }
 
-fn add(link: &mut Link, address: String) {
+fn add(link: &mut SimulatedPort, address: String) {
     if !link.addresses.contains(&address) {
         link.addresses.push(address);
     }

@@ -22,7 +22,7 @@ const SHARE: f64 = 0.1;
 
 /// What a rank was told.
 #[derive(Debug, Clone, PartialEq)]
-struct Args {
+struct PythonArgs {
     rank: usize,
     address: String,
     port: u16,
@@ -31,7 +31,7 @@ struct Args {
     limit: Duration,
 }
 
-impl Args {
+impl PythonArgs {
     /// Reads what follows `-c PROGRAM`.
     fn parse(words: &[String]) -> Option<Self> {
         let value = |name: &str| {
@@ -62,7 +62,7 @@ pub(super) fn main(words: &[String]) -> ExitCode {
         eprintln!("stand-in: this is no Python; it knows Tandem's all-reduce and nothing else");
         return ExitCode::from(2);
     }
-    let Some(args) = Args::parse(rest) else {
+    let Some(args) = PythonArgs::parse(rest) else {
         eprintln!("-c: error: the following arguments are required or wrong: {rest:?}");
         return ExitCode::from(2);
     };
@@ -95,7 +95,7 @@ fn say(what: &str, more: Value) {
     println!("{line}");
 }
 
-async fn reduce(args: &Args) -> Result<(), String> {
+async fn reduce(args: &PythonArgs) -> Result<(), String> {
     say("started", json!({"backend": "gloo", "torch": STAND_IN}));
     let mut other = meet(args).await?;
     say("met", json!({}));
@@ -155,7 +155,7 @@ async fn exchange(other: &mut TcpStream, mine: &[f32]) -> std::io::Result<Vec<f3
 }
 
 /// Finds the other rank, as the two sides of PyTorch's store do.
-async fn meet(args: &Args) -> Result<TcpStream, String> {
+async fn meet(args: &PythonArgs) -> Result<TcpStream, String> {
     let (address, port, meet) = (&args.address, args.port, args.meet);
     let at = (address.as_str(), port);
     if args.rank == 0 {
@@ -187,7 +187,7 @@ async fn meet(args: &Args) -> Result<TcpStream, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Args, meet};
+    use super::{PythonArgs, meet};
     use std::time::Duration;
 
     fn words(text: &str) -> Vec<String> {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn arguments_are_read_as_strictly_as_the_program_reads_them() {
-        let args = Args::parse(&words(WHOLE)).expect("all are there");
+        let args = PythonArgs::parse(&words(WHOLE)).expect("all are there");
         assert_eq!((args.rank, args.port, args.seconds), (1, 29501, 6.0));
         for (of, to) in [
             ("--nnodes 2", "--nnodes 3"),
@@ -206,13 +206,17 @@ mod tests {
             ("29501", "no-port"),
             (" --limit-seconds 120", ""),
         ] {
-            assert_eq!(Args::parse(&words(&WHOLE.replace(of, to))), None, "{to}");
+            assert_eq!(
+                PythonArgs::parse(&words(&WHOLE.replace(of, to))),
+                None,
+                "{to}"
+            );
         }
     }
 
     #[tokio::test]
     async fn a_rank_alone_gives_up_with_pytorchs_words() {
-        let mut args = Args::parse(&words(WHOLE)).expect("all are there");
+        let mut args = PythonArgs::parse(&words(WHOLE)).expect("all are there");
         // Bound and let go, so that nobody listens there.
         let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr());
         args.port = free.expect("a port").port();

@@ -8,7 +8,7 @@ use crate::container::ContainerSpec;
 use crate::network::verdict::all_reduce::{AllReduce, Heard};
 use crate::ports::{ContainerError, MachineServices};
 use crate::run::{ProgressPart, StepError};
-use crate::step::follow::{Reading, ended, while_followed};
+use crate::step::follow::{ReadProgress, ended, while_followed};
 use crate::step::machines::on_all;
 use crate::step::owned;
 use crate::step::services::StepContext;
@@ -68,7 +68,7 @@ impl AllReduceTest {
 
     /// Passes on what both print until both have ended, one has failed, or time is up.
     async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
-        let read = |station| -> Reading<'_> {
+        let read = |station| -> ReadProgress<'_> {
             let station: &MachineServices = station;
             let mut heard = Heard::default();
             Box::new(move |line| {

@@ -12,7 +12,7 @@ use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, NodeEvent, NodeLine, Serving};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Machine, MachineError, Output, RemoteFile,
+    Command, ContainerError, Containers, DockerInfo, Machine, MachineError, Output, RemoteFile,
 };
 use crate::problem::Retry;
 use crate::run::RunOutcome;
@@ -46,7 +46,7 @@ impl Docker {
 
 #[async_trait]
 impl Containers for Docker {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
         panic!("who the engine is does not matter")
     }
     async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {

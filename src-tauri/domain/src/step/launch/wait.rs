@@ -9,7 +9,7 @@ use crate::graft;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
-use crate::step::follow::{Reading, ended, while_followed};
+use crate::step::follow::{ReadProgress, ended, while_followed};
 use crate::step::machines::failed_on;
 use crate::step::services::StepContext;
 
@@ -89,7 +89,7 @@ impl LaunchServer {
 
     /// Waits until the API lists the model, or a container has ended, or time is up.
     pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
-        let read = |station| -> Reading<'_> {
+        let read = |station| -> ReadProgress<'_> {
             let station: &MachineServices = station;
             Box::new(move |line| {
                 let phase = self.engine().phase(line)?;

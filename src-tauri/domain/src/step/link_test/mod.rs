@@ -37,7 +37,7 @@ pub(crate) struct LinkTest {
     /// The addresses.
     pub plan: NetworkPlan,
     /// Why it is measured.
-    pub why: Why,
+    pub why: MeasureReason,
 }
 
 /// Why the link is measured.
@@ -46,7 +46,7 @@ pub(crate) struct LinkTest {
     clippy::large_enum_variant,
     reason = "a run has one of it, and it is not moved about"
 )]
-pub(crate) enum Why {
+pub(crate) enum MeasureReason {
     /// Somebody asked for a number. Nothing that was measured in another run will do.
     Asked,
     /// The set-up comes by. What another run has found lately will do, if nothing has changed since.
@@ -305,18 +305,18 @@ impl ReadOnly<Services> for LinkTest {
         }
         let serves = served(cx).await;
         match &self.why {
-            Why::Asked if serves => cx.log(
+            MeasureReason::Asked if serves => cx.log(
                 None,
                 "The model server uses the link too, so the figure may come out lower than the link is.",
             ),
-            Why::Asked => {}
-            Why::InPassing(_) if serves => {
+            MeasureReason::Asked => {}
+            MeasureReason::InPassing(_) if serves => {
                 return Ok(StepCheck::AlreadyDone {
                     found: "The model server uses the link, so it is not measured now.".into(),
                     receipt: mine,
                 });
             }
-            Why::InPassing(earlier) => {
+            MeasureReason::InPassing(earlier) => {
                 if let Some(earlier) = earlier.as_ref().filter(|r| good(r) && !r.mark.is_empty())
                     && mark(&cx.stations, &self.plan).await == earlier.mark
                 {

@@ -67,14 +67,14 @@ impl Link {
     }
 
     /// One life of the run; gives back how it stands and what it left.
-    async fn run(&self, why: Why, run: &TestRun) -> (Status, Option<LinkTestReceipt>) {
+    async fn run(&self, why: MeasureReason, run: &TestRun) -> (Status, Option<LinkTestReceipt>) {
         let (outcome, step) = self.go(why, run).await;
         assert_eq!(outcome, RunOutcome::Completed);
         let receipt = step.receipt.and_then(|r| serde_json::from_value(r).ok());
         (step.status, receipt)
     }
 
-    async fn go(&self, why: Why, run: &TestRun) -> (RunOutcome, StepState) {
+    async fn go(&self, why: MeasureReason, run: &TestRun) -> (RunOutcome, StepState) {
         let rail = |name: &str| Rail {
             prefix: 24,
             ends: ["192.168.100.10", "192.168.100.11"]
@@ -99,7 +99,7 @@ impl Link {
         (outcome, step)
     }
 
-    async fn once(&self, why: Why) -> (Status, Option<LinkTestReceipt>) {
+    async fn once(&self, why: MeasureReason) -> (Status, Option<LinkTestReceipt>) {
         self.run(why, &TestRun::default()).await
     }
 }
@@ -107,19 +107,23 @@ impl Link {
 #[tokio::test]
 async fn a_set_up_takes_over_what_has_not_changed_since() {
     let link = Link::new(98.0);
-    let (status, receipt) = link.once(Why::Asked).await;
+    let (status, receipt) = link.once(MeasureReason::Asked).await;
     assert_eq!(status, Status::Verified);
     let earlier = receipt.expect("a report");
     assert_eq!(earlier.report.verdict.state, LinkState::Good);
     assert_eq!(earlier.mark, [MARK, MARK]);
 
     link.carries(13.0);
-    let (status, receipt) = link.once(Why::InPassing(Some(earlier.clone()))).await;
+    let (status, receipt) = link
+        .once(MeasureReason::InPassing(Some(earlier.clone())))
+        .await;
     assert_eq!(status, Status::AlreadyDone, "no plug was drawn");
     assert_eq!(receipt.map(|r| r.report), Some(earlier.report.clone()));
 
     *link.both[1].mark.lock().unwrap() = "boot-1\n4\n2\n";
-    let (status, receipt) = link.once(Why::InPassing(Some(earlier.clone()))).await;
+    let (status, receipt) = link
+        .once(MeasureReason::InPassing(Some(earlier.clone())))
+        .await;
     assert_eq!(status, Status::Verified, "a plug was drawn since");
     let state = receipt.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::HotPlug), "and it is measured anew");
@@ -129,7 +133,7 @@ async fn a_set_up_takes_over_what_has_not_changed_since() {
         mark: Vec::new(),
         ..earlier
     };
-    let (status, _) = link.once(Why::InPassing(Some(unknown))).await;
+    let (status, _) = link.once(MeasureReason::InPassing(Some(unknown))).await;
     assert_eq!(
         status,
         Status::Verified,
@@ -140,8 +144,8 @@ async fn a_set_up_takes_over_what_has_not_changed_since() {
 #[tokio::test]
 async fn a_slow_link_is_measured_again() {
     let link = Link::new(13.0);
-    let (_, receipt) = link.once(Why::Asked).await;
-    let (status, _) = link.once(Why::InPassing(receipt)).await;
+    let (_, receipt) = link.once(MeasureReason::Asked).await;
+    let (status, _) = link.once(MeasureReason::InPassing(receipt)).await;
     assert_eq!(status, Status::Verified, "it may have been cured");
 }
 
@@ -149,11 +153,11 @@ async fn a_slow_link_is_measured_again() {
 async fn beside_a_server_only_who_asks_gets_a_number() {
     let link = Link::new(98.0);
     link.server.0.store(true, Ordering::Relaxed);
-    let (status, receipt) = link.once(Why::InPassing(None)).await;
+    let (status, receipt) = link.once(MeasureReason::InPassing(None)).await;
     assert_eq!(status, Status::AlreadyDone);
     assert!(receipt.is_none(), "nothing was measured");
     let run = TestRun::default();
-    let (status, receipt) = link.run(Why::Asked, &run).await;
+    let (status, receipt) = link.run(MeasureReason::Asked, &run).await;
     assert_eq!(status, Status::Verified);
     assert!(receipt.is_some(), "it was measured");
     let said = run.log();
@@ -164,12 +168,12 @@ async fn beside_a_server_only_who_asks_gets_a_number() {
 async fn every_run_that_is_asked_to_measures() {
     let link = Link::new(98.0);
     let run = TestRun::default();
-    link.run(Why::Asked, &run).await;
+    link.run(MeasureReason::Asked, &run).await;
     link.carries(13.0);
-    let (_, again) = link.run(Why::Asked, &run).await;
+    let (_, again) = link.run(MeasureReason::Asked, &run).await;
     let state = again.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::Good), "one run measures once");
-    let (_, anew) = link.once(Why::Asked).await;
+    let (_, anew) = link.once(MeasureReason::Asked).await;
     let state = anew.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::HotPlug), "another one anew");
 }
@@ -179,7 +183,7 @@ async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
     let link = Link::new(13.0);
     *link.both[0].drawn.lock().unwrap() = Some("boot-1\n3\n2\n");
     let run = TestRun::default();
-    let (outcome, step) = link.go(Why::InPassing(None), &run).await;
+    let (outcome, step) = link.go(MeasureReason::InPassing(None), &run).await;
     assert_eq!(outcome, RunOutcome::Failed);
     let problem = step.problem.expect("it says what happened");
     assert_eq!(problem.code, Code::LinkFails);
@@ -189,7 +193,7 @@ async fn a_cable_that_is_drawn_in_the_middle_is_no_slow_link() {
 
     // It sits again.
     link.carries(98.0);
-    let (_, receipt) = link.run(Why::InPassing(None), &run).await;
+    let (_, receipt) = link.run(MeasureReason::InPassing(None), &run).await;
     let state = receipt.map(|r| r.report.verdict.state);
     assert_eq!(state, Some(LinkState::Good));
 }

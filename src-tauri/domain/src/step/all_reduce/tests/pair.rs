@@ -13,7 +13,7 @@ use crate::machine::Facts;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
 use crate::ports::{
-    Command, ContainerError, Containers, Engine, Image, MachineError, PullProgress,
+    Command, ContainerError, Containers, DockerInfo, Image, MachineError, PullProgress,
 };
 use crate::problem::Problem;
 use crate::run::{Outcome, ReadOnly, RunOutcome, RunState};
@@ -71,7 +71,7 @@ impl Docker {
 
 #[async_trait]
 impl Containers for Docker {
-    async fn engine(&self) -> Result<Engine, ContainerError> {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
         panic!("the engine is not asked")
     }
     async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
