@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::engine::setting::Setting;
 use tandem_domain::fit::Fit;
+use tandem_domain::ids::{MachineId, RunId};
 use tandem_domain::machine::Facts;
 use tandem_domain::network::coach::Cabling;
 use tandem_domain::network::health::Finding;
@@ -46,7 +47,7 @@ pub struct Overview {
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct MachineView {
     /// Its identity here.
-    pub id: String,
+    pub id: MachineId,
     /// Its name.
     pub name: String,
     /// Host name or IP address.
@@ -85,7 +86,7 @@ pub struct Serving {
     /// The name that requests use.
     pub model: String,
     /// The head's id.
-    pub machine: String,
+    pub machine: MachineId,
     /// The head's name.
     pub machine_name: String,
     /// The port on the head's loopback.
@@ -102,7 +103,7 @@ pub struct Serving {
     /// Tokens drafted at a time; `None` without drafting.
     pub speculative_tokens: Option<u32>,
     /// The run that launched it.
-    pub run: String,
+    pub run: RunId,
     /// Generated tokens per second, as the run measured.
     #[specta(type = Option<specta_typescript::Number>)]
     pub tg_tps: Option<f64>,
@@ -254,7 +255,7 @@ pub struct PairView {
 #[derive(Debug, Clone, PartialEq, Serialize, Type)]
 pub struct MachineAhead {
     /// Its identity here.
-    pub id: String,
+    pub id: MachineId,
     /// Its name.
     pub name: String,
     /// What is on its disk.

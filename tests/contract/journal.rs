@@ -190,8 +190,8 @@ fn new_run(id: &str) -> NewRun {
         title: "A run".into(),
         params: serde_json::json!({}),
         plan: Plan {
-            recipe: "demo".into(),
-            recipe_version: 1,
+            procedure: "demo".into(),
+            procedure_version: 1,
             summary: String::new(),
             cautions: Vec::new(),
             steps: Vec::new(),

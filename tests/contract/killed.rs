@@ -49,8 +49,8 @@ async fn nothing_written_is_lost() {
     let run = RunId("r1".to_owned());
     let store = Store::open(&db).await.expect("an empty database opens");
     let plan = Plan {
-        recipe: "demo".into(),
-        recipe_version: 1,
+        procedure: "demo".into(),
+        procedure_version: 1,
         summary: String::new(),
         cautions: Vec::new(),
         steps: Vec::new(),

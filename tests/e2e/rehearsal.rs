@@ -80,8 +80,8 @@ pub(crate) async fn restarted(desk: &mut Desk) {
         "it was measured anew: {first}, {second}"
     );
     let runs = hands.ask("list_runs").await;
-    let recipes: Vec<_> = [0, 1].map(|i| runs[i]["recipe"].clone()).into();
-    assert_eq!(recipes, ["restart", "link"], "{runs}");
+    let procedures: Vec<_> = [0, 1].map(|i| runs[i]["procedure"].clone()).into();
+    assert_eq!(procedures, ["restart", "link"], "{runs}");
     hands.ask("leave_rehearsal").await;
 }
 

@@ -17,11 +17,11 @@ export const commands = {
 	/**  Signs in, pins the host key, looks at the machine and keeps it. The same machine twice is refused. */
 	addMachine: (machine: NewMachine) => __TAURI_INVOKE<MachineView>("add_machine", { machine }),
 	/**  Forgets a machine. Nothing changes on the machine itself. */
-	removeMachine: (id: string) => __TAURI_INVOKE<null>("remove_machine", { id }),
+	removeMachine: (id: MachineId) => __TAURI_INVOKE<null>("remove_machine", { id }),
 	/**  Looks at a machine anew. */
-	refreshMachine: (id: string) => __TAURI_INVOKE<MachineView>("refresh_machine", { id }),
+	refreshMachine: (id: MachineId) => __TAURI_INVOKE<MachineView>("refresh_machine", { id }),
 	/**  Keeps the password of a machine's user in memory for this session, after trying it. */
-	givePassword: (id: string, password: string) => __TAURI_INVOKE<MachineView>("give_password", { id, password }),
+	givePassword: (id: MachineId, password: string) => __TAURI_INVOKE<MachineView>("give_password", { id, password }),
 	/**  Makes two simulated machines in a folder of the user's own and turns to them. */
 	startRehearsal: () => __TAURI_INVOKE<Overview>("start_rehearsal"),
 	/**  Turns back to the real machines and removes the simulated ones with everything on them. */
@@ -72,23 +72,23 @@ export const commands = {
 	/**  All kept measurements, the newest first. */
 	listBenchmarks: () => __TAURI_INVOKE<BenchResult[]>("list_benchmarks"),
 	/**  Two measurements side by side. */
-	compareBenchmarks: (a: string, b: string) => __TAURI_INVOKE<Comparison>("compare_benchmarks", { a, b }),
+	compareBenchmarks: (a: BenchId, b: BenchId) => __TAURI_INVOKE<Comparison>("compare_benchmarks", { a, b }),
 	/**  Gives a measurement another name. */
-	renameBenchmark: (id: string, label: string) => __TAURI_INVOKE<null>("rename_benchmark", { id, label }),
+	renameBenchmark: (id: BenchId, label: string) => __TAURI_INVOKE<null>("rename_benchmark", { id, label }),
 	/**  Removes a measurement for good. */
-	deleteBenchmark: (id: string) => __TAURI_INVOKE<null>("delete_benchmark", { id }),
+	deleteBenchmark: (id: BenchId) => __TAURI_INVOKE<null>("delete_benchmark", { id }),
 	/**  All conversations, the newest first. */
 	listConversations: () => __TAURI_INVOKE<ConversationSummary[]>("list_conversations"),
 	/**  The messages of one conversation, in order. */
-	conversation: (id: string) => __TAURI_INVOKE<Message[]>("conversation", { id }),
+	conversation: (id: ConversationId) => __TAURI_INVOKE<Message[]>("conversation", { id }),
 	/**  Removes a conversation with its messages and images. */
-	deleteConversation: (id: string) => __TAURI_INVOKE<null>("delete_conversation", { id }),
+	deleteConversation: (id: ConversationId) => __TAURI_INVOKE<null>("delete_conversation", { id }),
 	/**  Takes an image file in: checked, made no larger than the model looks at, kept. */
 	addImage: (bytes: number[]) => __TAURI_INVOKE<ImageView>("add_image", { bytes }),
 	/**  A kept image. */
 	image: (id: string) => __TAURI_INVOKE<ImageView>("image", { id }),
 	/**  Sends a message and streams the answer. `conversation` of `None` begins a new one; gives back its id. */
-	sendMessage: (conversation: string | null, text: string, images: string[], thinking: boolean, events: Channel<ChatEvent>) => __TAURI_INVOKE<string>("send_message", { conversation, text, images, thinking, events }),
+	sendMessage: (conversation: ConversationId | null, text: string, images: string[], thinking: boolean, events: Channel<ChatEvent>) => __TAURI_INVOKE<ConversationId>("send_message", { conversation, text, images, thinking, events }),
 	/**  Stops an answer. What came is kept. */
 	stopAnswer: (answer: string) => __TAURI_INVOKE<null>("stop_answer", { answer }),
 	/**  What takes room on every machine. Only looks. */
@@ -100,9 +100,9 @@ export const commands = {
 	/**  The checks that go on on the machines, or have ended unheard since the window was closed. */
 	foundChecks: () => __TAURI_INVOKE<FoundCheck[]>("found_checks"),
 	/**  Listens to a check that was found, to its end. */
-	followCheck: (machine: string, events: Channel<CheckEvent>) => __TAURI_INVOKE<CheckReceipt>("follow_check", { machine, events }),
+	followCheck: (machine: MachineId, events: Channel<CheckEvent>) => __TAURI_INVOKE<CheckReceipt>("follow_check", { machine, events }),
 	/**  Stops the check or repair on a machine. What was fetched stays for the next one. */
-	stopCheck: (machine: string) => __TAURI_INVOKE<null>("stop_check", { machine }),
+	stopCheck: (machine: MachineId) => __TAURI_INVOKE<null>("stop_check", { machine }),
 	/**  Deletes an item for good. Refused while something uses it. */
 	deleteItem: (target: DeleteTarget) => __TAURI_INVOKE<Freed>("delete_item", { target }),
 	/**  The remembered choices. */
@@ -193,9 +193,12 @@ total: number;
 doing: string };
 
 /**  A saved measurement. */
+export type BenchId = string;
+
+/**  A saved measurement. */
 export type BenchResult = {
 	/**  Its identity. */
-	id: string,
+	id: BenchId,
 	/**  When it began, ms since 1970. */
 	at: number,
 	/**  A name people may change: "Plain", "MTP, 3 tokens". */
@@ -219,7 +222,7 @@ export type BenchResult = {
 	/**  What it was measured on: image digest, revision, driver, arguments. Sorted by name. */
 	circumstances: { [key in string]: string },
 	/**  The run that made it, if a run did. */
-	run: string | null,
+	run: RunId | null,
 	/**  Whether it was measured on rehearsed machines. */
 	simulated: boolean,
 };
@@ -356,7 +359,7 @@ export type CheckReceipt = {
 /**  A revision on a machine, to be checked. */
 export type CheckTarget = {
 	/**  The machine's id. */
-	machine: string,
+	machine: MachineId,
 	/**  `owner/name`. */
 	repo: string,
 	/**  The commit. */
@@ -509,10 +512,13 @@ export type Comparison = {
 	verdict: string,
 };
 
+/**  A conversation. */
+export type ConversationId = string;
+
 /**  A conversation in the list. */
 export type ConversationSummary = {
 	/**  Its identity. */
-	id: string,
+	id: ConversationId,
 	/**  Its first words. */
 	title: string,
 	/**  The last change, ms since 1970. */
@@ -522,7 +528,7 @@ export type ConversationSummary = {
 /**  An item on a machine, to be deleted. */
 export type DeleteTarget = {
 	/**  The machine's id. */
-	machine: string,
+	machine: MachineId,
 	/**  The item. */
 	item: Doomed,
 };
@@ -1008,7 +1014,7 @@ export type LinkReport = {
 /**  What a run for the cable alone is to do. Stored with the run; holds no secret. */
 export type LinkRequest = {
 	/**  The ids of the two machines, the head first. */
-	machines: string[],
+	machines: MachineId[],
 	/**  The addresses on the private link. */
 	network: NetworkPlan,
 	/**  Whether both machines are restarted before. */
@@ -1043,7 +1049,7 @@ export type LinkView = {
 /**  What lies ahead of a set-up on one machine. */
 export type MachineAhead = {
 	/**  Its identity here. */
-	id: string,
+	id: MachineId,
 	/**  Its name. */
 	name: string,
 	/**  What is on its disk. */
@@ -1057,7 +1063,7 @@ export type MachineAhead = {
 /**  One machine's disk. */
 export type MachineDisk = {
 	/**  The machine's id. */
-	machine: string,
+	machine: MachineId,
 	/**  Its name. */
 	name: string,
 	/**  What is known; `None` where the machine could not be asked. */
@@ -1066,10 +1072,13 @@ export type MachineDisk = {
 	problem: Problem | null,
 };
 
+/**  A machine that was added here. It is not the machine's own `/etc/machine-id`. */
+export type MachineId = string;
+
 /**  One machine. */
 export type MachineView = {
 	/**  Its identity here. */
-	id: string,
+	id: MachineId,
 	/**  Its name. */
 	name: string,
 	/**  Host name or IP address. */
@@ -1282,10 +1291,10 @@ opens: string };
 
 /**  A whole plan as it is shown, stored and compared. */
 export type Plan = {
-	/**  The recipe: `pair-setup`. */
-	recipe: string,
-	/**  Version of the recipe's steps. */
-	recipe_version: number,
+	/**  The procedure: `setup`, `link`, `restart`. */
+	procedure: string,
+	/**  Version of the procedure's steps. */
+	procedure_version: number,
 	/**  A sentence over the whole. */
 	summary: string,
 	/**  What one should know before. */
@@ -1366,7 +1375,7 @@ export type RailEnd = {
 	rdma: string | null,
 };
 
-/**  The name of a recipe: small letters, digits, `-` and `.`. */
+/**  A recipe: small letters, digits, `-` and `.`. */
 export type RecipeId = string;
 
 /**  One size of message. */
@@ -1437,7 +1446,7 @@ export type RunEvent = {
 	event: Event,
 };
 
-/**  Identity of a run. */
+/**  A run. */
 export type RunId = string;
 
 /**  How a run ended. */
@@ -1478,8 +1487,8 @@ line: string };
 export type RunSummary = {
 	/**  Its identity. */
 	id: RunId,
-	/**  The recipe. */
-	recipe: string,
+	/**  The procedure: see [`Plan::procedure`]. */
+	procedure: string,
 	/**  What it is, for people: "Serve a model over spark-a and spark-b". */
 	title: string,
 	/**  When it began, ms since 1970. */
@@ -1499,7 +1508,7 @@ export type Serving = {
 	/**  The name that requests use. */
 	model: string,
 	/**  The head's id. */
-	machine: string,
+	machine: MachineId,
 	/**  The head's name. */
 	machine_name: string,
 	/**  The port on the head's loopback. */
@@ -1513,7 +1522,7 @@ export type Serving = {
 	/**  Tokens drafted at a time; `None` without drafting. */
 	speculative_tokens: number | null,
 	/**  The run that launched it. */
-	run: string,
+	run: RunId,
 	/**  Generated tokens per second, as the run measured. */
 	tg_tps: number | null,
 	/**  How many times as fast as plain, as the run measured. */
@@ -1540,7 +1549,7 @@ export type Setting = {
 	hint: string | null,
 };
 
-/**  The name of a setting, such as `context`. Which there are says the engine and the recipe. */
+/**  A setting of an engine, such as `context`. Which there are says the engine and the recipe. */
 export type SettingId = string;
 
 /**  What a setting takes. */
@@ -1606,7 +1615,7 @@ export type Settings = {
 /**  What the set-up of a pair (or of one machine) is asked to do. Holds no secret. */
 export type SetupRequest = {
 	/**  The machines' ids, the head first. */
-	machines: string[],
+	machines: MachineId[],
 	/**  The addresses on the private link; `None` for a single machine. */
 	network: NetworkPlan | null,
 	/**  For example `https://huggingface.co`. */
@@ -1642,7 +1651,7 @@ export type Spread = {
 	values: number[],
 };
 
-/**  Identity of a step within its recipe. It is stored: never rename one. */
+/**  A step within its procedure. It is stored: never rename one. */
 export type StepId = string;
 
 /**  A step as it is shown before it runs. */
@@ -1735,7 +1744,7 @@ export type Use = {
 	holds: boolean,
 };
 
-/**  The name of a variant within its recipe, such as `plain` or `mtp`. */
+/**  A variant within its recipe, such as `plain` or `mtp`. */
 export type VariantId = string;
 
 /**  A variant to choose. */

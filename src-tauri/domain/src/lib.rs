@@ -17,6 +17,7 @@ pub mod disk;
 pub mod engine;
 pub mod fit;
 pub mod graft;
+pub mod ids;
 pub mod launch;
 pub mod machine;
 pub mod neighbours;

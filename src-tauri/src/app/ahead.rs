@@ -5,6 +5,7 @@ use futures::future::join_all;
 use tandem_domain::checkpoint::config;
 use tandem_domain::engine;
 use tandem_domain::fit::{self, Fit};
+use tandem_domain::ids::MachineId;
 use tandem_domain::node::{NodeRequest, NodeWork, Survey, SurveyRequest};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::request::SetupRequest;
@@ -51,7 +52,7 @@ impl App {
 
 async fn one(
     workspace: &Workspace,
-    id: &str,
+    id: &MachineId,
     launch: &LaunchPlan,
     work: &NodeRequest,
 ) -> Result<MachineAhead, Problem> {
@@ -59,7 +60,7 @@ async fn one(
     let station = workspace.station(&saved)?;
     let looked: Result<Survey, Problem> = workspace.run_node(&station, "survey", work).await;
     let mut ahead = MachineAhead {
-        id: id.to_owned(),
+        id: id.clone(),
         name: saved.name,
         survey: None,
         fit: None,

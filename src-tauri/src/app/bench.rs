@@ -4,9 +4,9 @@ use tandem_domain::bench::{
     BenchCase, BenchError, BenchResult, Comparison, Measurement, compare, measure,
 };
 use tandem_domain::bench::{BenchStore, Circumstances};
+use tandem_domain::ids::BenchId;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::recipe::VariantId;
-use tandem_domain::run::RunId;
 use tandem_domain::step::ids;
 use tandem_domain::step::launch::LaunchReceipt;
 use tokio_util::sync::CancellationToken;
@@ -39,9 +39,7 @@ impl App {
             *measuring = Some(cancel.clone());
         }
         let _done = MeasuringPlace(self);
-        let state = self
-            .run_state(&workspace, &RunId(serving.run.clone()))
-            .await?;
+        let state = self.run_state(&workspace, &serving.run).await?;
         let launch: Option<LaunchReceipt> = state
             .step(&ids::launch(&VariantId(serving.variant.clone())))
             .receipt
@@ -58,7 +56,7 @@ impl App {
         }
         let label = label.trim();
         let wanted = Measurement {
-            id: super::new_id(),
+            id: super::new_id().into(),
             label: match label {
                 "" => serving.label.clone(),
                 chosen => chosen.to_owned(),
@@ -98,7 +96,11 @@ impl App {
     }
 
     /// Two side by side.
-    pub async fn compare_benchmarks(&self, a: &str, b: &str) -> Result<Comparison, Problem> {
+    pub async fn compare_benchmarks(
+        &self,
+        a: &BenchId,
+        b: &BenchId,
+    ) -> Result<Comparison, Problem> {
         let store = self.workspace().await.store.clone();
         let gone = || Problem::new(Code::BadInput, "This measurement is not here any more.");
         let a = stored(store.bench_result(a).await)?.ok_or_else(gone)?;
@@ -107,7 +109,7 @@ impl App {
     }
 
     /// Another name.
-    pub async fn rename_benchmark(&self, id: &str, label: &str) -> Result<(), Problem> {
+    pub async fn rename_benchmark(&self, id: &BenchId, label: &str) -> Result<(), Problem> {
         let label = label.trim();
         if label.is_empty() || label.chars().count() > 80 {
             return Err(Problem::new(Code::BadInput, "The name was not changed.")
@@ -117,7 +119,7 @@ impl App {
     }
 
     /// Removes one.
-    pub async fn delete_benchmark(&self, id: &str) -> Result<(), Problem> {
+    pub async fn delete_benchmark(&self, id: &BenchId) -> Result<(), Problem> {
         stored(self.workspace().await.store.delete_bench(id).await).map(|_| ())
     }
 }

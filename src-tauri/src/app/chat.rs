@@ -7,6 +7,7 @@ use tandem_adapters::store::StoredImage;
 use tandem_domain::chat::{
     Answer, ChatDelta, ChatEvent, ConversationSummary, Message, Role, prompt,
 };
+use tandem_domain::ids::ConversationId;
 use tandem_domain::ports::ApiError;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::sync::CancellationToken;
@@ -22,12 +23,12 @@ impl App {
     }
 
     /// One conversation.
-    pub async fn conversation(&self, id: &str) -> Result<Vec<Message>, Problem> {
+    pub async fn conversation(&self, id: &ConversationId) -> Result<Vec<Message>, Problem> {
         stored(self.workspace().await.store.messages(id).await)
     }
 
     /// Removes a conversation.
-    pub async fn delete_conversation(&self, id: &str) -> Result<(), Problem> {
+    pub async fn delete_conversation(&self, id: &ConversationId) -> Result<(), Problem> {
         stored(self.workspace().await.store.delete_conversation(id).await).map(|_| ())
     }
 
@@ -61,12 +62,12 @@ impl App {
     /// Sends a message; the answer comes through `hear`, and goes on after this returns.
     pub async fn send_message(
         &self,
-        conversation: Option<String>,
+        conversation: Option<ConversationId>,
         text: String,
         images: Vec<String>,
         thinking: bool,
         mut hear: impl FnMut(ChatEvent) + Send + 'static,
-    ) -> Result<String, Problem> {
+    ) -> Result<ConversationId, Problem> {
         if text.trim().is_empty() && images.is_empty() {
             return Err(Problem::new(Code::BadInput, "There is nothing to send.")
                 .fix("Write a message or attach an image."));
@@ -85,7 +86,7 @@ impl App {
         let id = match conversation {
             Some(id) => id,
             None => {
-                let id = super::new_id();
+                let id = ConversationId(super::new_id());
                 let title = prompt::title(std::slice::from_ref(&question));
                 stored(
                     workspace
@@ -159,7 +160,12 @@ impl App {
         Ok(())
     }
 
-    async fn kept(&self, workspace: &Workspace, conversation: &str, message: Message) -> ChatEvent {
+    async fn kept(
+        &self,
+        workspace: &Workspace,
+        conversation: &ConversationId,
+        message: Message,
+    ) -> ChatEvent {
         match workspace.store.append_message(conversation, &message).await {
             Ok(_) => ChatEvent::Ended { message },
             Err(e) => ChatEvent::Failed {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures::future::join_all;
 use tandem_adapters::store::SavedMachine;
 use tandem_domain::disk::{Mounting, Use, breaks, refused, uses};
+use tandem_domain::ids::MachineId;
 use tandem_domain::node::Undone;
 use tandem_domain::node::disk::{
     CheckReceipt, CheckRequest, CheckTime, DiskItem, DiskKind, DiskReport, DiskRequest,
@@ -112,7 +113,7 @@ impl App {
     /// Listens to a check that [`App::found_checks`] found, to its end.
     pub async fn follow_check(
         &self,
-        machine: &str,
+        machine: &MachineId,
         hear: impl FnMut(CheckEvent) + Send,
     ) -> Result<CheckReceipt, Problem> {
         let workspace = self.workspace().await;
@@ -170,7 +171,7 @@ impl App {
     }
 
     /// Stops the check that is listened to on a machine, there too.
-    pub async fn stop_check(&self, machine: &str) -> Result<(), Problem> {
+    pub async fn stop_check(&self, machine: &MachineId) -> Result<(), Problem> {
         if let Some(cancel) = lock(&self.inner.checks).get(machine) {
             cancel.cancel();
         }
@@ -271,7 +272,7 @@ impl App {
 }
 
 /// Frees the place of the check under way on a machine, however it ends.
-struct CheckPlace<'a>(&'a App, String);
+struct CheckPlace<'a>(&'a App, MachineId);
 
 impl Drop for CheckPlace<'_> {
     fn drop(&mut self) {

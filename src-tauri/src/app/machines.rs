@@ -3,6 +3,7 @@
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::SavedMachine;
 use tandem_domain::container::SERVER;
+use tandem_domain::ids::MachineId;
 use tandem_domain::machine::{Facts, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
@@ -67,7 +68,7 @@ impl App {
             );
         }
         let mut saved = SavedMachine {
-            id: super::new_id(),
+            id: super::new_id().into(),
             name: machine.address.trim().to_owned(),
             address: machine.address.trim().to_owned(),
             port: machine.port,
@@ -106,7 +107,7 @@ impl App {
     }
 
     /// Forgets a machine.
-    pub async fn remove_machine(&self, id: &str) -> Result<(), Problem> {
+    pub async fn remove_machine(&self, id: &MachineId) -> Result<(), Problem> {
         let workspace = self.workspace().await;
         if self.live_id().is_some() {
             return Err(Problem::new(Code::Locked, "The machine was not removed.")
@@ -120,7 +121,7 @@ impl App {
     }
 
     /// Looks at a machine anew.
-    pub async fn refresh_machine(&self, id: &str) -> Result<MachineView, Problem> {
+    pub async fn refresh_machine(&self, id: &MachineId) -> Result<MachineView, Problem> {
         let workspace = self.workspace().await;
         let mut saved = workspace.machine(id).await?;
         match self.look_anew(&workspace, &saved).await {
@@ -161,7 +162,11 @@ impl App {
     }
 
     /// Keeps a password in memory after trying it with sudo.
-    pub async fn give_password(&self, id: &str, password: String) -> Result<MachineView, Problem> {
+    pub async fn give_password(
+        &self,
+        id: &MachineId,
+        password: String,
+    ) -> Result<MachineView, Problem> {
         let workspace = self.workspace().await;
         let saved = workspace.machine(id).await?;
         if workspace.simulated() {

@@ -23,6 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tandem_adapters::secrets::HubToken;
 use tandem_adapters::store::{Store, StoreError};
+use tandem_domain::ids::MachineId;
 use tandem_domain::ports::Clock;
 use tandem_domain::problem::{Code, Problem};
 use tokio::sync::watch;
@@ -55,7 +56,7 @@ struct Inner {
     answers: Mutex<HashMap<String, CancellationToken>>,
     measuring: Mutex<Option<CancellationToken>>,
     /// Checks of a disk under way, by machine.
-    checks: Mutex<HashMap<String, CancellationToken>>,
+    checks: Mutex<HashMap<MachineId, CancellationToken>>,
 }
 
 impl App {

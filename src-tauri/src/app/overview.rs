@@ -152,7 +152,9 @@ mod tests {
         let first = next(&mut heard).await.expect("the first comes at once");
         assert_eq!(first.machines.len(), 1);
         app.changed();
-        app.remove_machine("a").await.expect("it is removed");
+        app.remove_machine(&"a".into())
+            .await
+            .expect("it is removed");
         let second = next(&mut heard).await.expect("a change");
         assert_eq!(second.machines.len(), 0, "the first change was none");
         assert!(second.revision > first.revision);

@@ -2,6 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use tandem_domain::ids::MachineId;
 use tandem_domain::network::coach;
 use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
@@ -25,7 +26,7 @@ impl App {
             .zip(&machines)
             .filter_map(|(at, m)| Some((at, m.facts.as_ref()?)))
             .unzip();
-        let ids: Vec<String> = machines.iter().map(|m| m.id.clone()).collect();
+        let ids: Vec<MachineId> = machines.iter().map(|m| m.id.clone()).collect();
         Ok(PairView {
             findings: placed(health::findings(&facts), &seen),
             cabling: coach::cabling(&facts),
@@ -41,7 +42,7 @@ impl App {
     pub(super) async fn last_measured(
         &self,
         workspace: &Workspace,
-        machines: &[String],
+        machines: &[MachineId],
     ) -> Result<Option<LinkTestReceipt>, Problem> {
         for run in stored(workspace.store.runs().await)?.into_iter().take(RUNS) {
             let params = stored(workspace.store.run_params(&run.id).await)?;
@@ -71,14 +72,14 @@ fn placed(findings: Vec<Finding>, seen: &[u32]) -> Vec<Finding> {
 }
 
 /// Whether a run was for just these machines, in whatever order.
-fn between(params: &Value, machines: &[String]) -> bool {
+fn between(params: &Value, machines: &[MachineId]) -> bool {
     let Some(of_run) = params["machines"].as_array() else {
         return false;
     };
     of_run.len() == machines.len()
         && machines
             .iter()
-            .all(|id| of_run.iter().any(|of_run| of_run.as_str() == Some(id)))
+            .all(|id| of_run.iter().any(|of_run| of_run.as_str() == Some(&id.0)))
 }
 
 /// What the step that measures the link left, if it stands.
@@ -187,12 +188,12 @@ mod tests {
     fn a_measurement_is_of_these_machines() {
         let params = json!({"machines": ["a", "b"]});
         let are = |ids: &[&str]| {
-            let ids: Vec<String> = ids.iter().map(|id| (*id).to_owned()).collect();
+            let ids: Vec<MachineId> = ids.iter().map(|id| (*id).into()).collect();
             between(&params, &ids)
         };
         assert!(are(&["b", "a"]));
         assert!(!are(&["a", "c"]) && !are(&["a"]) && !are(&["a", "b", "c"]));
-        assert!(!between(&json!({}), &["a".to_owned(), "b".to_owned()]));
+        assert!(!between(&json!({}), &["a".into(), "b".into()]));
     }
 
     #[test]

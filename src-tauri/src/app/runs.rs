@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_adapters::store::{LogLine, NewRun};
+use tandem_domain::ids::MachineId;
 use tandem_domain::node::FetchLimits;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::procedure::request::{Planned, SetupRequest};
@@ -49,7 +50,7 @@ impl App {
     /// The set-up with sensible choices.
     pub async fn propose_setup(&self) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
-        let ids: Vec<String> = workspace
+        let ids: Vec<MachineId> = workspace
             .machines()
             .await?
             .into_iter()
@@ -72,7 +73,7 @@ impl App {
         self.propose(recipe, ids).await
     }
 
-    async fn propose(&self, recipe: &Recipe, ids: Vec<String>) -> Result<PlanView, Problem> {
+    async fn propose(&self, recipe: &Recipe, ids: Vec<MachineId>) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
         let machines = workspace.setup_machines(&ids).await?;
         let endpoint = self.endpoint(&workspace).await?;
@@ -117,17 +118,17 @@ impl App {
             .await
     }
 
-    /// Writes a run of this recipe down and starts it.
+    /// Writes a run of this procedure down and starts it.
     pub(super) async fn begin(
         &self,
         workspace: Arc<Workspace>,
-        recipe: Procedure,
+        procedure: Procedure,
         plan: Plan,
     ) -> Result<RunId, Problem> {
         let run = NewRun {
             id: RunId(super::new_id()[..12].to_owned()),
             title: plan.summary.trim_end_matches('.').to_owned(),
-            params: recipe.choices(),
+            params: procedure.choices(),
             plan,
             started_at: self.now(),
             simulated: workspace.simulated(),
@@ -137,7 +138,7 @@ impl App {
             self.release();
             return Err(e.problem());
         }
-        self.launch(workspace, recipe, live, Direction::Forward)
+        self.launch(workspace, procedure, live, Direction::Forward)
             .await?;
         Ok(run.id)
     }
@@ -161,13 +162,16 @@ impl App {
                 .fix("Undo it, or start a new run; a new run finds what is done.")
         };
         let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
-        let planned = (detail.plan.recipe.as_str(), detail.plan.recipe_version);
-        let recipe = Procedure::read(planned.0, params)
+        let planned = (
+            detail.plan.procedure.as_str(),
+            detail.plan.procedure_version,
+        );
+        let procedure = Procedure::read(planned.0, params)
             .map_err(|e| stale("Its choices cannot be read.").detail(e.to_string()))?
             .filter(|r| r.name() == planned || matches!(direction, Direction::Backward))
             .ok_or_else(|| stale("It was planned by another version of Tandem."))?;
         let live = self.claim(id)?;
-        self.launch(workspace, recipe, live, direction).await
+        self.launch(workspace, procedure, live, direction).await
     }
 
     /// Makes this the live run, or says which one is.
@@ -200,15 +204,15 @@ impl App {
     async fn launch(
         &self,
         workspace: Arc<Workspace>,
-        recipe: Procedure,
+        procedure: Procedure,
         live: LiveRun,
         direction: Direction,
     ) -> Result<(), Problem> {
         let prepared = async {
-            let machines = workspace.setup_machines(recipe.machines()).await?;
-            let stations = workspace.stations(recipe.machines()).await?;
-            let measured = self.last_measured(&workspace, recipe.machines()).await?;
-            let steps = recipe.steps(&machines, &workspace.public_key, measured);
+            let machines = workspace.setup_machines(procedure.machines()).await?;
+            let stations = workspace.stations(procedure.machines()).await?;
+            let measured = self.last_measured(&workspace, procedure.machines()).await?;
+            let steps = procedure.steps(&machines, &workspace.public_key, measured);
             let held = stored(workspace.store.run_download(&live.id).await)?;
             // What was asked for since the run was claimed is newer than what was read.
             if let Some(held) = held.filter(|_| live.download.now().is_none()) {
@@ -268,11 +272,11 @@ impl App {
                 Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
             }
             let end = writer.await.ok().flatten();
-            if let Err(problem) = app.note_serving(&workspace, &id, &recipe).await {
+            if let Err(problem) = app.note_serving(&workspace, &id, &procedure).await {
                 tracing::error!(run = %id, %problem, "what is served was not noted");
             }
             if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
-                app.look_after(&workspace, &id, &recipe).await;
+                app.look_after(&workspace, &id, &procedure).await;
             }
             app.release();
             if let Some(end) = end {
@@ -284,7 +288,7 @@ impl App {
 
     /// Looks at the machines of a run that has changed their addresses, so that the next plan is made of
     /// what is there now. What cannot be read stays as it was seen last.
-    async fn look_after(&self, workspace: &Workspace, id: &RunId, recipe: &Procedure) {
+    async fn look_after(&self, workspace: &Workspace, id: &RunId, procedure: &Procedure) {
         let Ok(state) = self.run_state(workspace, id).await else {
             return;
         };
@@ -292,7 +296,7 @@ impl App {
         if !matches!(network, Status::Verified | Status::Undone) {
             return;
         }
-        for machine in recipe.machines() {
+        for machine in procedure.machines() {
             let looked = match workspace.machine(machine).await {
                 Ok(saved) => self.look_anew(workspace, &saved).await.map(drop),
                 Err(problem) => Err(problem),
@@ -377,7 +381,8 @@ impl App {
         let workspace = self.workspace().await;
         let detail = self.run_detail(id).await?;
         let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
-        let Ok(Some(Procedure::Setup(setup))) = Procedure::read(&detail.plan.recipe, params) else {
+        let Ok(Some(Procedure::Setup(setup))) = Procedure::read(&detail.plan.procedure, params)
+        else {
             return Err(Problem::new(Code::BadInput, "Nothing was changed.")
                 .cause("This run downloads nothing."));
         };

@@ -43,10 +43,10 @@ impl App {
         &self,
         workspace: &Workspace,
         id: &RunId,
-        recipe: &Procedure,
+        procedure: &Procedure,
     ) -> Result<(), Problem> {
         let state = self.run_state(workspace, id).await?;
-        let Procedure::Setup(setup) = recipe else {
+        let Procedure::Setup(setup) = procedure else {
             if restarted(&state) {
                 stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
             }
@@ -64,7 +64,7 @@ impl App {
                     variant: variant.id.0.clone(),
                     label: variant.told(),
                     speculative_tokens: launch.speculative_tokens,
-                    run: id.0.clone(),
+                    run: id.clone(),
                     tg_tps: validated.as_ref().map(|v| v.tg_tps),
                     against_plain: validated.and_then(|v| v.against_plain),
                     max_model_len: setup.launch.context,

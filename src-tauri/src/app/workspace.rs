@@ -9,6 +9,7 @@ use tandem_adapters::ssh::config::{self, ConfigHost};
 use tandem_adapters::ssh::keys::OwnKey;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
+use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
 use tandem_domain::machine::SetupMachine;
 use tandem_domain::ports::{Clock, MachineServices, NodePrograms};
@@ -26,9 +27,9 @@ pub(super) struct Workspace {
     own_key: Option<Arc<OwnKey>>,
     pub(super) rehearsal: Option<Rehearsal>,
     pub(super) programs: Arc<Programs>,
-    connected: Mutex<HashMap<String, Arc<SshMachine>>>,
-    passwords: Mutex<HashMap<String, Secret>>,
-    pub(super) seen: Mutex<HashMap<String, Seen>>,
+    connected: Mutex<HashMap<MachineId, Arc<SshMachine>>>,
+    passwords: Mutex<HashMap<MachineId, Secret>>,
+    pub(super) seen: Mutex<HashMap<MachineId, Seen>>,
 }
 
 /// What the last look at a machine told.
@@ -136,7 +137,7 @@ impl Workspace {
         stored(self.store.machines().await)
     }
 
-    pub(super) async fn machine(&self, id: &str) -> Result<SavedMachine, Problem> {
+    pub(super) async fn machine(&self, id: &MachineId) -> Result<SavedMachine, Problem> {
         stored(self.store.machine(id).await)?.ok_or_else(|| {
             Problem::new(Code::BadInput, "This machine is not here any more.")
                 .cause("It was removed.")
@@ -145,7 +146,10 @@ impl Workspace {
     }
 
     /// The machines with these ids as the steps see them, in this order.
-    pub(super) async fn stations(&self, ids: &[String]) -> Result<Vec<MachineServices>, Problem> {
+    pub(super) async fn stations(
+        &self,
+        ids: &[MachineId],
+    ) -> Result<Vec<MachineServices>, Problem> {
         let mut stations = Vec::new();
         for id in ids {
             let saved = self.machine(id).await?;
@@ -241,13 +245,13 @@ impl Workspace {
         result
     }
 
-    pub(super) fn forget(&self, id: &str) {
+    pub(super) fn forget(&self, id: &MachineId) {
         lock(&self.connected).remove(id);
         lock(&self.passwords).remove(id);
         lock(&self.seen).remove(id);
     }
 
-    pub(super) fn holds_password(&self, id: &str) -> bool {
+    pub(super) fn holds_password(&self, id: &MachineId) -> bool {
         lock(&self.passwords).contains_key(id)
     }
 
@@ -273,7 +277,7 @@ impl Workspace {
     /// The machines with their facts, as a plan needs them.
     pub(super) async fn setup_machines(
         &self,
-        ids: &[String],
+        ids: &[MachineId],
     ) -> Result<Vec<SetupMachine>, Problem> {
         let mut all = Vec::new();
         for id in ids {

@@ -1,6 +1,7 @@
 //! Benchmarks: measure, keep, compare.
 
 use tandem_domain::bench::{BenchCase, BenchResult, Comparison};
+use tandem_domain::ids::BenchId;
 use tauri::State;
 use tauri::ipc::Channel;
 
@@ -41,20 +42,20 @@ pub async fn list_benchmarks(app: State<'_, App>) -> Answer<Vec<BenchResult>> {
 /// Two measurements side by side.
 #[tauri::command]
 #[specta::specta]
-pub async fn compare_benchmarks(app: State<'_, App>, a: String, b: String) -> Answer<Comparison> {
+pub async fn compare_benchmarks(app: State<'_, App>, a: BenchId, b: BenchId) -> Answer<Comparison> {
     app.compare_benchmarks(&a, &b).await
 }
 
 /// Gives a measurement another name.
 #[tauri::command]
 #[specta::specta]
-pub async fn rename_benchmark(app: State<'_, App>, id: String, label: String) -> Answer<()> {
+pub async fn rename_benchmark(app: State<'_, App>, id: BenchId, label: String) -> Answer<()> {
     app.rename_benchmark(&id, &label).await
 }
 
 /// Removes a measurement for good.
 #[tauri::command]
 #[specta::specta]
-pub async fn delete_benchmark(app: State<'_, App>, id: String) -> Answer<()> {
+pub async fn delete_benchmark(app: State<'_, App>, id: BenchId) -> Answer<()> {
     app.delete_benchmark(&id).await
 }

@@ -1,6 +1,7 @@
 //! Chat: conversations, images, answers as they come.
 
 use tandem_domain::chat::{ChatEvent, ConversationSummary, Message};
+use tandem_domain::ids::ConversationId;
 use tauri::State;
 use tauri::ipc::Channel;
 
@@ -18,14 +19,14 @@ pub async fn list_conversations(app: State<'_, App>) -> Answer<Vec<ConversationS
 /// The messages of one conversation, in order.
 #[tauri::command]
 #[specta::specta]
-pub async fn conversation(app: State<'_, App>, id: String) -> Answer<Vec<Message>> {
+pub async fn conversation(app: State<'_, App>, id: ConversationId) -> Answer<Vec<Message>> {
     app.conversation(&id).await
 }
 
 /// Removes a conversation with its messages and images.
 #[tauri::command]
 #[specta::specta]
-pub async fn delete_conversation(app: State<'_, App>, id: String) -> Answer<()> {
+pub async fn delete_conversation(app: State<'_, App>, id: ConversationId) -> Answer<()> {
     app.delete_conversation(&id).await
 }
 
@@ -48,12 +49,12 @@ pub async fn image(app: State<'_, App>, id: String) -> Answer<ImageView> {
 #[specta::specta]
 pub async fn send_message(
     app: State<'_, App>,
-    conversation: Option<String>,
+    conversation: Option<ConversationId>,
     text: String,
     images: Vec<String>,
     thinking: bool,
     events: Channel<ChatEvent>,
-) -> Answer<String> {
+) -> Answer<ConversationId> {
     let hear = move |event| {
         // A closed window hears nothing, and the answer is kept all the same.
         let _ = events.send(event);

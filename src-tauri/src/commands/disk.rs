@@ -1,5 +1,6 @@
 //! The disks of the machines: what takes room, checks, repairs, deletions.
 
+use tandem_domain::ids::MachineId;
 use tandem_domain::node::disk::{CheckReceipt, CheckTime};
 use tauri::State;
 use tauri::ipc::Channel;
@@ -51,7 +52,7 @@ pub async fn found_checks(app: State<'_, App>) -> Answer<Vec<FoundCheck>> {
 #[specta::specta]
 pub async fn follow_check(
     app: State<'_, App>,
-    machine: String,
+    machine: MachineId,
     events: Channel<CheckEvent>,
 ) -> Answer<CheckReceipt> {
     let hear = |event| {
@@ -64,7 +65,7 @@ pub async fn follow_check(
 /// Stops the check or repair on a machine. What was fetched stays for the next one.
 #[tauri::command]
 #[specta::specta]
-pub async fn stop_check(app: State<'_, App>, machine: String) -> Answer<()> {
+pub async fn stop_check(app: State<'_, App>, machine: MachineId) -> Answer<()> {
     app.stop_check(&machine).await
 }
 

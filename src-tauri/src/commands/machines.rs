@@ -1,5 +1,6 @@
 //! Machines: who could be added, who is there, how they are.
 
+use tandem_domain::ids::MachineId;
 use tauri::State;
 use tauri::ipc::Channel;
 
@@ -53,14 +54,14 @@ pub async fn add_machine(app: State<'_, App>, machine: NewMachine) -> Answer<Mac
 /// Forgets a machine. Nothing changes on the machine itself.
 #[tauri::command]
 #[specta::specta]
-pub async fn remove_machine(app: State<'_, App>, id: String) -> Answer<()> {
+pub async fn remove_machine(app: State<'_, App>, id: MachineId) -> Answer<()> {
     app.remove_machine(&id).await
 }
 
 /// Looks at a machine anew.
 #[tauri::command]
 #[specta::specta]
-pub async fn refresh_machine(app: State<'_, App>, id: String) -> Answer<MachineView> {
+pub async fn refresh_machine(app: State<'_, App>, id: MachineId) -> Answer<MachineView> {
     app.refresh_machine(&id).await
 }
 
@@ -69,7 +70,7 @@ pub async fn refresh_machine(app: State<'_, App>, id: String) -> Answer<MachineV
 #[specta::specta]
 pub async fn give_password(
     app: State<'_, App>,
-    id: String,
+    id: MachineId,
     password: String,
 ) -> Answer<MachineView> {
     app.give_password(&id, password).await

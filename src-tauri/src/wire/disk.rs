@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::disk::Use;
+use tandem_domain::ids::MachineId;
 use tandem_domain::node::disk::{DiskItem, Doomed};
 use tandem_domain::problem::Problem;
 
@@ -10,7 +11,7 @@ use tandem_domain::problem::Problem;
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct MachineDisk {
     /// The machine's id.
-    pub machine: String,
+    pub machine: MachineId,
     /// Its name.
     pub name: String,
     /// What is known; `None` where the machine could not be asked.
@@ -53,7 +54,7 @@ pub struct DiskEntry {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct CheckTarget {
     /// The machine's id.
-    pub machine: String,
+    pub machine: MachineId,
     /// `owner/name`.
     pub repo: String,
     /// The commit.
@@ -100,7 +101,7 @@ pub enum CheckEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
 pub struct DeleteTarget {
     /// The machine's id.
-    pub machine: String,
+    pub machine: MachineId,
     /// The item.
     pub item: Doomed,
 }

@@ -115,7 +115,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     if (run.summary.outcome === 'undone') serving = null;
     if (run.summary.outcome !== 'completed') return;
     if (isLink(run.plan)) {
-      if (run.plan.recipe === 'restart') serving = null;
+      if (run.plan.procedure === 'restart') serving = null;
       return;
     }
     serving = served(run.summary.id, machines);
@@ -130,7 +130,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     const run = new FakeRun(
       {
         id: `run-${runs.length + 1}`,
-        recipe: plan.recipe,
+        procedure: plan.procedure,
         title: isLink(plan)
           ? plan.summary.replace(/\.$/, '')
           : `Serve Step-3.7-Flash on ${names().join(' and ')}`,

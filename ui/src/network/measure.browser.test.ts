@@ -86,7 +86,7 @@ test(
     expect(await result.findByText('187 Gb/s')).toBeVisible();
     expect(result.getByRole('button', { name: 'Measure again' })).toBeVisible();
     expect(screen.queryByText('Open chat')).toBeNull();
-    expect((await host.listRuns())[0]?.recipe).toBe('link');
+    expect((await host.listRuns())[0]?.procedure).toBe('link');
     await userEvent.click(result.getByRole('button', { name: 'Set up the server' }));
     expect(await screen.findByRole('button', { name: 'Start' })).toBeVisible();
   },

@@ -33,12 +33,12 @@ export function headline(watch: RunWatch): string {
 
 /** Whether a run is for the cable alone. */
 export function isLink(watch: RunWatch): boolean {
-  return watch.plan?.recipe === 'link' || watch.plan?.recipe === 'restart';
+  return watch.plan?.procedure === 'link' || watch.plan?.procedure === 'restart';
 }
 
 function done(watch: RunWatch): string {
   if (!isLink(watch)) return 'Done. The model is served.';
-  return watch.plan?.recipe === 'restart'
+  return watch.plan?.procedure === 'restart'
     ? 'Both machines are back, and the link is measured.'
     : 'The link is addressed and measured.';
 }

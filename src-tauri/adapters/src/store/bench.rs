@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tandem_domain::bench::{BenchCase, BenchResult, Spread};
+use tandem_domain::ids::{BenchId, RunId};
 
 use super::{Store, StoreError, doing, says};
 
@@ -68,10 +69,10 @@ impl TryFrom<BenchRow> for BenchResult {
                 .map_err(bad("acceptance"))?,
             circumstances,
             simulated: row.simulated,
-            run: row.run_id,
+            run: row.run_id.map(RunId),
             label: row.label,
             model: row.model,
-            id: row.id,
+            id: row.id.into(),
         })
     }
 }
@@ -79,7 +80,7 @@ impl TryFrom<BenchRow> for BenchResult {
 impl Store {
     /// Saves a measurement. Saving the same one again changes nothing.
     pub async fn save_bench(&self, result: &BenchResult) -> Result<(), StoreError> {
-        let bad = |column| says("bench_result", column, &result.id);
+        let bad = |column| says("bench_result", column, &result.id.0);
         let spreads = serde_json::to_string(&Spreads {
             pp_tps: result.pp_tps.values.clone(),
             tg_tps: result.tg_tps.values.clone(),
@@ -100,7 +101,7 @@ impl Store {
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
              on conflict (id) do nothing",
         )
-        .bind(&result.id)
+        .bind(&result.id.0)
         .bind(result.at)
         .bind(&result.label)
         .bind(&result.model)
@@ -118,7 +119,7 @@ impl Store {
         .bind(spreads)
         .bind(acceptance)
         .bind(serde_json::to_string(&result.circumstances).map_err(bad("circumstances"))?)
-        .bind(&result.run)
+        .bind(result.run.as_ref().map(|r| &r.0))
         .bind(result.simulated)
         .execute(&self.writer)
         .await
@@ -137,9 +138,9 @@ impl Store {
     }
 
     /// One measurement.
-    pub async fn bench_result(&self, id: &str) -> Result<Option<BenchResult>, StoreError> {
+    pub async fn bench_result(&self, id: &BenchId) -> Result<Option<BenchResult>, StoreError> {
         let row: Option<BenchRow> = sqlx::query_as("select * from bench_result where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .fetch_optional(&self.readers)
             .await
             .map_err(doing("reading a measurement"))?;
@@ -163,9 +164,9 @@ impl Store {
     }
 
     /// Gives a measurement another name; `false` if there is none.
-    pub async fn rename_bench(&self, id: &str, label: &str) -> Result<bool, StoreError> {
+    pub async fn rename_bench(&self, id: &BenchId, label: &str) -> Result<bool, StoreError> {
         let done = sqlx::query("update bench_result set label = ?2 where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .bind(label)
             .execute(&self.writer)
             .await
@@ -174,9 +175,9 @@ impl Store {
     }
 
     /// Removes a measurement; `false` if there was none.
-    pub async fn delete_bench(&self, id: &str) -> Result<bool, StoreError> {
+    pub async fn delete_bench(&self, id: &BenchId) -> Result<bool, StoreError> {
         let done = sqlx::query("delete from bench_result where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .execute(&self.writer)
             .await
             .map_err(doing("removing a measurement"))?;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use sqlx::SqliteConnection;
 use tandem_domain::chat::{ConversationSummary, Message};
+use tandem_domain::ids::ConversationId;
 
 use super::{Store, StoreError, doing, says};
 
@@ -45,14 +46,14 @@ impl Store {
     /// Begins a conversation.
     pub async fn create_conversation(
         &self,
-        id: &str,
+        id: &ConversationId,
         title: &str,
         at: i64,
     ) -> Result<(), StoreError> {
         sqlx::query(
             "insert into conversation (id, title, created_at, updated_at) values (?1, ?2, ?3, ?3)",
         )
-        .bind(id)
+        .bind(&id.0)
         .bind(title)
         .bind(at)
         .execute(&self.writer)
@@ -89,7 +90,7 @@ impl Store {
         Ok(rows
             .into_iter()
             .map(|(id, title, updated_at)| ConversationSummary {
-                id,
+                id: id.into(),
                 title,
                 updated_at,
             })
@@ -97,9 +98,13 @@ impl Store {
     }
 
     /// Gives a conversation another title; `false` if there is none.
-    pub async fn rename_conversation(&self, id: &str, title: &str) -> Result<bool, StoreError> {
+    pub async fn rename_conversation(
+        &self,
+        id: &ConversationId,
+        title: &str,
+    ) -> Result<bool, StoreError> {
         let done = sqlx::query("update conversation set title = ?2 where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .bind(title)
             .execute(&self.writer)
             .await
@@ -108,14 +113,17 @@ impl Store {
     }
 
     /// The messages of a conversation, oldest first; none if there is no such conversation.
-    pub async fn messages(&self, conversation: &str) -> Result<Vec<Message>, StoreError> {
+    pub async fn messages(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<Vec<Message>, StoreError> {
         let rows: Vec<MessageRow> = sqlx::query_as(
             "select id, role, text, reasoning, at, stats, stopped,
                (select json_group_array(image_id) from
                  (select image_id from message_image where message_id = message.id order by position)) as images
              from message where conversation_id = ?1 order by position",
         )
-        .bind(conversation)
+        .bind(&conversation.0)
         .fetch_all(&self.readers)
         .await
         .map_err(doing("reading a conversation"))?;
@@ -126,7 +134,7 @@ impl Store {
     /// Its images must have been put before.
     pub async fn append_message(
         &self,
-        conversation: &str,
+        conversation: &ConversationId,
         message: &Message,
     ) -> Result<(), StoreError> {
         const DOING: &str = "keeping a message";
@@ -137,7 +145,7 @@ impl Store {
              from message where conversation_id = ?2",
         )
         .bind(&message.id)
-        .bind(conversation)
+        .bind(&conversation.0)
         .bind(role_name(message))
         .bind(message.at)
         .execute(&mut *tx)
@@ -160,7 +168,7 @@ impl Store {
 
     /// Removes a conversation with its messages, and the images that no other one shows;
     /// `false` if there was none.
-    pub async fn delete_conversation(&self, id: &str) -> Result<bool, StoreError> {
+    pub async fn delete_conversation(&self, id: &ConversationId) -> Result<bool, StoreError> {
         const DOING: &str = "removing a conversation";
         let mut tx = self.write(DOING).await?;
         // Only images of this conversation: one that was picked and not sent yet is in none.
@@ -168,12 +176,12 @@ impl Store {
             "select distinct image_id from message_image join message on message.id = message_id
              where conversation_id = ?1",
         )
-        .bind(id)
+        .bind(&id.0)
         .fetch_all(&mut *tx)
         .await
         .map_err(doing(DOING))?;
         let done = sqlx::query("delete from conversation where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .execute(&mut *tx)
             .await
             .map_err(doing(DOING))?;

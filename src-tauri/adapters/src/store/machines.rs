@@ -1,5 +1,6 @@
 //! The machines a person added.
 
+use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
 
 use super::error::Taken;
@@ -9,7 +10,7 @@ use super::{Store, StoreError, doing, says};
 #[derive(Debug, Clone, PartialEq)]
 pub struct SavedMachine {
     /// Its identity here.
-    pub id: String,
+    pub id: MachineId,
     /// The name people know it by; no two machines share one.
     pub name: String,
     /// Host name or IP address.
@@ -64,7 +65,7 @@ impl TryFrom<MachineRow> for SavedMachine {
             .transpose()
             .map_err(says("machine", "facts", &row.id))?;
         Ok(Self {
-            id: row.id,
+            id: row.id.into(),
             name: row.name,
             address: row.address,
             port: row.port,
@@ -117,12 +118,12 @@ impl Store {
     }
 
     /// One machine.
-    pub async fn machine(&self, id: &str) -> Result<Option<SavedMachine>, StoreError> {
+    pub async fn machine(&self, id: &MachineId) -> Result<Option<SavedMachine>, StoreError> {
         let row: Option<MachineRow> = sqlx::query_as(
             "select id, name, address, port, user, host_key, facts, simulated, added_at
              from machine where id = ?1",
         )
-        .bind(id)
+        .bind(&id.0)
         .fetch_optional(&self.readers)
         .await
         .map_err(doing("reading a machine"))?;
@@ -137,13 +138,13 @@ impl Store {
             .as_ref()
             .map(serde_json::to_string)
             .transpose()
-            .map_err(says("machine", "facts", &machine.id))?;
+            .map_err(says("machine", "facts", &machine.id.0))?;
         sqlx::query(
             "insert into machine
                (id, name, address, port, user, host_key, machine_id, facts, position, added_at, simulated)
              select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, coalesce(max(position), 0) + 1, ?9, ?10 from machine",
         )
-        .bind(&machine.id)
+        .bind(&machine.id.0)
         .bind(&machine.name)
         .bind(&machine.address)
         .bind(machine.port)
@@ -162,13 +163,13 @@ impl Store {
     /// Changes how a machine is called and reached; `false` if there is none.
     pub async fn change_machine(
         &self,
-        id: &str,
+        id: &MachineId,
         change: &MachineChange,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
             "update machine set name = ?2, address = ?3, port = ?4, user = ?5 where id = ?1",
         )
-        .bind(id)
+        .bind(&id.0)
         .bind(&change.name)
         .bind(&change.address)
         .bind(change.port)
@@ -180,13 +181,13 @@ impl Store {
     }
 
     /// Keeps what was seen on a machine; `false` if there is none.
-    pub async fn keep_facts(&self, id: &str, facts: &Facts) -> Result<bool, StoreError> {
-        let text = serde_json::to_string(facts).map_err(says("machine", "facts", id))?;
+    pub async fn keep_facts(&self, id: &MachineId, facts: &Facts) -> Result<bool, StoreError> {
+        let text = serde_json::to_string(facts).map_err(says("machine", "facts", &id.0))?;
         // A machine-id once seen is not forgotten because a later look failed to read it.
         let done = sqlx::query(
             "update machine set facts = ?2, machine_id = coalesce(?3, machine_id) where id = ?1",
         )
-        .bind(id)
+        .bind(&id.0)
         .bind(text)
         .bind(machine_id(Some(facts)))
         .execute(&self.writer)
@@ -196,7 +197,7 @@ impl Store {
     }
 
     /// Puts the machines in this order. Those not named keep their places behind.
-    pub async fn order_machines(&self, ids: &[String]) -> Result<(), StoreError> {
+    pub async fn order_machines(&self, ids: &[MachineId]) -> Result<(), StoreError> {
         const DOING: &str = "ordering the machines";
         let mut tx = self.write(DOING).await?;
         sqlx::query("update machine set position = position + ?1")
@@ -206,7 +207,7 @@ impl Store {
             .map_err(doing(DOING))?;
         for (position, id) in ids.iter().enumerate() {
             sqlx::query("update machine set position = ?2 where id = ?1")
-                .bind(id)
+                .bind(&id.0)
                 .bind(position as i64)
                 .execute(&mut *tx)
                 .await
@@ -216,9 +217,9 @@ impl Store {
     }
 
     /// Forgets a machine; `false` if there was none. Its runs and measurements stay.
-    pub async fn remove_machine(&self, id: &str) -> Result<bool, StoreError> {
+    pub async fn remove_machine(&self, id: &MachineId) -> Result<bool, StoreError> {
         let done = sqlx::query("delete from machine where id = ?1")
-            .bind(id)
+            .bind(&id.0)
             .execute(&self.writer)
             .await
             .map_err(doing("removing a machine"))?;

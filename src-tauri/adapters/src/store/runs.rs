@@ -19,7 +19,7 @@ pub struct NewRun {
     pub title: String,
     /// What was chosen. Holds no secret.
     pub params: Value,
-    /// What will be done; names the recipe and its version.
+    /// What will be done; names the procedure and its version.
     pub plan: Plan,
     /// Now.
     pub started_at: i64,
@@ -43,7 +43,7 @@ pub struct LogLine {
 #[derive(sqlx::FromRow)]
 struct SummaryRow {
     id: String,
-    recipe: String,
+    procedure: String,
     title: String,
     started_at: i64,
     finished_at: Option<i64>,
@@ -62,7 +62,7 @@ impl TryFrom<SummaryRow> for RunSummary {
             .map_err(says("run", "outcome", &row.id))?;
         Ok(Self {
             id: RunId(row.id),
-            recipe: row.recipe,
+            procedure: row.procedure,
             title: row.title,
             started_at: row.started_at,
             finished_at: row.finished_at,
@@ -84,17 +84,31 @@ pub(super) fn outcome_name(outcome: RunOutcome) -> &'static str {
     }
 }
 
+/// Reads a stored plan. It is never rewritten, so an old one calls its procedure `recipe`.
+fn read_plan(text: &str) -> serde_json::Result<Plan> {
+    let mut plan: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    for (old, new) in [
+        ("recipe", "procedure"),
+        ("recipe_version", "procedure_version"),
+    ] {
+        if let Some(value) = plan.remove(old) {
+            plan.entry(new).or_insert(value);
+        }
+    }
+    serde_json::from_value(Value::Object(plan))
+}
+
 impl Store {
     /// Writes a run down, with its plan and parameters, before its first event.
     pub async fn create_run(&self, run: &NewRun) -> Result<(), StoreError> {
         let plan = serde_json::to_string(&run.plan).map_err(says("run", "plan", &run.id.0))?;
         sqlx::query(
-            "insert into run (id, recipe, recipe_version, title, params, plan, started_at, simulated)
+            "insert into run (id, procedure, procedure_version, title, params, plan, started_at, simulated)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
         .bind(&run.id.0)
-        .bind(&run.plan.recipe)
-        .bind(run.plan.recipe_version)
+        .bind(&run.plan.procedure)
+        .bind(run.plan.procedure_version)
         .bind(&run.title)
         .bind(run.params.to_string())
         .bind(plan)
@@ -109,7 +123,7 @@ impl Store {
     /// All runs, the latest first. `live` is false in all of them: only the app knows.
     pub async fn runs(&self) -> Result<Vec<RunSummary>, StoreError> {
         let rows: Vec<SummaryRow> = sqlx::query_as(
-            "select id, recipe, title, started_at, finished_at, outcome, simulated
+            "select id, procedure, title, started_at, finished_at, outcome, simulated
              from run order by started_at desc, id desc",
         )
         .fetch_all(&self.readers)
@@ -121,7 +135,7 @@ impl Store {
     /// Runs that have not ended: those that go on, and those that were interrupted. The latest first.
     pub async fn unfinished_runs(&self) -> Result<Vec<RunSummary>, StoreError> {
         let rows: Vec<SummaryRow> = sqlx::query_as(
-            "select id, recipe, title, started_at, finished_at, outcome, simulated
+            "select id, procedure, title, started_at, finished_at, outcome, simulated
              from run where outcome is null order by started_at desc, id desc",
         )
         .fetch_all(&self.readers)
@@ -134,7 +148,7 @@ impl Store {
     pub async fn run(&self, id: &RunId) -> Result<Option<RunDetail>, StoreError> {
         const DOING: &str = "reading a run";
         let row: Option<SummaryRow> = sqlx::query_as(
-            "select id, recipe, title, started_at, finished_at, outcome, simulated
+            "select id, procedure, title, started_at, finished_at, outcome, simulated
              from run where id = ?1",
         )
         .bind(&id.0)
@@ -166,7 +180,7 @@ impl Store {
             .collect::<Result<_, StoreError>>()?;
         Ok(Some(RunDetail {
             summary: row.try_into()?,
-            plan: serde_json::from_str(&plan).map_err(says("run", "plan", &id.0))?,
+            plan: read_plan(&plan).map_err(says("run", "plan", &id.0))?,
             events: self.run_events(id).await?,
             progress,
             download: self.run_download(id).await?,

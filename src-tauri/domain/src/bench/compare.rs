@@ -147,7 +147,7 @@ mod tests {
 
     fn result(label: &str, tg: &[f64]) -> BenchResult {
         BenchResult {
-            id: label.to_owned(),
+            id: label.into(),
             at: 0,
             label: label.to_owned(),
             model: "step".to_owned(),

@@ -16,6 +16,7 @@ use crate::chat::pace::Pace;
 use crate::chat::{ChatFinish, ChatRequest};
 use crate::engine;
 use crate::engine::metrics::Metrics;
+use crate::ids::{BenchId, RunId};
 use crate::ports::{ApiError, Clock, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::EngineKind;
@@ -27,7 +28,7 @@ const LATENCY_TRIPS: u32 = 3;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
     /// Identity of the result. Also makes the prompts differ from every other measurement's.
-    pub id: String,
+    pub id: BenchId,
     /// A name for the result: "Plain", "MTP, 3 tokens".
     pub label: String,
     /// The program that serves.
@@ -39,7 +40,7 @@ pub struct Measurement {
     /// What it is measured on.
     pub circumstances: Circumstances,
     /// The run that measures, if a run does.
-    pub run: Option<String>,
+    pub run: Option<RunId>,
     /// Whether the machines are rehearsed ones.
     pub simulated: bool,
     /// Seconds without a byte after which the server is given up.
@@ -269,7 +270,7 @@ impl Session<'_> {
             thinking: Some(false),
             ignore_eos: true,
             patience_s: wanted.patience_s,
-            ..ChatRequest::ask(wanted.model.clone(), prompt(&wanted.id, repeat, words))
+            ..ChatRequest::ask(wanted.model.clone(), prompt(&wanted.id.0, repeat, words))
         };
         let mut pace = Pace::default();
         let mut on_delta = |delta| pace.push(&delta);

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::metrics::Acceptance;
+use crate::ids::{BenchId, RunId};
 use crate::problem::{Code, Problem};
 
 pub use compare::compare;
@@ -112,7 +113,7 @@ pub struct Spread {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct BenchResult {
     /// Its identity.
-    pub id: String,
+    pub id: BenchId,
     /// When it began, ms since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub at: i64,
@@ -138,7 +139,7 @@ pub struct BenchResult {
     /// What it was measured on: image digest, revision, driver, arguments. Sorted by name.
     pub circumstances: std::collections::BTreeMap<String, String>,
     /// The run that made it, if a run did.
-    pub run: Option<String>,
+    pub run: Option<RunId>,
     /// Whether it was measured on rehearsed machines.
     pub simulated: bool,
 }

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ConversationId;
+
 mod fold;
 pub mod pace;
 pub mod prompt;
@@ -101,7 +103,7 @@ pub struct ChatFinish {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct ConversationSummary {
     /// Its identity.
-    pub id: String,
+    pub id: ConversationId,
     /// Its first words.
     pub title: String,
     /// The last change, ms since 1970.

@@ -14,6 +14,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
+use crate::ids::MachineId;
 
 pub use containers::{
     ContainerError, Containers, DockerInfo, Image, KeptImage, PullProgress, Stock, tagged,
@@ -90,7 +91,7 @@ pub trait ModelApi: Send + Sync {
 #[derive(Clone)]
 pub struct MachineServices {
     /// Its identity in the store.
-    pub id: String,
+    pub id: MachineId,
     /// The name people know it by.
     pub name: String,
     /// The user we are there.

@@ -1,10 +1,11 @@
-//! The recipes of the cable alone: the link addressed and measured, and the same after a restart of both
+//! The procedures of the cable alone: the link addressed and measured, and the same after a restart of both
 //! machines. No Docker, no image and no weights; a set-up that follows finds these steps done.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::MachineId;
 use crate::machine::{Facts, SetupMachine};
 use crate::network::{NetworkPlan, plan};
 use crate::problem::{Code, Problem, Severity};
@@ -24,7 +25,7 @@ pub const RESTART: (&str, u32) = ("restart", 1);
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct LinkRequest {
     /// The ids of the two machines, the head first.
-    pub machines: Vec<String>,
+    pub machines: Vec<MachineId>,
     /// The addresses on the private link.
     pub network: NetworkPlan,
     /// Whether both machines are restarted before.
@@ -34,7 +35,7 @@ pub struct LinkRequest {
 impl LinkRequest {
     /// The link as the machines show it; an error where there is none to address.
     pub fn proposed(
-        ids: Vec<String>,
+        ids: Vec<MachineId>,
         machines: &[SetupMachine],
         restart: bool,
     ) -> Result<Self, Problem> {
@@ -48,8 +49,8 @@ impl LinkRequest {
         })
     }
 
-    /// The recipe it is carried out by.
-    pub fn recipe(&self) -> (&'static str, u32) {
+    /// The procedure that carries it out.
+    pub fn procedure(&self) -> (&'static str, u32) {
         if self.restart { RESTART } else { LINK }
     }
 
@@ -136,10 +137,10 @@ pub fn link_plan(request: &LinkRequest, machines: &[SetupMachine], public_key: &
                 .to_owned(),
         );
     }
-    let (recipe, recipe_version) = request.recipe();
+    let (procedure, procedure_version) = request.procedure();
     Plan {
-        recipe: recipe.into(),
-        recipe_version,
+        procedure: procedure.into(),
+        procedure_version,
         summary: if request.restart {
             format!("Restart {names} and measure the link.")
         } else {
@@ -199,7 +200,7 @@ mod tests {
         let both = [machine("spark-a", "a"), machine("spark-b", "b")];
         let plan = link_plan(&request(false), &both, "ssh-ed25519 KEY");
         assert_eq!(ids(&plan), ["key", "program", "look", "network", "prove"]);
-        assert_eq!((plan.recipe.as_str(), plan.recipe_version), LINK);
+        assert_eq!((plan.procedure.as_str(), plan.procedure_version), LINK);
         assert!(
             plan.summary.contains("spark-a and spark-b"),
             "{}",
@@ -222,7 +223,7 @@ mod tests {
             ids(&plan),
             ["key", "program", "restart", "look", "network", "prove"]
         );
-        assert_eq!((plan.recipe.as_str(), plan.recipe_version), RESTART);
+        assert_eq!((plan.procedure.as_str(), plan.procedure_version), RESTART);
         assert!(
             plan.cautions[0].contains("a model server"),
             "{:?}",

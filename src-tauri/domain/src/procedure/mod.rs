@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::ids::MachineId;
 use crate::machine::SetupMachine;
 use crate::procedure::link::{LINK, LinkRequest, RESTART, link_plan, link_steps};
 use crate::procedure::request::Setup;
@@ -22,7 +23,7 @@ use crate::step::services::DynStep;
 
 pub use detail::RunDetail;
 
-/// A recipe with its choices.
+/// A procedure with its choices.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Procedure {
     /// From two machines to a server.
@@ -32,11 +33,11 @@ pub enum Procedure {
 }
 
 impl Procedure {
-    /// Reads the choices of a stored run; `None` for a recipe that this Tandem does not know.
-    pub fn read(recipe: &str, choices: Value) -> Result<Option<Self>, serde_json::Error> {
-        Ok(Some(if recipe == SETUP.0 {
+    /// Reads the choices of a stored run; `None` for a procedure that this Tandem does not know.
+    pub fn read(name: &str, choices: Value) -> Result<Option<Self>, serde_json::Error> {
+        Ok(Some(if name == SETUP.0 {
             Self::Setup(Box::new(stored_v3::read(choices)?))
-        } else if recipe == LINK.0 || recipe == RESTART.0 {
+        } else if name == LINK.0 || name == RESTART.0 {
             Self::Link(serde_json::from_value(choices)?)
         } else {
             return Ok(None);
@@ -56,12 +57,12 @@ impl Procedure {
     pub fn name(&self) -> (&'static str, u32) {
         match self {
             Self::Setup(_) => SETUP,
-            Self::Link(request) => request.recipe(),
+            Self::Link(request) => request.procedure(),
         }
     }
 
     /// The machines' ids, the head first.
-    pub fn machines(&self) -> &[String] {
+    pub fn machines(&self) -> &[MachineId] {
         match self {
             Self::Setup(setup) => &setup.request.machines,
             Self::Link(request) => &request.machines,
@@ -102,14 +103,14 @@ mod tests {
         let network = json!({"rails": [], "mtu": 9000});
         for (restart, name) in [(false, "link"), (true, "restart")] {
             let choices = json!({"machines": ["a", "b"], "network": network, "restart": restart});
-            let recipe = Procedure::read(name, choices.clone()).unwrap().unwrap();
-            assert_eq!(recipe.name(), (name, 1));
-            assert_eq!(recipe.machines(), ["a", "b"]);
-            let again = Procedure::read(name, recipe.choices()).unwrap();
-            assert_eq!(again, Some(recipe), "what is written is what is read");
+            let procedure = Procedure::read(name, choices.clone()).unwrap().unwrap();
+            assert_eq!(procedure.name(), (name, 1));
+            assert_eq!(procedure.machines(), ["a", "b"].map(MachineId::from));
+            let again = Procedure::read(name, procedure.choices()).unwrap();
+            assert_eq!(again, Some(procedure), "what is written is what is read");
             assert!(
                 Procedure::read("setup", choices).is_err(),
-                "choices of another recipe are none"
+                "choices of another procedure are none"
             );
         }
         assert_eq!(Procedure::read("of-tomorrow", json!({})).unwrap(), None);
@@ -119,10 +120,10 @@ mod tests {
     fn the_steps_are_those_of_the_plan() {
         let choices =
             json!({"machines": ["a", "b"], "network": {"rails": [], "mtu": 9000}, "restart": true});
-        let recipe = Procedure::read("restart", choices).unwrap().unwrap();
-        let steps = recipe.steps(&[], "ssh-ed25519 KEY", None);
+        let procedure = Procedure::read("restart", choices).unwrap().unwrap();
+        let steps = procedure.steps(&[], "ssh-ed25519 KEY", None);
         let of_steps: Vec<_> = steps.iter().map(|s| s.plan()).collect();
-        assert_eq!(of_steps, recipe.plan(&[], "ssh-ed25519 KEY").steps);
+        assert_eq!(of_steps, procedure.plan(&[], "ssh-ed25519 KEY").steps);
     }
 
     /// The choices of a set-up as version 3 stored them.

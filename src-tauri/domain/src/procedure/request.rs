@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::setting::Setting;
+use crate::ids::MachineId;
 use crate::launch::{self, Asked, Resolved};
 use crate::machine::SetupMachine;
 use crate::network::{NetworkPlan, plan};
@@ -16,7 +17,7 @@ use crate::recipe::{Choices, Recipe, RecipeId, VariantId, catalog};
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct SetupRequest {
     /// The machines' ids, the head first.
-    pub machines: Vec<String>,
+    pub machines: Vec<MachineId>,
     /// The addresses on the private link; `None` for a single machine.
     pub network: Option<NetworkPlan>,
     /// For example `https://huggingface.co`.
@@ -59,7 +60,7 @@ impl SetupRequest {
     /// A recipe over these machines as it is proposed, the head first. `ids` are those of `machines`.
     pub fn proposed(
         recipe: &Recipe,
-        ids: Vec<String>,
+        ids: Vec<MachineId>,
         machines: &[SetupMachine],
         hub_endpoint: String,
     ) -> Result<Self, Problem> {

@@ -107,8 +107,8 @@ pub fn setup_plan(setup: &Setup, machines: &[SetupMachine], public_key: &str) ->
     }
     let labels: Vec<&str> = launch.variants.iter().map(|v| v.label.as_str()).collect();
     Plan {
-        recipe: SETUP.0.into(),
-        recipe_version: SETUP.1,
+        procedure: SETUP.0.into(),
+        procedure_version: SETUP.1,
         summary: format!(
             "Serve {} {} {}{}.",
             launch.served_name,

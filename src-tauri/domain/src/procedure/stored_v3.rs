@@ -5,6 +5,7 @@ use serde::Deserialize;
 use super::request::{Setup, SetupRequest};
 use crate::artifact::{Artifact, ArtifactRole, Selection};
 use crate::graft::way::MtpWay;
+use crate::ids::MachineId;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
 use crate::recipe::plan::{GraftPlan, LaunchPlan};
@@ -24,7 +25,7 @@ pub(super) fn read(choices: serde_json::Value) -> Result<Setup, serde_json::Erro
 /// The choices of set-up version 3 and before.
 #[derive(Debug, Clone, Deserialize)]
 struct SetupV3 {
-    machines: Vec<String>,
+    machines: Vec<MachineId>,
     network: Option<NetworkPlan>,
     hub_endpoint: String,
     repo: String,

@@ -4,11 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a setting, such as `context`. Which there are says the engine and the recipe.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[serde(transparent)]
-pub struct SettingId(pub String);
+use crate::ids::SettingId;
 
 /// A value that was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -17,36 +17,12 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{Artifact, ArtifactRole};
 
 pub use check::faults;
-pub use choices::{Choices, SettingId, SettingValue};
+pub use choices::{Choices, SettingValue};
+
+pub use crate::ids::{RecipeId, SettingId, VariantId};
 
 /// The version of the schema that this Tandem reads.
 pub const SCHEMA: u32 = 1;
-
-/// The name of a recipe: small letters, digits, `-` and `.`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(transparent)]
-pub struct RecipeId(pub String);
-
-/// The name of a variant within its recipe, such as `plain` or `mtp`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(transparent)]
-pub struct VariantId(pub String);
-
-impl std::fmt::Display for VariantId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::fmt::Display for RecipeId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// What can be served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -1,4 +1,4 @@
-//! One execution of a recipe: its events, what they fold to, and the loop that makes them.
+//! One execution of a procedure: its events, what they fold to, and the loop that makes them.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,45 +15,16 @@ mod schedules;
 mod state;
 mod step;
 
+pub use crate::ids::{RunId, StepId};
 pub use drive::{Driver, Listener, Outcome};
 pub use journal::{Journal, JournalError};
 pub use state::{IllegalMove, RunState, Status, StepState, next_status};
 pub use step::{ReadOnly, Receipt, Step, StepCheck, StepContext, StepError, Undo};
 
-/// Identity of a run.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[serde(transparent)]
-pub struct RunId(pub String);
-
-/// Identity of a step within its recipe. It is stored: never rename one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-#[serde(transparent)]
-pub struct StepId(pub String);
-
 impl StepId {
     /// The step that leaves this receipt.
     pub fn of<R: Receipt>() -> Self {
         Self::from(R::STEP)
-    }
-}
-
-impl From<&str> for StepId {
-    fn from(id: &str) -> Self {
-        Self(id.to_owned())
-    }
-}
-
-impl std::fmt::Display for RunId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl std::fmt::Display for StepId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
     }
 }
 
@@ -277,10 +248,10 @@ pub struct StepPlan {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Plan {
-    /// The recipe: `pair-setup`.
-    pub recipe: String,
-    /// Version of the recipe's steps.
-    pub recipe_version: u32,
+    /// The procedure: `setup`, `link`, `restart`.
+    pub procedure: String,
+    /// Version of the procedure's steps.
+    pub procedure_version: u32,
     /// A sentence over the whole.
     pub summary: String,
     /// What one should know before.
@@ -295,8 +266,8 @@ pub struct Plan {
 pub struct RunSummary {
     /// Its identity.
     pub id: RunId,
-    /// The recipe.
-    pub recipe: String,
+    /// The procedure: see [`Plan::procedure`].
+    pub procedure: String,
     /// What it is, for people: "Serve a model over spark-a and spark-b".
     pub title: String,
     /// When it began, ms since 1970.

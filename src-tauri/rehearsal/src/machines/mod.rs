@@ -123,7 +123,7 @@ impl Rehearsal {
             let engine =
                 SimulatedEngine::open(containers.clone()).map_err(problem("a machine's Docker"))?;
             stations.push(MachineServices {
-                id: format!("rehearsal-{name}"),
+                id: format!("rehearsal-{name}").into(),
                 name: (*name).to_owned(),
                 user: user.clone(),
                 machine: Arc::new(SimulatedMachine {

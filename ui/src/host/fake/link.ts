@@ -5,7 +5,7 @@ import { defaults, step, steps } from './plan';
 
 /** Whether a plan is for the cable alone. */
 export function isLink(plan: Plan): boolean {
-  return plan.recipe === 'link' || plan.recipe === 'restart';
+  return plan.procedure === 'link' || plan.procedure === 'restart';
 }
 
 /** What a run for the cable alone would do. In the state `well` the addresses are on the ports already. */
@@ -54,8 +54,8 @@ export function linkFor(
     request: { machines: setup.machines, network, restart },
     problems: [],
     plan: {
-      recipe: restart ? 'restart' : 'link',
-      recipe_version: 1,
+      procedure: restart ? 'restart' : 'link',
+      procedure_version: 1,
       summary: restart
         ? `Restart ${names} and measure the link.`
         : `Address and measure the link between ${names}.`,

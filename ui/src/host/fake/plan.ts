@@ -61,8 +61,8 @@ export function planFor(request: SetupRequest, machines: MachineView[]): PlanVie
       value: request.choices?.[s.id] ?? s.proposed,
     })),
     plan: {
-      recipe: 'pair-setup',
-      recipe_version: 1,
+      procedure: 'setup',
+      procedure_version: 1,
       summary: `Serve Step-3.7-Flash on ${names.join(' and ')}${drafts(request) ? ', with multi-token prediction (MTP)' : ''}.`,
       cautions: [
         'About 134 GB will be downloaded to each machine.',

@@ -210,11 +210,52 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let (_folder, store) = store().await;
-            store.create_conversation("c", &text, 1).await.unwrap();
+            store.create_conversation(&"c".into(), &text, 1).await.unwrap();
             let kept = Message { text, reasoning, stopped, ..message("m", Role::User, &[]) };
-            store.append_message("c", &kept).await.unwrap();
-            assert_eq!(store.messages("c").await.unwrap(), std::slice::from_ref(&kept));
+            store.append_message(&"c".into(), &kept).await.unwrap();
+            assert_eq!(store.messages(&"c".into()).await.unwrap(), std::slice::from_ref(&kept));
             assert_eq!(store.conversations(None).await.unwrap()[0].title, kept.text);
         });
     }
+}
+
+#[tokio::test]
+async fn a_run_from_before_procedures_had_a_name_of_their_own_is_read() {
+    let (_folder, store) = store().await;
+    let run = new_run("r1", 1);
+    let plan = serde_json::to_string(&run.plan).unwrap();
+    let old = plan
+        .replace("\"procedure\"", "\"recipe\"")
+        .replace("\"procedure_version\"", "\"recipe_version\"");
+    assert_ne!(old, plan);
+    for back in [
+        "alter table run rename column procedure to recipe",
+        "alter table run rename column procedure_version to recipe_version",
+        "delete from _sqlx_migrations where version = 20261127100000",
+    ] {
+        sqlx::query(back).execute(&store.writer).await.unwrap();
+    }
+    sqlx::query(
+        "insert into run (id, recipe, recipe_version, title, params, plan, started_at, simulated)
+         values ('r1', ?1, ?2, 'A run', '{}', ?3, 1, 0)",
+    )
+    .bind(&run.plan.procedure)
+    .bind(run.plan.procedure_version)
+    .bind(old)
+    .execute(&store.writer)
+    .await
+    .unwrap();
+    let path = store.path().to_owned();
+    store.close().await;
+
+    let again = Store::open(&path)
+        .await
+        .expect("its tables are brought up to date");
+    let detail = again.run(&RunId::from("r1")).await.unwrap().unwrap();
+    assert_eq!(detail.plan, run.plan);
+    assert_eq!(detail.summary.procedure, run.plan.procedure);
+    let rewritten = sqlx::query("update run set procedure = 'x'")
+        .execute(&again.writer)
+        .await;
+    assert!(rewritten.is_err(), "the plan is as fixed as before");
 }

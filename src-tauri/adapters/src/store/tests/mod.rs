@@ -33,8 +33,8 @@ fn new_run(id: &str, started_at: i64) -> NewRun {
         title: "Serve Step-3.7-Flash on spark-a and spark-b".to_owned(),
         params: json!({ "mtp": true }),
         plan: Plan {
-            recipe: "pair-setup".to_owned(),
-            recipe_version: 1,
+            procedure: "setup".to_owned(),
+            procedure_version: 1,
             summary: "Everything".to_owned(),
             cautions: vec!["It takes an hour.".to_owned()],
             steps: Vec::new(),
@@ -55,7 +55,7 @@ fn event(at: i64, event: Event) -> RunEvent {
 
 fn machine(id: &str, name: &str, machine_id: &str) -> SavedMachine {
     SavedMachine {
-        id: id.to_owned(),
+        id: id.into(),
         name: name.to_owned(),
         address: "192.0.2.1".to_owned(),
         port: 22,
@@ -241,7 +241,7 @@ async fn machines_keep_their_order_and_their_key() {
         .await
         .unwrap();
     assert_eq!(
-        store.machine("a").await.unwrap(),
+        store.machine(&"a".into()).await.unwrap(),
         Some(machine("a", "spark-a", "m-a"))
     );
 
@@ -272,7 +272,7 @@ async fn machines_keep_their_order_and_their_key() {
         port: 2222,
         user: "me".into(),
     };
-    let named = store.change_machine("a", &change).await;
+    let named = store.change_machine(&"a".into(), &change).await;
     assert!(matches!(
         named,
         Err(StoreError::Taken { what: Taken::Name })
@@ -281,9 +281,12 @@ async fn machines_keep_their_order_and_their_key() {
         name: "head".into(),
         ..change
     };
-    assert!(store.change_machine("a", &change).await.unwrap());
-    assert!(!store.change_machine("none", &change).await.unwrap());
-    assert_eq!(store.machine("a").await.unwrap().unwrap().port, 2222);
+    assert!(store.change_machine(&"a".into(), &change).await.unwrap());
+    assert!(!store.change_machine(&"none".into(), &change).await.unwrap());
+    assert_eq!(
+        store.machine(&"a".into()).await.unwrap().unwrap().port,
+        2222
+    );
 
     let key = sqlx::query("update machine set host_key = 'ssh-ed25519 other' where id = 'a'")
         .execute(&store.writer)
@@ -294,7 +297,12 @@ async fn machines_keep_their_order_and_their_key() {
     );
 
     // A look that could not read the machine-id does not make room for a twin.
-    assert!(store.keep_facts("a", &Facts::default()).await.unwrap());
+    assert!(
+        store
+            .keep_facts(&"a".into(), &Facts::default())
+            .await
+            .unwrap()
+    );
     let twin = store.add_machine(&machine("c", "spark-c", "m-a")).await;
     assert!(matches!(
         twin,
@@ -303,8 +311,8 @@ async fn machines_keep_their_order_and_their_key() {
         })
     ));
 
-    assert!(store.remove_machine("a").await.unwrap());
-    assert!(!store.remove_machine("a").await.unwrap());
+    assert!(store.remove_machine(&"a".into()).await.unwrap());
+    assert!(!store.remove_machine(&"a".into()).await.unwrap());
     store
         .add_machine(&machine("c", "spark-c", "m-a"))
         .await
@@ -313,7 +321,7 @@ async fn machines_keep_their_order_and_their_key() {
 
 fn bench(id: &str, at: i64) -> BenchResult {
     BenchResult {
-        id: id.to_owned(),
+        id: id.into(),
         at,
         label: "MTP, 3 tokens".to_owned(),
         model: "step".to_owned(),
@@ -337,7 +345,7 @@ fn bench(id: &str, at: i64) -> BenchResult {
             per_position: vec![0.87, 0.65, 0.43],
         }),
         circumstances: BTreeMap::from([("launch".to_owned(), "abc".to_owned())]),
-        run: Some("r1".to_owned()),
+        run: Some("r1".into()),
         simulated: false,
     }
 }
@@ -361,19 +369,24 @@ async fn measurements_read_back_as_they_were() {
         "the newest"
     );
     assert_eq!(store.of_launch("xyz").await.unwrap(), None);
-    assert!(store.rename_bench("b1", "Plain").await.unwrap());
+    assert!(store.rename_bench(&"b1".into(), "Plain").await.unwrap());
     assert_eq!(
-        store.bench_result("b1").await.unwrap().unwrap().label,
+        store
+            .bench_result(&"b1".into())
+            .await
+            .unwrap()
+            .unwrap()
+            .label,
         "Plain"
     );
-    assert!(store.delete_bench("b1").await.unwrap());
-    assert!(!store.delete_bench("b1").await.unwrap());
-    assert_eq!(store.bench_result("b1").await.unwrap(), None);
+    assert!(store.delete_bench(&"b1".into()).await.unwrap());
+    assert!(!store.delete_bench(&"b1".into()).await.unwrap());
+    assert_eq!(store.bench_result(&"b1".into()).await.unwrap(), None);
 }
 
 fn message(id: &str, role: Role, images: &[&str]) -> Message {
     Message {
-        id: id.to_owned(),
+        id: id.into(),
         role,
         text: format!("text of {id}"),
         reasoning: String::new(),
@@ -386,7 +399,7 @@ fn message(id: &str, role: Role, images: &[&str]) -> Message {
 
 fn picture(id: &str) -> StoredImage {
     StoredImage {
-        id: id.to_owned(),
+        id: id.into(),
         mime: "image/png".to_owned(),
         width: 3,
         height: 2,
@@ -398,17 +411,20 @@ fn picture(id: &str) -> StoredImage {
 async fn conversations_keep_their_messages_and_images() {
     let (_folder, store) = store().await;
     store
-        .create_conversation("c1", "100 % of it", 10)
+        .create_conversation(&"c1".into(), "100 % of it", 10)
         .await
         .unwrap();
-    store.create_conversation("c2", "Cables", 20).await.unwrap();
+    store
+        .create_conversation(&"c2".into(), "Cables", 20)
+        .await
+        .unwrap();
     for id in ["i1", "i2", "picked"] {
         store.put_image(&picture(id)).await.unwrap();
     }
     let question = message("m1", Role::User, &["i2", "i1"]);
-    store.append_message("c1", &question).await.unwrap();
+    store.append_message(&"c1".into(), &question).await.unwrap();
     let mut answer = message("m2", Role::Assistant, &[]);
-    store.append_message("c1", &answer).await.unwrap();
+    store.append_message(&"c1".into(), &answer).await.unwrap();
     answer.text = "A cable.".to_owned();
     answer.reasoning = "It is long and thin.".to_owned();
     answer.stats = Some(AnswerStats {
@@ -425,8 +441,11 @@ async fn conversations_keep_their_messages_and_images() {
             .await
             .unwrap()
     );
-    assert_eq!(store.messages("c1").await.unwrap(), [question, answer]);
-    assert_eq!(store.messages("none").await.unwrap(), []);
+    assert_eq!(
+        store.messages(&"c1".into()).await.unwrap(),
+        [question, answer]
+    );
+    assert_eq!(store.messages(&"none".into()).await.unwrap(), []);
 
     let titles = |list: Vec<tandem_domain::chat::ConversationSummary>| -> Vec<String> {
         list.into_iter().map(|c| c.title).collect()
@@ -448,13 +467,18 @@ async fn conversations_keep_their_messages_and_images() {
 
     // The other conversation shows one of the images too.
     store
-        .append_message("c2", &message("m3", Role::User, &["i1"]))
+        .append_message(&"c2".into(), &message("m3", Role::User, &["i1"]))
         .await
         .unwrap();
-    assert!(store.rename_conversation("c2", "Wires").await.unwrap());
-    assert!(store.delete_conversation("c1").await.unwrap());
-    assert!(!store.delete_conversation("c1").await.unwrap());
-    assert_eq!(store.messages("c1").await.unwrap(), []);
+    assert!(
+        store
+            .rename_conversation(&"c2".into(), "Wires")
+            .await
+            .unwrap()
+    );
+    assert!(store.delete_conversation(&"c1".into()).await.unwrap());
+    assert!(!store.delete_conversation(&"c1".into()).await.unwrap());
+    assert_eq!(store.messages(&"c1".into()).await.unwrap(), []);
     assert_eq!(
         store.image("i2").await.unwrap(),
         None,

@@ -12,6 +12,7 @@ use crate::bench::{
 };
 use crate::chat::{ChatRequest, PromptMessage, Role};
 use crate::container::SERVER;
+use crate::ids::BenchId;
 use crate::ports::{ApiError, ModelApi};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
@@ -42,7 +43,7 @@ pub struct Validate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Validated {
     /// Identity of the kept measurement.
-    pub bench: String,
+    pub bench: BenchId,
     /// Prompt tokens per second.
     pub pp_tps: f64,
     /// Generated tokens per second.
@@ -360,13 +361,13 @@ impl ReadOnly<Services> for Validate {
         }
         let FactsReceipt(facts) = cx.receipt()?;
         let wanted = Measurement {
-            id: format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms()),
+            id: BenchId(format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms())),
             label: self.own().map_or_else(String::new, Variant::told),
             engine: self.launch.engine,
             model: self.launch.served_name.clone(),
             case: BenchCase::quick(),
             circumstances: self.circumstances(cx, &launch)?,
-            run: Some(cx.run.0.clone()),
+            run: Some(cx.run.clone()),
             simulated: facts.iter().any(|f| f.simulated),
             patience_s: 120,
         };

@@ -1,6 +1,7 @@
 //! More than two machines, in a ring or at a switch, are refused in plain words at every door.
 
 use super::*;
+use crate::ids::MachineId;
 use crate::machine::DockerAccess;
 use crate::machine::SetupMachine;
 use crate::network::coach::{CableState, cabling};
@@ -18,13 +19,13 @@ fn crowd(count: usize) -> Vec<Facts> {
     names[..count].iter().map(fit).collect()
 }
 
-fn chosen(facts: &[Facts]) -> (Vec<String>, Vec<SetupMachine>) {
+fn chosen(facts: &[Facts]) -> (Vec<MachineId>, Vec<SetupMachine>) {
     let machines = facts.iter().map(|f| SetupMachine {
         name: f.hostname.clone(),
         user: "nvidia".into(),
         facts: f.clone(),
     });
-    let ids = facts.iter().map(|f| f.hostname.clone());
+    let ids = facts.iter().map(|f| MachineId(f.hostname.clone()));
     (ids.collect(), machines.collect())
 }
 
