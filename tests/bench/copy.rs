@@ -12,8 +12,7 @@ use tandem_tests::{Lab, Link, Place, Spark, USER};
 
 use crate::figure::{Figure, middle};
 use crate::job::Job;
-use crate::line::LINE;
-use crate::measure::fetch;
+use crate::measure::{LINE, fetch};
 use crate::{Bench, Failure};
 
 /// Turns of each, of which the middle one counts.

@@ -9,11 +9,9 @@ use tandem_tests::{Lab, Link, Spark, USER};
 use crate::compare::{ends, hf, python};
 use crate::figure::Figure;
 use crate::job::Job;
-use crate::measure::fetch;
+use crate::measure::{LINE, fetch};
 use crate::{Bench, Failure};
 
-/// Mbit/s of the line, as `tc` counts them.
-pub(crate) const LINE: u32 = 1000;
 /// Bytes of content in a full frame, and bytes of that frame as `tc` counts it: Ethernet, IP and TCP with
 /// its timestamps take the rest.
 const FRAME: (f64, f64) = (1448.0, 1514.0);

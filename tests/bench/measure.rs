@@ -11,9 +11,10 @@ use tandem_tests::{Lab, Link, Spark};
 
 use crate::figure::Figure;
 use crate::job::Job;
-use crate::line::LINE;
 use crate::{Bench, Failure};
 
+/// Mbit/s of the line, as `tc` counts them.
+pub(crate) const LINE: u32 = 1000;
 /// Connections, as the app asks for them.
 const CONNECTIONS: u16 = 8;
 

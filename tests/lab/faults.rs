@@ -3,11 +3,12 @@
 
 use crate::error::LabError;
 use crate::host::Output;
-use crate::machine::{Spark, USER, booted};
+use crate::machine::{USER, booted};
 use crate::network::{self, Link};
 use crate::process::{exec, leader};
 use crate::running::Lab;
 use crate::snapshot::Snapshot;
+use crate::spark::Spark;
 
 impl Lab {
     /// Runs a program on a machine as root, not over SSH; any status is an answer.

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Context as _, LabError};
 use crate::host::state;
-use crate::machine::Spark;
-use crate::network::{RAILS, UNCABLED};
+use crate::spark::Spark;
+
+/// Interfaces of the private cable, in both machines.
+pub(crate) const RAILS: [&str; 2] = ["enp1s0f1np1", "enP2p1s0f1np1"];
+/// Interfaces of the port without a cable.
+pub(crate) const UNCABLED: [&str; 2] = ["enp1s0f0np0", "enP2p1s0f0np0"];
 
 /// RDMA devices with their interfaces and physical port.
 const DEVICES: [(&str, &str); 4] = [

@@ -18,6 +18,7 @@
 mod base;
 #[path = "../recipes/bed.rs"]
 pub mod bed;
+mod built;
 mod daemon;
 mod error;
 mod faults;
@@ -36,16 +37,20 @@ pub mod rails;
 mod registry;
 mod running;
 mod snapshot;
+mod spark;
+mod standin;
 
+pub use built::built;
 pub use error::LabError;
 pub use host::{Output, missing, until};
 pub use image::{ImageSpec, LayerSpec};
-pub use machine::{PASSWORD, Spark, USER};
+pub use machine::{PASSWORD, USER};
 pub use network::{BOX_ADDRESS, Link};
 pub use place::{Failure, Place};
 pub use registry::{REGISTRY, given, holds, push};
-pub use running::{HUB_PORT, Lab, Standing, built};
+pub use running::{HUB_PORT, Lab, Standing};
 pub use snapshot::Snapshot;
+pub use spark::Spark;
 
 /// The image the lab's registry holds under the name a Spark would pull.
 pub const IMAGE: &str = "vllm/vllm-openai:stepfun37";

@@ -1,6 +1,6 @@
 //! One machine: its disk, its boot and its end.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt as _;
@@ -8,9 +8,10 @@ use tokio::io::AsyncReadExt as _;
 use crate::base::Base;
 use crate::error::{Context as _, LabError};
 use crate::hardware;
-use crate::host::{ask, cache, pair, run, state, text, until};
+use crate::host::{ask, run, text, until};
 use crate::managed;
 use crate::process::{children, end_process, exec, pids};
+use crate::spark::Spark;
 
 /// The user of both machines, in group sudo, as a fresh Spark has one.
 pub const USER: &str = "nvidia";
@@ -19,78 +20,6 @@ pub const PASSWORD: &str = "spark-lab";
 
 /// How long a machine may take to boot on a busy box.
 const BOOT: Duration = Duration::from_secs(120);
-
-/// One of the two machines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Spark {
-    /// `spark-a`.
-    A,
-    /// `spark-b`.
-    B,
-}
-
-impl Spark {
-    /// Both of them.
-    pub const BOTH: [Self; 2] = [Self::A, Self::B];
-
-    /// Its host name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::A => "spark-a",
-            Self::B => "spark-b",
-        }
-    }
-
-    /// Its address on the management network.
-    pub fn address(self) -> &'static str {
-        match self {
-            Self::A => "10.77.0.11",
-            Self::B => "10.77.0.12",
-        }
-    }
-
-    pub(crate) fn letter(self) -> char {
-        match self {
-            Self::A => 'a',
-            Self::B => 'b',
-        }
-    }
-
-    /// The name of its network namespace, as `ip netns` shows it.
-    pub fn namespace(self) -> &'static str {
-        match self {
-            Self::A => "tandem-spark-a",
-            Self::B => "tandem-spark-b",
-        }
-    }
-
-    /// A Spark's addresses count up from the one of its management interface.
-    pub(crate) fn mac(self, number: u8) -> String {
-        match self {
-            Self::A => format!("4c:bb:47:2f:fb:{:02x}", 0x97 + number),
-            Self::B => format!("4c:bb:47:30:08:{:02x}", 0x40 + number),
-        }
-    }
-
-    /// Its disk: layers, Docker's folder, the image of /home, and its identity.
-    pub(crate) fn disk(self) -> PathBuf {
-        cache().join(format!("run{}", pair())).join(self.name())
-    }
-
-    /// Its control group on the box.
-    fn group(self) -> String {
-        format!("{}{}", self.namespace(), pair())
-    }
-
-    fn files(self) -> PathBuf {
-        state().join(self.name())
-    }
-
-    /// What it printed while it booted, for a person to read when it did not.
-    pub(crate) fn log(self) -> PathBuf {
-        self.files().join("console.log")
-    }
-}
 
 /// Makes its disk as on the first day. Its host keys and its id stay the same as long as the lab is up.
 pub(crate) async fn prepare(spark: Spark, base: &Base) -> Result<(), LabError> {
@@ -282,7 +211,7 @@ pub(crate) async fn booted(spark: Spark) -> Result<(), LabError> {
             .stdout;
         let mut rails = said
             .lines()
-            .filter(|l| crate::network::RAILS.iter().any(|r| l.contains(r)));
+            .filter(|l| hardware::RAILS.iter().any(|r| l.contains(r)));
         (rails.clone().count() == 2 && rails.all(|l| l.contains("configured"))).then_some(())
     })
     .await?;

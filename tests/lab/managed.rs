@@ -6,9 +6,9 @@ use std::path::PathBuf;
 
 use crate::base::{Base, name_of};
 use crate::error::{Context as _, LabError};
+use crate::hardware::RAILS;
 use crate::host::{Output, cache, text};
 use crate::layer::Making;
-use crate::network::RAILS;
 
 const PACKAGE: &str = "network-manager";
 

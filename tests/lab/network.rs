@@ -4,9 +4,9 @@
 use std::path::PathBuf;
 
 use crate::error::{Context as _, LabError};
-use crate::hardware;
+use crate::hardware::{self, RAILS, UNCABLED};
 use crate::host::{ask, run, state, text};
-use crate::machine::Spark;
+use crate::spark::Spark;
 
 /// The box, as the machines see it.
 pub const BOX_ADDRESS: &str = "10.77.0.1";
@@ -15,10 +15,6 @@ pub const BOX_ADDRESS: &str = "10.77.0.1";
 pub(crate) const CABLES: &str = "tandem-cables";
 /// The box's end of the management network.
 const BOX_END: &str = "tandem0";
-/// Interfaces of the private cable, in both machines.
-pub(crate) const RAILS: [&str; 2] = ["enp1s0f1np1", "enP2p1s0f1np1"];
-/// Interfaces of the port without a cable.
-pub(crate) const UNCABLED: [&str; 2] = ["enp1s0f0np0", "enP2p1s0f0np0"];
 
 /// Something that can be cut, delayed and slowed down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

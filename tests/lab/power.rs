@@ -3,9 +3,10 @@
 
 use crate::error::{Context as _, LabError};
 use crate::host::{run, text};
-use crate::machine::{self, Spark, booted};
+use crate::machine::{self, booted};
 use crate::network;
 use crate::running::Lab;
+use crate::spark::Spark;
 
 /// Makes a mounted ext4 drop everything that it has not flushed and refuse everything from then on: the
 /// call by which file systems are tested against a loss of power (`EXT4_IOC_SHUTDOWN` without a flush of

@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::LabError;
 use crate::host::{Output, ask};
-use crate::machine::Spark;
+use crate::spark::Spark;
 
 /// The first processes that were found last. To find one, every process of the box is looked at, and tests
 /// that wait for a condition ask a machine many times a second.

@@ -1,7 +1,7 @@
 //! Addresses on the cable for what needs no set-up, only a link: set by hand, and gone with a restart.
 
 use crate::error::LabError;
-use crate::network::RAILS;
+use crate::hardware::RAILS;
 use crate::running::Lab;
 use crate::{Link, Spark};
 

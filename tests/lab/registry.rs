@@ -12,7 +12,7 @@ use crate::daemon;
 use crate::error::{Context as _, LabError};
 use crate::host::{cache, state, text};
 use crate::image::ImageSpec;
-use crate::machine::Spark;
+use crate::spark::Spark;
 
 /// Where it listens. Not on 5000, which is where Debian's package starts its own.
 pub const REGISTRY: &str = "10.77.0.1:5077";

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use crate::error::{Context as _, LabError};
-use crate::machine::Spark;
 use crate::process::exec;
+use crate::spark::Spark;
 
 /// See [`crate::Lab::snapshot`].
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]

@@ -7,6 +7,11 @@ use serde_json::Value;
 
 use crate::task::{Command, Task};
 
+/// Targets of the package `tandem-tests` whose tests all run on the lab or in a window.
+const LAB_TARGETS: [&str; 4] = ["e2e", "lab", "recipes", "weights"];
+/// Tests of other targets that do, by the beginning of their names.
+const LAB_TESTS: [(&str, &str); 1] = [("contract", "lab::")];
+
 /// Those that write their own `main` and know nothing of lists.
 const WHOLE: [&str; 2] = ["killed", "weights"];
 
@@ -100,18 +105,30 @@ impl Binary {
         Ok(names.map(str::to_owned).collect())
     }
 
+    /// Whether all of its tests run on the lab.
+    pub(crate) fn is_all_on_lab(&self) -> bool {
+        self.package == "tandem-tests" && LAB_TARGETS.contains(&self.target.as_str())
+    }
+
+    /// Whether a test of it runs on the lab.
+    pub(crate) fn is_on_lab(&self, test: &str) -> bool {
+        let fits =
+            |(target, start): &(&str, &str)| self.target == *target && test.starts_with(start);
+        self.is_all_on_lab() || (self.package == "tandem-tests" && LAB_TESTS.iter().any(fits))
+    }
+
     /// Its tests that need no lab; `None` where there are none.
     pub(crate) async fn without_lab(&self) -> std::io::Result<Option<Task>> {
         let mut task = Task::new(self.name(), self.command(&["--quiet"]));
         if self.is_whole() {
             task.command.words.clear();
-            return Ok((!crate::lab::all_on_lab(self)).then_some(task));
+            return Ok((!self.is_all_on_lab()).then_some(task));
         }
         let (on_lab, here): (Vec<_>, Vec<_>) = self
             .tests()
             .await?
             .into_iter()
-            .partition(|test| crate::lab::is_on_lab(self, test));
+            .partition(|test| self.is_on_lab(test));
         for test in on_lab {
             task.command.words.extend(["--skip".to_owned(), test]);
         }

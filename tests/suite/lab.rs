@@ -12,36 +12,21 @@ use crate::kept;
 use crate::table::Row;
 use crate::task::Task;
 
-/// Targets of the package `tandem-tests` whose tests all run on the lab or in a window.
-const TARGETS: [&str; 4] = ["e2e", "lab", "recipes", "weights"];
-/// Tests of other targets that do, by the beginning of their names.
-const TESTS: [(&str, &str); 1] = [("contract", "lab::")];
 /// How long each test took the last time.
 const TIMES: &str = "lab-seconds.json";
-
-/// Whether all that this holds runs on the lab.
-pub(crate) fn all_on_lab(binary: &Binary) -> bool {
-    binary.package == "tandem-tests" && TARGETS.contains(&binary.target.as_str())
-}
-
-/// Whether a test of it runs on the lab.
-pub(crate) fn is_on_lab(binary: &Binary, test: &str) -> bool {
-    let fits = |(target, start): &(&str, &str)| binary.target == *target && test.starts_with(start);
-    all_on_lab(binary) || (binary.package == "tandem-tests" && TESTS.iter().any(fits))
-}
 
 /// All tests on the lab, each as a program of its own.
 pub(crate) async fn tests(binaries: &[Binary]) -> std::io::Result<Vec<Task>> {
     let mut all = Vec::new();
     for binary in binaries.iter().filter(|b| b.is_test) {
         if binary.is_whole() {
-            if all_on_lab(binary) {
+            if binary.is_all_on_lab() {
                 all.push(Task::new(&binary.target, binary.command(&[])));
             }
             continue;
         }
         for test in binary.tests().await? {
-            if is_on_lab(binary, &test) {
+            if binary.is_on_lab(&test) {
                 let name = format!("{} {test}", binary.target);
                 all.push(Task::new(name, binary.command(&["--exact", &test])));
             }
