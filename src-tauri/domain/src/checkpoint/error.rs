@@ -11,6 +11,14 @@ pub enum CheckpointError {
         /// What is wrong with it.
         why: String,
     },
+    /// A GGUF header that breaks the format's rules.
+    #[error("the GGUF header of {file} cannot be read: {why}")]
+    Gguf {
+        /// The file.
+        file: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// A JSON file that lacks what a reader needs.
     #[error("{file} {why}")]
     Json {
