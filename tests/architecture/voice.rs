@@ -13,6 +13,9 @@ use syn::visit::{self, Visit};
 
 use crate::sources::shipped;
 
+/// A known cause in a log, by its sentence: what to do and where its texts come from.
+type Causes = BTreeMap<String, (String, String)>;
+
 /// One place that makes a `Problem`, with its words as they are written.
 #[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Told {
@@ -26,6 +29,7 @@ struct Told {
 #[test]
 fn every_failure_stands_on_the_page() {
     let mut told: BTreeMap<String, Vec<Told>> = BTreeMap::new();
+    let mut causes = Causes::new();
     let mut used: BTreeSet<String> = BTreeSet::new();
     let mut codes: Vec<String> = Vec::new();
     for one in shipped() {
@@ -39,6 +43,7 @@ fn every_failure_stands_on_the_page() {
                 "{}: a failure that the page would miss",
                 source.path
             );
+            causes.extend(look.causes);
             told.entry(one.package.clone())
                 .or_default()
                 .extend(look.told);
@@ -51,9 +56,10 @@ fn every_failure_stands_on_the_page() {
     }
     assert!(codes.len() > 20, "the codes were found");
     let idle: Vec<&String> = codes.iter().filter(|c| !used.contains(*c)).collect();
+    assert!(causes.len() > 15, "the tables of causes were found");
     assert!(idle.is_empty(), "no failure has the code {idle:?}");
     expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROBLEMS.md")]
-        .assert_eq(&page(told));
+        .assert_eq(&page(told, &causes));
 }
 
 fn variants(file: &syn::File) -> Vec<String> {
@@ -68,7 +74,7 @@ fn variants(file: &syn::File) -> Vec<String> {
         .collect()
 }
 
-fn page(told: BTreeMap<String, Vec<Told>>) -> String {
+fn page(told: BTreeMap<String, Vec<Told>>, causes: &Causes) -> String {
     let mut page = String::from(
         "# What Tandem says when something fails\n\n\
          Every failure of the sources, by package and code: what did not happen, why, and what to do. `{…}` is filled in\n\
@@ -99,12 +105,19 @@ fn page(told: BTreeMap<String, Vec<Told>>) -> String {
             }
         }
     }
+    page.push_str(
+        "\n## Causes that a log shows\n\nWhere an engine ends, its log is searched for these.\n\n",
+    );
+    for (cause, (fix, source)) in causes {
+        write!(page, "- {cause}\n  - do: {fix}\n  - source: {source}\n").expect("a string");
+    }
     page
 }
 
 #[derive(Default)]
 struct Look {
     told: Vec<Told>,
+    causes: Causes,
     /// Methods that were called on what is visited now, outermost last.
     chain: Vec<syn::ExprMethodCall>,
 }
@@ -145,6 +158,19 @@ impl<'ast> Visit<'ast> for Look {
         let chain = std::mem::take(&mut self.chain);
         visit::visit_expr_call(self, call);
         self.chain = chain;
+    }
+
+    fn visit_expr_struct(&mut self, made: &'ast syn::ExprStruct) {
+        if made.path.is_ident("Cause") {
+            let field = |name: &str| {
+                let mut fields = made.fields.iter();
+                let found = fields.find(|f| f.member.to_token_stream().to_string() == name);
+                found.map(|f| words(&f.expr)).unwrap_or_default()
+            };
+            self.causes
+                .insert(field("cause"), (field("fix"), field("source")));
+        }
+        visit::visit_expr_struct(self, made);
     }
 
     /// A macro's tokens are no expressions yet: what is inside stands on the page too.

@@ -28,6 +28,8 @@ pub struct Cause {
     pub cause: &'static str,
     /// What to do, in a sentence.
     pub fix: &'static str,
+    /// Which program prints the texts, and where that was read or seen.
+    pub source: &'static str,
 }
 
 /// What CUDA, sockets, RDMA and NCCL say, whatever the engine is.
@@ -38,6 +40,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::MemoryShort,
         cause: "The memory of an earlier server had not come back yet, or something else holds it.",
         fix: "Wait a minute, then try again.",
+        source: "CUDA by PyTorch; printed by a Spark whose earlier container had just ended",
     },
     Cause {
         id: CauseId("port-held"),
@@ -50,6 +53,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::PortTaken,
         cause: "A port that the server needs is held by something else.",
         fix: "Stop what holds the port, or choose another one.",
+        source: "PyTorch, torch/csrc/distributed/c10d/socket.cpp; Python, asyncio",
     },
     Cause {
         id: CauseId("interface-missing"),
@@ -57,6 +61,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::LinkFails,
         cause: "The interface of the private link is missing on one machine.",
         fix: "Check the cable and run the network step again.",
+        source: "NCCL, src/bootstrap.cc: NCCL_SOCKET_IFNAME names no interface",
     },
     Cause {
         id: CauseId("rail-address-missing"),
@@ -64,6 +69,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::LinkFails,
         cause: "RDMA could not open a connection: the address of one rail is missing on one machine.",
         fix: "Run the network step again.",
+        source: "NCCL, src/misc/ibvwrap.cc: ibv_modify_qp with a GID that the port does not have",
     },
     Cause {
         id: CauseId("rdma-memory"),
@@ -74,6 +80,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::LinkFails,
         cause: "RDMA could not register memory. Kernel 7.0.0-1019-nvidia does this on several machines.",
         fix: "Start the machines with kernel 6.17, then try again.",
+        source: "NCCL, src/misc/ibvwrap.cc; https://github.com/eugr/spark-vllm-docker/issues/389",
     },
     Cause {
         id: RANKS_DID_NOT_MEET,
@@ -81,6 +88,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::LinkFails,
         cause: "The two ranks did not meet over the private link.",
         fix: "Check that the private link answers on both machines and that no firewall blocks it.",
+        source: "PyTorch, torch/csrc/distributed/c10d/TCPStore.cpp and socket.cpp",
     },
 ];
 
@@ -96,6 +104,7 @@ pub const CONSEQUENCES: &[Cause] = &[Cause {
     code: Code::LinkFails,
     cause: "The ranks could not talk to each other.",
     fix: "Run the network step again and look at the log.",
+    source: "PyTorch, torch/csrc/distributed/c10d/NCCLUtils.hpp; NCCL, WARN in src/include/debug.h",
 }];
 
 /// A cause that was found, with the line that shows it.

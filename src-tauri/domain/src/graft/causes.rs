@@ -16,6 +16,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::MtpMissing,
         cause: "This vLLM asks for scales of a quantized KV cache in the MTP layers, which MXFP4 checkpoints lack.",
         fix: "Choose a draft of its own as the way to MTP under Choices.",
+        source: "vLLM, vllm/model_executor/models/step3p5_mtp.py; seen with an MXFP4 checkpoint on two Sparks",
     },
     Cause {
         id: CauseId("mtp-missing"),
@@ -23,6 +24,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::MtpMissing,
         cause: "The checkpoint has no MTP tensors.",
         fix: "Run the graft, or choose a revision that has the MTP layers.",
+        source: "vLLM, vllm/model_executor/models/step3p5_mtp.py",
     },
     Cause {
         id: CauseId("head-quantized"),
@@ -30,6 +32,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::MtpMissing,
         cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
         fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
+        source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
     },
     Cause {
         id: CauseId("tokens-do-not-fit"),
@@ -37,6 +40,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::BadInput,
         cause: "The number of speculative tokens does not fit the three MTP layers.",
         fix: "Use 1, 2 or 3 speculative tokens.",
+        source: "vLLM, vllm/config/speculative.py",
     },
     Cause {
         id: CauseId("lists-short"),
@@ -44,6 +48,7 @@ pub const CAUSES: &[Cause] = &[
         code: Code::MtpMissing,
         cause: "The checkpoint's per-layer lists are cut short, so the MTP layers have no entries.",
         fix: "Run the graft again; it extends the lists.",
+        source: "Python, from vLLM's step3p5_mtp.py: printed by vLLM 0.32 for a checkpoint with lists for 45 layers",
     },
 ];
 

@@ -14,6 +14,7 @@ pub(super) const CAUSES: &[Cause] = &[
         code: Code::MemoryShort,
         cause: "Too little memory was free when it started.",
         fix: "Stop what else uses the machine's memory, wait a minute for it to come back, or choose a smaller share of memory.",
+        source: "vLLM, vllm/v1/worker/utils.py and vllm/v1/core/kv_cache_utils.py; printed by three Sparks",
     },
     Cause {
         id: CauseId("cache-short"),
@@ -21,6 +22,7 @@ pub(super) const CAUSES: &[Cause] = &[
         code: Code::MemoryShort,
         cause: "The memory left for the KV cache does not hold one request of the chosen context length.",
         fix: "Choose a shorter context, or a larger share of memory.",
+        source: "vLLM, vllm/v1/core/kv_cache_utils.py",
     },
     Cause {
         id: CauseId("model-unknown"),
@@ -31,6 +33,7 @@ pub(super) const CAUSES: &[Cause] = &[
         code: Code::ServerDied,
         cause: "The image does not know this model.",
         fix: "Choose the image of the recipe, or one with a newer vLLM.",
+        source: "transformers, models/auto/configuration_auto.py; vLLM, vllm/model_executor/models/registry.py",
     },
     Cause {
         id: CauseId("checkpoint-missing"),
@@ -38,6 +41,7 @@ pub(super) const CAUSES: &[Cause] = &[
         code: Code::CheckpointIncomplete,
         cause: "The checkpoint is not where the container looks for it.",
         fix: "Undo the launch, verify the weights on both machines, then resume.",
+        source: "huggingface_hub, utils/_validators.py and errors.py",
     },
     Cause {
         id: CauseId("argument-unknown"),
@@ -45,6 +49,7 @@ pub(super) const CAUSES: &[Cause] = &[
         code: Code::BadInput,
         cause: "This vLLM does not know one of the arguments.",
         fix: "Take the argument out under Choices.",
+        source: "Python, argparse.py",
     },
 ];
 
@@ -55,6 +60,7 @@ pub(super) const CONSEQUENCES: &[Cause] = &[Cause {
     code: Code::ServerNotReady,
     cause: "Loading took longer than allowed.",
     fix: "Allow more time under Choices, then try again.",
+    source: "vLLM, vllm/v1/engine/core_client.py: VLLM_ENGINE_READY_TIMEOUT_S",
 }];
 
 #[cfg(test)]

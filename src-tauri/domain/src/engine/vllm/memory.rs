@@ -37,7 +37,8 @@ fn argument<'a>(args: &'a [String], option: &str) -> Option<&'a str> {
     joined.or_else(|| after.and_then(|i| args.get(i + 1)).map(String::as_str))
 }
 
-/// Bytes of one number in the KV cache, by `--kv-cache-dtype`.
+/// Bytes of one number in the KV cache, by `--kv-cache-dtype`. `auto` is the model's own type, BF16 for all recipes here
+/// (`CacheConfig` in vllm/config/cache.py).
 fn kv_element(args: &[String]) -> u32 {
     match argument(args, "--kv-cache-dtype") {
         Some(kind) if kind.starts_with("fp8") => 1,
@@ -45,11 +46,12 @@ fn kv_element(args: &[String]) -> u32 {
     }
 }
 
-/// Tokens computed at once, by `--max-num-batched-tokens`; vLLM's own choice for a server otherwise.
+/// Tokens computed at once, by `--max-num-batched-tokens`; otherwise what vLLM takes for a server on a GPU of 70 GiB and
+/// more, which a Spark is to it (`get_batch_defaults` in vllm/engine/arg_utils.py).
 fn batched_tokens(args: &[String]) -> u32 {
     argument(args, "--max-num-batched-tokens")
         .and_then(|n| n.parse().ok())
-        .unwrap_or(2048)
+        .unwrap_or(8192)
 }
 
 #[cfg(test)]
@@ -62,6 +64,6 @@ mod tests {
         assert_eq!(kv_element(&args("--kv-cache-dtype fp8_e4m3")), 1);
         assert_eq!(kv_element(&args("--kv-cache-dtype=auto")), 2);
         assert_eq!(batched_tokens(&args("--max-num-batched-tokens=4096")), 4096);
-        assert_eq!(batched_tokens(&args("--max-num-seqs 8")), 2048);
+        assert_eq!(batched_tokens(&args("--max-num-seqs 8")), 8192);
     }
 }
