@@ -90,7 +90,7 @@ pub fn run() {
         .setup(|tauri_app| {
             let paths = tauri_app.path();
             let folder = data_dir(paths.app_data_dir().ok());
-            let programs = app::Programs::found(paths.resource_dir().ok());
+            let programs = app::Programs::find(paths.resource_dir().ok());
             let opened = tauri::async_runtime::block_on(app::App::open(&folder, programs));
             // Without its database there is nothing to show; the words go where they can be read.
             let opened = opened.map_err(|problem| problem.to_string())?;

@@ -21,7 +21,7 @@ pub async fn tell(recipe: Option<String>) -> ExitCode {
         }
     };
     let result = async {
-        let app = App::open(folder.path(), Programs::found(None)).await?;
+        let app = App::open(folder.path(), Programs::find(None)).await?;
         let told = story(&app, recipe.map(RecipeId)).await;
         // Whatever happened, no simulated server is left running.
         app.leave_rehearsal().await?;

@@ -10,7 +10,7 @@ use tandem_domain::recipe::catalog;
 fn programs() -> Programs {
     let exe = std::env::current_exe().expect("this test is a program");
     let debug = exe.ancestors().nth(2).map(PathBuf::from);
-    Programs::found(debug)
+    Programs::find(debug)
 }
 
 #[tokio::test(flavor = "multi_thread")]

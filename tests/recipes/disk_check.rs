@@ -10,7 +10,7 @@ use std::time::Duration;
 use tandem_domain::node::disk::{CheckReceipt, CheckRequest};
 use tandem_domain::ports::{Clock, MachineServices};
 use tandem_domain::problem::{Code, Problem};
-use tandem_domain::step::job::check::{self, Kept, Say};
+use tandem_domain::step::job::check::{self, CheckNews, Kept};
 use tandem_rehearsal::checkpoint::{NVFP4_COMMIT, NVFP4_REPO};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tandem_tests::bed::RealClock;
@@ -23,19 +23,19 @@ const SOON: Duration = Duration::from_secs(60);
 
 /// Listens in a task of its own, as a window does; what it heard is kept beside it.
 struct Listener {
-    heard: Arc<Mutex<Vec<Say>>>,
+    heard: Arc<Mutex<Vec<CheckNews>>>,
     cancel: CancellationToken,
     going: tokio::task::JoinHandle<Result<CheckReceipt, Problem>>,
 }
 
 impl Listener {
     fn to(station: &MachineServices, kept: Kept) -> Self {
-        let heard: Arc<Mutex<Vec<Say>>> = Arc::default();
+        let heard: Arc<Mutex<Vec<CheckNews>>> = Arc::default();
         let cancel = CancellationToken::new();
         let (station, hears, stop) = (station.clone(), heard.clone(), cancel.clone());
         let going = tokio::spawn(async move {
             let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
-            let mut hear = |say| hears.lock().expect("no listener panics").push(say);
+            let mut hear = |news| hears.lock().expect("no listener panics").push(news);
             check::follow(&station, &kept, &clock, &stop, &mut hear).await
         });
         Self {
@@ -45,7 +45,7 @@ impl Listener {
         }
     }
 
-    async fn hears(&self, what: &str, wanted: impl Fn(&Say) -> bool) {
+    async fn hears(&self, what: &str, wanted: impl Fn(&CheckNews) -> bool) {
         let heard = until(what, SOON, || async {
             let heard = self.heard.lock().expect("no listener panics");
             heard.iter().any(&wanted).then_some(())
@@ -126,8 +126,8 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     let begun = check::begin(&station, &asked(true), None).await;
     let first = Listener::to(&station, begun.expect("it begins"));
     first
-        .hears("how far it is, and how fast", |say| {
-            matches!(say, Say::Progress { total: Some(t), rate: Some(r), .. } if *t > 0 && *r > 0.0)
+        .hears("how far it is, and how fast", |news| {
+            matches!(news, CheckNews::Progress { total: Some(t), rate: Some(r), .. } if *t > 0 && *r > 0.0)
         })
         .await;
     // The laptop is closed.
@@ -143,7 +143,9 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     // Somebody comes back, and stops it: on the machine, where what was fetched stays.
     let second = Listener::to(&station, kept);
     second
-        .hears("it again", |say| matches!(say, Say::Progress { .. }))
+        .hears("it again", |news| {
+            matches!(news, CheckNews::Progress { .. })
+        })
         .await;
     second.cancel.cancel();
     let stopped = second.end().await.expect_err("it is stopped");

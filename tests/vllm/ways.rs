@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tandem_domain::chat::ChatRequest;
 use tandem_domain::engine::metrics::Metrics;
-use tandem_domain::graft::patch::{self, Mend};
+use tandem_domain::graft::patch::{self, PatchKind};
 use tandem_domain::graft::way::Vllm;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::recipe::VariantId;
@@ -104,7 +104,7 @@ fn of_the_image(tree: &Path) -> Result<(), String> {
     let text = std::fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
     let known = patch::known(&text).ok_or("the image's drafter is a text that is not known")?;
     println!("The image's drafter is that of vLLM {}.", known.vllm);
-    let mended = patch::mend(&text, Mend::Scales).map_err(|e| e.to_string())?;
+    let mended = patch::apply(&text, PatchKind::Scales).map_err(|e| e.to_string())?;
     println!("Changed for MXFP4 it is {}.\n", &mended.after[..12]);
     // What the container prints of it is taken to the byte.
     let mut printed = vec!["tandem-text-begins".to_owned()];

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use tandem_domain::network::verdict::all_reduce::{AllReduce, Backend, Heard};
+use tandem_domain::network::verdict::all_reduce::{AllReduce, AllReduceLog, Backend};
 use tandem_domain::step::all_reduce::PROGRAM as ALL_REDUCE;
 
 /// The stand-in under the name that an image has it by.
@@ -60,8 +60,8 @@ fn a_rank_alone_says_how_far_it_came_and_another_program_is_refused() {
         .expect("it starts");
     assert!(!alone.status.success());
     let (log, words) = (lines(&alone), String::from_utf8_lossy(&alone.stderr));
-    let heard = Heard::of(log.iter().map(String::as_str));
-    assert!(heard.started.is_some() && !heard.met, "{log:?}");
+    let read = AllReduceLog::of(log.iter().map(String::as_str));
+    assert!(read.started.is_some() && !read.met, "{log:?}");
     assert!(words.contains("client socket has timed out"), "{words}");
     let other = Command::new(&python).args(["-c", "print(1)"]).output();
     let other = other.expect("it starts");

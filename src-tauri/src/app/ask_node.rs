@@ -10,7 +10,7 @@ use super::workspace::Workspace;
 
 impl Workspace {
     /// Reads a machine's facts.
-    pub(super) async fn look(&self, station: &MachineServices) -> Result<Facts, Problem> {
+    pub(super) async fn read_facts(&self, station: &MachineServices) -> Result<Facts, Problem> {
         let facts = self
             .ask_node(station, &["facts"], Vec::new(), |output| {
                 serde_json::from_slice(&output.stdout).ok()

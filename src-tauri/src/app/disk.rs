@@ -14,7 +14,7 @@ use tandem_domain::node::disk::{
 use tandem_domain::ports::{Clock, KeptImage, MachineServices, Stock};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::run::RunState;
-use tandem_domain::step::job::check::{self, Kept, Say};
+use tandem_domain::step::job::check::{self, CheckNews, Kept};
 use tokio_util::sync::CancellationToken;
 
 use super::workspace::Workspace;
@@ -39,7 +39,7 @@ impl App {
                 disk: None,
                 problem: None,
             };
-            match look(&workspace, saved).await {
+            match read_disk(&workspace, saved).await {
                 Ok((report, stock, problem)) => {
                     seen.disk = Some(known(report, &stock, &named));
                     seen.problem = problem;
@@ -150,9 +150,9 @@ impl App {
         mut hear: impl FnMut(CheckEvent) + Send,
     ) -> Result<CheckReceipt, Problem> {
         let clock: Arc<dyn Clock> = self.inner.clock.clone();
-        let mut on_say = |say| {
-            hear(match say {
-                Say::Progress {
+        let mut on_news = |news| {
+            hear(match news {
+                CheckNews::Progress {
                     done,
                     total,
                     rate,
@@ -163,11 +163,11 @@ impl App {
                     rate,
                     doing,
                 },
-                Say::Note(text) => CheckEvent::Note { text },
-                Say::Away => CheckEvent::Away,
+                CheckNews::Note(text) => CheckEvent::Note { text },
+                CheckNews::Away => CheckEvent::Away,
             });
         };
-        check::follow(station, kept, &clock, cancel, &mut on_say).await
+        check::follow(station, kept, &clock, cancel, &mut on_news).await
     }
 
     /// Stops the check that is listened to on a machine, there too.
@@ -193,7 +193,7 @@ impl App {
         if check::find(&station).await?.is_some_and(|kept| kept.alive) {
             return Err(busy(&saved, "A check is under way there."));
         }
-        let (report, stock, problem) = look(&workspace, &saved).await?;
+        let (report, stock, problem) = read_disk(&workspace, &saved).await?;
         if let Some(problem) = problem {
             // Without Docker's word nobody knows what a container uses.
             return Err(problem);
@@ -288,7 +288,7 @@ fn busy(saved: &SavedMachine, why: &str) -> Problem {
 }
 
 /// Asks a machine, and its Docker. Without Docker the rest is told all the same, with the reason.
-async fn look(
+async fn read_disk(
     workspace: &Workspace,
     saved: &SavedMachine,
 ) -> Result<(DiskReport, Stock, Option<Problem>), Problem> {

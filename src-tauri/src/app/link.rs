@@ -16,7 +16,7 @@ impl App {
         let workspace = self.workspace().await;
         let mut ids = Vec::new();
         for saved in workspace.machines().await? {
-            self.look_anew(&workspace, &saved).await?;
+            self.refresh_facts(&workspace, &saved).await?;
             ids.push(saved.id);
         }
         let machines = workspace.setup_machines(&ids).await?;

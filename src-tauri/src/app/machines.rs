@@ -124,7 +124,7 @@ impl App {
     pub async fn refresh_machine(&self, id: &MachineId) -> Result<MachineView, Problem> {
         let workspace = self.workspace().await;
         let mut saved = workspace.machine(id).await?;
-        match self.look_anew(&workspace, &saved).await {
+        match self.refresh_facts(&workspace, &saved).await {
             Ok(facts) => {
                 saved.facts = Some(facts);
                 Ok(view(&workspace, &saved))
@@ -146,12 +146,12 @@ impl App {
     }
 
     /// Reads a machine's facts and keeps them.
-    pub(super) async fn look_anew(
+    pub(super) async fn refresh_facts(
         &self,
         workspace: &Workspace,
         saved: &SavedMachine,
     ) -> Result<Facts, Problem> {
-        let facts = workspace.look(&workspace.station(saved)?).await?;
+        let facts = workspace.read_facts(&workspace.station(saved)?).await?;
         stored(workspace.store.keep_facts(&saved.id, &facts).await)?;
         let saved = SavedMachine {
             facts: Some(facts.clone()),

@@ -109,7 +109,7 @@ mod tests {
 
     async fn opened() -> (tempfile::TempDir, App) {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let app = App::open(folder.path(), Programs::found(None))
+        let app = App::open(folder.path(), Programs::find(None))
             .await
             .expect("the app opens");
         (folder, app)

@@ -18,7 +18,7 @@ pub struct Programs {
 
 impl Programs {
     /// Looks beside the app, in its resources, and where `TANDEM_PROGRAMS` says.
-    pub fn found(resources: Option<PathBuf>) -> Self {
+    pub fn find(resources: Option<PathBuf>) -> Self {
         let mut folders: Vec<PathBuf> = std::env::var_os("TANDEM_PROGRAMS")
             .map(Into::into)
             .into_iter()

@@ -276,7 +276,7 @@ impl App {
                 tracing::error!(run = %id, %problem, "what is served was not noted");
             }
             if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
-                app.look_after(&workspace, &id, &procedure).await;
+                app.refresh_machines_of(&workspace, &id, &procedure).await;
             }
             app.release();
             if let Some(end) = end {
@@ -288,7 +288,7 @@ impl App {
 
     /// Looks at the machines of a run that has changed their addresses, so that the next plan is made of
     /// what is there now. What cannot be read stays as it was seen last.
-    async fn look_after(&self, workspace: &Workspace, id: &RunId, procedure: &Procedure) {
+    async fn refresh_machines_of(&self, workspace: &Workspace, id: &RunId, procedure: &Procedure) {
         let Ok(state) = self.run_state(workspace, id).await else {
             return;
         };
@@ -298,7 +298,7 @@ impl App {
         }
         for machine in procedure.machines() {
             let looked = match workspace.machine(machine).await {
-                Ok(saved) => self.look_anew(workspace, &saved).await.map(drop),
+                Ok(saved) => self.refresh_facts(workspace, &saved).await.map(drop),
                 Err(problem) => Err(problem),
             };
             if let Err(problem) = looked {

@@ -62,7 +62,7 @@ impl App {
                     port: launch.api_port,
                     engine: setup.launch.engine,
                     variant: variant.id.0.clone(),
-                    label: variant.told(),
+                    label: variant.full_label(),
                     speculative_tokens: launch.speculative_tokens,
                     run: id.clone(),
                     tg_tps: validated.as_ref().map(|v| v.tg_tps),

@@ -117,7 +117,7 @@ impl Workspace {
                 };
                 stored(self.store.add_machine(&saved).await)?;
             }
-            let facts = self.look(&station).await?;
+            let facts = self.read_facts(&station).await?;
             stored(self.store.keep_facts(&station.id, &facts).await)?;
         }
         Ok(())
@@ -233,7 +233,7 @@ impl Workspace {
                 .await
                 .map_err(|e| e.problem(&saved.address))?;
             let facts = self
-                .look(&self.station_over(saved, machine.clone()))
+                .read_facts(&self.station_over(saved, machine.clone()))
                 .await?;
             lock(&self.connected).insert(saved.id.clone(), machine);
             Ok(facts)

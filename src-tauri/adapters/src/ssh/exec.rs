@@ -117,11 +117,11 @@ async fn listen(
                         Ok(Some(ChannelMsg::Data { data })) => on_stdout(&data),
                         Ok(Some(ChannelMsg::ExtendedData { data, ext: 1 })) => {
                             stderr.extend_from_slice(&data);
-                            match sudo.heard(&mut stderr) {
-                                Heard::Nothing => {}
-                                Heard::Asks => break Next::Feed(Feed::Password),
-                                Heard::Root => break Next::Feed(Feed::Stdin),
-                                Heard::AsksAgain => {
+                            match sudo.read(&mut stderr) {
+                                SudoState::Nothing => {}
+                                SudoState::Asks => break Next::Feed(Feed::Password),
+                                SudoState::Root => break Next::Feed(Feed::Stdin),
+                                SudoState::AsksAgain => {
                                     return Err(MachineError::WrongPassword {
                                         user: who.user.to_owned(),
                                         address: who.address.to_owned(),
@@ -178,7 +178,7 @@ struct SudoTalk {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-enum Heard {
+enum SudoState {
     Nothing,
     Asks,
     AsksAgain,
@@ -199,26 +199,26 @@ impl SudoTalk {
     }
 
     /// Looks at stderr so far. Once the command has started, cuts off all that came before it.
-    fn heard(&mut self, stderr: &mut Vec<u8>) -> Heard {
+    fn read(&mut self, stderr: &mut Vec<u8>) -> SudoState {
         let Some(marks) = &self.marks else {
-            return Heard::Nothing;
+            return SudoState::Nothing;
         };
         if let Some(at) = find(stderr, marks.started.as_bytes()) {
             stderr.drain(..at + marks.started.len());
             self.marks = None;
-            return Heard::Root;
+            return SudoState::Root;
         }
         let asked = String::from_utf8_lossy(stderr)
             .matches(&marks.prompt)
             .count();
         if asked == self.asked {
-            return Heard::Nothing;
+            return SudoState::Nothing;
         }
         self.asked = asked;
         if asked == 1 {
-            Heard::Asks
+            SudoState::Asks
         } else {
-            Heard::AsksAgain
+            SudoState::AsksAgain
         }
     }
 
@@ -276,7 +276,7 @@ fn signal_number(signal: &russh::Sig) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Elevation, Heard, Marks, SudoTalk, refusal};
+    use super::{Elevation, Marks, SudoState, SudoTalk, refusal};
     use tandem_domain::ports::MachineError;
 
     #[test]
@@ -290,12 +290,12 @@ mod tests {
         let mut heard = Vec::new();
         for byte in b"the lecture\n<ask><go>warning: x" {
             stderr.push(*byte);
-            match talk.heard(&mut stderr) {
-                Heard::Nothing => {}
+            match talk.read(&mut stderr) {
+                SudoState::Nothing => {}
                 other => heard.push(other),
             }
         }
-        assert_eq!(heard, [Heard::Asks, Heard::Root]);
+        assert_eq!(heard, [SudoState::Asks, SudoState::Root]);
         assert_eq!(
             stderr, b"warning: x",
             "only the command's own words are left"
@@ -310,9 +310,9 @@ mod tests {
         };
         let mut talk = SudoTalk::new(&Elevation::Asked(marks));
         let mut stderr = b"<ask>".to_vec();
-        assert_eq!(talk.heard(&mut stderr), Heard::Asks);
+        assert_eq!(talk.read(&mut stderr), SudoState::Asks);
         stderr.extend_from_slice(b"Sorry, try again.\n<ask>");
-        assert_eq!(talk.heard(&mut stderr), Heard::AsksAgain);
+        assert_eq!(talk.read(&mut stderr), SudoState::AsksAgain);
     }
 
     #[test]

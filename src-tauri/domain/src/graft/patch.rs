@@ -17,7 +17,7 @@ pub const DRAFTER: &str = "model_executor/models/step3p5_mtp.py";
 /// What a text of [`DRAFTER`] is changed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mend {
+pub enum PatchKind {
     /// Before vLLM PR 48883 the head of an MTP layer has no name there, so no list of exceptions reaches
     /// it, and beside NVFP4 experts it is built packed (2048 wide instead of 4096).
     Head,
@@ -26,7 +26,7 @@ pub enum Mend {
     Scales,
 }
 
-impl Mend {
+impl PatchKind {
     fn edit(self) -> Edit {
         match self {
             Self::Head => Edit {
@@ -41,7 +41,7 @@ impl Mend {
     }
 
     /// What it does, for people.
-    pub fn does(self) -> &'static str {
+    pub fn purpose(self) -> &'static str {
         match self {
             Self::Head => {
                 "builds the MTP layers as BF16 although the experts are NVFP4 (vLLM PR 48883)"
@@ -68,17 +68,17 @@ pub struct Known {
     pub sha256: &'static str,
     /// Whether it has the change of PR 48883.
     pub sound: bool,
-    /// sha256 after [`Mend::Head`].
+    /// sha256 after [`PatchKind::Head`].
     head: &'static str,
-    /// sha256 after [`Mend::Scales`].
+    /// sha256 after [`PatchKind::Scales`].
     scales: &'static str,
 }
 
 impl Known {
-    fn after(&self, mend: Mend) -> &'static str {
-        match mend {
-            Mend::Head => self.head,
-            Mend::Scales => self.scales,
+    fn after(&self, kind: PatchKind) -> &'static str {
+        match kind {
+            PatchKind::Head => self.head,
+            PatchKind::Scales => self.scales,
         }
     }
 }
@@ -142,7 +142,7 @@ pub fn known(text: &str) -> Option<&'static Known> {
 
 /// A changed text.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mended {
+pub struct Patched {
     /// The text.
     pub text: String,
     /// sha256 of the original, hex.
@@ -166,26 +166,26 @@ pub enum PatchRefused {
 }
 
 /// Changes a text that is known.
-pub fn mend(text: &str, mend: Mend) -> Result<Mended, PatchRefused> {
-    mend_one_of(text, mend, &KNOWN)
+pub fn apply(text: &str, kind: PatchKind) -> Result<Patched, PatchRefused> {
+    patch_one_of(text, kind, &KNOWN)
 }
 
-fn mend_one_of(text: &str, mend: Mend, all: &[Known]) -> Result<Mended, PatchRefused> {
+fn patch_one_of(text: &str, kind: PatchKind, all: &[Known]) -> Result<Patched, PatchRefused> {
     let before = sha256(text.as_bytes());
     let known = all.iter().find(|k| k.sha256 == before);
     let Some(known) = known else {
         return Err(PatchRefused::Unknown { sha256: before });
     };
-    let edit = mend.edit();
+    let edit = kind.edit();
     if text.matches(edit.find).count() != 1 {
         return Err(PatchRefused::Differs);
     }
     let text = text.replacen(edit.find, edit.put, 1);
     let after = sha256(text.as_bytes());
-    if after != known.after(mend) {
+    if after != known.after(kind) {
         return Err(PatchRefused::Differs);
     }
-    Ok(Mended {
+    Ok(Patched {
         text,
         before,
         after,
@@ -200,7 +200,8 @@ pub struct PatchFile {
     /// In the container: the original's place.
     pub target: String,
     /// What it was changed for.
-    pub mend: Mend,
+    #[serde(rename = "mend")]
+    pub kind: PatchKind,
     /// sha256 of the original, hex.
     pub before: String,
     /// sha256 of the file, hex.
@@ -213,8 +214,8 @@ mod tests {
 
     /// Lines around the two places, in our own words.
     fn text() -> String {
-        let head = Mend::Head.edit().find;
-        let scales = Mend::Scales.edit().find;
+        let head = PatchKind::Head.edit().find;
+        let scales = PatchKind::Scales.edit().find;
         format!(
             "class Layer:\n    def __init__(self):\n{head}        self.head = 1\n\n    def load(self):\n        optional = {{\n            name\n            for name, param in all.items()\n{scales}        }}\n"
         )
@@ -222,16 +223,16 @@ mod tests {
 
     fn table(text: &str) -> Known {
         let leak = |s: String| -> &'static str { Box::leak(s.into_boxed_str()) };
-        let after = |mend: Mend| {
-            let edit = mend.edit();
+        let after = |kind: PatchKind| {
+            let edit = kind.edit();
             leak(sha256(text.replacen(edit.find, edit.put, 1).as_bytes()))
         };
         Known {
             vllm: "test",
             sha256: leak(sha256(text.as_bytes())),
             sound: false,
-            head: after(Mend::Head),
-            scales: after(Mend::Scales),
+            head: after(PatchKind::Head),
+            scales: after(PatchKind::Scales),
         }
     }
 
@@ -239,15 +240,15 @@ mod tests {
     fn a_known_text_gets_exactly_the_edit() {
         let text = text();
         let known = [table(&text)];
-        for mend in [Mend::Head, Mend::Scales] {
-            let mended = mend_one_of(&text, mend, &known).unwrap();
-            assert_eq!(mended.before, known[0].sha256);
-            assert_eq!(mended.after, sha256(mended.text.as_bytes()));
-            assert!(mended.text.contains(mend.edit().put), "{}", mended.text);
-            assert!(!mended.text.contains(mend.edit().find));
+        for kind in [PatchKind::Head, PatchKind::Scales] {
+            let patched = patch_one_of(&text, kind, &known).unwrap();
+            assert_eq!(patched.before, known[0].sha256);
+            assert_eq!(patched.after, sha256(patched.text.as_bytes()));
+            assert!(patched.text.contains(kind.edit().put), "{}", patched.text);
+            assert!(!patched.text.contains(kind.edit().find));
             let lines = |text: &str| text.lines().count();
-            let grown = lines(mend.edit().put) - lines(mend.edit().find);
-            assert_eq!(lines(&mended.text), lines(&text) + grown, "nothing else");
+            let grown = lines(kind.edit().put) - lines(kind.edit().find);
+            assert_eq!(lines(&patched.text), lines(&text) + grown, "nothing else");
         }
     }
 
@@ -261,23 +262,23 @@ mod tests {
             let other = String::from_utf8(other).unwrap();
             assert!(
                 matches!(
-                    mend_one_of(&other, Mend::Head, &known),
+                    patch_one_of(&other, PatchKind::Head, &known),
                     Err(PatchRefused::Unknown { .. })
                 ),
                 "byte {at}"
             );
         }
-        let refused = mend(&text, Mend::Head).unwrap_err();
+        let refused = apply(&text, PatchKind::Head).unwrap_err();
         assert!(refused.to_string().contains(&sha256(text.as_bytes())));
     }
 
     #[test]
     fn an_edit_that_comes_out_differently_is_refused() {
         let text = text();
-        let twice = format!("{text}{}", Mend::Head.edit().find);
+        let twice = format!("{text}{}", PatchKind::Head.edit().find);
         let known = [table(&twice)];
         assert_eq!(
-            mend_one_of(&twice, Mend::Head, &known),
+            patch_one_of(&twice, PatchKind::Head, &known),
             Err(PatchRefused::Differs),
             "the lines are there twice"
         );
@@ -286,7 +287,7 @@ mod tests {
             ..table(&text)
         };
         assert_eq!(
-            mend_one_of(&text, Mend::Head, &[wrong]),
+            patch_one_of(&text, PatchKind::Head, &[wrong]),
             Err(PatchRefused::Differs)
         );
     }

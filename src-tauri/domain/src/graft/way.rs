@@ -17,7 +17,7 @@ use super::python;
 use super::rewrite;
 use crate::checkpoint::config::Text;
 use crate::checkpoint::index::Index;
-use crate::graft::patch::{self, Mend};
+use crate::graft::patch::{self, PatchKind};
 
 /// See the module.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -267,7 +267,7 @@ pub enum Need {
     /// Nothing.
     Nothing,
     /// This change of its drafter.
-    Change(Mend),
+    Change(PatchKind),
     /// It cannot be told.
     Unclear,
 }
@@ -278,10 +278,10 @@ pub fn need(way: MtpWay, vllm: &Vllm, revision: &Revision) -> Need {
         // A draft has a configuration of its own, in which nothing is quantized.
         (MtpWay::Draft, ..) | (_, Experts::Plain, _) => Need::Nothing,
         (_, Experts::ModelOpt, Drafter::Sound) => Need::Nothing,
-        (_, Experts::ModelOpt, Drafter::Faulty) => Need::Change(Mend::Head),
+        (_, Experts::ModelOpt, Drafter::Faulty) => Need::Change(PatchKind::Head),
         (_, Experts::ModelOpt, Drafter::Unknown) => Need::Unclear,
         (_, Experts::Compressed, Drafter::Unknown) => Need::Unclear,
-        (_, Experts::Compressed, _) => Need::Change(Mend::Scales),
+        (_, Experts::Compressed, _) => Need::Change(PatchKind::Scales),
     }
 }
 
@@ -327,14 +327,14 @@ pub fn propose(vllm: &Vllm, revision: &Revision, mendable: bool) -> Proposal {
                 }
             ),
         ),
-        (_, Need::Change(mend)) => of(
+        (_, Need::Change(kind)) => of(
             MtpWay::Draft,
             format!(
                 "{} cannot read BF16 layers beside {} experts unchanged; a draft of its own needs no change.",
                 capital(&named),
-                match mend {
-                    Mend::Head => "NVFP4",
-                    Mend::Scales => "MXFP4",
+                match kind {
+                    PatchKind::Head => "NVFP4",
+                    PatchKind::Scales => "MXFP4",
                 }
             ),
         ),

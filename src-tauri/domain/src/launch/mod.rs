@@ -1,11 +1,11 @@
 //! From a recipe, a variant, choices and machines to a launch plan, with every reason against it.
 
-mod asked;
+mod input;
 mod resolve;
 mod rules;
 #[cfg(test)]
 pub(crate) mod samples;
 mod settings;
 
-pub use asked::Asked;
+pub use input::LaunchInput;
 pub use resolve::{Resolved, resolve};

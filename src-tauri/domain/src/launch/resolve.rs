@@ -1,6 +1,6 @@
 //! The resolution itself.
 
-use super::asked::Asked;
+use super::input::LaunchInput;
 use super::{rules, settings};
 use crate::artifact::{Artifact, ArtifactRole};
 use crate::engine::setting::Setting;
@@ -20,11 +20,11 @@ pub struct Resolved {
 }
 
 /// Resolves a recipe for these machines. Never fails: what is wrong stands in the problems.
-pub fn resolve(recipe: &Recipe, asked: &Asked<'_>) -> Resolved {
-    let settings = settings::of(recipe, asked);
-    let launch = plan(recipe, asked, &settings);
+pub fn resolve(recipe: &Recipe, input: &LaunchInput<'_>) -> Resolved {
+    let settings = settings::of(recipe, input);
+    let launch = plan(recipe, input, &settings);
     let mut problems = crate::recipe::faults(recipe);
-    problems.extend(rules::faults(recipe, asked, &settings, &launch));
+    problems.extend(rules::faults(recipe, input, &settings, &launch));
     Resolved {
         launch,
         settings,
@@ -32,7 +32,7 @@ pub fn resolve(recipe: &Recipe, asked: &Asked<'_>) -> Resolved {
     }
 }
 
-fn plan(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> LaunchPlan {
+fn plan(recipe: &Recipe, input: &LaunchInput<'_>, all: &[Setting]) -> LaunchPlan {
     let text = |id| settings::text(all, id).to_owned();
     let number = |id| settings::number(all, id);
     let whole = |id, without: u32| number(id).map_or(without, |n| n as u32);
@@ -60,9 +60,9 @@ fn plan(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> LaunchPlan {
                 .filter(|_| image == recipe.image.name),
             name: image,
         },
-        hub_endpoint: asked.hub_endpoint.to_owned(),
-        ranks: asked.ranks,
-        network: asked.network.cloned(),
+        hub_endpoint: input.hub_endpoint.to_owned(),
+        ranks: input.ranks,
+        network: input.network.cloned(),
         artifacts: artifacts.collect(),
         served_name: text("served_name"),
         context: whole("context", recipe.settings.context),
@@ -74,9 +74,9 @@ fn plan(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> LaunchPlan {
         env: pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
         can: recipe.can.clone(),
         memory: recipe.memory.clone(),
-        variants: variants(recipe, asked.variant, number("speculative_tokens")),
-        graft: graft(recipe, asked, all),
-        download: asked.download.clone(),
+        variants: variants(recipe, input.variant, number("speculative_tokens")),
+        graft: graft(recipe, input, all),
+        download: input.download.clone(),
     }
 }
 
@@ -96,8 +96,8 @@ fn variants(recipe: &Recipe, chosen: &VariantId, tokens: Option<f64>) -> Vec<Var
     all
 }
 
-fn graft(recipe: &Recipe, asked: &Asked<'_>, all: &[Setting]) -> Option<GraftPlan> {
-    recipe.variant(asked.variant)?.drafting.as_ref()?;
+fn graft(recipe: &Recipe, input: &LaunchInput<'_>, all: &[Setting]) -> Option<GraftPlan> {
+    recipe.variant(input.variant)?.drafting.as_ref()?;
     let donor = recipe.donor()?;
     let Quirk::GraftMtp {
         layer_bytes,
@@ -129,7 +129,7 @@ mod tests {
         let machine = SetupMachine::default();
         resolve(
             recipe,
-            &Asked {
+            &LaunchInput {
                 variant: &VariantId(variant.into()),
                 choices: &choices,
                 machines: &vec![machine; ranks],

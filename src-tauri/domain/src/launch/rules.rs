@@ -1,6 +1,6 @@
 //! What stands against a launch on these machines.
 
-use super::asked::Asked;
+use super::input::LaunchInput;
 use crate::engine::setting::Setting;
 use crate::network::plan;
 use crate::problem::{Code, Problem, Severity};
@@ -11,7 +11,7 @@ use crate::step::facts;
 /// Everything that stands against it; empty if nothing does.
 pub(super) fn faults(
     recipe: &Recipe,
-    asked: &Asked<'_>,
+    input: &LaunchInput<'_>,
     settings: &[Setting],
     launch: &LaunchPlan,
 ) -> Vec<Problem> {
@@ -19,15 +19,15 @@ pub(super) fn faults(
     let mut fault = |code, message: &str, cause: String, fix: &str| {
         all.push(Problem::new(code, message).cause(cause).fix(fix));
     };
-    if recipe.variant(asked.variant).is_none() {
+    if recipe.variant(input.variant).is_none() {
         fault(
             Code::BadInput,
             "The variant cannot be used.",
-            format!("{} has no variant `{}`.", recipe.title, asked.variant),
+            format!("{} has no variant `{}`.", recipe.title, input.variant),
             "Choose one of its variants.",
         );
     }
-    for id in asked.choices.0.keys() {
+    for id in input.choices.0.keys() {
         let known = settings.iter().any(|s| s.id == *id) || DORMANT.contains(&id.0.as_str());
         if !known {
             fault(
@@ -46,7 +46,7 @@ pub(super) fn faults(
             "Choose two different ports.",
         );
     }
-    let hub = asked.hub_endpoint;
+    let hub = input.hub_endpoint;
     if !(hub.starts_with("https://") || hub.starts_with("http://")) {
         fault(
             Code::BadInput,
@@ -55,7 +55,7 @@ pub(super) fn faults(
             "Use https://huggingface.co or a mirror.",
         );
     }
-    if !recipe.fits(asked.machines.len()) {
+    if !recipe.fits(input.machines.len()) {
         let (least, most) = (recipe.nodes.least, recipe.nodes.most);
         let over = match (least, most) {
             (1, 1) => "one machine".to_owned(),
@@ -66,14 +66,14 @@ pub(super) fn faults(
         fault(
             Code::BadInput,
             &format!("{} is served over {over}.", recipe.title),
-            format!("{} were chosen.", asked.machines.len()),
+            format!("{} were chosen.", input.machines.len()),
             "Choose other machines, or another recipe.",
         );
     }
-    if asked.ranks > 1 && recipe.fits(asked.machines.len()) {
-        match asked.network {
+    if input.ranks > 1 && recipe.fits(input.machines.len()) {
+        match input.network {
             Some(network) => {
-                let facts: Vec<_> = asked.machines.iter().map(|m| &m.facts).collect();
+                let facts: Vec<_> = input.machines.iter().map(|m| &m.facts).collect();
                 all.extend(plan::faults(network, &facts));
             }
             None => all.push(
@@ -83,9 +83,9 @@ pub(super) fn faults(
             ),
         }
     }
-    all.extend(asked.download.check().err());
-    let names: Vec<&str> = asked.machines.iter().map(|m| m.name.as_str()).collect();
-    let seen: Vec<_> = asked.machines.iter().map(|m| m.facts.clone()).collect();
+    all.extend(input.download.check().err());
+    let names: Vec<&str> = input.machines.iter().map(|m| m.name.as_str()).collect();
+    let seen: Vec<_> = input.machines.iter().map(|m| m.facts.clone()).collect();
     let unfit = facts::unfit(&names, &seen).into_iter();
     all.extend(unfit.filter(|p| p.severity != Severity::Warning));
     all

@@ -1,6 +1,6 @@
 //! Launch plans for the tests of other modules.
 
-use super::{Asked, resolve};
+use super::{LaunchInput, resolve};
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
 use crate::recipe::plan::LaunchPlan;
@@ -9,7 +9,7 @@ use crate::recipe::{Choices, catalog};
 /// The recipe that is proposed, in its last variant, over so many machines.
 pub(crate) fn plan(ranks: usize, network: Option<&NetworkPlan>) -> LaunchPlan {
     let recipe = catalog::proposed(ranks);
-    let asked = Asked {
+    let input = LaunchInput {
         variant: &recipe.best().expect("it has a variant").id,
         choices: &Choices::default(),
         machines: &[],
@@ -18,5 +18,5 @@ pub(crate) fn plan(ranks: usize, network: Option<&NetworkPlan>) -> LaunchPlan {
         hub_endpoint: "http://hub",
         download: &FetchLimits::default(),
     };
-    resolve(recipe, &asked).launch
+    resolve(recipe, &input).launch
 }

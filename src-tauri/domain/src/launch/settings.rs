@@ -1,7 +1,7 @@
 //! All settings of a recipe in one list: those that every engine has, the engine's own, those of drafting
 //! and of quirks. The window draws its form from this list, and the choices are checked by it.
 
-use super::asked::Asked;
+use super::input::LaunchInput;
 use crate::engine;
 use crate::engine::setting::{NameForm, Setting, SettingKind, SettingOption};
 use crate::graft::way::{MtpWay, propose_by_name};
@@ -18,7 +18,7 @@ const PORT: SettingKind = SettingKind::Integer {
 };
 
 /// Every setting that applies, with the chosen value where there is one.
-pub(super) fn of(recipe: &Recipe, asked: &Asked<'_>) -> Vec<Setting> {
+pub(super) fn of(recipe: &Recipe, input: &LaunchInput<'_>) -> Vec<Setting> {
     let mut all = model(recipe);
     all.extend(engine::of(recipe.engine).settings(recipe));
     all.push(
@@ -36,7 +36,7 @@ pub(super) fn of(recipe: &Recipe, asked: &Asked<'_>) -> Vec<Setting> {
         .hint("A start that takes longer counts as failed."),
     );
     let drafting = recipe
-        .variant(asked.variant)
+        .variant(input.variant)
         .and_then(|v| v.drafting.as_ref());
     if let Some(drafting) = drafting {
         let tokens = SettingKind::Integer {
@@ -55,30 +55,30 @@ pub(super) fn of(recipe: &Recipe, asked: &Asked<'_>) -> Vec<Setting> {
             .hint(format!("1 to {}.", drafting.most)),
         );
     }
-    choose(&mut all, asked);
+    choose(&mut all, input);
     if drafting.is_some() {
         let mut more = quirks(recipe, &all);
-        choose(&mut more, asked);
+        choose(&mut more, input);
         all.extend(more);
     }
     let mut ports = vec![
         Setting::new("api_port", "Ports", "Port of the API", PORT, 8000_u32)
             .hint("On the head only, not in your network."),
     ];
-    if asked.ranks > 1 {
+    if input.ranks > 1 {
         ports.push(
             Setting::new("master_port", "Ports", "Rendezvous port", PORT, 29501_u32)
                 .hint("On the private link."),
         );
     }
-    choose(&mut ports, asked);
+    choose(&mut ports, input);
     all.extend(ports);
     all
 }
 
-fn choose(settings: &mut [Setting], asked: &Asked<'_>) {
+fn choose(settings: &mut [Setting], input: &LaunchInput<'_>) {
     for setting in settings {
-        if let Some(chosen) = asked.choices.get(&setting.id.0) {
+        if let Some(chosen) = input.choices.get(&setting.id.0) {
             setting.value = chosen.clone();
         }
     }

@@ -144,7 +144,7 @@ pub fn cabling_after_restart(machines: &[&Facts]) -> Option<Cabling> {
     })
 }
 
-type Said = (CableState, String, String);
+type CableWords = (CableState, String, String);
 
 /// The ports of a machine that have a link, with their linked twins, the port with the most first.
 fn linked(facts: &Facts) -> Vec<(&str, Vec<&Interface>)> {
@@ -162,7 +162,7 @@ fn linked(facts: &Facts) -> Vec<(&str, Vec<&Interface>)> {
     ports
 }
 
-fn alone(facts: &Facts) -> Said {
+fn alone(facts: &Facts) -> CableWords {
     let name = &facts.hostname;
     let ports = linked(facts);
     let next = "Add the other Spark, so that Tandem can look at its end of the cable.".to_owned();
@@ -185,7 +185,7 @@ fn alone(facts: &Facts) -> Said {
     }
 }
 
-fn two(a: &Facts, b: &Facts) -> Said {
+fn two(a: &Facts, b: &Facts) -> CableWords {
     let (ports_a, ports_b) = (linked(a), linked(b));
     match (ports_a.as_slice(), ports_b.as_slice()) {
         ([], []) => no_link(a, b),
@@ -211,13 +211,13 @@ fn two(a: &Facts, b: &Facts) -> Said {
             )
         }
         ([best_a, rest_a @ ..], [best_b, ..]) => {
-            joined::said((a, best_a), (b, best_b), !rest_a.is_empty())
+            joined::words((a, best_a), (b, best_b), !rest_a.is_empty())
         }
     }
 }
 
 /// Neither has a link.
-fn no_link(a: &Facts, b: &Facts) -> Said {
+fn no_link(a: &Facts, b: &Facts) -> CableWords {
     let off: Vec<&str> = [a, b]
         .into_iter()
         .flat_map(|f| &f.interfaces)
@@ -260,7 +260,7 @@ fn no_link(a: &Facts, b: &Facts) -> Said {
     (CableState::NoCable, seen.to_owned(), next)
 }
 
-fn half_plugged(sees: &Facts, blind: &Facts) -> Said {
+fn half_plugged(sees: &Facts, blind: &Facts) -> CableWords {
     (
         CableState::OneEnd,
         format!(
@@ -274,7 +274,7 @@ fn half_plugged(sees: &Facts, blind: &Facts) -> Said {
     )
 }
 
-fn one_end(sees: &Facts, blind: &Facts, ports: &[(&str, Vec<&Interface>)]) -> Said {
+fn one_end(sees: &Facts, blind: &Facts, ports: &[(&str, Vec<&Interface>)]) -> CableWords {
     let port = ports.first().map_or("p1", |(port, _)| port);
     (
         CableState::OneEnd,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::setting::Setting;
 use crate::ids::MachineId;
-use crate::launch::{self, Asked, Resolved};
+use crate::launch::{self, LaunchInput, Resolved};
 use crate::machine::SetupMachine;
 use crate::network::{NetworkPlan, plan};
 use crate::node::FetchLimits;
@@ -89,7 +89,7 @@ impl SetupRequest {
     pub fn resolve(&self, recipe: &Recipe, machines: &[SetupMachine]) -> Resolved {
         launch::resolve(
             recipe,
-            &Asked {
+            &LaunchInput {
                 variant: &self.variant,
                 choices: &self.choices,
                 machines,

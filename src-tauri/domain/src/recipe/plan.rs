@@ -108,7 +108,7 @@ impl LaunchPlan {
 
 impl Variant {
     /// Its label with the number of speculative tokens, such as `MTP, 3 tokens`.
-    pub fn told(&self) -> String {
+    pub fn full_label(&self) -> String {
         match self.drafting.as_ref().map(|d| d.tokens) {
             None => self.label.clone(),
             Some(1) => format!("{}, 1 token", self.label),

@@ -29,7 +29,7 @@ struct KeyBefore {
 }
 
 impl InstallKey {
-    async fn look(&self, station: &MachineServices) -> Result<(KeyBefore, String), StepError> {
+    async fn read(&self, station: &MachineServices) -> Result<(KeyBefore, String), StepError> {
         let home = crate::step::machines::home(station).await?;
         let path = format!("{home}/{FILE}");
         let on = failed_on(station);
@@ -113,7 +113,7 @@ impl Step<Services> for InstallKey {
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         Self::distinct(cx).await?;
         let looked = on_all(&cx.stations, |_, s| {
-            Box::pin(async move { Ok(self.look(s).await?.0) })
+            Box::pin(async move { Ok(self.read(s).await?.0) })
         })
         .await?;
         let done = looked.iter().all(|b| b.had_key);
@@ -123,7 +123,7 @@ impl Step<Services> for InstallKey {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         on_all(&cx.stations, |_, station| {
             Box::pin(async move {
-                let (now, mut text) = self.look(station).await?;
+                let (now, mut text) = self.read(station).await?;
                 if now.had_key {
                     return Ok(());
                 }
@@ -141,7 +141,7 @@ impl Step<Services> for InstallKey {
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
         for station in &cx.stations {
-            if !self.look(station).await?.0.had_key {
+            if !self.read(station).await?.0.had_key {
                 return Err(Problem::new(
                     Code::KeyRefused,
                     "Tandem's key did not stay on the machine.",
@@ -165,7 +165,7 @@ impl Step<Services> for InstallKey {
                 if was.had_key {
                     return Ok(());
                 }
-                let (now, text) = self.look(station).await?;
+                let (now, text) = self.read(station).await?;
                 let rest: String = text
                     .split_inclusive('\n')
                     .filter(|line| line.trim() != self.public_key.trim())

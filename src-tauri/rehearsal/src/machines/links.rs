@@ -28,7 +28,7 @@ pub(crate) struct Links {
 }
 
 /// What a tool printed and how it ended.
-pub(crate) type Said = (i32, String, String);
+pub(crate) type CommandResult = (i32, String, String);
 
 impl Links {
     pub(crate) fn new(machine: &Path) -> Self {
@@ -150,7 +150,7 @@ impl Links {
     }
 
     /// `ip …`: showing, and the few changes that an undo makes.
-    pub(crate) fn ip(&self, args: &[&str]) -> Said {
+    pub(crate) fn ip(&self, args: &[&str]) -> CommandResult {
         let mut links = self.read();
         let refused = |why: &str| (2, String::new(), format!("{why}\n"));
         let words: Vec<&str> = args
@@ -205,7 +205,7 @@ impl Links {
         self.saved(&links)
     }
 
-    fn saved(&self, links: &[SimulatedPort]) -> Said {
+    fn saved(&self, links: &[SimulatedPort]) -> CommandResult {
         match self.save(links) {
             Ok(()) => (0, String::new(), String::new()),
             Err(error) => (1, String::new(), format!("{error}\n")),
@@ -221,7 +221,7 @@ impl Links {
     }
 
     /// `netplan generate` and `netplan apply`. As the real one, it leaves what no file names.
-    pub(crate) fn netplan(&self, act: &str) -> Said {
+    pub(crate) fn netplan(&self, act: &str) -> CommandResult {
         let mut links = self.read();
         let Ok(files) = std::fs::read_dir(&self.netplan) else {
             return (0, String::new(), String::new());

@@ -10,7 +10,7 @@ use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use super::containers::SimulatedContainers;
 use super::exec::{self, OnLine};
 use super::files;
-use super::links::{Links, Said};
+use super::links::{CommandResult, Links};
 use super::perftest;
 
 /// See the module.
@@ -136,7 +136,7 @@ impl SimulatedMachine {
     }
 
     /// A restart takes no time, but nothing that ran is left.
-    fn restart(&self) -> Said {
+    fn restart(&self) -> CommandResult {
         let starts = self.boot().rsplit('-').next().and_then(|n| n.parse().ok());
         let next = format!("{}-{}", self.name, starts.unwrap_or(1_u32) + 1);
         match std::fs::write(self.folder.join("boot"), next) {
@@ -149,7 +149,7 @@ impl SimulatedMachine {
     }
 
     /// Commands that would touch this computer, or that it lacks, answered from the folder.
-    fn simulated(&self, command: &Command) -> Option<Said> {
+    fn simulated(&self, command: &Command) -> Option<CommandResult> {
         let args: Vec<&str> = command.args.iter().map(String::as_str).collect();
         let program = command.program.rsplit('/').next().unwrap_or_default();
         let ok = |text: String| Some((0, text, String::new()));

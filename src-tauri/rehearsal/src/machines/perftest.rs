@@ -4,14 +4,14 @@ use std::path::Path;
 
 use tandem_domain::network::verdict::perftest::STAND_IN;
 
-use super::links::{Links, Said};
+use super::links::{CommandResult, Links};
 
 /// What a rail carries while both are used.
 const HEALTHY: f64 = 98.04;
 
 /// Runs the tool with these arguments. `peer` is the machine at the other end, and `folder` may hold
 /// `bandwidth`, a file with the Gb/s of a rail in another state.
-pub(crate) fn run(args: &[&str], here: &Links, peer: &Links, folder: &Path) -> Said {
+pub(crate) fn run(args: &[&str], here: &Links, peer: &Links, folder: &Path) -> CommandResult {
     let fails = |words: String| (1, String::new(), words + "\n");
     let after = |flag: &str| {
         let at = args.iter().position(|a| *a == flag);

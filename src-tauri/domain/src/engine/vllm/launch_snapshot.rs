@@ -11,8 +11,8 @@ use crate::container::ContainerSpec;
 use crate::container::command::as_command;
 use crate::container::fabric;
 use crate::engine::{self, OnDisk};
-use crate::graft::patch::{Mend, PatchFile};
-use crate::launch::{self, Asked};
+use crate::graft::patch::{PatchFile, PatchKind};
+use crate::launch::{self, LaunchInput};
 use crate::machine::Facts;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{FetchLimits, GraftKind, GraftReceipt};
@@ -61,7 +61,7 @@ fn graft(kind: GraftKind, patched: bool) -> GraftReceipt {
             target:
                 "/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/step3p5_mtp.py"
                     .into(),
-            mend: Mend::Head,
+            kind: PatchKind::Head,
             before: "1".into(),
             after: "2".into(),
         }),
@@ -77,7 +77,7 @@ fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> 
     let link = (machines == 2).then(link);
     let plan = launch::resolve(
         recipe,
-        &Asked {
+        &LaunchInput {
             variant: &VariantId("mtp".into()),
             choices: &Choices::default(),
             machines: &[],

@@ -1,6 +1,6 @@
 //! What is said where both machines have a link.
 
-use super::{CABLES, CableState, Said, place};
+use super::{CABLES, CableState, CableWords, place};
 use crate::machine::{Facts, Interface};
 
 /// Mb/s of each twin with a cable that carries all a Spark can send.
@@ -10,7 +10,7 @@ const FULL_SPEED: u32 = 200_000;
 type End<'a> = (&'a Facts, &'a (&'a str, Vec<&'a Interface>));
 
 /// Both machines have a link; `second` where they have another one in the other port.
-pub(super) fn said(a: End<'_>, b: End<'_>, second: bool) -> Said {
+pub(super) fn words(a: End<'_>, b: End<'_>, second: bool) -> CableWords {
     let ends = [a, b];
     if let Some((facts, (port, twins))) = ends.iter().find(|(_, (_, twins))| twins.len() < 2) {
         return one_rail(facts, port, twins);
@@ -66,7 +66,7 @@ pub(super) fn said(a: End<'_>, b: End<'_>, second: bool) -> Said {
     )
 }
 
-fn one_rail(facts: &Facts, port: &str, twins: &[&Interface]) -> Said {
+fn one_rail(facts: &Facts, port: &str, twins: &[&Interface]) -> CableWords {
     let name = &facts.hostname;
     let up = twins.first().map_or("", |i| i.name.as_str());
     let silent = facts

@@ -61,7 +61,7 @@ pub struct AllReduce {
 
 /// How far one container came, by what it printed.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Heard {
+pub struct AllReduceLog {
     /// The backend and PyTorch's version, once it was loaded.
     pub started: Option<(Backend, String)>,
     /// Whether it met the other rank.
@@ -82,18 +82,18 @@ enum Line {
     Done,
 }
 
-impl Heard {
+impl AllReduceLog {
     /// Reads a container's log. Other lines in it are others' words.
     pub fn of<'l>(log: impl IntoIterator<Item = &'l str>) -> Self {
-        let mut heard = Self::default();
+        let mut so_far = Self::default();
         for line in log {
-            heard.hear(line);
+            so_far.push(line);
         }
-        heard
+        so_far
     }
 
     /// Takes one line more; says whether it was the program's.
-    pub fn hear(&mut self, line: &str) -> bool {
+    pub fn push(&mut self, line: &str) -> bool {
         // NCCL writes to the same stream and may leave the front of a line to its own words.
         let Some(at) = line.find(r#"{"all-reduce""#) else {
             return false;
@@ -115,14 +115,14 @@ impl Heard {
 impl AllReduce {
     /// What the containers' logs say together, the head's first; `None` where they did not come to an end.
     pub fn of(logs: &[Vec<String>]) -> Option<Self> {
-        let lines = |log: &'_ Vec<String>| Heard::of(log.iter().map(String::as_str));
-        let heard: Vec<Heard> = logs.iter().map(lines).collect();
-        if heard.iter().any(|h| !h.done) {
+        let lines = |log: &'_ Vec<String>| AllReduceLog::of(log.iter().map(String::as_str));
+        let read: Vec<AllReduceLog> = logs.iter().map(lines).collect();
+        if read.iter().any(|r| !r.done) {
             return None;
         }
-        let head = heard.into_iter().next()?;
+        let head = read.into_iter().next()?;
         let (backend, torch) = head.started?;
-        let network: Vec<_> = logs.iter().map(|l| said_network(l)).collect();
+        let network: Vec<_> = logs.iter().map(|l| used_rdma(l)).collect();
         let rdma = if network.contains(&Some(false)) {
             Some(false)
         } else {
@@ -159,8 +159,8 @@ impl AllReduce {
         })
     }
 
-    /// What went by which road, in words: `NCCL used RDMA over rocep1s0f1 and roceP2p1s0f1`.
-    pub fn road(&self) -> String {
+    /// What the data went over, in words: `NCCL used RDMA over rocep1s0f1 and roceP2p1s0f1`.
+    pub fn transport(&self) -> String {
         match (self.backend, self.rdma) {
             (Backend::Gloo, _) => "Gloo used TCP between processors".into(),
             (Backend::Nccl, Some(false)) => "NCCL used TCP sockets".into(),
@@ -209,7 +209,7 @@ pub fn judge(wire: &[Measured], all_reduce: &AllReduce) -> Option<Verdict> {
     Some(verdict)
 }
 
-fn said_network(log: &[String]) -> Option<bool> {
+fn used_rdma(log: &[String]) -> Option<bool> {
     log.iter().find_map(|line| collective::used_rdma(line))
 }
 

@@ -63,7 +63,7 @@ fn judged(wire: &[Measured], all_reduce: &AllReduce) -> Verdict {
 fn a_healthy_pair_is_good_and_its_road_is_told() {
     let all_reduce = read(186.9, IB);
     assert_eq!(
-        all_reduce.road(),
+        all_reduce.transport(),
         "NCCL used RDMA over rocep1s0f1 and roceP2p1s0f1"
     );
     assert_eq!(all_reduce.gbps(), Some(186.9), "the largest message counts");
@@ -99,7 +99,7 @@ fn what_the_wire_carries_and_the_collective_does_not_is_no_fault_of_the_cable() 
 #[test]
 fn sockets_are_named_whatever_the_wire_is() {
     let sockets = read(15.9, SOCKETS);
-    assert_eq!(sockets.road(), "NCCL used TCP sockets");
+    assert_eq!(sockets.transport(), "NCCL used TCP sockets");
     for carried in [196.0, 26.4] {
         let verdict = judged(&wire(carried), &sockets);
         assert_eq!(verdict.state, LinkState::SocketFallback);
@@ -142,14 +142,14 @@ fn a_log_is_read_as_far_as_it_goes() {
     let whole = log("nccl", "2.11", &[(1 << 20, 9.9)], IB);
     let cut = whole[..whole.len() - 1].to_vec();
     assert_eq!(AllReduce::of(&[whole.clone(), cut.clone()]), None);
-    let heard = Heard::of(cut.iter().map(String::as_str));
-    assert!(heard.met && !heard.done && heard.sizes.len() == 1);
+    let read = AllReduceLog::of(cut.iter().map(String::as_str));
+    assert!(read.met && !read.done && read.sizes.len() == 1);
     // NCCL's words and the program's may share a line.
-    let mut heard = Heard::default();
-    assert!(heard.hear(r#"spark:1:1 [0] NCCL INFO x{"all-reduce": "met"} trailing"#));
-    assert!(!heard.hear(r#"{"all-reduce": "unheard-of"}"#));
-    assert!(!heard.hear(r#"{"all-reduce": "#));
-    assert!(heard.met);
+    let mut log = AllReduceLog::default();
+    assert!(log.push(r#"spark:1:1 [0] NCCL INFO x{"all-reduce": "met"} trailing"#));
+    assert!(!log.push(r#"{"all-reduce": "unheard-of"}"#));
+    assert!(!log.push(r#"{"all-reduce": "#));
+    assert!(log.met);
 }
 
 #[test]

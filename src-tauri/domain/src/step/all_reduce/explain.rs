@@ -4,7 +4,7 @@
 use super::{LIMIT_SECONDS, MEET_SECONDS};
 use crate::engine::causes::{self, CauseId};
 use crate::network::NetworkPlan;
-use crate::network::verdict::all_reduce::{AllReduce, Heard};
+use crate::network::verdict::all_reduce::{AllReduce, AllReduceLog};
 use crate::problem::{Code, Problem, Retry};
 use crate::step::services::StepContext;
 
@@ -105,15 +105,15 @@ fn by_stage(
     stop: &Stop,
     ended: &str,
 ) -> Problem {
-    let heard: Vec<Heard> = named
+    let read: Vec<AllReduceLog> = named
         .iter()
-        .map(|(_, lines)| Heard::of(lines.iter().map(String::as_str)))
+        .map(|(_, lines)| AllReduceLog::of(lines.iter().map(String::as_str)))
         .collect();
     let problem = Problem::new(Code::LinkFails, MESSAGE).retry(Retry::Now);
     let name = |rank: usize| named.get(rank).map_or("", |(name, _)| name.as_str());
     let end = |rank: usize| plan.rails.first().and_then(|r| r.ends.get(rank));
     let interface = |rank| end(rank).map_or("", |e| e.interface.as_str());
-    if let Some(rank) = heard.iter().position(|h| h.started.is_none()) {
+    if let Some(rank) = read.iter().position(|h| h.started.is_none()) {
         return problem
             .cause(format!(
                 "PyTorch did not start in the container on `{}`: {}{}.",
@@ -124,7 +124,7 @@ fn by_stage(
             .fix("Read what it said last under details, then resume.")
             .on(name(rank));
     }
-    if heard.iter().any(|h| !h.met) {
+    if read.iter().any(|h| !h.met) {
         let address = end(0).map_or("", |e| e.address.as_str());
         return problem
             .cause(format!(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::explain::{self, Stop};
 use super::{AllReduceTest, CONTAINER, LIMIT_SECONDS, PROGRAM, as_command};
 use crate::container::ContainerSpec;
-use crate::network::verdict::all_reduce::{AllReduce, Heard};
+use crate::network::verdict::all_reduce::{AllReduce, AllReduceLog};
 use crate::ports::{ContainerError, MachineServices};
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{ReadProgress, ended, while_followed};
@@ -47,7 +47,7 @@ impl AllReduceTest {
                 Err(e) => return Err(e.problem(&station.name, &station.user).into()),
             }
         }
-        let stop = cx.unless_cancelled(self.hear_out(cx)).await?;
+        let stop = cx.unless_cancelled(self.follow_to_the_end(cx)).await?;
         let logs = on_all(&cx.stations, |_, station| {
             Box::pin(async move {
                 let log = station.containers.logs(CONTAINER, LINES).await;
@@ -67,18 +67,18 @@ impl AllReduceTest {
     }
 
     /// Passes on what both print until both have ended, one has failed, or time is up.
-    async fn hear_out(&self, cx: &StepContext) -> Result<Stop, StepError> {
+    async fn follow_to_the_end(&self, cx: &StepContext) -> Result<Stop, StepError> {
         let read = |station| -> ReadProgress<'_> {
             let station: &MachineServices = station;
-            let mut heard = Heard::default();
+            let mut log = AllReduceLog::default();
             Box::new(move |line| {
-                heard.hear(line).then(|| ProgressPart {
+                log.push(line).then(|| ProgressPart {
                     machine: station.name.clone(),
-                    done: heard.sizes.len() as u64,
+                    done: log.sizes.len() as u64,
                     total: None,
                     unit: "measurements".into(),
                     rate: None,
-                    doing: doing(&heard).into(),
+                    doing: doing(&log).into(),
                     held: None,
                 })
             })
@@ -119,10 +119,10 @@ fn shown(spec: &ContainerSpec) -> String {
     as_command(spec).replace(PROGRAM, "PROGRAM")
 }
 
-fn doing(heard: &Heard) -> &'static str {
-    if heard.done {
+fn doing(log: &AllReduceLog) -> &'static str {
+    if log.done {
         "measured"
-    } else if heard.met {
+    } else if log.met {
         "reducing"
     } else {
         "waiting for the other"

@@ -176,21 +176,21 @@ fn wire(cx: &StepContext) -> Option<LinkReport> {
     Some(report)
 }
 
-/// The result in words, with the number and the road it went.
+/// The result in words, with the number and the transport it went.
 fn sentence(receipt: &AllReduceReceipt) -> String {
     let Some(all_reduce) = &receipt.all_reduce else {
         return "Not measured: the image has no PyTorch that `python3` finds.".into();
     };
-    let road = all_reduce.road();
+    let transport = all_reduce.transport();
     match &receipt.report {
         Some(report) if all_reduce.backend == Backend::Nccl => {
             let cure = &report.verdict.cure;
-            format!("{} {road}. {cure}", link_test::sentence(report))
+            format!("{} {transport}. {cure}", link_test::sentence(report))
         }
         // A stand-in moves a few bytes through this computer: its speed would look like a fault of the link.
         _ if receipt.simulated => "Simulated: the two containers exchange data. Stand-ins took the place of GPUs, so no speed is given.".into(),
         _ => format!(
-            "The two containers exchange data, {} in an all-reduce. {road} instead of GPUs, so no expected range is known.",
+            "The two containers exchange data, {} in an all-reduce. {transport} instead of GPUs, so no expected range is known.",
             link_test::gbps_text(all_reduce.gbps().unwrap_or_default())
         ),
     }

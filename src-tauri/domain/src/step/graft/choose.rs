@@ -43,7 +43,7 @@ pub(super) struct Choice {
     pub(super) vllm: Option<String>,
     pub(super) reason: String,
     /// The changed text and its place in the image.
-    pub(super) change: Option<(patch::Mended, patch::Mend, String)>,
+    pub(super) change: Option<(patch::Patched, patch::PatchKind, String)>,
 }
 
 /// The folder of the note and the changed file: one for each image, revision and wish.
@@ -67,15 +67,15 @@ pub(super) async fn choose(
     snapshot: &str,
 ) -> Result<Choice, StepError> {
     let head = &cx.stations[0];
-    let vllm = look_into(cx, head, &launch.image.name).await?;
+    let vllm = vllm_of_image(cx, head, &launch.image.name).await?;
     let revision = revision(head, snapshot).await?;
     let mendable = |way| match need(way, &vllm, &revision) {
-        Need::Change(mend) => {
+        Need::Change(kind) => {
             vllm.folder.is_some()
                 && vllm
                     .text
                     .as_deref()
-                    .is_some_and(|text| patch::mend(text, mend).is_ok())
+                    .is_some_and(|text| patch::apply(text, kind).is_ok())
         }
         _ => false,
     };
@@ -94,14 +94,14 @@ pub(super) async fn choose(
         .fix("Choose a draft of its own under Choices, or an image with vLLM 0.27.0 or newer.")
         .on(head.name.clone())
     })?;
-    if let Some((mended, mend, target)) = &change {
+    if let Some((patched, kind, target)) = &change {
         cx.log(
             None,
             format!(
                 "{target} is changed from outside: it {}. sha256 {} becomes {}.",
-                mend.does(),
-                mended.before,
-                mended.after
+                kind.purpose(),
+                patched.before,
+                patched.after
             ),
         );
     }
@@ -118,8 +118,8 @@ fn change(
     vllm: &Vllm,
     revision: &Revision,
     way: MtpWay,
-) -> Result<Option<(patch::Mended, patch::Mend, String)>, String> {
-    let Need::Change(mend) = need(way, vllm, revision) else {
+) -> Result<Option<(patch::Patched, patch::PatchKind, String)>, String> {
+    let Need::Change(kind) = need(way, vllm, revision) else {
         // Where it is unclear the server is tried: a text that nobody looked at may well be newer.
         return Ok(None);
     };
@@ -128,12 +128,12 @@ fn change(
             "Its vLLM needs a change of {DRAFTER}, and that file was not found in the image."
         ));
     };
-    let mended = patch::mend(text, mend)
+    let patched = patch::apply(text, kind)
         .map_err(|e| format!("Its vLLM needs a change of one file, and {e}."))?;
-    Ok(Some((mended, mend, format!("{folder}/{DRAFTER}"))))
+    Ok(Some((patched, kind, format!("{folder}/{DRAFTER}"))))
 }
 
-async fn look_into(
+async fn vllm_of_image(
     cx: &StepContext,
     head: &MachineServices,
     image: &str,
@@ -233,14 +233,14 @@ pub(super) async fn keep(
         reason: choice.reason.clone(),
         patch: None,
     };
-    if let Some((mended, mend, target)) = &choice.change {
-        write(FILE, mended.text.clone().into_bytes()).await?;
+    if let Some((patched, kind, target)) = &choice.change {
+        write(FILE, patched.text.clone().into_bytes()).await?;
         note.patch = Some(PatchFile {
             source: format!("{folder}/{FILE}"),
             target: target.clone(),
-            mend: *mend,
-            before: mended.before.clone(),
-            after: mended.after.clone(),
+            kind: *kind,
+            before: patched.before.clone(),
+            after: patched.after.clone(),
         });
     }
     // Last, so that a note stands for everything it speaks of.

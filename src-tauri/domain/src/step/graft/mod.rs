@@ -310,7 +310,7 @@ fn sentence(receipt: &GraftReceipt) -> String {
     if let Some(patch) = &receipt.patch {
         said.push_str(&format!(
             " One file of the image's vLLM is replaced from outside: it {}.",
-            patch.mend.does()
+            patch.kind.purpose()
         ));
     }
     said

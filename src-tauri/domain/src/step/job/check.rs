@@ -42,7 +42,7 @@ pub struct Kept {
 
 /// What is heard of a check.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Say {
+pub enum CheckNews {
     /// It came further.
     Progress {
         /// Bytes done.
@@ -120,14 +120,14 @@ pub async fn begin(
     if let Some(problem) = refusal(&output).filter(|p| Refusal::of(p) != Refusal::NotUnderstood) {
         return Err(problem.on(station.name.clone()));
     }
-    let build = SendProgram::build(station).await.map_err(told)?;
+    let build = SendProgram::build(station).await.map_err(problem_of)?;
     station
         .machine
         .upload(&build.path, COPY, 0o700, &mut |_| {})
         .await
         .map_err(|e| e.problem(&station.name))?;
     let output = ask(station, COPY, &["start", "check"], stdin).await?;
-    let begun = answer::<JobState>(station, &output).map_err(told);
+    let begun = answer::<JobState>(station, &output).map_err(problem_of);
     if begun.is_err() {
         remove_copy(station).await?;
     }
@@ -144,7 +144,7 @@ pub async fn follow(
     kept: &Kept,
     clock: &Arc<dyn Clock>,
     cancel: &CancellationToken,
-    on_say: &mut (dyn FnMut(Say) + Send),
+    on_news: &mut (dyn FnMut(CheckNews) + Send),
 ) -> Result<CheckReceipt, Problem> {
     let mut after = 0;
     let mut tries = 0;
@@ -157,13 +157,13 @@ pub async fn follow(
                 rate,
                 doing,
                 ..
-            } => on_say(Say::Progress {
+            } => on_news(CheckNews::Progress {
                 done,
                 total,
                 rate,
                 doing,
             }),
-            NodeEvent::Note { text } => on_say(Say::Note(text)),
+            NodeEvent::Note { text } => on_news(CheckNews::Note(text)),
             _ => {}
         };
         let heard = listen(
@@ -189,7 +189,7 @@ pub async fn follow(
             }
             FollowEnd::Broke(Err(e)) if is_passing(&e) && tries < TRIES => {
                 tries += 1;
-                on_say(Say::Away);
+                on_news(CheckNews::Away);
                 let pause = clock.wait(Duration::from_secs(u64::from(tries.min(15))));
                 let cancelled = cancel.cancelled();
                 futures::pin_mut!(cancelled);
@@ -270,7 +270,7 @@ fn away(station: &MachineServices, error: &MachineError) -> Problem {
     problem.fix("The check goes on there. Look at the disk anew once the machine answers.")
 }
 
-fn told(error: StepError) -> Problem {
+fn problem_of(error: StepError) -> Problem {
     let stopped = || Problem::new(Code::TimedOut, "It was stopped.");
     error.into_problem().unwrap_or_else(stopped)
 }

@@ -362,7 +362,7 @@ impl ReadOnly<Services> for Validate {
         let FactsReceipt(facts) = cx.receipt()?;
         let wanted = Measurement {
             id: BenchId(format!("{}-{}-{}", cx.run, cx.step, cx.clock.now_ms())),
-            label: self.own().map_or_else(String::new, Variant::told),
+            label: self.own().map_or_else(String::new, Variant::full_label),
             engine: self.launch.engine,
             model: self.launch.served_name.clone(),
             case: BenchCase::quick(),

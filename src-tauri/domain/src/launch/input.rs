@@ -1,13 +1,13 @@
-//! What is asked for, before it is resolved.
+//! What is input for, before it is resolved.
 
 use crate::machine::SetupMachine;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
 use crate::recipe::{Choices, VariantId};
 
-/// What is asked for.
+/// What is input for.
 #[derive(Debug, Clone, Copy)]
-pub struct Asked<'a> {
+pub struct LaunchInput<'a> {
     /// The variant it is to end in.
     pub variant: &'a VariantId,
     /// What a person changed.
