@@ -22,6 +22,9 @@ use binaries::Binary;
 use table::Row;
 use task::{Command, Task};
 
+/// Groups that wait for rehearsed servers most of their time, so they run beside the lab.
+const PATIENT: [&str; 2] = ["tandem story", "tandem recordings"];
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run().await {
@@ -47,13 +50,21 @@ async fn run() -> Result<bool, Box<dyn std::error::Error>> {
         tasks.retain(|t| asked(&t.name));
         tasks
     };
-    rows.extend(in_turn(&only(programs(&binaries).await?)).await);
+    let programs = only(programs(&binaries).await?);
+    let (patient, programs): (Vec<_>, Vec<_>) = programs
+        .into_iter()
+        .partition(|t| PATIENT.contains(&t.name.as_str()));
+    rows.extend(in_turn(&programs).await);
     let mut tests = lab::tests(&binaries).await?;
     tests.retain(|t| asked(&format!("lab {}", t.name)));
-    // These only compute, and the lab mostly waits.
+    // The checks only compute, and the lab mostly waits.
     let checks = only(checks(root));
-    let (checked, (ran, told)) = tokio::join!(in_turn(&checks), on_lab(root, &binaries, &tests));
-    rows.extend(checked.into_iter().chain(ran));
+    let (waited, checked, (ran, told)) = tokio::join!(
+        in_turn(&patient),
+        in_turn(&checks),
+        on_lab(root, &binaries, &tests)
+    );
+    rows.extend(waited.into_iter().chain(checked).chain(ran));
     println!("\n{}", table::table(&rows));
     if let Some(why) = told {
         println!("Not run: {} tests on the lab; {why}.", tests.len());
