@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::bench::text::{TOKENS_PER_WORD, prompt};
 use crate::bench::{BenchCase, BenchResult, BenchSample, Circumstances, Spread};
-use crate::chat::pace::Pace;
+use crate::chat::token_rate::TokenRate;
 use crate::chat::{ChatFinish, ChatRequest};
 use crate::engine;
 use crate::engine::metrics::Metrics;
@@ -155,8 +155,8 @@ pub async fn measure(
     for n in 1..=case.runs {
         let doing = format!("Repeat {n} of {}", case.runs);
         on_progress(session.progress(&doing));
-        let (pace, finish) = session.repeat(&doing, n, words).await?;
-        samples.push(sample(&pace, &finish, latency_s, &doing, case)?);
+        let (rate, finish) = session.repeat(&doing, n, words).await?;
+        samples.push(sample(&rate, &finish, latency_s, &doing, case)?);
     }
     let after = session.scrape().await?;
     on_progress(session.progress("Done"));
@@ -197,27 +197,27 @@ fn scaled(words: usize, wanted: u32, counted: u32) -> usize {
 
 /// The figures of one repeat.
 fn sample(
-    pace: &Pace,
+    rate: &TokenRate,
     finish: &ChatFinish,
     latency_s: f64,
     doing: &str,
     case: &BenchCase,
 ) -> Result<BenchSample, BenchError> {
     let tg_tps =
-        pace.tokens_per_s(finish.completion_tokens)
+        rate.tokens_per_s(finish.completion_tokens)
             .ok_or_else(|| BenchError::TooFewTokens {
                 doing: doing.to_owned(),
                 tokens: finish.completion_tokens,
                 wanted: case.generate_tokens,
             })?;
-    let ttfr_s = pace.first_chunk.unwrap_or(finish.at).as_secs_f64();
+    let ttfr_s = rate.first_chunk.unwrap_or(finish.at).as_secs_f64();
     let reading_s = (ttfr_s - latency_s).max(0.0);
     Ok(BenchSample {
         prompt_tokens: finish.prompt_tokens,
         completion_tokens: finish.completion_tokens,
         ttfr_s,
-        ttft_s: pace.ttft_s(finish),
-        end_s: pace.last_token.unwrap_or(finish.at).as_secs_f64(),
+        ttft_s: rate.ttft_s(finish),
+        end_s: rate.last_token.unwrap_or(finish.at).as_secs_f64(),
         // A prompt read faster than the road to the server is long has no speed that could be told.
         pp_tps: if reading_s > 0.0 {
             f64::from(finish.prompt_tokens) / reading_s
@@ -261,7 +261,7 @@ impl Session<'_> {
         doing: &str,
         repeat: u32,
         words: usize,
-    ) -> Result<(Pace, ChatFinish), BenchError> {
+    ) -> Result<(TokenRate, ChatFinish), BenchError> {
         let wanted = self.wanted;
         let request = ChatRequest {
             max_tokens: wanted.case.generate_tokens,
@@ -272,13 +272,13 @@ impl Session<'_> {
             patience_s: wanted.patience_s,
             ..ChatRequest::ask(wanted.model.clone(), prompt(&wanted.id.0, repeat, words))
         };
-        let mut pace = Pace::default();
-        let mut on_delta = |delta| pace.push(&delta);
+        let mut rate = TokenRate::default();
+        let mut on_delta = |delta| rate.push(&delta);
         let finish = self
             .ask(doing, self.api.chat(&request, &mut on_delta))
             .await?;
         self.done += 1;
-        Ok((pace, finish))
+        Ok((rate, finish))
     }
 
     async fn scrape(&self) -> Result<Option<Metrics>, BenchError> {

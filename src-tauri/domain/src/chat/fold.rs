@@ -1,6 +1,6 @@
 //! From the chunks of a stream to the message that is kept.
 
-use crate::chat::pace::Pace;
+use crate::chat::token_rate::TokenRate;
 use crate::chat::{AnswerStats, ChatDelta, ChatEvent, ChatFinish, Message, Role};
 
 /// An answer while it comes.
@@ -9,7 +9,7 @@ pub struct Answer {
     id: String,
     text: String,
     reasoning: String,
-    pace: Pace,
+    rate: TokenRate,
 }
 
 impl Answer {
@@ -19,13 +19,13 @@ impl Answer {
             id: id.into(),
             text: String::new(),
             reasoning: String::new(),
-            pace: Pace::default(),
+            rate: TokenRate::default(),
         }
     }
 
     /// Takes a chunk in and gives back what the window should hear; nothing for a chunk without words.
     pub fn push(&mut self, delta: ChatDelta) -> Option<ChatEvent> {
-        self.pace.push(&delta);
+        self.rate.push(&delta);
         self.text.push_str(&delta.content);
         self.reasoning.push_str(&delta.reasoning);
         (!delta.content.is_empty() || !delta.reasoning.is_empty()).then_some(ChatEvent::Words {
@@ -42,9 +42,9 @@ impl Answer {
     /// The message of an answer that came to its end.
     pub fn finished(self, at: i64, finish: &ChatFinish) -> Message {
         let stats = AnswerStats {
-            ttft_s: self.pace.ttft_s(finish),
+            ttft_s: self.rate.ttft_s(finish),
             tokens_per_s: self
-                .pace
+                .rate
                 .tokens_per_s(finish.completion_tokens)
                 .unwrap_or(0.0),
             completion_tokens: finish.completion_tokens,

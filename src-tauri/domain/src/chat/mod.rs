@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::ids::ConversationId;
 
 mod fold;
-pub mod pace;
 pub mod prompt;
+pub mod token_rate;
 
 pub use fold::Answer;
 

@@ -9,7 +9,7 @@ use crate::chat::{ChatDelta, ChatFinish};
 
 /// The moments of one answer.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Pace {
+pub struct TokenRate {
     /// The first chunk with choices, be it only the role (ttfr).
     pub first_chunk: Option<Duration>,
     /// The first chunk with words (e2e TTFT).
@@ -22,7 +22,7 @@ pub struct Pace {
     last_count: Option<u32>,
 }
 
-impl Pace {
+impl TokenRate {
     /// Takes a chunk in.
     pub fn push(&mut self, delta: &ChatDelta) {
         self.first_chunk.get_or_insert(delta.at);
@@ -76,26 +76,26 @@ mod tests {
         }
     }
 
-    fn pace(chunks: &[ChatDelta]) -> Pace {
-        let mut pace = Pace::default();
+    fn rate(chunks: &[ChatDelta]) -> TokenRate {
+        let mut rate = TokenRate::default();
         for chunk in chunks {
-            pace.push(chunk);
+            rate.push(chunk);
         }
-        pace
+        rate
     }
 
     #[test]
     fn several_tokens_in_a_chunk_count_as_several() {
-        let pace = pace(&[
+        let rate = rate(&[
             chunk(90, "", Some(0)),
             chunk(100, "The", Some(1)),
             chunk(600, " user greets me", Some(4)),
             chunk(1100, " and waits", Some(6)),
         ]);
-        assert_eq!(pace.first_chunk, Some(Duration::from_millis(90)));
-        assert_eq!(pace.first_token, Some(Duration::from_millis(100)));
+        assert_eq!(rate.first_chunk, Some(Duration::from_millis(90)));
+        assert_eq!(rate.first_token, Some(Duration::from_millis(100)));
         assert_eq!(
-            pace.tokens_per_s(6),
+            rate.tokens_per_s(6),
             Some(5.0),
             "five tokens came in the second after the first"
         );
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn without_counting_along_the_usage_at_the_end_counts() {
-        let pace = pace(&[chunk(100, "a", None), chunk(600, "b", None)]);
+        let rate = rate(&[chunk(100, "a", None), chunk(600, "b", None)]);
         assert_eq!(
-            pace.tokens_per_s(11),
+            rate.tokens_per_s(11),
             Some(20.0),
             "ten tokens in half a second"
         );
@@ -113,9 +113,9 @@ mod tests {
 
     #[test]
     fn a_first_chunk_of_several_tokens_is_not_paid_for_by_the_rest() {
-        let pace = pace(&[chunk(100, "a b c", Some(3)), chunk(1100, "d e", Some(5))]);
+        let rate = rate(&[chunk(100, "a b c", Some(3)), chunk(1100, "d e", Some(5))]);
         assert_eq!(
-            pace.tokens_per_s(5),
+            rate.tokens_per_s(5),
             Some(2.0),
             "two tokens came after the first moment"
         );
@@ -123,13 +123,13 @@ mod tests {
 
     #[test]
     fn tokens_without_words_extend_the_answer() {
-        let pace = pace(&[
+        let rate = rate(&[
             chunk(100, "a", Some(1)),
             chunk(200, "b", Some(2)),
             chunk(1100, "", Some(5)),
         ]);
         assert_eq!(
-            pace.tokens_per_s(5),
+            rate.tokens_per_s(5),
             Some(4.0),
             "the silent tokens took time too"
         );
@@ -137,9 +137,9 @@ mod tests {
 
     #[test]
     fn one_moment_has_no_rate() {
-        assert_eq!(pace(&[]).tokens_per_s(0), None, "nothing came");
+        assert_eq!(rate(&[]).tokens_per_s(0), None, "nothing came");
         assert_eq!(
-            pace(&[chunk(100, "all at once", Some(9))]).tokens_per_s(9),
+            rate(&[chunk(100, "all at once", Some(9))]).tokens_per_s(9),
             None,
             "there is no time between the first moment and itself"
         );
