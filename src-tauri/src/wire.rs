@@ -8,7 +8,7 @@ use tandem_domain::engine::setting::Setting;
 use tandem_domain::fit::Fit;
 use tandem_domain::ids::{MachineId, RunId};
 use tandem_domain::machine::Facts;
-use tandem_domain::network::coach::Cabling;
+use tandem_domain::network::cabling::Cabling;
 use tandem_domain::network::health::Finding;
 use tandem_domain::network::verdict::LinkReport;
 use tandem_domain::node::Survey;

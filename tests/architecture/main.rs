@@ -7,10 +7,10 @@ mod circles;
 mod exceptions;
 mod names;
 mod packages;
+mod problems_page;
 mod prose;
 mod sources;
 mod supply;
-mod voice;
 mod words;
 
 /// The folder of the workspace.

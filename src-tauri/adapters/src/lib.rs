@@ -2,7 +2,7 @@
 
 pub mod discover;
 pub mod docker;
-pub mod images;
+pub mod image_resize;
 pub mod inference;
 pub mod secrets;
 pub mod ssh;

@@ -142,7 +142,7 @@ async fn a_machine_keeps_to_its_folder() {
     let (fa, fb) = (facts(&a).await, facts(&b).await);
     assert!(fa.simulated && fa.disk_free > 0 && fa.cabled().len() == 2);
     assert!(
-        !tandem_domain::machine::same_machine(&fa, &fb),
+        !tandem_domain::machine::identity::same_machine(&fa, &fb),
         "two machines, not one"
     );
     std::fs::write(dir.path().join("spark-b/facts.json"), r#"{"disk_free": 7}"#).expect("written");

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use tandem_adapters::images::{self, data_url};
+use tandem_adapters::image_resize::{self, data_url};
 use tandem_adapters::store::StoredImage;
 use tandem_domain::chat::{
     Answer, ChatDelta, ChatEvent, ConversationSummary, Message, Role, prompt,
@@ -34,7 +34,7 @@ impl App {
 
     /// Takes an image in.
     pub async fn add_image(&self, bytes: Vec<u8>) -> Result<ImageView, Problem> {
-        let prepared = tokio::task::spawn_blocking(move || images::prepare(&bytes)).await;
+        let prepared = tokio::task::spawn_blocking(move || image_resize::prepare(&bytes)).await;
         let prepared = prepared
             .map_err(|e| {
                 Problem::new(Code::Broken, "The picture was not added.").detail(e.to_string())

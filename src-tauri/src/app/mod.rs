@@ -1,6 +1,5 @@
 //! Everything the window and the headless story can ask for, without knowing either of them.
 
-mod ahead;
 mod ask_node;
 mod bench;
 mod chat;
@@ -10,6 +9,7 @@ mod machines;
 mod neighbours;
 mod overview;
 mod pair;
+mod preflight;
 mod programs;
 mod runs;
 mod serving;

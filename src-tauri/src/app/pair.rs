@@ -3,7 +3,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tandem_domain::ids::MachineId;
-use tandem_domain::network::coach;
+use tandem_domain::network::cabling;
 use tandem_domain::network::health::{self, Finding};
 use tandem_domain::problem::Problem;
 use tandem_domain::run::{RunState, StepId};
@@ -29,7 +29,7 @@ impl App {
         let ids: Vec<MachineId> = machines.iter().map(|m| m.id.clone()).collect();
         Ok(PairView {
             findings: placed(health::findings(&facts), &seen),
-            cabling: coach::cabling(&facts),
+            cabling: cabling::cabling(&facts),
             link: self
                 .last_measured(&workspace, &ids)
                 .await?

@@ -22,7 +22,7 @@ use super::error::{DockerFailure, closed, sort};
 use super::log::{LogReading, OutputStream};
 use super::pull::Layers;
 use super::transport::{self, SOCKET, TransportError};
-use super::{spec, stock};
+use super::{listing, spec};
 use crate::ssh::SshMachine;
 
 /// How long a container may take to end by itself before it is killed.
@@ -205,7 +205,7 @@ impl Containers for SshContainers {
     }
 
     async fn stock(&self) -> Result<Stock, ContainerError> {
-        match stock::read(self.docker().await?).await {
+        match listing::read(self.docker().await?).await {
             Ok(stock) => Ok(stock),
             Err(e) => Err(self.refused("list what it keeps", e).await),
         }

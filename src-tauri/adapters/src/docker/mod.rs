@@ -5,10 +5,10 @@
 
 mod containers;
 mod error;
+mod listing;
 mod log;
 mod pull;
 mod spec;
-mod stock;
 mod transport;
 
 pub use containers::SshContainers;

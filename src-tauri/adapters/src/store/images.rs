@@ -2,7 +2,7 @@
 
 use super::{Store, StoreError, doing};
 
-/// An image as it is kept: bounded and re-encoded (see `images::PreparedImage`).
+/// An image as it is kept: bounded and re-encoded (see `image_resize::PreparedImage`).
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct StoredImage {
     /// Its identity.

@@ -309,7 +309,7 @@ fn it_agrees_with_llama_benchy_on_a_recorded_run() {
     };
 
     for request in 0..3 {
-        let mut pace = Pace::default();
+        let mut rate = TokenRate::default();
         let (mut start, mut tokens, mut finish) = (0.0, 0, None);
         for line in events.lines() {
             let event: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
@@ -329,11 +329,11 @@ fn it_agrees_with_llama_benchy_on_a_recorded_run() {
             match event["type"].as_str().expect("a type") {
                 "request_start" => start = number("ts"),
                 "request_first_response" => {
-                    pace.push(&delta(Duration::from_secs_f64(number("ttfr_s")), "", 0));
+                    rate.push(&delta(Duration::from_secs_f64(number("ttfr_s")), "", 0));
                 }
                 "tokens" => {
                     tokens += number("count") as u32;
-                    pace.push(&delta(since(start), "words", tokens));
+                    rate.push(&delta(since(start), "words", tokens));
                 }
                 "request_end" => {
                     finish = Some(ChatFinish {
@@ -347,7 +347,7 @@ fn it_agrees_with_llama_benchy_on_a_recorded_run() {
             }
         }
         let finish = finish.expect("the request ended");
-        let ours = sample(&pace, &finish, latency_s, "replay", &case).expect("it has figures");
+        let ours = sample(&rate, &finish, latency_s, "replay", &case).expect("it has figures");
         let theirs = |figure: &str| {
             saved[figure]["values"][request as usize]
                 .as_f64()
@@ -378,22 +378,22 @@ proptest! {
     fn figures_are_finite_and_fit_the_chunks(
         gaps in prop::collection::vec((0.1..50.0f64, 1u32..6), 1..40), latency_ms in 0.0..400.0f64,
     ) {
-        let mut pace = Pace::default();
+        let mut rate = TokenRate::default();
         let (mut ms, mut tokens) = (100.0, 1);
-        let push = |pace: &mut Pace, ms: f64, tokens| pace.push(&ChatDelta {
+        let push = |rate: &mut TokenRate, ms: f64, tokens| rate.push(&ChatDelta {
             at: Duration::from_secs_f64(ms / 1000.0), content: "w".into(), reasoning: String::new(), tokens: Some(tokens),
         });
-        push(&mut pace, ms, tokens);
+        push(&mut rate, ms, tokens);
         for (gap, count) in &gaps {
             ms += gap;
             tokens += count;
-            push(&mut pace, ms, tokens);
+            push(&mut rate, ms, tokens);
         }
         let finish = ChatFinish {
             at: Duration::from_secs_f64(ms / 1000.0), reason: "length".into(), prompt_tokens: 512, completion_tokens: tokens,
         };
         let case = BenchCase { prompt_tokens: 512, generate_tokens: tokens, runs: 1 };
-        let sample = sample(&pace, &finish, latency_ms / 1000.0, "x", &case).expect("two tokens at two moments");
+        let sample = sample(&rate, &finish, latency_ms / 1000.0, "x", &case).expect("two tokens at two moments");
         let expected = f64::from(tokens - 1) / ((ms - 100.0) / 1000.0);
         prop_assert!((sample.tg_tps / expected - 1.0).abs() < 1e-3);
         prop_assert!(sample.pp_tps.is_finite() && sample.pp_tps >= 0.0);

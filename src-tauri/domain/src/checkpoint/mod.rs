@@ -5,7 +5,7 @@
 pub mod config;
 mod error;
 pub mod gguf;
-pub mod header;
 pub mod index;
+pub mod safetensors;
 
 pub use error::CheckpointError;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::GraftError;
 use crate::checkpoint::config::text;
-use crate::checkpoint::header::Tensor;
+use crate::checkpoint::safetensors::Tensor;
 
 /// Checks dtype and shape of one MTP tensor against the configuration of its release.
 ///

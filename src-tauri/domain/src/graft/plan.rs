@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::GraftError;
 use crate::checkpoint::CheckpointError;
 use crate::checkpoint::config::Text;
-use crate::checkpoint::header::{self, Header, Tensor};
 use crate::checkpoint::index::Index;
+use crate::checkpoint::safetensors::{self, Header, Tensor};
 
 /// The file that a graft writes, named as the later release names it.
 pub const FILE: &str = "model-mtp-bf16.safetensors";
@@ -155,7 +155,7 @@ pub fn lay_out(
         }
     }
     found.sort_by(|a, b| a.0.name.cmp(&b.0.name));
-    let (header, ranges) = header::write(found.iter().map(|(t, _)| {
+    let (header, ranges) = safetensors::write(found.iter().map(|(t, _)| {
         (
             t.name.as_str(),
             t.dtype.as_str(),
@@ -255,7 +255,7 @@ mod tests {
             let text = serde_json::Value::Object(entries).to_string();
             headers.insert(
                 file.to_owned(),
-                header::parse(file, text.as_bytes()).unwrap(),
+                safetensors::parse(file, text.as_bytes()).unwrap(),
             );
         }
         (

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod address;
 mod adopt;
-pub mod coach;
+pub mod cabling;
 pub(crate) mod faults;
 pub mod health;
 pub mod netplan;

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{DockerAccess, Facts, cloned, same_machine};
+use crate::machine::identity::{cloned, same_machine};
+use crate::machine::{DockerAccess, Facts};
 use crate::node::PROGRAM;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, bytes};

@@ -4,7 +4,6 @@ pub mod all_reduce;
 pub(crate) mod docker;
 #[cfg(test)]
 mod doubles;
-pub(crate) mod drop_caches;
 pub mod facts;
 pub(crate) mod follow;
 pub(crate) mod graft;
@@ -18,6 +17,7 @@ pub mod link_test;
 pub(crate) mod machines;
 pub mod network;
 pub mod owned;
+pub(crate) mod page_cache;
 pub(crate) mod program;
 pub(crate) mod rate;
 pub(crate) mod restart;

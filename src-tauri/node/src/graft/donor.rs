@@ -6,9 +6,9 @@ use std::sync::Arc;
 use serde_json::Value;
 use tandem_domain::checkpoint::config;
 use tandem_domain::checkpoint::config::Text;
-use tandem_domain::checkpoint::header::{self, Header};
 use tandem_domain::checkpoint::index;
 use tandem_domain::checkpoint::index::Index;
+use tandem_domain::checkpoint::safetensors::{self, Header};
 use tandem_domain::graft::plan::{self, GraftLayout};
 use tandem_domain::graft::{GraftError, check, python};
 use tandem_domain::node::GraftRequest;
@@ -265,16 +265,16 @@ async fn headers(
     for file in wanted.keys() {
         let remote = hub.head(repo, commit, file).await?;
         let source = Source::new(repo, commit, file, remote);
-        let prefix = hub.range(&source, 0, header::PREFIX).await?;
+        let prefix = hub.range(&source, 0, safetensors::PREFIX).await?;
         let prefix: [u8; 8] = prefix
             .try_into()
             .map_err(|_| Problem::new(Code::Broken, "A header's length has eight bytes."))?;
-        let length = header::length(file, prefix).map_err(shape)?;
+        let length = safetensors::length(file, prefix).map_err(shape)?;
         let json = hub
-            .range(&source, header::PREFIX, header::PREFIX + length)
+            .range(&source, safetensors::PREFIX, safetensors::PREFIX + length)
             .await?;
-        context.fetched.add(header::PREFIX + length);
-        let parsed = header::parse(file, &json).map_err(shape)?;
+        context.fetched.add(safetensors::PREFIX + length);
+        let parsed = safetensors::parse(file, &json).map_err(shape)?;
         if parsed.file_size != source.size {
             return Err(Problem::new(
                 Code::GraftUnknownShape,

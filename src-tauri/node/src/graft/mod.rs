@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tandem_domain::checkpoint::config;
-use tandem_domain::checkpoint::{header, index};
+use tandem_domain::checkpoint::{index, safetensors};
 use tandem_domain::graft::plan::{self, Standing};
 use tandem_domain::graft::way::MtpWay;
 use tandem_domain::graft::{GraftError, python, rewrite};
@@ -229,7 +229,7 @@ fn built_in(own: &Own, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem>
             .tensors
             .iter()
             .filter(|t| index::layer(&t.name).is_some_and(|n| n >= own.text.hidden_layers))
-            .map(header::Tensor::bytes)
+            .map(safetensors::Tensor::bytes)
             .sum::<u64>();
     }
     Ok(Some(GraftReceipt {

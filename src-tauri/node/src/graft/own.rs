@@ -8,8 +8,8 @@ use serde_json::Value;
 use tandem_domain::checkpoint::CheckpointError;
 use tandem_domain::checkpoint::config;
 use tandem_domain::checkpoint::config::Text;
-use tandem_domain::checkpoint::header::{self, Header};
 use tandem_domain::checkpoint::index::{self, Index};
+use tandem_domain::checkpoint::safetensors::{self, Header};
 use tandem_domain::graft::plan::{Standing, standing};
 use tandem_domain::graft::{python, rewrite};
 use tandem_domain::problem::{Code, Problem};
@@ -92,11 +92,11 @@ pub(crate) fn local_header(path: &Path, name: &str) -> Result<Header, Problem> {
     file.read_exact_at(&mut prefix, 0)
         .map_err(|e| failed(format!("Its header cannot be read: {e}.")))?;
     let of_header = |e: CheckpointError| failed(format!("{e}."));
-    let length = header::length(name, prefix).map_err(of_header)?;
+    let length = safetensors::length(name, prefix).map_err(of_header)?;
     let mut json = vec![0; length as usize];
-    file.read_exact_at(&mut json, header::PREFIX)
+    file.read_exact_at(&mut json, safetensors::PREFIX)
         .map_err(|e| failed(format!("Its header cannot be read: {e}.")))?;
-    let header = header::parse(name, &json).map_err(of_header)?;
+    let header = safetensors::parse(name, &json).map_err(of_header)?;
     if header.file_size == size {
         Ok(header)
     } else {

@@ -7,7 +7,7 @@ mod tree;
 use std::path::Path;
 
 use tandem_domain::machine::{Facts, Owner};
-use tandem_domain::network::coach::cabling;
+use tandem_domain::network::cabling::cabling;
 use tandem_domain::network::health::findings;
 use tandem_node::facts::parse;
 

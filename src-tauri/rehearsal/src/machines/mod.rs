@@ -4,15 +4,15 @@
 //! containers. Containers and jobs are processes of their own: they outlive the app and are found
 //! again when the folder is opened the next time.
 
+mod container_command;
 mod containers;
-mod engine;
+mod docker_socket;
 mod exec;
 mod files;
 mod links;
+mod listing;
 mod machine;
 mod perftest;
-mod stock;
-mod words;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use tandem_domain::problem::{Code, Problem};
 use crate::checkpoint;
 use crate::hub::{Hub, HubConfig};
 use containers::SimulatedContainers;
-use engine::SimulatedEngine;
+use docker_socket::SimulatedDockerSocket;
 use links::Links;
 use machine::{OneBuild, SimulatedMachine};
 
@@ -71,7 +71,7 @@ impl Tunnels for SimulatedContainers {
 pub struct Rehearsal {
     stations: Vec<MachineServices>,
     hub: Hub,
-    _engines: Vec<SimulatedEngine>,
+    _engines: Vec<SimulatedDockerSocket>,
 }
 
 fn problem(what: &str) -> impl Fn(std::io::Error) -> Problem {
@@ -120,8 +120,8 @@ impl Rehearsal {
                 meeting: folder.join("meeting.json"),
                 standin: standin.to_owned(),
             });
-            let engine =
-                SimulatedEngine::open(containers.clone()).map_err(problem("a machine's Docker"))?;
+            let engine = SimulatedDockerSocket::open(containers.clone())
+                .map_err(problem("a machine's Docker"))?;
             stations.push(MachineServices {
                 id: format!("rehearsal-{name}").into(),
                 name: (*name).to_owned(),

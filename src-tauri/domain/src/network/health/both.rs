@@ -1,7 +1,8 @@
 //! What the facts of two machines mean side by side.
 
 use super::{Finding, Level, finding};
-use crate::machine::{Facts, cloned, same_machine};
+use crate::machine::Facts;
+use crate::machine::identity::{cloned, same_machine};
 use crate::problem::bytes;
 
 /// Everything that concerns both.

@@ -25,7 +25,7 @@ use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
 use crate::step::stored::value;
 use crate::step::weights::WeightsReceipt;
-use crate::step::{drop_caches, owned};
+use crate::step::{owned, page_cache};
 
 /// What did not happen where a launch cannot begin.
 const NOT_STARTED: &str = "The model server was not started.";
@@ -168,7 +168,7 @@ impl Step<Services> for LaunchServer {
     fn plan(&self) -> StepPlan {
         let variant = self.launch.variant(&self.variant);
         let command = variant.map(|v| self.engine().shown(&self.launch, v));
-        let mut exactly = vec![drop_caches::SHOWN.to_owned()];
+        let mut exactly = vec![page_cache::SHOWN.to_owned()];
         exactly.extend(command);
         let over = if self.launch.ranks > 1 {
             "over both machines"
@@ -243,7 +243,7 @@ impl Step<Services> for LaunchServer {
         self.clear(cx).await?;
         let FactsReceipt(facts) = cx.receipt()?;
         on_all(&cx.stations, |i, s| {
-            Box::pin(drop_caches::let_go(cx, s, &facts[i]))
+            Box::pin(page_cache::let_go(cx, s, &facts[i]))
         })
         .await?;
         on_all(&cx.stations, |_, s| Box::pin(self.memory_back(cx, s))).await?;

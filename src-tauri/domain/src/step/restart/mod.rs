@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::machine::Facts;
 use crate::network::NetworkPlan;
-use crate::network::coach::{CableState, cabling_after_restart};
+use crate::network::cabling::{CableState, cabling_after_restart};
 use crate::ports::{Command, MachineError, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, Step, StepCheck, StepError, StepId, StepPlan, Undo};
@@ -22,11 +22,11 @@ use crate::step::machines::{failed_on, on_all};
 use crate::step::services::{Services, StepContext};
 use crate::step::stored::{stored, value};
 
-mod patient;
 #[cfg(test)]
 mod tests;
+mod wait_for_reboot;
 
-pub(crate) use patient::Patient;
+pub(crate) use wait_for_reboot::Patient;
 
 /// Where the kernel names the start it is in.
 pub(crate) const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";

@@ -191,7 +191,7 @@ async fn a_cancel_stops_the_waiting() {
 }
 
 #[tokio::test]
-async fn an_adapter_that_stays_away_is_told_in_the_coachs_words() {
+async fn an_adapter_that_stays_away_is_told_in_the_words_on_the_cable() {
     let pair = Pair::new();
     pair.both[1].set(|s| s.adapter_gone = true);
     assert_eq!(pair.go().await, FAILED);

@@ -4,7 +4,7 @@ use super::*;
 use crate::ids::MachineId;
 use crate::machine::DockerAccess;
 use crate::machine::SetupMachine;
-use crate::network::coach::{CableState, cabling};
+use crate::network::cabling::{CableState, cabling};
 use crate::procedure::link::LinkRequest;
 use crate::procedure::request::SetupRequest;
 use crate::recipe::catalog;

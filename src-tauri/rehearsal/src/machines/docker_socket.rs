@@ -21,12 +21,12 @@ use super::containers::SimulatedContainers;
 use crate::wire::{Answer, attend, empty, json as answer_json, pieces, query, unescape};
 
 /// See the module.
-pub(super) struct SimulatedEngine {
+pub(super) struct SimulatedDockerSocket {
     socket: TempPath,
     _stop: DropGuard,
 }
 
-impl SimulatedEngine {
+impl SimulatedDockerSocket {
     /// Listens for a machine. The socket lies where paths are short: the kernel takes about a hundred
     /// characters, and the machine's folder may have more.
     pub(super) fn open(containers: Arc<SimulatedContainers>) -> std::io::Result<Self> {
