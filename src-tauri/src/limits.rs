@@ -4,6 +4,7 @@
 use std::ops::RangeInclusive;
 
 use serde::Serialize;
+use tandem_adapters::image_resize::MAX_BYTES;
 use tandem_domain::bench::{BenchCase, GENERATE_TOKENS, PROMPT_TOKENS, RUNS};
 use tandem_domain::network::plan::{MTU, PREFIXES};
 use tandem_domain::node::LEAST_RATE;
@@ -31,6 +32,8 @@ pub(crate) struct Limits {
     generate_tokens: Range,
     /// Repeats of a measurement.
     runs: Range,
+    /// Bytes of a picture's file.
+    picture_bytes: Range,
     /// The measurement that the set-up makes as well.
     quick: BenchCase,
 }
@@ -47,6 +50,10 @@ pub(crate) fn limits() -> Limits {
         prompt_tokens: range(&PROMPT_TOKENS),
         generate_tokens: range(&GENERATE_TOKENS),
         runs: range(&RUNS),
+        picture_bytes: Range {
+            least: 1,
+            most: Some(MAX_BYTES),
+        },
         quick: BenchCase::quick(),
     }
 }

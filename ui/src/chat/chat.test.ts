@@ -1,11 +1,10 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
-import type { ChatEvent, ConversationSummary, Message, Problem } from '../bindings';
+import { LIMITS, type ChatEvent, type ConversationSummary, type Message, type Problem } from '../bindings';
 import { message, PICTURE } from '../host/fake/chat';
 import { problem } from '../host/fake/problems';
 import type { Host } from '../host/host';
 import { Chat } from './chat.svelte';
-import { MOST_BYTES } from './draft.svelte';
 
 const lost: Problem = problem('connection-lost', 'The answer broke off.');
 
@@ -172,7 +171,7 @@ describe('pictures', () => {
 
   test('that are far too large are not even read', async () => {
     const huge = file('huge.png');
-    Object.defineProperty(huge, 'size', { value: MOST_BYTES + 1 });
+    Object.defineProperty(huge, 'size', { value: LIMITS.picture_bytes.most + 1 });
     await chat.current.draft.attach([huge]);
     expect(host.addImage).not.toHaveBeenCalled();
     expect(chat.current.draft.attachments[0]?.problem?.message).toContain('huge.png');

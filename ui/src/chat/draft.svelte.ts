@@ -1,13 +1,10 @@
 // What is being written: text and pictures that are not sent yet. Survives a change of screen.
 
-import type { ImageView, Problem } from '../bindings';
+import { LIMITS, type ImageView, type Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 
 /** Pictures that one question may carry. */
 export const MOST_PICTURES = 4;
-
-/** A larger file is refused before it is read; the host would only make it smaller again. */
-export const MOST_BYTES = 40 * 1024 * 1024;
 
 /** A picture on its way into the question. */
 export interface Attachment {
@@ -72,7 +69,8 @@ export class Draft {
     const name = file.name || 'picture';
     this.attachments = [...this.attachments, { key, name, view: null, problem: null }];
     try {
-      if (file.size > MOST_BYTES) throw tooLarge(file);
+      // A larger file is refused before it is read.
+      if (file.size > LIMITS.picture_bytes.most) throw tooLarge(file);
       const bytes = new Uint8Array(await file.arrayBuffer());
       this.#settle(key, { view: await this.#host.addImage(Array.from(bytes)) });
     } catch (thrown) {
@@ -88,12 +86,12 @@ export class Draft {
 }
 
 function tooLarge(file: File): Problem {
-  const mib = (bytes: number) => `${Math.round(bytes / 1024 / 1024)} MiB`;
+  const mb = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB`;
   return {
     code: 'bad-image',
     severity: 'error',
     message: `\`${file.name}\` was not attached.`,
-    cause: `It has ${mib(file.size)}; a picture may have ${mib(MOST_BYTES)}.`,
+    cause: `It has ${mb(file.size)}; a picture may have ${mb(LIMITS.picture_bytes.most)}.`,
     fix: { sentence: 'Attach a smaller copy of it.', command: null },
     retry: 'no',
     machine: null,
