@@ -1,6 +1,12 @@
 import { beforeEach, describe, expect, test, vi } from 'vitest';
 
-import { LIMITS, type ChatEvent, type ConversationSummary, type Message, type Problem } from '../bindings';
+import {
+  LIMITS,
+  type ChatEvent,
+  type ConversationSummary,
+  type Message,
+  type Problem,
+} from '../bindings';
 import { message, PICTURE } from '../host/fake/chat';
 import { problem } from '../host/fake/problems';
 import type { Host } from '../host/host';
