@@ -37,7 +37,7 @@ pub(crate) async fn with_hf(
         let job = Job::start(&place, &name, fetch(bench.hub.endpoint())).await?;
         let ended = job.end().await?;
         ours.push(ended.took.as_secs_f64());
-        bytes = ended.receipt::<FetchReceipt>()?.bytes;
+        bytes = ended.receipt::<FetchReceipt>()?.bytes();
         job.undo().await?;
         theirs.push(download(bench, &bin, &work.join("hf")).await?);
     }

@@ -33,7 +33,7 @@ pub(crate) async fn all(
     }
     let mut figures = line(bench, lab, second).await?;
     let fetched = Job::start(&bench.place, "bench-source", fetch(bench.hub.endpoint())).await?;
-    let bytes = fetched.end().await?.receipt::<FetchReceipt>()?.bytes;
+    let bytes = fetched.end().await?.receipt::<FetchReceipt>()?.bytes();
     let mut turns = Turns::default();
     for turn in 0..TURNS {
         let copied = copy(bench, second, &format!("bench-copy-{turn}"), None).await?;
@@ -133,7 +133,7 @@ async fn copy(
     let receipt: FetchReceipt = ended.receipt()?;
     job.undo().await?;
     Ok(Copied {
-        bytes: receipt.bytes,
+        bytes: receipt.bytes(),
         fetched: receipt.fetched,
         seconds,
         peak_kib,

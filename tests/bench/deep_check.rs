@@ -33,11 +33,12 @@ pub(crate) async fn with_openssl(
     let place = Place::here(program, &work.join("deep"))?;
     let job = Job::start(&place, "bench-deep", fetch(bench.hub.endpoint())).await?;
     let receipt: FetchReceipt = job.end().await?.receipt()?;
-    let files = files(Path::new(&receipt.snapshot))?;
+    let files = files(Path::new(&receipt.first.snapshot))?;
     let request = CheckRequest {
         endpoint: bench.hub.endpoint(),
         repo: synthetic::REPO.into(),
-        commit: receipt.commit.clone(),
+        commit: receipt.first.commit.clone(),
+        files: None,
         hf_home: None,
         deep: true,
         repair: false,
@@ -63,7 +64,7 @@ pub(crate) async fn with_openssl(
         theirs.push(openssl(&files).await?);
     }
     job.undo().await?;
-    let speed = |seconds: &[f64]| receipt.bytes as f64 / 1e6 / middle(seconds);
+    let speed = |seconds: &[f64]| receipt.bytes() as f64 / 1e6 / middle(seconds);
     let figure = Figure::ratio(
         "deep_check_vs_openssl",
         "MB/s",

@@ -38,7 +38,7 @@ async fn on_the_line(bench: &Bench<'_>, cache: &Path, work: &Path) -> Result<Vec
     let ended = job.end().await?;
     let (seconds, peak) = (ended.took.as_secs_f64(), ended.peak_kib);
     let receipt = ended.receipt::<FetchReceipt>()?;
-    let bytes = receipt.bytes;
+    let bytes = receipt.bytes();
     if receipt.fetched < bytes {
         return Err(format!("{bytes} bytes were to come, and {} did", receipt.fetched).into());
     }

@@ -4,6 +4,7 @@ use serde_json::json;
 use tandem_domain::graft::way::MtpWay;
 use tandem_domain::node::{
     FetchLimits, FetchReceipt, FetchRequest, GraftKind, GraftReceipt, GraftRequest, NodeWork,
+    RepoFiles,
 };
 use tandem_rehearsal::checkpoint::synthetic;
 use tandem_rehearsal::hub::counters::Count;
@@ -67,8 +68,7 @@ async fn killed_on_the_line(bench: &Bench<'_>, lab: &Lab) -> Result<(Figure, u64
 pub(crate) fn fetch(endpoint: String) -> NodeWork {
     NodeWork::Fetch(FetchRequest {
         endpoint,
-        repo: synthetic::REPO.into(),
-        revision: "main".into(),
+        repositories: RepoFiles::all(synthetic::REPO, "main").into(),
         hf_home: None,
         connections: CONNECTIONS,
         limits: FetchLimits::default(),
@@ -90,16 +90,16 @@ async fn killed(bench: &Bench<'_>, figure: &'static str) -> Result<(Figure, u64)
     let ended = job.end().await?;
     let peak = before.max(ended.peak_kib);
     let receipt: FetchReceipt = ended.receipt()?;
-    let served = served(&counters.read(), receipt.bytes)?;
+    let served = served(&counters.read(), receipt.bytes())?;
     job.undo().await?;
     let figure = Figure::ratio(
         figure,
         "bytes",
         (
             "content the Hub gave out over both lives, less the revision's bytes",
-            (served - receipt.bytes) as f64,
+            (served - receipt.bytes()) as f64,
         ),
-        ("bytes of the revision", receipt.bytes as f64),
+        ("bytes of the revision", receipt.bytes() as f64),
     )
     .with(json!({"served_until_the_kill": at_kill, "served_in_all": served}));
     Ok((figure, peak))
@@ -118,11 +118,12 @@ async fn plain(bench: &Bench<'_>) -> Result<Plain, Failure> {
     let ended = job.end().await?;
     let (took, peak_kib) = (ended.took.as_secs_f64(), ended.peak_kib);
     let receipt: FetchReceipt = ended.receipt()?;
-    let served = served(&counters.read(), receipt.bytes)?;
-    let figure = Figure::of("fetch_mb_s", receipt.bytes as f64 / 1e6 / took, "MB/s").with(json!({
-        "bytes": receipt.bytes, "seconds": took, "served": served,
-        "includes": "detaching, hashing every byte, flushing to the disk, hearing of the end",
-    }));
+    let served = served(&counters.read(), receipt.bytes())?;
+    let figure =
+        Figure::of("fetch_mb_s", receipt.bytes() as f64 / 1e6 / took, "MB/s").with(json!({
+            "bytes": receipt.bytes(), "seconds": took, "served": served,
+            "includes": "detaching, hashing every byte, flushing to the disk, hearing of the end",
+        }));
     Ok(Plain { figure, peak_kib })
 }
 

@@ -106,6 +106,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
         endpoint: rehearsal.hub_endpoint(),
         repo: NVFP4_REPO.into(),
         commit: NVFP4_COMMIT.into(),
+        files: None,
         hf_home: None,
         deep: true,
         repair,

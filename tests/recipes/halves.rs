@@ -105,7 +105,7 @@ async fn each_machine_fetches_its_share_where_its_own_line_is_the_bottleneck() {
     let receipt = bed.state().await.step(&StepId::from(ids::WEIGHTS)).receipt;
     let receipts: Vec<FetchReceipt> =
         serde_json::from_value(receipt.expect("a receipt")).expect("receipts");
-    let bytes = receipts[0].bytes;
+    let bytes = receipts[0].bytes();
     let fetched: Vec<u64> = receipts.iter().map(|r| r.fetched).collect();
     let alone = bytes as f64 * 8e-6 / f64::from(OWN);
     eprintln!(

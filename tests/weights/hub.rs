@@ -58,7 +58,7 @@ pub(crate) async fn a_shard_has_another_hash_than_announced(scene: &Scene) {
             "{served} of {size} bytes of {name}, which was good"
         );
     }
-    assert!(receipt.fetched > receipt.bytes, "and it is counted");
+    assert!(receipt.fetched > receipt.bytes(), "and it is counted");
 }
 
 pub(crate) async fn a_file_changes_under_its_name(scene: &Scene) {
@@ -86,7 +86,7 @@ pub(crate) async fn a_file_changes_under_its_name(scene: &Scene) {
     scene.lab.rate(link, None).await.unwrap();
     scene.point(NEXT);
     let receipt = job.completes().await;
-    assert_eq!(receipt.commit, NEXT);
+    assert_eq!(receipt.first.commit, NEXT);
     for (name, size) in scene.sizes(NEXT) {
         let served = scene.served_of(&name);
         let most = size + 2 * IN_FLIGHT + if name == CHANGED { size } else { 0 };

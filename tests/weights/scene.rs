@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tandem_domain::node::{
     CopyRequest, FetchLimits, FetchReceipt, FetchRequest, JobStanding, JobState, NodeEvent,
-    NodeLine, NodeWork,
+    NodeLine, NodeWork, RepoFiles,
 };
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
@@ -201,8 +201,7 @@ impl Scene {
     fn request(&self, home: &str, repo: &str) -> FetchRequest {
         FetchRequest {
             endpoint: self.hub.endpoint(),
-            repo: repo.into(),
-            revision: "main".into(),
+            repositories: RepoFiles::all(repo, "main").into(),
             hf_home: Some(home.to_owned()),
             connections: CONNECTIONS,
             limits: FetchLimits::default(),
@@ -316,7 +315,7 @@ impl Job<'_> {
     /// Starts it and goes to its good end, after which the snapshot is the repository's.
     pub(crate) async fn completes(&self) -> FetchReceipt {
         let receipt = self.done(&self.start().await).await;
-        self.same_files(&receipt.commit).await;
+        self.same_files(&receipt.first.commit).await;
         receipt
     }
 

@@ -1693,15 +1693,15 @@ export type SudoAccess =
 /**  The password must be typed once more. */
 "password-needed";
 
-/**  What is there, what is missing and how fast it would come. Sizes in bytes. */
+/**  What is there, what is missing and how fast it would come, of all repositories together. Sizes in bytes. */
 export type Survey = {
-	/**  The commit that the revision means. */
+	/**  The commit that the first revision means. */
 	commit: string,
-	/**  Files of the revision. */
+	/**  Selected files. */
 	files: number,
-	/**  Bytes of the revision. */
+	/**  Bytes of these. */
 	bytes: number,
-	/**  Bytes of its safetensors files. */
+	/**  Bytes of the files with tensors among them. */
 	weights: number,
 	/**  Bytes of blobs that are here in full. Their sizes are right; their hashes were not looked at. */
 	here: number,
@@ -1718,7 +1718,7 @@ export type Survey = {
 	free: number,
 	/**  Bytes per second that came from the Hub just now; `None` if it was not measured. */
 	rate: number | null,
-	/**  `config.json` of the revision as text, for the arithmetic of memory. */
+	/**  `config.json` of the first revision as text, for the arithmetic of memory. */
 	config: string | null,
 	/**  Whether the index names the MTP layers; `None` where there is no index or no config to tell. */
 	mtp_built_in: boolean | null,

@@ -28,6 +28,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::Selection;
 use crate::graft::patch::PatchFile;
 use crate::graft::way::MtpWay;
 use crate::problem::Problem;
@@ -36,8 +37,10 @@ pub use crate::run::PauseReason;
 pub mod disk;
 
 mod copy;
+mod fetch;
 
 pub use copy::{CopyRequest, CopyTicket, Serving};
+pub use fetch::{FetchReceipt, FetchRequest, FetchedSnapshot, RepoFiles, Repositories};
 
 mod image;
 
@@ -64,7 +67,7 @@ pub use survey::{Survey, SurveyRequest};
 pub mod xet;
 
 /// Version of this conversation. A node program that speaks another is replaced.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Where the node program lives on a machine, below the user's home.
 pub const PROGRAM: &str = "~/.local/share/tandem/tandem-node";
@@ -103,7 +106,7 @@ pub struct NodeRequest {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum NodeWork {
-    /// Bring a revision of a repository into the Hugging Face cache.
+    /// Bring files of repositories into the Hugging Face cache.
     Fetch(FetchRequest),
     /// Bring it from another machine of ours, over the private link.
     Copy(CopyRequest),
@@ -158,51 +161,6 @@ impl NodeWork {
             _ => None,
         }
     }
-}
-
-/// See [`NodeWork::Fetch`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchRequest {
-    /// For example `https://huggingface.co`.
-    pub endpoint: String,
-    /// `owner/name`.
-    pub repo: String,
-    /// A branch, tag or commit.
-    pub revision: String,
-    /// The Hugging Face home; `None` means `$HF_HOME` or `~/.cache/huggingface`.
-    #[serde(default)]
-    pub hf_home: Option<String>,
-    /// Ranges fetched at once over all files.
-    #[serde(default = "default_connections")]
-    pub connections: u16,
-    /// What it is held to; may be changed while it runs.
-    #[serde(default)]
-    pub limits: FetchLimits,
-    /// The proxy, for example `socks5h://10.0.0.1:1080`; `None` means what the machine's environment
-    /// says. It holds no password: a request is kept on the machine's disk.
-    #[serde(default)]
-    pub proxy: Option<String>,
-}
-
-fn default_connections() -> u16 {
-    8
-}
-
-/// What a fetch brought.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FetchReceipt {
-    /// The commit.
-    pub commit: String,
-    /// The snapshot's folder, absolute.
-    pub snapshot: String,
-    /// Files in it.
-    pub files: u32,
-    /// Bytes in it.
-    pub bytes: u64,
-    /// Bytes that crossed the line in this job, over all of its starts.
-    pub fetched: u64,
-    /// Paths made by this job, for undo, relative to the Hugging Face home: blobs, links, refs.
-    pub made: Vec<String>,
 }
 
 /// See [`NodeWork::Graft`].
@@ -283,6 +241,9 @@ pub struct VerifyRequest {
     pub repo: String,
     /// A commit, or a branch or tag to be resolved by the listing.
     pub commit: String,
+    /// Which of its files should be there.
+    #[serde(default, skip_serializing_if = "Selection::is_all")]
+    pub files: Selection,
     /// As in [`FetchRequest::hf_home`].
     #[serde(default)]
     pub hf_home: Option<String>,

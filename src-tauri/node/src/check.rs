@@ -295,8 +295,9 @@ fn of_index(
     let Ok(text) = std::fs::read(snapshot.join(index::FILE)) else {
         return Vec::new();
     };
-    if wrong.contains(index::FILE) {
-        return Vec::new(); // said already, and what it says means nothing
+    // Without it in the selection, the files that it names are not expected either.
+    if wrong.contains(index::FILE) || !files.contains_key(index::FILE) {
+        return Vec::new(); // where it is wrong that was said already, and what it says means nothing
     }
     let index = match index::parse(&text) {
         Ok(index) => index,

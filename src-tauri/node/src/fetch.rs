@@ -1,26 +1,30 @@
-//! Brings a revision into the Hugging Face cache, as `huggingface_hub` would leave it.
+//! Brings the selected files of repositories into the Hugging Face cache, as `huggingface_hub` would leave them:
+//! a snapshot there may lack files that nobody asked for.
 
 mod line;
+mod listing;
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use tandem_domain::node::{FetchReceipt, FetchRequest, Share};
+use tandem_domain::node::{FetchReceipt, FetchRequest, FetchedSnapshot, Share};
 use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
 
-use crate::cache::{Cache, check_repo, link_target};
+use crate::cache::{Cache, link_target};
 use crate::context::Context;
 use crate::disk;
-use crate::hub::{Hub, Remote, Way};
+use crate::hub::Remote;
 use crate::made::{Made, relative};
+use crate::selected;
 use crate::stop::Stop;
 use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
 pub(crate) use line::{Line, Plan};
+pub use listing::heads;
+pub(crate) use listing::{Listed, ListedBlob, ListedRepo, listed, selected_files};
 
 /// Ending of an unfinished blob, which no other program looks at.
 pub const PARTIAL: &str = "tandem-partial";
@@ -33,22 +37,22 @@ pub async fn fetch(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<FetchReceipt, Stop> {
-    check_repo(&request.repo)?;
     request.limits.check()?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let meter = Meter::new("Asking the Hub what the revision holds");
     let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
     let (throttle, _watcher) = held(request, None, &meter, context);
     context.waits(false);
-    let Listed { hub, commit, files } = listed(request, token, context).await?;
-    let total: u64 = files.values().map(|f| f.size).sum();
+    let Listed { hub, repos } = listed(request, token, context).await?;
+    let total: u64 = repos.iter().map(ListedRepo::bytes).sum();
 
-    let repo = cache.repo(&request.repo);
-    let _held = prepare(&cache, &request.repo, context)?;
-    folder(&cache, &cache.snapshot(&request.repo, &commit), context)?;
-
-    let plan = Plan::look(&cache, &request.repo, &files, context)?;
-    disk::ask_for(plan.missing, &repo)?;
+    let _held = prepare(&cache, &repos, context)?;
+    for one in &repos {
+        selected::keep(&cache, &one.repo, &one.commit, &one.selection, context)?;
+        folder(&cache, &cache.snapshot(&one.repo, &one.commit), context)?;
+    }
+    let plan = Plan::look(&cache, &repos, context)?;
+    disk::ask_for(plan.missing, &cache.repo(&repos[0].repo))?;
     meter.set(total.saturating_sub(plan.missing), total);
     if plan.missing > 0 {
         context.lines.note(format!(
@@ -61,37 +65,40 @@ pub async fn fetch(
     let line = Line {
         request,
         hub,
-        commit: &commit,
         meter: &meter,
         throttle,
         cancel: context.cancel.clone(),
         doing: "Fetching",
     };
-    line.bring(plan, &files, context).await?;
+    line.bring(plan, context).await?;
 
     meter.doing("Linking the snapshot");
-    for (name, remote) in &files {
-        link(&cache, &request.repo, &commit, name, remote, context)?;
-    }
-    if request.revision != commit {
-        refer(
-            &cache,
-            &request.repo,
-            &request.revision,
-            &commit,
-            &context.made,
-        )?;
+    let mut snapshots = Vec::new();
+    for one in &repos {
+        snapshots.push(settle(&cache, one, context)?);
     }
     Ok(FetchReceipt {
-        snapshot: cache
-            .snapshot(&request.repo, &commit)
-            .to_string_lossy()
-            .into_owned(),
-        commit,
-        files: files.len() as u32,
-        bytes: total,
+        first: snapshots.remove(0),
+        others: snapshots,
         fetched: context.fetched.total(),
         made: context.made.entries(),
+    })
+}
+
+/// Gives a repository's blobs their names in the snapshot, and its branch the commit.
+fn settle(cache: &Cache, one: &ListedRepo, context: &Context) -> Result<FetchedSnapshot, Problem> {
+    for (name, remote) in &one.files {
+        link(cache, &one.repo, &one.commit, name, remote, context)?;
+    }
+    if one.revision != one.commit {
+        refer(cache, &one.repo, &one.revision, &one.commit, &context.made)?;
+    }
+    let snapshot = cache.snapshot(&one.repo, &one.commit);
+    Ok(FetchedSnapshot {
+        commit: one.commit.clone(),
+        snapshot: snapshot.to_string_lossy().into_owned(),
+        files: one.files.len() as u32,
+        bytes: one.bytes(),
     })
 }
 
@@ -114,8 +121,20 @@ pub(crate) fn held(
     (throttle, watcher)
 }
 
-/// Makes a repository's folders and holds it for this job alone, until the value is dropped.
-pub(crate) fn prepare(cache: &Cache, name: &str, context: &Context) -> Result<File, Problem> {
+/// Makes the repositories' folders and holds them for this job alone, until the value is dropped.
+pub(crate) fn prepare(
+    cache: &Cache,
+    repos: &[ListedRepo],
+    context: &Context,
+) -> Result<Vec<File>, Problem> {
+    let names: BTreeSet<&str> = repos.iter().map(|r| r.repo.as_str()).collect();
+    names
+        .into_iter()
+        .map(|n| lock_one(cache, n, context))
+        .collect()
+}
+
+fn lock_one(cache: &Cache, name: &str, context: &Context) -> Result<File, Problem> {
     let repo = cache.repo(name);
     folder(cache, &repo.join("blobs"), context)?;
     folder(cache, &repo.join("refs"), context)?;
@@ -135,65 +154,6 @@ fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> 
         .made
         .folder(cache.home(), path)
         .map_err(|e| disk::problem("making a folder of the cache", path, &e))
-}
-
-/// A revision as the Hub has it.
-pub(crate) struct Listed {
-    pub(crate) hub: Arc<Hub>,
-    pub(crate) commit: String,
-    pub(crate) files: BTreeMap<String, Remote>,
-}
-
-impl Listed {
-    /// The revision's blobs: their names in the cache and their sizes.
-    pub(crate) fn blobs(&self) -> BTreeMap<String, u64> {
-        let files = self.files.values();
-        files.map(|f| (f.etag.clone(), f.size)).collect()
-    }
-}
-
-/// Asks the Hub what a revision holds.
-pub(crate) async fn listed(
-    request: &FetchRequest,
-    token: Option<Secret>,
-    context: &Context,
-) -> Result<Listed, Stop> {
-    let hub = Arc::new(reached(request, token, context)?);
-    let listing = hub.revision(&request.repo, &request.revision).await?;
-    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
-    Ok(Listed {
-        hub,
-        commit: listing.commit,
-        files,
-    })
-}
-
-/// The Hub, reached as a request says.
-pub(crate) fn reached(
-    request: &FetchRequest,
-    token: Option<Secret>,
-    context: &Context,
-) -> Result<Hub, Problem> {
-    let way = Way {
-        patience: context.settings.patience,
-        silence: context.settings.silence,
-        proxy: request.proxy.clone(),
-    };
-    Hub::with(&request.endpoint, token, way, context.cancel.clone())
-}
-
-/// Asks for size and hash of every file.
-pub async fn heads(
-    hub: &Hub,
-    repo: &str,
-    commit: &str,
-    files: &[String],
-) -> Result<BTreeMap<String, Remote>, Stop> {
-    stream::iter(files)
-        .map(|name| async move { Ok((name.clone(), hub.head(repo, commit, name).await?)) })
-        .buffer_unordered(6)
-        .try_collect()
-        .await
 }
 
 /// Makes a rename in a folder survive a loss of power.

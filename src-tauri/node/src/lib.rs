@@ -23,6 +23,7 @@ pub mod lines;
 pub mod made;
 pub mod probe;
 pub(crate) mod repair;
+mod selected;
 pub mod shared;
 pub mod stop;
 pub mod survey;

@@ -4,13 +4,14 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed};
+use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed, RepoFiles};
 use tandem_domain::secret::Secret;
 
 use crate::cache::check_repo;
 use crate::context::Context;
 use crate::hub::{Hub, Remote};
 use crate::stop::Stop;
+use crate::survey::is_weights;
 use crate::transfer::Throttle;
 
 /// Between two words how much came.
@@ -28,7 +29,7 @@ pub async fn probe(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<Probed, Stop> {
-    check_repo(&request.repo)?;
+    check_repo(&request.what.repo)?;
     request.limits.check()?;
     let minute = request
         .limits
@@ -39,13 +40,21 @@ pub async fn probe(
         return Ok(Probed { bytes: 0 });
     }
     let hub = context.hub(&request.endpoint, token)?;
-    let listing = hub.revision(&request.repo, &request.revision).await?;
+    let RepoFiles {
+        repo,
+        revision,
+        files,
+    } = &request.what;
+    let listing = hub.revision(repo, revision).await?;
     // One file is asked for and not all of them: two machines are to begin at nearly the same time.
-    let shard = listing.files.iter().find(|f| f.ends_with(".safetensors"));
-    let Some(name) = shard.or(listing.files.first()) else {
+    let selected = || listing.files.iter().filter(|f| files.takes(f));
+    let Some(name) = selected()
+        .find(|f| is_weights(f))
+        .or_else(|| selected().next())
+    else {
         return Ok(Probed { bytes: 0 });
     };
-    let remote = hub.head(&request.repo, &listing.commit, name).await?;
+    let remote = hub.head(repo, &listing.commit, name).await?;
     if remote.size == 0 {
         return Ok(Probed { bytes: 0 });
     }

@@ -55,22 +55,22 @@ pub(crate) async fn repair(
     let aside = wrong.set_aside(context)?;
     drop(held);
     let revision = revision(cache, request, hub, found).await;
-    let fetch = as_fetch(request, &revision)?;
+    let fetch = as_fetch(request, &revision, found);
     crate::fetch::fetch(&fetch, token, context).await?;
     aside.settle(cache, request, &found.expected.commit)?;
     Ok(())
 }
 
-/// The fetch that brings what is missing then. What it does not say takes its default.
-fn as_fetch(request: &CheckRequest, revision: &str) -> Result<FetchRequest, Problem> {
-    let asked = serde_json::json!({
-        "endpoint": request.endpoint,
-        "repo": request.repo,
-        "revision": revision,
-        "hf_home": request.hf_home,
-    });
-    serde_json::from_value(asked)
-        .map_err(|e| Problem::new(Code::Broken, "Nothing was repaired.").cause(e.to_string()))
+/// The fetch that brings what is missing then.
+fn as_fetch(request: &CheckRequest, revision: &str, found: &Found) -> FetchRequest {
+    let selected = &found.expected.selected;
+    FetchRequest {
+        hf_home: request.hf_home.clone(),
+        ..FetchRequest::of(
+            request.endpoint.clone(),
+            selected.of_revision(&request.repo, revision),
+        )
+    }
 }
 
 /// What to fetch by: the branch whose reference is wrong, if it still means this commit; else the commit.

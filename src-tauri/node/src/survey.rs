@@ -1,7 +1,7 @@
 //! Looks what a fetch would find: what is here, what is missing, and how fast the Hub gives just now.
 //! Nothing in the cache is changed, and what is read to measure the line is thrown away.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,11 +12,11 @@ use tandem_domain::checkpoint::index;
 use tandem_domain::node::{FileFault, Survey, SurveyRequest};
 use tandem_domain::secret::Secret;
 
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::disk;
-use crate::fetch::{PARTIAL, heads, with_ending};
-use crate::hub::{Hub, Listing, Remote};
+use crate::fetch::{ListedRepo, PARTIAL, selected_files, with_ending};
+use crate::hub::{Hub, Remote};
 use crate::stop::Stop;
 
 /// How long the line is measured at most.
@@ -32,64 +32,66 @@ pub async fn survey(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<Survey, Stop> {
-    check_repo(&request.repo)?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let hub = context.hub(&request.endpoint, token)?;
-    let listing = hub.revision(&request.repo, &request.revision).await?;
-    let files = heads(&hub, &request.repo, &listing.commit, &listing.files).await?;
-    let mut found = on_disk(&cache, &request.repo, &listing, &files);
-    let config = read(&hub, files.get(config::FILE)).await;
-    let index = read(&hub, files.get(index::FILE)).await;
+    let repos = selected_files(&hub, &request.repositories).await?;
+    let mut found = on_disk(&cache, &repos);
+    let first = &repos[0].files;
+    let config = read(&hub, first.get(config::FILE)).await;
+    let index = read(&hub, first.get(index::FILE)).await;
     found.mtp_built_in = mtp_in(config.as_deref(), index.as_deref());
     found.config = config.and_then(|c| String::from_utf8(c).ok());
-    let largest = files.values().max_by_key(|f| f.size);
+    let largest = repos.iter().flat_map(|r| r.files.values());
+    let largest = largest.max_by_key(|f| f.size);
     if let Some(remote) = largest.filter(|_| request.probe > 0 && found.missing > 0) {
         found.rate = measure(&hub, remote, request.probe.min(32), context).await;
     }
     Ok(found)
 }
 
-/// Compares the cache with the listing.
-fn on_disk(
-    cache: &Cache,
-    repo: &str,
-    listing: &Listing,
-    files: &BTreeMap<String, Remote>,
-) -> Survey {
+/// Compares the cache with what was selected.
+fn on_disk(cache: &Cache, repos: &[ListedRepo]) -> Survey {
     let mut found = Survey {
-        commit: listing.commit.clone(),
-        files: files.len() as u32,
-        bytes: files.values().map(|f| f.size).sum(),
-        weights: files
-            .iter()
-            .filter(|(name, _)| name.ends_with(".safetensors"))
-            .map(|(_, f)| f.size)
-            .sum(),
-        free: disk::space(&cache.repo(repo)).map_or(0, |(free, _)| free),
+        commit: repos[0].commit.clone(),
+        free: disk::space(&cache.repo(&repos[0].repo)).map_or(0, |(free, _)| free),
         ..Survey::default()
     };
     let mut seen = BTreeSet::new();
-    let snapshot = cache.snapshot(repo, &listing.commit);
-    for (name, remote) in files {
-        if let Some(fault) = foreign(&snapshot.join(name)) {
-            found.foreign.push(FileFault {
-                name: name.clone(),
-                fault,
-            });
-        }
-        let blob = cache.blob(repo, &remote.etag);
-        if cache.holds(repo, &remote.etag, remote.size) {
-            found.here += remote.size;
-        } else if seen.insert(&remote.etag) {
-            let begun = begun(&with_ending(&blob, PARTIAL)).min(remote.size);
-            found.partial += begun;
-            found.missing += remote.size - begun;
+    for one in repos {
+        let weights = one.files.iter();
+        let weights = weights.filter(|(name, _)| is_weights(name));
+        found.files += one.files.len() as u32;
+        found.bytes += one.bytes();
+        found.weights += weights.map(|(_, f)| f.size).sum::<u64>();
+        let snapshot = cache.snapshot(&one.repo, &one.commit);
+        for (name, remote) in &one.files {
+            if let Some(fault) = foreign(&snapshot.join(name)) {
+                found.foreign.push(FileFault {
+                    name: name.clone(),
+                    fault,
+                });
+            }
+            let blob = cache.blob(&one.repo, &remote.etag);
+            if cache.holds(&one.repo, &remote.etag, remote.size) {
+                found.here += remote.size;
+            } else if seen.insert(blob.clone()) {
+                let begun = begun(&with_ending(&blob, PARTIAL)).min(remote.size);
+                found.partial += begun;
+                found.missing += remote.size - begun;
+            }
         }
     }
+    let repos: BTreeSet<&str> = repos.iter().map(|one| one.repo.as_str()).collect();
+    for repo in repos {
+        let blobs = cache.repo(repo).join("blobs");
+        found.foreign.extend(unfinished(&blobs));
+    }
     found
-        .foreign
-        .extend(unfinished(&cache.repo(repo).join("blobs")));
-    found
+}
+
+/// Whether a file holds tensors.
+pub(crate) fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 /// Bytes that an unfinished blob has on the disk. It is written out of order, so its length says nothing.

@@ -26,6 +26,7 @@ pub async fn verify(
         endpoint: request.endpoint.clone(),
         repo: request.repo.clone(),
         commit: commit.clone(),
+        files: Some(request.files.clone()),
         hf_home: request.hf_home.clone(),
         deep: request.deep,
         repair: false,

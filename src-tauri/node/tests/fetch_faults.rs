@@ -221,7 +221,7 @@ fn a_connection_that_has_gone_silent_is_made_anew_where_it_was() {
         ..Settings::default()
     };
     let receipt = within(&home, settings).unwrap();
-    assert_eq!(receipt.fetched, receipt.bytes, "each byte once");
+    assert_eq!(receipt.fetched, receipt.bytes(), "each byte once");
     fetched_well(&home, NVFP4_REPO);
 }
 
@@ -265,12 +265,12 @@ fn patience_has_a_stated_end_and_what_arrived_is_kept() {
     let before = site.hub.counters().read().bytes;
     let receipt = within(&home, settings).unwrap();
     assert!(
-        before > 0 && receipt.fetched < receipt.bytes,
+        before > 0 && receipt.fetched < receipt.bytes(),
         "what arrived was kept"
     );
     assert_eq!(
         site.hub.counters().read().bytes,
-        receipt.bytes,
+        receipt.bytes(),
         "each byte once"
     );
     fetched_well(&home, NVFP4_REPO);

@@ -248,6 +248,7 @@ impl App {
             endpoint: self.endpoint(workspace).await?,
             repo: target.repo.clone(),
             commit: target.commit.clone(),
+            files: None,
             hf_home: None,
             deep,
             repair,

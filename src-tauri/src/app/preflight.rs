@@ -33,13 +33,11 @@ impl App {
         let token = self.inner.hub_token.load().await;
         let looks = request.machines.iter().enumerate().map(|(n, id)| {
             let (workspace, launch) = (&workspace, &launch);
-            let served = launch.served();
             let work = NodeRequest {
                 token: token.as_ref().map(|t| t.reveal().to_owned()),
                 work: NodeWork::Survey(SurveyRequest {
                     endpoint: launch.hub_endpoint.clone(),
-                    repo: served.repo.clone(),
-                    revision: served.revision.clone(),
+                    repositories: launch.repositories(),
                     hf_home: None,
                     probe: if measure && n == 0 { PROBE } else { 0 },
                 }),

@@ -10,6 +10,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::artifact::Selection;
+
 /// What `disk` is asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DiskRequest {
@@ -97,6 +99,10 @@ pub struct CheckRequest {
     pub repo: String,
     /// A commit, or a branch or tag.
     pub commit: String,
+    /// Which of its files should be there. `None` means those that Tandem selected when it fetched the
+    /// revision, and all of them where it selected none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<Selection>,
     /// As in [`DiskRequest::hf_home`].
     #[serde(default)]
     pub hf_home: Option<String>,

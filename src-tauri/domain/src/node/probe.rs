@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FetchLimits;
+use super::{FetchLimits, RepoFiles};
 
 /// See [`super::NodeWork::Probe`]. While it reads it says [`super::NodeEvent::Progress`] several times a
 /// second, with the bytes so far; the first one when the first bytes come. Two machines that read at the
@@ -12,10 +12,9 @@ use super::FetchLimits;
 pub struct ProbeRequest {
     /// For example `https://huggingface.co`.
     pub endpoint: String,
-    /// `owner/name`.
-    pub repo: String,
-    /// A branch, tag or commit.
-    pub revision: String,
+    /// One of the files that are to be fetched is read.
+    #[serde(flatten)]
+    pub what: RepoFiles,
     /// Ranges read at once; as many as a fetch uses.
     pub connections: u16,
     /// How long it reads, from its first byte on.

@@ -2,17 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::FileFault;
+use super::{FileFault, Repositories};
 
 /// See [`super::NodeWork::Survey`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SurveyRequest {
     /// For example `https://huggingface.co`.
     pub endpoint: String,
-    /// `owner/name`.
-    pub repo: String,
-    /// A branch, tag or commit.
-    pub revision: String,
+    /// What a fetch would bring.
+    #[serde(flatten)]
+    pub repositories: Repositories,
     /// As in [`super::FetchRequest::hf_home`].
     #[serde(default)]
     pub hf_home: Option<String>,
@@ -21,18 +20,18 @@ pub struct SurveyRequest {
     pub probe: u16,
 }
 
-/// What is there, what is missing and how fast it would come. Sizes in bytes.
+/// What is there, what is missing and how fast it would come, of all repositories together. Sizes in bytes.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Survey {
-    /// The commit that the revision means.
+    /// The commit that the first revision means.
     pub commit: String,
-    /// Files of the revision.
+    /// Selected files.
     pub files: u32,
-    /// Bytes of the revision.
+    /// Bytes of these.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub bytes: u64,
-    /// Bytes of its safetensors files.
+    /// Bytes of the files with tensors among them.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub weights: u64,
     /// Bytes of blobs that are here in full. Their sizes are right; their hashes were not looked at.
@@ -53,7 +52,7 @@ pub struct Survey {
     /// Bytes per second that came from the Hub just now; `None` if it was not measured.
     #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
     pub rate: Option<f64>,
-    /// `config.json` of the revision as text, for the arithmetic of memory.
+    /// `config.json` of the first revision as text, for the arithmetic of memory.
     pub config: Option<String>,
     /// Whether the index names the MTP layers; `None` where there is no index or no config to tell.
     pub mtp_built_in: Option<bool>,

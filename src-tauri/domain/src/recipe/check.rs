@@ -42,6 +42,15 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
     if served.count() != 1 {
         fault("It has to name exactly one artifact that is served.".into());
     }
+    for artifact in &recipe.artifacts {
+        let mut patterns = artifact.files.include.iter().chain(&artifact.files.exclude);
+        if patterns.any(String::is_empty) {
+            fault(format!(
+                "A pattern of the files of `{}` is empty.",
+                artifact.repo
+            ));
+        }
+    }
     if recipe.nodes.least == 0 || recipe.nodes.least > recipe.nodes.most {
         fault(format!(
             "It is for {} to {} machines.",

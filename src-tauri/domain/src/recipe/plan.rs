@@ -6,7 +6,7 @@ use super::{Capabilities, Drafting, EngineKind, ImageRef, Memory, RecipeId, Vari
 use crate::artifact::{Artifact, ArtifactRole};
 use crate::graft::way::MtpWay;
 use crate::network::NetworkPlan;
-use crate::node::FetchLimits;
+use crate::node::{FetchLimits, RepoFiles, Repositories};
 
 /// What the steps of a set-up read. It is checked, and stored with the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -80,6 +80,18 @@ impl LaunchPlan {
             .iter()
             .find(|a| a.role == ArtifactRole::Served);
         served.expect("a resolved plan serves an artifact")
+    }
+
+    /// What is fetched: all artifacts but a donor, the served one first.
+    pub fn repositories(&self) -> Repositories {
+        let others = self
+            .artifacts
+            .iter()
+            .filter(|a| matches!(a.role, ArtifactRole::Draft | ArtifactRole::Tokenizer));
+        Repositories {
+            first: self.served().into(),
+            others: others.map(RepoFiles::from).collect(),
+        }
     }
 
     /// The variant that stays.

@@ -9,6 +9,7 @@ use tandem_domain::problem::{Code, Problem};
 use crate::cache::{Cache, is_inside};
 use crate::fetch::heads;
 use crate::hub::Hub;
+use crate::selected::SelectedFiles;
 use crate::stop::Stop;
 
 /// One file that should be there.
@@ -25,6 +26,8 @@ pub struct Wanted {
 pub struct Expected {
     /// The commit.
     pub commit: String,
+    /// Which of its files should be there.
+    pub(crate) selected: SelectedFiles,
     /// The files by name.
     pub files: BTreeMap<String, Wanted>,
     /// What cannot be looked at this way, as sentences.
@@ -41,13 +44,17 @@ pub(super) async fn ask(
 ) -> Result<Expected, Stop> {
     let listed = async {
         let listing = hub.revision(&request.repo, &request.commit).await?;
-        let files = heads(hub, &request.repo, &listing.commit, &listing.files).await?;
-        Ok::<_, Stop>((listing.commit, files))
+        let selected = selected(cache, request, &listing.commit);
+        let names = listing.files.into_iter().filter(|n| selected.takes(n));
+        let names: Vec<String> = names.collect();
+        let files = heads(hub, &request.repo, &listing.commit, &names).await?;
+        Ok::<_, Stop>((listing.commit, selected, files))
     }
     .await;
     match listed {
-        Ok((commit, files)) => Ok(Expected {
+        Ok((commit, selected, files)) => Ok(Expected {
             commit,
+            selected,
             files: files
                 .into_iter()
                 .map(|(name, remote)| {
@@ -89,7 +96,9 @@ pub fn here(cache: &Cache, request: &CheckRequest, why: Problem) -> Result<Expec
     };
     let mut files = BTreeMap::new();
     let mut nameless = Vec::new();
-    for (name, path) in entries(&snapshot) {
+    let selected = selected(cache, request, &commit);
+    let entries = entries(&snapshot).into_iter();
+    for (name, path) in entries.filter(|(name, _)| selected.takes(name)) {
         let etag = std::fs::read_link(&path)
             .ok()
             .and_then(|target| Some(target.file_name()?.to_str()?.to_owned()))
@@ -111,10 +120,15 @@ pub fn here(cache: &Cache, request: &CheckRequest, why: Problem) -> Result<Expec
     }
     Ok(Expected {
         commit,
+        selected,
         files,
         unchecked,
         offline: Some(why),
     })
+}
+
+fn selected(cache: &Cache, request: &CheckRequest, commit: &str) -> SelectedFiles {
+    SelectedFiles::of(request.files.as_ref(), cache, &request.repo, commit)
 }
 
 /// The commit of a request: given itself, or by a reference of the cache.

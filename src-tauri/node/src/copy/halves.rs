@@ -17,7 +17,7 @@ use super::wire::{self, Answer, Ask, SILENCE};
 use super::{Road, missing, wanted};
 use crate::context::Context;
 use crate::disk;
-use crate::fetch::{Line, Listed, Plan};
+use crate::fetch::{Line, Listed, ListedBlob, Plan};
 use crate::stop::Stop;
 use crate::transfer::Meter;
 
@@ -31,25 +31,33 @@ impl Road<'_> {
         context: &Context,
     ) -> Result<(), Stop> {
         let fetch = &self.request.fetch;
-        let repo = &fetch.repo;
         let blobs = listed.blobs();
-        let mut own = share.own(&blobs);
+        let sizes = blobs.iter().map(|(etag, b)| (etag.clone(), b.size));
+        let mut own = share.own(&sizes.collect());
         // What the other machine has already, from an earlier start or by another program, is not fetched
         // a second time only because it is in this machine's share now.
-        let absent = |etag: &&String| !self.cache.holds(repo, etag, blobs[*etag]);
+        let absent = |etag: &&String| {
+            let blob = &blobs[*etag];
+            !self.cache.holds(&blob.repo, etag, blob.size)
+        };
         let asked: Vec<String> = own.iter().filter(absent).cloned().collect();
         for etag in self.there(asked).await {
             own.remove(&etag);
         }
-        let theirs = blobs.iter().filter(|(etag, _)| !own.contains(*etag));
-        let theirs: BTreeMap<String, u64> = theirs.map(|(e, s)| (e.clone(), *s)).collect();
-        let mut mine = listed.files.clone();
-        mine.retain(|_, remote| own.contains(&remote.etag));
+        let total = blobs.values().map(|b| b.size).sum::<u64>();
+        let theirs: BTreeMap<String, ListedBlob> = blobs
+            .into_iter()
+            .filter(|(etag, _)| !own.contains(etag))
+            .collect();
+        let mut mine = listed.repos.clone();
+        for one in &mut mine {
+            one.files.retain(|_, remote| own.contains(&remote.etag));
+        }
 
-        let plan = Plan::look(self.cache, repo, &mine, context)?;
-        let wanted = wanted(self.cache, repo, &theirs, context)?;
-        let (total, open) = (blobs.values().sum::<u64>(), plan.missing + missing(&wanted));
-        disk::ask_for(open, &self.cache.repo(repo))?;
+        let plan = Plan::look(self.cache, &mine, context)?;
+        let wanted = wanted(self.cache, &theirs, context)?;
+        let open = plan.missing + missing(&wanted);
+        disk::ask_for(open, &self.place())?;
         meter.set(total.saturating_sub(open), total);
         context.lines.note(format!(
             "{} of {} are to be fetched here, this machine's share.",
@@ -61,7 +69,6 @@ impl Road<'_> {
         let line = Line {
             request: fetch,
             hub: Arc::clone(&listed.hub),
-            commit: &listed.commit,
             meter,
             throttle,
             cancel: stop.clone(),
@@ -69,7 +76,7 @@ impl Road<'_> {
         };
         context.waits(false);
         let fetching = async {
-            let fetched = line.bring(plan, &mine, context).await;
+            let fetched = line.bring(plan, context).await;
             if fetched.is_ok() {
                 context.waits(true);
                 let from = &self.request.from;

@@ -1,5 +1,6 @@
 //! What the serving end has to give: blobs in their place whose bytes were proven, or files on their way
-//! that are named by their own tree.
+//! that are named by their own tree. A file is called by its content, so it does not matter which of several
+//! folders has it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -12,7 +13,7 @@ use crate::verified::{self, Proof, Reading};
 
 use super::wire::Ready;
 
-/// What the files of a folder are named by.
+/// What the files are named by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Names {
     /// As the Hub names blobs, which is the sha256 of all large ones.
@@ -21,9 +22,9 @@ pub(super) enum Names {
     Trees,
 }
 
-/// A folder whose files can be had.
+/// Folders whose files can be had.
 pub(super) struct Inventory {
-    folder: PathBuf,
+    folders: Vec<PathBuf>,
     names: Names,
     inner: Mutex<Inner>,
     wake: Condvar,
@@ -79,10 +80,10 @@ pub(super) struct Standing {
 }
 
 impl Inventory {
-    /// The inventory of a folder of files that are named so.
-    pub(super) fn new(folder: PathBuf, names: Names) -> Self {
+    /// The inventory of folders of files that are named so.
+    pub(super) fn new(folders: Vec<PathBuf>, names: Names) -> Self {
         Self {
-            folder,
+            folders,
             names,
             inner: Mutex::default(),
             wake: Condvar::new(),
@@ -119,9 +120,12 @@ impl Inventory {
     fn file(&self, etag: &str) -> Option<File> {
         // A name with anything else in it might lead out of the folder.
         let plain = !etag.is_empty() && etag.bytes().all(|b| b.is_ascii_hexdigit());
-        // Follows a link into the store that newer versions of huggingface_hub share.
-        let file = File::open(self.folder.join(Some(etag).filter(|_| plain)?)).ok()?;
-        file.metadata().is_ok_and(|m| m.is_file()).then_some(file)
+        let name = Some(etag).filter(|_| plain)?;
+        self.folders.iter().find_map(|folder| {
+            // Follows a link into the store that newer versions of huggingface_hub share.
+            let file = File::open(folder.join(name)).ok()?;
+            file.metadata().is_ok_and(|m| m.is_file()).then_some(file)
+        })
     }
 
     fn what(&self, etag: &str) -> Option<What> {
@@ -212,7 +216,7 @@ mod tests {
     #[test]
     fn only_what_was_proven_can_be_had_and_a_change_is_noticed() {
         let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
-        let inventory = Inventory::new(dir.path().to_path_buf(), Names::Etags);
+        let inventory = Inventory::new(vec![dir.path().to_path_buf()], Names::Etags);
         let good = sha256(b"good");
         let bad = sha256(b"what it should be");
         std::fs::write(dir.path().join(&bad), b"what it is not").unwrap();
@@ -238,7 +242,7 @@ mod tests {
             assert!(inventory.open(&good).is_none(), "it has to be proven again");
             inventory.close();
         });
-        let fresh = Inventory::new(dir.path().to_path_buf(), Names::Etags);
+        let fresh = Inventory::new(vec![dir.path().to_path_buf()], Names::Etags);
         std::fs::write(dir.path().join(&good), b"good").unwrap();
         assert!(fresh.look(std::slice::from_ref(&good)).ready.is_empty());
         let file = fresh.file(&good).unwrap();

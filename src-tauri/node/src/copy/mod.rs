@@ -27,10 +27,10 @@ use tandem_domain::problem::{Code, Problem, bytes};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::disk;
-use crate::fetch::begin;
+use crate::fetch::{ListedBlob, begin};
 use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter, Target};
 
@@ -42,14 +42,13 @@ pub async fn copy(
 ) -> Result<FetchReceipt, Stop> {
     let ticket = ticket(secret.as_ref())?;
     let hub_token = ticket.hub_token.clone().map(Secret::new);
-    check_repo(&request.fetch.repo)?;
     request.fetch.limits.check()?;
     let cache = Cache::find(request.fetch.hf_home.as_deref())?;
     {
         let meter = Meter::new("Asking the Hub what the revision holds");
         let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
         let listed = crate::fetch::listed(&request.fetch, hub_token.clone(), context).await?;
-        let _held = crate::fetch::prepare(&cache, &request.fetch.repo, context)?;
+        let _held = crate::fetch::prepare(&cache, &listed.repos, context)?;
         let road = Road {
             request,
             ticket: &ticket,
@@ -84,17 +83,22 @@ impl Road<'_> {
     /// Copies every blob that is missing here and can be had there.
     async fn bring(
         self,
-        blobs: BTreeMap<String, u64>,
+        blobs: BTreeMap<String, ListedBlob>,
         meter: &Arc<Meter>,
         context: &Context,
     ) -> Result<(), Stop> {
-        let (repo, total) = (&self.request.fetch.repo, blobs.values().sum::<u64>());
-        let wanted = wanted(self.cache, repo, &blobs, context)?;
+        let total = blobs.values().map(|b| b.size).sum::<u64>();
+        let wanted = wanted(self.cache, &blobs, context)?;
         let missing = missing(&wanted);
-        disk::ask_for(missing, &self.cache.repo(repo))?;
+        disk::ask_for(missing, &self.place())?;
         meter.set(total.saturating_sub(missing), total);
         context.waits(true);
         self.carry(wanted, meter, &context.cancel, context).await
+    }
+
+    /// Where it all goes, for the room on the disk.
+    fn place(&self) -> PathBuf {
+        self.cache.repo(&self.request.fetch.repositories.first.repo)
     }
 
     fn origin(&self) -> Origin<'_> {
@@ -213,20 +217,19 @@ fn missing(wanted: &[Wanted]) -> u64 {
 
 fn wanted(
     cache: &Cache,
-    repo: &str,
-    blobs: &BTreeMap<String, u64>,
+    blobs: &BTreeMap<String, ListedBlob>,
     context: &Context,
 ) -> Result<Vec<Wanted>, Problem> {
     let mut wanted = Vec::new();
-    for (etag, size) in blobs {
-        let blob = cache.blob(repo, etag);
-        if cache.holds(repo, etag, *size) {
+    for (etag, ListedBlob { repo, size }) in blobs {
+        let (blob, size) = (cache.blob(repo, etag), *size);
+        if cache.holds(repo, etag, size) {
             continue;
         }
-        let (target, notes) = begin(cache, &blob, *size, context)?;
+        let (target, notes) = begin(cache, &blob, size, context)?;
         wanted.push(Wanted {
             etag: etag.clone(),
-            size: *size,
+            size,
             blob,
             notes,
             target: target.past_the_cache(),

@@ -1,4 +1,4 @@
-//! The serving end: shows the blobs of a repository, or the image that a job saved, on the private link to
+//! The serving end: shows the blobs of repositories, or the image that a job saved, on the private link to
 //! one other machine.
 //!
 //! It outlives the connection that started it, for a night's copy needs nobody to watch, and it ends by
@@ -46,13 +46,13 @@ pub struct Offer {
 /// See [`Offer`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Goods {
-    /// The blobs of a repository.
-    Repo {
-        /// Its name.
-        repo: String,
+    /// The blobs of repositories.
+    Repos {
+        /// Their names, at least one.
+        repos: Vec<String>,
         /// The Hugging Face home, as in the requests.
         hf_home: Option<String>,
-        /// The job that fetches the repository here, if there is one.
+        /// The job that fetches them here, if there is one.
         job: Option<String>,
     },
     /// The image that a job of this name saved.
@@ -62,18 +62,22 @@ pub enum Goods {
 impl Goods {
     fn inventory(&self) -> Result<Inventory, Problem> {
         match self {
-            Self::Repo { repo, hf_home, .. } => {
+            Self::Repos { repos, hf_home, .. } => {
                 let cache = Cache::find(hf_home.as_deref())?;
-                Ok(Inventory::new(cache.repo(repo).join("blobs"), Names::Etags))
+                let blobs = repos.iter().map(|repo| cache.repo(repo).join("blobs"));
+                Ok(Inventory::new(blobs.collect(), Names::Etags))
             }
-            Self::Spool(job) => Ok(Inventory::new(Folder::existing(job)?.spool(), Names::Trees)),
+            Self::Spool(job) => {
+                let spool = Folder::existing(job)?.spool();
+                Ok(Inventory::new(vec![spool], Names::Trees))
+            }
         }
     }
 
     /// The job that may bring more while it is served.
     fn job(&self) -> Option<&str> {
         match self {
-            Self::Repo { job, .. } => job.as_deref(),
+            Self::Repos { job, .. } => job.as_deref(),
             Self::Spool(_) => None,
         }
     }
@@ -92,23 +96,27 @@ fn not_served(why: impl Into<String>) -> Problem {
 impl Offer {
     /// Reads the words of the command line; `None` where they are not understood.
     pub fn of(words: &[&str]) -> Option<Self> {
-        let (mut listen, mut repo, mut hf_home, mut job, mut spool) =
-            (Vec::new(), None, None, None, None);
+        let (mut listen, mut repos) = (Vec::new(), Vec::new());
+        let (mut hf_home, mut job, mut spool) = (None, None, None);
         for pair in words.chunks(2) {
             let [option, value] = pair else { return None };
             let text = Some((*value).to_owned()).filter(|v| !v.is_empty());
             match *option {
                 "--listen" => listen.push(value.parse().ok()?),
-                "--repo" => repo = text,
+                "--repo" => repos.push(text?),
                 "--hf-home" => hf_home = text,
                 "--job" => job = text,
                 "--spool" => spool = text,
                 _ => return None,
             }
         }
-        let goods = match (repo, spool) {
-            (Some(repo), None) => Goods::Repo { repo, hf_home, job },
-            (None, Some(of)) if hf_home.is_none() && job.is_none() => Goods::Spool(of),
+        let goods = match (repos.is_empty(), spool) {
+            (false, None) => Goods::Repos {
+                repos,
+                hf_home,
+                job,
+            },
+            (true, Some(of)) if hf_home.is_none() && job.is_none() => Goods::Spool(of),
             _ => return None,
         };
         (!listen.is_empty()).then_some(Self { listen, goods })
@@ -123,8 +131,14 @@ impl Offer {
             add("--listen", &address.to_string());
         }
         match &self.goods {
-            Goods::Repo { repo, hf_home, job } => {
-                add("--repo", repo);
+            Goods::Repos {
+                repos,
+                hf_home,
+                job,
+            } => {
+                for repo in repos {
+                    add("--repo", repo);
+                }
                 if let Some(home) = hf_home {
                     add("--hf-home", home);
                 }
@@ -138,8 +152,8 @@ impl Offer {
     }
 
     fn check(&self) -> Result<(), Problem> {
-        if let Goods::Repo { repo, .. } = &self.goods {
-            check_repo(repo)?;
+        if let Goods::Repos { repos, .. } = &self.goods {
+            repos.iter().try_for_each(|repo| check_repo(repo))?;
         }
         for address in &self.listen {
             if !(address.is_private() || address.is_link_local() || address.is_loopback()) {
@@ -379,6 +393,8 @@ mod tests {
             "192.168.101.10",
             "--repo",
             "o/n",
+            "--repo",
+            "o/draft",
             "--job",
             "r-weights",
         ];

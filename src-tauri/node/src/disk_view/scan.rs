@@ -11,6 +11,7 @@ use tandem_domain::node::disk::{DiskItem, DiskKind};
 use super::below;
 use crate::cache::Cache;
 use crate::check::{entries, foreign_owner, references};
+use crate::selected;
 
 /// An item with what a removal and the accounts have to know.
 #[derive(Debug, Clone)]
@@ -181,7 +182,9 @@ fn of_revision(
         found.held.extend(meta.map(|meta| held(&meta)));
         found.files.push(reference);
     }
+    found.files.extend(selected::kept(repo, &revision.commit));
     found.folders = tree_of(&revision.snapshot);
+    found.folders.push(selected::folder(repo));
     if only {
         // With the last revision goes the repository, as far as it is empty then.
         for folder in ["refs", "snapshots", "blobs", ".no_exist"] {

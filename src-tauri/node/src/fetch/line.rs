@@ -1,7 +1,7 @@
 //! Files on their way from the Hub: what of them is missing, and each checked and put in its place as soon
 //! as it is whole.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tandem_domain::node::xet::{self, Offer, Road};
 use tandem_domain::problem::Problem;
 use tokio_util::sync::CancellationToken;
 
-use super::{begin, sync_folder};
+use super::{ListedRepo, begin, sync_folder};
 use crate::cache::Cache;
 use crate::context::Context;
 use crate::digest::Hasher;
@@ -30,7 +30,6 @@ pub(crate) struct Line<'a> {
     /// What asked for them.
     pub(crate) request: &'a FetchRequest,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) commit: &'a str,
     pub(crate) meter: &'a Arc<Meter>,
     pub(crate) throttle: Arc<Throttle>,
     pub(crate) cancel: CancellationToken,
@@ -40,18 +39,13 @@ pub(crate) struct Line<'a> {
 
 impl Line<'_> {
     /// Fetches what a plan wants, each file checked and in its place as soon as it is whole.
-    pub(crate) async fn bring(
-        self,
-        plan: Plan,
-        files: &BTreeMap<String, Remote>,
-        context: &Context,
-    ) -> Result<(), Stop> {
+    pub(crate) async fn bring(self, plan: Plan, context: &Context) -> Result<(), Stop> {
         let wanted = plan.wanted;
-        let roads = roads(&wanted, files, self.request);
+        let roads = roads(&wanted, self.request);
         if let Some(words) = xet::words(&roads) {
             context.lines.note(words);
         }
-        let pieces = pieces(&self.request.repo, self.commit, &wanted, files, &roads);
+        let pieces = pieces(&wanted, &roads);
         let targets: Vec<Arc<Target>> = wanted.iter().map(|w| Arc::clone(&w.target)).collect();
         let mut tries = vec![0_u8; wanted.len()];
         let hashes_under_way = wanted.iter().map(|w| w.streaming_hash.clone()).collect();
@@ -76,9 +70,8 @@ impl Line<'_> {
             },
             async |index| {
                 let one = &wanted[index];
-                meter.doing(format!("Checking {}", one.name));
-                let (repo, tries) = (&self.request.repo, &mut tries[index]);
-                let verdict = finish(one, repo, tries, &cancel, context).await;
+                meter.doing(format!("Checking {}", one.source.name));
+                let verdict = finish(one, &mut tries[index], &cancel, context).await;
                 meter.doing(self.doing);
                 verdict
             },
@@ -90,9 +83,9 @@ impl Line<'_> {
 /// A blob that is not in the cache yet.
 struct Wanted {
     /// One of the files that it is.
-    name: String,
-    etag: String,
-    size: u64,
+    source: Arc<Source>,
+    /// Whether the Hub offers it as chunks too.
+    offered: bool,
     blob: PathBuf,
     notes: PathBuf,
     target: Arc<Target>,
@@ -116,20 +109,23 @@ impl Plan {
     /// Looks what is here of these files, and opens or begins the rest.
     pub(crate) fn look(
         cache: &Cache,
-        repo: &str,
-        files: &BTreeMap<String, Remote>,
+        repos: &[ListedRepo],
         context: &Context,
     ) -> Result<Self, Problem> {
         let mut plan = Self {
             wanted: Vec::new(),
             missing: 0,
         };
-        let mut seen = std::collections::BTreeSet::new();
-        for (name, remote) in files {
-            if !seen.insert(remote.etag.clone()) {
+        let mut seen = BTreeSet::new();
+        let files = repos
+            .iter()
+            .flat_map(|one| one.files.iter().map(move |(name, f)| (one, name, f)));
+        for (one, name, remote) in files {
+            let repo = &one.repo;
+            let blob = cache.blob(repo, &remote.etag);
+            if !seen.insert(blob.clone()) {
                 continue;
             }
-            let blob = cache.blob(repo, &remote.etag);
             if cache.holds(repo, &remote.etag, remote.size) {
                 continue;
             }
@@ -139,9 +135,8 @@ impl Plan {
             let (target, notes) = begin(cache, &blob, remote.size, context)?;
             plan.missing += remote.size - target.within(0, remote.size);
             plan.wanted.push(Wanted {
-                name: name.clone(),
-                etag: remote.etag.clone(),
-                size: remote.size,
+                source: Source::new(repo, &one.commit, name, remote.clone()),
+                offered: remote.is_in_chunks(),
                 blob,
                 notes,
                 target: Arc::new(target),
@@ -150,7 +145,7 @@ impl Plan {
             });
         }
         // Small files first: what can be refused is refused before hours of shards.
-        plan.wanted.sort_by_key(|w| w.size > (64 << 20));
+        plan.wanted.sort_by_key(|w| w.source.size > (64 << 20));
         Ok(plan)
     }
 }
@@ -178,13 +173,13 @@ fn adopted(
 }
 
 /// The road of each blob, in their order.
-fn roads(wanted: &[Wanted], files: &BTreeMap<String, Remote>, request: &FetchRequest) -> Vec<Road> {
+fn roads(wanted: &[Wanted], request: &FetchRequest) -> Vec<Road> {
     let disabled = std::env::var("HF_HUB_DISABLE_XET").ok();
     let disabled = xet::disables(disabled.as_deref());
     let road = |one: &Wanted| {
         xet::road(Offer {
-            offered: files.get(&one.name).is_some_and(Remote::is_in_chunks),
-            size: one.size,
+            offered: one.offered,
+            size: one.source.size,
             ranges_only: request.limits.ranges_only,
             disabled,
         })
@@ -192,36 +187,23 @@ fn roads(wanted: &[Wanted], files: &BTreeMap<String, Remote>, request: &FetchReq
     wanted.iter().map(road).collect()
 }
 
-fn pieces(
-    repo: &str,
-    commit: &str,
-    wanted: &[Wanted],
-    files: &BTreeMap<String, Remote>,
-    roads: &[Road],
-) -> Vec<Piece> {
-    wanted
-        .iter()
-        .zip(roads)
-        .enumerate()
-        .filter_map(|(index, (one, road))| {
-            let remote = files.get(&one.name)?.clone();
-            let source = Source::new(repo, commit, &one.name, remote);
-            source.come_in_chunks(*road == Road::Chunks);
-            Some(Piece {
-                source,
-                at: 0,
-                target: index,
-                to: 0,
-                len: one.size,
-            })
-        })
-        .collect()
+fn pieces(wanted: &[Wanted], roads: &[Road]) -> Vec<Piece> {
+    let whole = |(target, (one, road)): (usize, (&Wanted, &Road))| {
+        one.source.come_in_chunks(*road == Road::Chunks);
+        Piece {
+            source: Arc::clone(&one.source),
+            at: 0,
+            target,
+            to: 0,
+            len: one.source.size,
+        }
+    };
+    wanted.iter().zip(roads).enumerate().map(whole).collect()
 }
 
 /// Checks a whole blob against its name and puts it in its place.
 async fn finish(
     one: &Wanted,
-    repo: &str,
     tries: &mut u8,
     cancel: &CancellationToken,
     context: &Context,
@@ -235,12 +217,12 @@ async fn finish(
         },
         None => None,
     };
-    if let Some(found) = found.as_ref().filter(|f| f.hex != one.etag) {
+    if let Some(found) = found.as_ref().filter(|f| f.hex != one.source.etag) {
         *tries += 1;
         if *tries < 2 {
             context.lines.note(format!(
                 "{} arrived with another hash than the Hub announced; it is fetched once more.",
-                one.name
+                one.source.name
             ));
             return Ok(Verdict::Again);
         }
@@ -248,10 +230,11 @@ async fn finish(
         one.target
             .forget()
             .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
-        return Err(transfer::wrong_bytes(&one.name, repo, &one.etag, &found.hex).into());
+        let (name, repo, etag) = (&one.source.name, &one.source.repo, &one.source.etag);
+        return Err(transfer::wrong_bytes(name, repo, etag, &found.hex).into());
     }
     let place = || -> io::Result<()> {
-        one.target.file().set_len(one.size)?;
+        one.target.file().set_len(one.source.size)?;
         if let Some(proof) = found.as_ref().and_then(Proof::of) {
             verified::note(one.target.file(), &proof);
         }

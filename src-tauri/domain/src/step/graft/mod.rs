@@ -132,7 +132,7 @@ impl Step<Services> for GraftMtp {
             return Ok(needed);
         }
         let looked: Vec<Option<GraftReceipt>> = on_all(&cx.stations, |i, station| {
-            let work = NodeWork::Graft(self.order(fetched[i].commit.clone(), notes[i].way));
+            let work = NodeWork::Graft(self.order(fetched[i].first.commit.clone(), notes[i].way));
             Box::pin(async move {
                 let request = crate::node::NodeRequest { token: None, work };
                 let request = serde_json::to_vec(&request).expect("a request is plain data");
@@ -167,9 +167,10 @@ impl Step<Services> for GraftMtp {
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
         let WeightsReceipt(fetched) = cx.receipt()?;
         let folders = self.folders(cx, &fetched)?;
-        let choice = choose::choose(cx, &self.launch, self.graft.way, &fetched[0].snapshot).await?;
+        let choice =
+            choose::choose(cx, &self.launch, self.graft.way, &fetched[0].first.snapshot).await?;
         let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
-            let order = self.order(fetched[i].commit.clone(), choice.way);
+            let order = self.order(fetched[i].first.commit.clone(), choice.way);
             let (folder, choice) = (&folders[i], &choice);
             Box::pin(async move {
                 let mut receipt: GraftReceipt =
@@ -284,7 +285,7 @@ impl GraftMtp {
         let ImageReceipt(image) = cx.receipt()?;
         let of = |(facts, fetched): (&Facts, &FetchReceipt)| {
             let asked = self.graft.way;
-            choose::folder(&facts.hf_home, &image.id, &fetched.commit, asked)
+            choose::folder(&facts.hf_home, &image.id, &fetched.first.commit, asked)
         };
         Ok(facts.iter().zip(fetched).map(of).collect())
     }

@@ -162,8 +162,7 @@ mod tests {
         async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
             let work = NodeWork::Fetch(FetchRequest {
                 endpoint: "http://hub".into(),
-                repo: "o/n".into(),
-                revision: "main".into(),
+                repositories: crate::node::RepoFiles::all("o/n", "main").into(),
                 hf_home: None,
                 connections: 8,
                 limits: self.0.clone(),

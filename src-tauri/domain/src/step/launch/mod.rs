@@ -86,7 +86,7 @@ impl LaunchServer {
         for (rank, (facts, fetched)) in facts.iter().zip(&fetched).enumerate() {
             let found = OnDisk {
                 facts,
-                snapshot: &fetched.snapshot,
+                snapshot: &fetched.first.snapshot,
                 graft: grafts.get(rank),
             };
             let spec = self

@@ -213,7 +213,7 @@ impl Validate {
         set("image id", launch.image_id.clone());
         set(
             "weights",
-            format!("{} at {}", served.repo, fetched[0].commit),
+            format!("{} at {}", served.repo, fetched[0].first.commit),
         );
         set("machines", facts.len().to_string());
         set("tensor parallel size", facts.len().to_string());

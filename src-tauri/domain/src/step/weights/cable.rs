@@ -1,6 +1,7 @@
 //! The weights once over the line and then over the cable, or each its share over the line and then both
 //! over the cable.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
 use futures::FutureExt as _;
@@ -174,7 +175,13 @@ impl FetchWeights {
     /// The words after the program's name.
     pub(super) fn serve_words(&self, from: usize, job: Option<&str>) -> Vec<String> {
         let mut words = serve_copy::words(self.launch.network.as_ref(), from);
-        words.extend(["--repo".to_owned(), self.launch.served().repo.clone()]);
+        let repositories = self.launch.repositories();
+        let names: BTreeSet<&str> = repositories.iter().map(|r| r.repo.as_str()).collect();
+        words.extend(
+            names
+                .into_iter()
+                .flat_map(|name| ["--repo".to_owned(), name.to_owned()]),
+        );
         words.extend(
             job.into_iter()
                 .flat_map(|j| ["--job".to_owned(), j.to_owned()]),

@@ -41,8 +41,7 @@ impl FetchWeights {
         }
         let request = ProbeRequest {
             endpoint: self.launch.hub_endpoint.clone(),
-            repo: self.launch.served().repo.clone(),
-            revision: self.launch.served().revision.clone(),
+            what: self.launch.served().into(),
             connections: super::CONNECTIONS,
             milliseconds: READ.as_millis() as u32,
             most: MOST.min(missing / PART),
@@ -83,8 +82,7 @@ impl FetchWeights {
     ) -> Result<u64, StepError> {
         let work = NodeWork::Survey(SurveyRequest {
             endpoint: self.launch.hub_endpoint.clone(),
-            repo: self.launch.served().repo.clone(),
-            revision: self.launch.served().revision.clone(),
+            repositories: self.launch.repositories(),
             hf_home: None,
             probe: 0,
         });

@@ -1,6 +1,7 @@
-//! Step `weights`: the checkpoint in every machine's Hugging Face cache, over the line once where a private
+//! Step `weights`: the files of every artifact in every machine's Hugging Face cache, over the line once where a private
 //! link can carry it on, by one machine or by each its share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,7 +10,8 @@ use serde_json::Value;
 use source::{WeightsInputs, WeightsSource, choose, is_open};
 
 use crate::node::{
-    FetchLimits, FetchReceipt, FetchRequest, NodeWork, VerifyReceipt, VerifyRequest,
+    FetchLimits, FetchReceipt, FetchRequest, FetchedSnapshot, NodeWork, RepoFiles, VerifyReceipt,
+    VerifyRequest,
 };
 use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, bytes};
@@ -59,8 +61,7 @@ impl FetchWeights {
     fn fetch(&self) -> FetchRequest {
         FetchRequest {
             endpoint: self.launch.hub_endpoint.clone(),
-            repo: self.launch.served().repo.clone(),
-            revision: self.launch.served().revision.clone(),
+            repositories: self.launch.repositories(),
             hf_home: None,
             connections: CONNECTIONS,
             limits: self.launch.download.clone(),
@@ -100,25 +101,26 @@ impl FetchWeights {
         Ok(choose(&known))
     }
 
-    /// WeightsBefore anything was looked at it is known whether there is a link at all.
+    /// Before anything was looked at it is known whether there is a link at all.
     fn words(&self) -> (String, Vec<String>) {
-        let served = self.launch.served();
-        let from = format!(
-            "{}/{} at {}",
-            self.launch.hub_endpoint, served.repo, served.revision
-        );
+        let repositories = self.launch.repositories();
+        let mut names: Vec<String> = Vec::new();
+        for name in repositories.iter().map(|r| format!("`{}`", r.repo)) {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        let names = names.join(" and ");
+        let mut exactly: Vec<String> = repositories.iter().map(|r| self.shown(r)).collect();
         if !self.launch.is_linked() {
             let will = format!(
-                "Fetches `{}` into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away.",
-                served.repo
+                "Fetches {names} into the Hugging Face cache of every machine and checks every file's hash. It goes on by itself if the connection or a machine goes away."
             );
-            return (will, vec![from]);
+            return (will, exactly);
         }
         let will = format!(
-            "Fetches `{}` once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away.",
-            served.repo
+            "Fetches {names} once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away."
         );
-        let mut exactly = vec![from];
         let given = (0..self.launch.ranks)
             .map(|machine| serve_copy::shown(&self.serve_words(machine, None)));
         exactly.extend(given);
@@ -126,21 +128,57 @@ impl FetchWeights {
         (will, exactly)
     }
 
+    /// What is fetched of a repository, on one line.
+    fn shown(&self, what: &RepoFiles) -> String {
+        let at = format!(
+            "{}/{} at {}",
+            self.launch.hub_endpoint, what.repo, what.revision
+        );
+        if what.files.is_all() {
+            at
+        } else {
+            format!("{at}: {}", what.files.words())
+        }
+    }
+
+    /// Compares each repository on a machine with the Hub's listing of these revisions, in order.
     async fn verify_on(
         &self,
         cx: &StepContext,
         station: &MachineServices,
-        revision: &str,
-    ) -> Result<VerifyReceipt, StepError> {
-        let work = NodeWork::Verify(VerifyRequest {
-            endpoint: self.launch.hub_endpoint.clone(),
-            repo: self.launch.served().repo.clone(),
-            commit: revision.to_owned(),
-            hf_home: None,
-            deep: false,
-        });
-        job::foreground(cx, station, work).await
+        revisions: &[String],
+    ) -> Result<Vec<VerifyReceipt>, StepError> {
+        let mut found = Vec::new();
+        for (what, revision) in self.launch.repositories().iter().zip(revisions) {
+            let work = NodeWork::Verify(VerifyRequest {
+                endpoint: self.launch.hub_endpoint.clone(),
+                repo: what.repo.clone(),
+                commit: revision.clone(),
+                files: what.files.clone(),
+                hf_home: None,
+                deep: false,
+            });
+            found.push(job::foreground(cx, station, work).await?);
+        }
+        Ok(found)
     }
+}
+
+/// What there is of repositories that are complete without a fetch.
+fn found(looked: Vec<VerifyReceipt>) -> Option<FetchReceipt> {
+    let snapshot = |v: VerifyReceipt| FetchedSnapshot {
+        commit: v.commit,
+        snapshot: v.snapshot,
+        files: v.files,
+        bytes: v.bytes,
+    };
+    let mut snapshots = looked.into_iter().map(snapshot);
+    Some(FetchReceipt {
+        first: snapshots.next()?,
+        others: snapshots.collect(),
+        fetched: 0,
+        made: Vec::new(),
+    })
 }
 
 #[async_trait]
@@ -158,32 +196,27 @@ impl Step<Services> for FetchWeights {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
+        let repositories = self.launch.repositories();
+        let revisions: Vec<String> = repositories.iter().map(|r| r.revision.clone()).collect();
         let looked = on_all(&cx.stations, |_, station| {
-            Box::pin(self.verify_on(cx, station, &self.launch.served().revision))
+            Box::pin(self.verify_on(cx, station, &revisions))
         })
         .await?;
-        let complete: Vec<bool> = looked.iter().map(|v| v.faults.is_empty()).collect();
+        let complete: Vec<bool> = looked
+            .iter()
+            .map(|of_machine| of_machine.iter().all(|v| v.faults.is_empty()))
+            .collect();
         if complete.contains(&false) {
             return Ok(StepCheck::Needed {
                 before: value(&WeightsBefore { complete }),
             });
         }
-        let receipts: Vec<FetchReceipt> = looked
-            .into_iter()
-            .map(|v| FetchReceipt {
-                commit: v.commit,
-                snapshot: v.snapshot,
-                files: v.files,
-                bytes: v.bytes,
-                fetched: 0,
-                made: Vec::new(),
-            })
-            .collect();
+        let receipts: Vec<FetchReceipt> = looked.into_iter().filter_map(found).collect();
         Ok(StepCheck::AlreadyDone {
             found: format!(
                 "All {} files are there, {}.",
-                receipts[0].files,
-                bytes(receipts[0].bytes)
+                receipts[0].files(),
+                bytes(receipts[0].bytes())
             ),
             receipt: value(&WeightsReceipt(receipts)),
         })
@@ -208,15 +241,21 @@ impl Step<Services> for FetchWeights {
                 .await?
             }
         };
-        let first = &receipts[0];
-        if receipts.iter().any(|r| r.commit != first.commit) {
+        let moved = |n: &usize| {
+            let commits = receipts.iter().map(|r| r.snapshots().nth(*n));
+            let commits: BTreeSet<&str> = commits.flatten().map(|s| s.commit.as_str()).collect();
+            commits.len() > 1
+        };
+        let repositories = self.launch.repositories();
+        let moved = (0..repositories.iter().count()).find(moved);
+        if let Some(moved) = moved.and_then(|n| repositories.iter().nth(n)) {
             return Err(Problem::new(
                 Code::ResultsDiffer,
                 "The machines fetched different commits.",
             )
             .cause(format!(
                 "`{}` moved on the Hub while it was fetched.",
-                self.launch.served().revision
+                moved.revision
             ))
             .fix("Resume; the older one is fetched again.")
             .into());
@@ -226,14 +265,17 @@ impl Step<Services> for FetchWeights {
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
         let WeightsReceipt(receipts) = stored(receipt)?;
-        let commit = receipts
+        let commits: Vec<String> = receipts
             .first()
-            .map(|r| r.commit.clone())
+            .map(|r| r.snapshots().map(|s| s.commit.clone()).collect())
             .unwrap_or_default();
-        let commit = &commit;
-        let looked = on_all(&cx.stations, |_, s| Box::pin(self.verify_on(cx, s, commit))).await?;
+        let commits = &commits;
+        let looked = on_all(&cx.stations, |_, s| {
+            Box::pin(self.verify_on(cx, s, commits))
+        })
+        .await?;
         for (station, looked) in cx.stations.iter().zip(&looked) {
-            if let Some(fault) = looked.faults.first() {
+            if let Some(fault) = looked.iter().flat_map(|v| &v.faults).next() {
                 return Err(Problem::new(
                     Code::CheckpointIncomplete,
                     "The weights are not complete.",
@@ -244,8 +286,8 @@ impl Step<Services> for FetchWeights {
                 .into());
             }
         }
-        let files = receipts.first().map_or(0, |r| r.files);
-        let size = receipts.first().map_or(0, |r| r.bytes);
+        let files = receipts.first().map_or(0, FetchReceipt::files);
+        let size = receipts.first().map_or(0, FetchReceipt::bytes);
         Ok(format!(
             "{files} files, {}, complete on every machine.",
             bytes(size)

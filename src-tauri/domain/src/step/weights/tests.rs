@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::json;
 
 use super::*;
+use crate::artifact::{Artifact, ArtifactRole, Selection};
 use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, FileFault, NodeEvent, NodeLine, Serving};
@@ -148,10 +149,19 @@ impl Machine for Node {
         on_line: &mut (dyn for<'l> FnMut(&'l str) + Send),
     ) -> Result<Output, MachineError> {
         let line = self.say(command);
-        let receipt = json!({
+        let snapshot = json!({
             "commit": "c", "snapshot": format!("/{}", self.own), "files": 2, "bytes": 9,
-            "fetched": 0, "made": [],
         });
+        let others = self
+            .asked
+            .lock()
+            .unwrap()
+            .last()
+            .map_or(0, |asked| asked["others"].as_array().map_or(0, Vec::len));
+        let mut receipt = snapshot.clone();
+        receipt["others"] = vec![snapshot; others].into();
+        receipt["fetched"] = json!(0);
+        receipt["made"] = json!([]);
         let event = if line.starts_with("run verify") {
             let after = self.heard("start") > 0;
             let fault = FileFault {
@@ -351,6 +361,68 @@ async fn without_a_link_both_fetch_and_the_plan_says_which() {
         linked.exactly[1].contains("--listen 192.168.100.10"),
         "{:?}",
         linked.exactly
+    );
+}
+
+/// The step for a plan with one quant of a repository, a draft, a tokenizer and a donor.
+fn of_several(linked: bool) -> FetchWeights {
+    let mut step = step(linked);
+    let launch = Arc::make_mut(&mut step.launch);
+    let artifact = |role, repo: &str, include: &[&str]| Artifact {
+        role,
+        repo: repo.into(),
+        revision: "v1".into(),
+        files: Selection {
+            include: include.iter().map(|p| (*p).to_owned()).collect(),
+            exclude: Vec::new(),
+        },
+    };
+    launch.artifacts = vec![
+        artifact(ArtifactRole::Donor, "o/donor", &[]),
+        artifact(ArtifactRole::Draft, "o/draft", &[]),
+        artifact(ArtifactRole::Served, "o/quants", &["*Q4*"]),
+        artifact(ArtifactRole::Tokenizer, "o/draft", &["tokenizer*"]),
+    ];
+    step
+}
+
+#[test]
+fn every_artifact_but_a_donor_goes_into_one_request_the_served_one_first() {
+    let repositories = of_several(false).fetch().repositories;
+    let names: Vec<&str> = repositories.iter().map(|r| r.repo.as_str()).collect();
+    assert_eq!(names, ["o/quants", "o/draft", "o/draft"]);
+    assert_eq!(repositories.first.files.include, ["*Q4*"]);
+    let plan = of_several(true).plan();
+    assert!(
+        plan.will
+            .starts_with("Fetches `o/quants` and `o/draft` once"),
+        "{}",
+        plan.will
+    );
+    assert!(
+        plan.exactly[0].ends_with("o/quants at v1: `*Q4*`"),
+        "{:?}",
+        plan.exactly
+    );
+    let serve = of_several(true).serve_words(0, None).join(" ");
+    assert!(serve.ends_with("--repo o/draft --repo o/quants"), "{serve}");
+}
+
+#[tokio::test]
+async fn several_repositories_are_one_job_and_every_one_of_them_is_verified() {
+    let a = Node::new("a", false, vec![]);
+    let docker = Arc::new(Server(AtomicBool::new(false)));
+    let run = TestRun::default();
+    let stations = vec![station("spark-a", a.clone(), &docker)];
+    let driver = run.driver(vec![Arc::new(of_several(false))], stations);
+    assert_eq!(finished(driver.go().await), RunOutcome::Completed);
+    assert_eq!(a.heard("start fetch"), 1);
+    assert_eq!(a.heard("run verify"), 6, "three before and three after");
+    let asked = a.asked.lock().unwrap()[0].clone();
+    assert_eq!(asked["files"], json!({"include": ["*Q4*"]}));
+    assert_eq!(
+        asked["others"][1]["files"],
+        json!({"include": ["tokenizer*"]})
     );
 }
 

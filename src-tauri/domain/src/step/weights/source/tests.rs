@@ -86,8 +86,7 @@ fn measured_road(line: &Uplink, begun: &[Option<NodeWork>], complete: &[bool]) -
 fn fetch() -> crate::node::FetchRequest {
     crate::node::FetchRequest {
         endpoint: "http://hub".into(),
-        repo: "o/n".into(),
-        revision: "main".into(),
+        repositories: crate::node::RepoFiles::all("o/n", "main").into(),
         hf_home: None,
         connections: 8,
         limits: crate::node::FetchLimits::default(),

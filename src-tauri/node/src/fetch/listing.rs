@@ -1,0 +1,182 @@
+//! What a fetch is to bring: the selected files of each repository, as the Hub has them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::{StreamExt, TryStreamExt, stream};
+use tandem_domain::artifact::Selection;
+use tandem_domain::artifact::complete::Selected;
+use tandem_domain::checkpoint::index;
+use tandem_domain::node::{FetchRequest, RepoFiles, Repositories};
+use tandem_domain::problem::Problem;
+use tandem_domain::secret::Secret;
+
+use crate::cache::check_repo;
+use crate::context::Context;
+use crate::hub::{Hub, Remote, Way};
+use crate::stop::Stop;
+
+/// An index may not be larger.
+const READABLE: u64 = 32 << 20;
+
+/// The selected files of a repository.
+#[derive(Clone)]
+pub(crate) struct ListedRepo {
+    pub(crate) repo: String,
+    /// As it was asked for.
+    pub(crate) revision: String,
+    /// What it means.
+    pub(crate) commit: String,
+    /// Which files were asked for.
+    pub(crate) selection: Selection,
+    pub(crate) files: BTreeMap<String, Remote>,
+}
+
+impl ListedRepo {
+    /// Bytes of the selected files.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.files.values().map(|f| f.size).sum()
+    }
+}
+
+/// All that a request is to bring, and the Hub that has it.
+pub(crate) struct Listed {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) repos: Vec<ListedRepo>,
+}
+
+/// A blob of one of the repositories.
+pub(crate) struct ListedBlob {
+    /// The first repository that has it.
+    pub(crate) repo: String,
+    pub(crate) size: u64,
+}
+
+impl Listed {
+    /// Every blob by its name in the cache, which is the hash of its content: what two repositories share is
+    /// one.
+    pub(crate) fn blobs(&self) -> BTreeMap<String, ListedBlob> {
+        let mut blobs = BTreeMap::new();
+        for one in &self.repos {
+            for remote in one.files.values() {
+                blobs
+                    .entry(remote.etag.clone())
+                    .or_insert_with(|| ListedBlob {
+                        repo: one.repo.clone(),
+                        size: remote.size,
+                    });
+            }
+        }
+        blobs
+    }
+}
+
+/// Asks the Hub what a request is to bring. Refuses a selection that cannot be used.
+pub(crate) async fn listed(
+    request: &FetchRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<Listed, Stop> {
+    let hub = Arc::new(reached(request, token, context)?);
+    let repos = selected_files(&hub, &request.repositories).await?;
+    Ok(Listed { hub, repos })
+}
+
+/// The Hub, reached as a request says.
+fn reached(
+    request: &FetchRequest,
+    token: Option<Secret>,
+    context: &Context,
+) -> Result<Hub, Problem> {
+    let way = Way {
+        patience: context.settings.patience,
+        silence: context.settings.silence,
+        proxy: request.proxy.clone(),
+    };
+    Hub::with(&request.endpoint, token, way, context.cancel.clone())
+}
+
+/// The selected files of repositories. Refuses a selection that cannot be used.
+pub(crate) async fn selected_files(
+    hub: &Hub,
+    repositories: &Repositories,
+) -> Result<Vec<ListedRepo>, Stop> {
+    let mut listings = Vec::new();
+    for what in repositories.iter() {
+        check_repo(&what.repo)?;
+        let listing = hub.revision(&what.repo, &what.revision).await?;
+        let none = BTreeMap::new();
+        let selected = of_names(what, &listing.files, &none);
+        let mut indexes = BTreeMap::new();
+        for name in selected.indexes_to_read() {
+            if let Some(shards) = shards(hub, &what.repo, &listing.commit, name).await? {
+                indexes.insert(name.to_owned(), shards);
+            }
+        }
+        listings.push((what, listing, indexes));
+    }
+    let has_tokenizer: Vec<bool> = listings
+        .iter()
+        .map(|(what, listing, _)| of_names(what, &listing.files, &BTreeMap::new()).has_tokenizer())
+        .collect();
+    let mut repos = Vec::new();
+    for (n, (what, listing, indexes)) in listings.iter().enumerate() {
+        let selected = of_names(what, &listing.files, indexes);
+        let mut others = has_tokenizer.iter().enumerate();
+        selected
+            .check(others.any(|(other, has)| other != n && *has))
+            .map_err(|fault| fault.problem(&what.repo, &what.revision, &selected))?;
+        let names: Vec<String> = listing
+            .files
+            .iter()
+            .filter(|name| what.files.takes(name))
+            .cloned()
+            .collect();
+        repos.push(ListedRepo {
+            repo: what.repo.clone(),
+            revision: what.revision.clone(),
+            commit: listing.commit.clone(),
+            selection: what.files.clone(),
+            files: heads(hub, &what.repo, &listing.commit, &names).await?,
+        });
+    }
+    Ok(repos)
+}
+
+fn of_names<'a>(
+    what: &'a RepoFiles,
+    names: &'a [String],
+    indexes: &'a BTreeMap<String, BTreeSet<String>>,
+) -> Selected<'a> {
+    Selected {
+        names,
+        selection: &what.files,
+        indexes,
+    }
+}
+
+/// The shards that an index names; `None` where it is none.
+async fn shards(
+    hub: &Hub,
+    repo: &str,
+    commit: &str,
+    name: &str,
+) -> Result<Option<BTreeSet<String>>, Stop> {
+    let text = hub.read(repo, commit, name, READABLE).await?;
+    let index = index::parse(&text).ok();
+    Ok(index.map(|index| index.weight_map.into_values().collect()))
+}
+
+/// Asks for size and hash of every file.
+pub async fn heads(
+    hub: &Hub,
+    repo: &str,
+    commit: &str,
+    files: &[String],
+) -> Result<BTreeMap<String, Remote>, Stop> {
+    stream::iter(files)
+        .map(|name| async move { Ok((name.clone(), hub.head(repo, commit, name).await?)) })
+        .buffer_unordered(6)
+        .try_collect()
+        .await
+}
