@@ -221,6 +221,11 @@ fn a_probe_says_what_came_and_reads_no_more_than_it_may() {
         })
     };
     let before = home.tree();
+    // First, as the Hub may still give out and count what a probe that has ended had asked for.
+    let paused = home.done("probe", &probe(1500, 1 << 30, json!({"paused": true})));
+    assert_eq!(paused["bytes"], 0);
+    assert_eq!(given(&site), 0, "nothing is read while it is paused");
+
     slow(&site, 1 << 20);
     let lines = home.run("probe", &probe(1500, 1 << 30, json!({})));
     let said: Vec<(i64, u64)> = lines
@@ -240,9 +245,5 @@ fn a_probe_says_what_came_and_reads_no_more_than_it_may() {
     let most = home.done("probe", &probe(20_000, 8 << 20, json!({})));
     assert!(number(&most["bytes"]) >= 8 << 20, "it ended by the bytes");
 
-    let gave = given(&site);
-    let paused = home.done("probe", &probe(1500, 1 << 30, json!({"paused": true})));
-    assert_eq!(paused["bytes"], 0);
-    assert_eq!(given(&site), gave, "nothing is read while it is paused");
     assert_eq!(home.tree(), before, "nothing is left of it");
 }
