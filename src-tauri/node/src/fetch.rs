@@ -22,7 +22,7 @@ use crate::made::{Made, relative};
 use crate::selected;
 use crate::stop::Stop;
 use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
-pub(crate) use line::{Line, Plan};
+pub(crate) use line::{FetchPlan, Line};
 pub use listing::heads;
 pub(crate) use listing::{Listed, ListedBlob, ListedRepo, listed, selected_files};
 
@@ -51,7 +51,7 @@ pub async fn fetch(
         selected::keep(&cache, &one.repo, &one.commit, &one.selection, context)?;
         folder(&cache, &cache.snapshot(&one.repo, &one.commit), context)?;
     }
-    let plan = Plan::look(&cache, &repos, context)?;
+    let plan = FetchPlan::look(&cache, &repos, context)?;
     disk::ask_for(plan.missing, &cache.repo(&repos[0].repo))?;
     meter.set(total.saturating_sub(plan.missing), total);
     if plan.missing > 0 {

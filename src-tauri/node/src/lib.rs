@@ -22,7 +22,6 @@ pub mod job;
 pub mod lines;
 pub mod made;
 pub mod probe;
-pub(crate) mod repair;
 mod selected;
 pub mod shared;
 pub mod stop;

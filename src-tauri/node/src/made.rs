@@ -12,10 +12,10 @@ use std::sync::{Mutex, PoisonError};
 /// The notes of one job.
 pub struct Made {
     file: Option<PathBuf>,
-    inner: Mutex<Inner>,
+    inner: Mutex<MadeEntries>,
 }
 
-struct Inner {
+struct MadeEntries {
     entries: BTreeSet<String>,
     out: Option<File>,
 }
@@ -25,7 +25,7 @@ impl Made {
     pub fn in_memory() -> Self {
         Self {
             file: None,
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(MadeEntries {
                 entries: BTreeSet::new(),
                 out: None,
             }),
@@ -38,7 +38,7 @@ impl Made {
         let out = OpenOptions::new().create(true).append(true).open(path)?;
         Ok(Self {
             file: Some(path.to_path_buf()),
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(MadeEntries {
                 entries,
                 out: Some(out),
             }),

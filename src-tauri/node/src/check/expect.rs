@@ -14,7 +14,7 @@ use crate::stop::Stop;
 
 /// One file that should be there.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ExpectedFile {
     /// Its bytes, where that is known.
     pub size: Option<u64>,
     /// What its blob is called, which is its hash, where that is known.
@@ -29,7 +29,7 @@ pub struct Expected {
     /// Which of its files should be there.
     pub(crate) selected: SelectedFiles,
     /// The files by name.
-    pub files: BTreeMap<String, Wanted>,
+    pub files: BTreeMap<String, ExpectedFile>,
     /// What cannot be looked at this way, as sentences.
     pub unchecked: Vec<String>,
     /// Why the Hub was not asked, where it was not.
@@ -58,7 +58,7 @@ pub(super) async fn ask(
             files: files
                 .into_iter()
                 .map(|(name, remote)| {
-                    let wanted = Wanted {
+                    let wanted = ExpectedFile {
                         size: Some(remote.size),
                         etag: Some(remote.etag),
                     };
@@ -106,7 +106,7 @@ pub fn here(cache: &Cache, request: &CheckRequest, why: Problem) -> Result<Expec
         if etag.is_none() {
             nameless.push(name.clone());
         }
-        files.insert(name, Wanted { size: None, etag });
+        files.insert(name, ExpectedFile { size: None, etag });
     }
     let mut unchecked = vec![format!(
         "Whether the Hub lists files that are not here at all, because it could not be asked: {}",

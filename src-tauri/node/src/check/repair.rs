@@ -15,8 +15,9 @@ use tandem_domain::node::disk::{CheckFault, CheckRequest, FaultKind};
 use tandem_domain::problem::{Code, Problem, bytes};
 use tandem_domain::secret::Secret;
 
+use super::expect::ExpectedFile;
+use super::look::{CheckFindings, foreign_owner, references};
 use crate::cache::Cache;
-use crate::check::{Found, Wanted, foreign_owner, references};
 use crate::context::Context;
 use crate::disk;
 use crate::hub::Hub;
@@ -33,7 +34,7 @@ pub(crate) async fn repair(
     request: &CheckRequest,
     token: Option<Secret>,
     hub: &Hub,
-    found: &Found,
+    found: &CheckFindings,
     context: &Context,
 ) -> Result<(), Stop> {
     if let Some(problem) = &found.expected.offline {
@@ -62,7 +63,7 @@ pub(crate) async fn repair(
 }
 
 /// The fetch that brings what is missing then.
-fn as_fetch(request: &CheckRequest, revision: &str, found: &Found) -> FetchRequest {
+fn as_fetch(request: &CheckRequest, revision: &str, found: &CheckFindings) -> FetchRequest {
     let selected = &found.expected.selected;
     FetchRequest {
         hf_home: request.hf_home.clone(),
@@ -74,7 +75,12 @@ fn as_fetch(request: &CheckRequest, revision: &str, found: &Found) -> FetchReque
 }
 
 /// What to fetch by: the branch whose reference is wrong, if it still means this commit; else the commit.
-async fn revision(cache: &Cache, request: &CheckRequest, hub: &Hub, found: &Found) -> String {
+async fn revision(
+    cache: &Cache,
+    request: &CheckRequest,
+    hub: &Hub,
+    found: &CheckFindings,
+) -> String {
     let commit = &found.expected.commit;
     let faulty = found
         .faults
@@ -99,7 +105,11 @@ async fn revision(cache: &Cache, request: &CheckRequest, hub: &Hub, found: &Foun
 }
 
 /// Refuses before anything is touched where files or their folders belong to somebody else.
-fn refuse_foreign(cache: &Cache, request: &CheckRequest, found: &Found) -> Result<(), Problem> {
+fn refuse_foreign(
+    cache: &Cache,
+    request: &CheckRequest,
+    found: &CheckFindings,
+) -> Result<(), Problem> {
     let repo = cache.repo(&request.repo);
     let folders = [
         repo.clone(),
@@ -151,7 +161,7 @@ struct Wrong {
 }
 
 impl Wrong {
-    fn gather(cache: &Cache, request: &CheckRequest, found: &Found) -> Self {
+    fn gather(cache: &Cache, request: &CheckRequest, found: &CheckFindings) -> Self {
         let snapshot = cache.snapshot(&request.repo, &found.expected.commit);
         let mut wrong = Self {
             blobs: BTreeSet::new(),
@@ -192,7 +202,7 @@ impl Wrong {
         request: &CheckRequest,
         snapshot: &Path,
         fault: &CheckFault,
-        wanted: &Wanted,
+        wanted: &ExpectedFile,
     ) {
         let path = snapshot.join(&fault.name);
         if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_file()) {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tandem_domain::node::Spooled;
 use tandem_domain::problem::{Code, Problem, Retry};
 
-use super::{Origin, Wanted, carry};
+use super::{MissingBlob, Origin, carry};
 use crate::context::Context;
 use crate::disk;
 use crate::fetch::{NOTES, PARTIAL, with_ending};
@@ -51,7 +51,7 @@ impl<'a> Coming<'a> {
         context: &Context,
     ) -> Result<u64, Stop> {
         meter.set(self.file.bytes - self.missing(), self.file.bytes);
-        let wanted = Wanted {
+        let wanted = MissingBlob {
             etag: self.file.name.clone(),
             size: self.file.bytes,
             blob: self.path,

@@ -11,7 +11,7 @@ use blake3::hazmat::ChainingValue;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::sync::CancellationToken;
 
-use super::Wanted;
+use super::MissingBlob;
 use super::tree;
 use super::wire::Ready;
 use crate::stop::Stop;
@@ -34,16 +34,16 @@ pub(super) struct Stretch {
 
 /// See the module.
 pub(super) struct Flow {
-    pub(super) wanted: Vec<Wanted>,
+    pub(super) wanted: Vec<MissingBlob>,
     pub(super) source: String,
     pub(super) meter: Arc<Meter>,
     pub(super) cancel: CancellationToken,
-    inner: Mutex<Inner>,
+    inner: Mutex<FlowState>,
     wake: Condvar,
     copied: AtomicU64,
 }
 
-struct Inner {
+struct FlowState {
     queue: VecDeque<Stretch>,
     blobs: Vec<Blob>,
     /// Blobs whose last byte arrived and that nobody has checked yet.
@@ -57,7 +57,7 @@ struct Inner {
 
 /// Where a blob stands.
 struct Blob {
-    standing: Standing,
+    standing: BlobStage,
     tree: String,
     /// Stretches that are queued or under way.
     open: usize,
@@ -68,7 +68,7 @@ struct Blob {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum BlobStage {
     /// Not to be had yet.
     Awaited,
     /// On its way, or being checked.
@@ -80,20 +80,20 @@ enum Standing {
 }
 
 fn all_over(blobs: &[Blob]) -> bool {
-    let over = |b: &Blob| matches!(b.standing, Standing::Here | Standing::Absent);
+    let over = |b: &Blob| matches!(b.standing, BlobStage::Here | BlobStage::Absent);
     blobs.iter().all(over)
 }
 
 impl Flow {
     /// With everything still to come.
     pub(super) fn new(
-        wanted: Vec<Wanted>,
+        wanted: Vec<MissingBlob>,
         source: String,
         meter: Arc<Meter>,
         cancel: CancellationToken,
     ) -> Self {
-        let blob = |w: &Wanted| Blob {
-            standing: Standing::Awaited,
+        let blob = |w: &MissingBlob| Blob {
+            standing: BlobStage::Awaited,
             tree: String::new(),
             open: 0,
             streams: 0,
@@ -106,7 +106,7 @@ impl Flow {
             source,
             meter,
             cancel,
-            inner: Mutex::new(Inner {
+            inner: Mutex::new(FlowState {
                 queue: VecDeque::new(),
                 blobs,
                 whole: VecDeque::new(),
@@ -119,7 +119,7 @@ impl Flow {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, FlowState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -188,15 +188,15 @@ impl Flow {
 
     /// Blobs that nobody has said anything about yet.
     pub(super) fn awaited(&self) -> Vec<String> {
-        self.names(Standing::Awaited)
+        self.names(BlobStage::Awaited)
     }
 
     /// Blobs that are not to be had from there.
     pub(super) fn left(&self) -> Vec<String> {
-        self.names(Standing::Absent)
+        self.names(BlobStage::Absent)
     }
 
-    fn names(&self, standing: Standing) -> Vec<String> {
+    fn names(&self, standing: BlobStage) -> Vec<String> {
         let inner = self.inner();
         let which = inner.blobs.iter().zip(&self.wanted);
         let which = which.filter(|(b, _)| b.standing == standing);
@@ -216,10 +216,10 @@ impl Flow {
             return self.absent(&ready.etag);
         }
         let mut inner = self.inner();
-        if inner.blobs[blob].standing != Standing::Awaited {
+        if inner.blobs[blob].standing != BlobStage::Awaited {
             return;
         }
-        inner.blobs[blob].standing = Standing::Coming;
+        inner.blobs[blob].standing = BlobStage::Coming;
         inner.blobs[blob].tree.clone_from(&ready.tree);
         let size = ready.size;
         for (from, to) in self.wanted[blob].target.missing(0, size) {
@@ -247,7 +247,7 @@ impl Flow {
     pub(super) fn absent(&self, etag: &str) {
         if let Some(blob) = self.position(etag) {
             let mut inner = self.inner();
-            inner.blobs[blob].standing = Standing::Absent;
+            inner.blobs[blob].standing = BlobStage::Absent;
             inner.queue.retain(|s| s.blob != blob);
             inner.blobs[blob].open = 0;
             drop(inner);
@@ -281,7 +281,7 @@ impl Flow {
         self.wait(|inner| inner.whole.pop_front())
     }
 
-    fn wait<T>(&self, take: impl Fn(&mut Inner) -> Option<T>) -> Option<T> {
+    fn wait<T>(&self, take: impl Fn(&mut FlowState) -> Option<T>) -> Option<T> {
         let mut inner = self.inner();
         loop {
             if inner.end.is_some() || self.cancel.is_cancelled() {
@@ -341,7 +341,7 @@ impl Flow {
     pub(super) fn arrived(&self, stretch: Stretch, at: u64, node: Option<ChainingValue>) {
         let mut inner = self.inner();
         inner.blobs[stretch.blob].streams -= 1;
-        if inner.blobs[stretch.blob].standing != Standing::Coming {
+        if inner.blobs[stretch.blob].standing != BlobStage::Coming {
             return;
         }
         if at < stretch.to {
@@ -370,7 +370,7 @@ impl Flow {
 
     /// A blob is in its place.
     pub(super) fn is_here(&self, blob: usize) {
-        self.inner().blobs[blob].standing = Standing::Here;
+        self.inner().blobs[blob].standing = BlobStage::Here;
         self.wake.notify_all();
     }
 

@@ -14,14 +14,14 @@ use tandem_domain::problem::bytes;
 use tandem_domain::secret::Secret;
 
 use super::wire::{self, Answer, Ask, SILENCE};
-use super::{Road, missing, wanted};
+use super::{CopyJob, missing, wanted};
 use crate::context::Context;
 use crate::disk;
-use crate::fetch::{Line, Listed, ListedBlob, Plan};
+use crate::fetch::{FetchPlan, Line, Listed, ListedBlob};
 use crate::stop::Stop;
 use crate::transfer::Meter;
 
-impl Road<'_> {
+impl CopyJob<'_> {
     /// Fetches the share and copies the rest, both at once.
     pub(super) async fn exchange(
         self,
@@ -54,7 +54,7 @@ impl Road<'_> {
             one.files.retain(|_, remote| own.contains(&remote.etag));
         }
 
-        let plan = Plan::look(self.cache, &mine, context)?;
+        let plan = FetchPlan::look(self.cache, &mine, context)?;
         let wanted = wanted(self.cache, &theirs, context)?;
         let open = plan.missing + missing(&wanted);
         disk::ask_for(open, &self.place())?;

@@ -26,12 +26,12 @@ pub(super) enum Names {
 pub(super) struct Inventory {
     folders: Vec<PathBuf>,
     names: Names,
-    inner: Mutex<Inner>,
+    inner: Mutex<InventoryState>,
     wake: Condvar,
 }
 
 #[derive(Default)]
-struct Inner {
+struct InventoryState {
     known: HashMap<String, Known>,
     /// Blobs that lie there without a proof and are read one after the other.
     unproven: VecDeque<String>,
@@ -72,7 +72,7 @@ impl Stamp {
 
 /// Answer to what can be had.
 #[derive(Debug, Default)]
-pub(super) struct Standing {
+pub(super) struct Availability {
     pub(super) ready: Vec<Ready>,
     pub(super) wrong: Vec<String>,
     /// Whether something is still being read.
@@ -90,13 +90,13 @@ impl Inventory {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, InventoryState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which of these blobs can be had. One that lies there unproven is put down to be read.
-    pub(super) fn look(&self, wanted: &[String]) -> Standing {
-        let mut standing = Standing::default();
+    pub(super) fn look(&self, wanted: &[String]) -> Availability {
+        let mut standing = Availability::default();
         for etag in wanted {
             match self.what(etag) {
                 Some(What::Good(ready)) => standing.ready.push(ready),

@@ -49,7 +49,7 @@ pub async fn copy(
         let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
         let listed = crate::fetch::listed(&request.fetch, hub_token.clone(), context).await?;
         let _held = crate::fetch::prepare(&cache, &listed.repos, context)?;
-        let road = Road {
+        let road = CopyJob {
             request,
             ticket: &ticket,
             cache: &cache,
@@ -73,13 +73,13 @@ pub(crate) fn ticket(secret: Option<&Secret>) -> Result<CopyTicket, Problem> {
 
 /// How a copy comes here.
 #[derive(Clone, Copy)]
-struct Road<'a> {
+struct CopyJob<'a> {
     request: &'a CopyRequest,
     ticket: &'a CopyTicket,
     cache: &'a Cache,
 }
 
-impl Road<'_> {
+impl CopyJob<'_> {
     /// Copies every blob that is missing here and can be had there.
     async fn bring(
         self,
@@ -112,7 +112,7 @@ impl Road<'_> {
     /// Copies these blobs, as far as they can be had there.
     async fn carry(
         self,
-        wanted: Vec<Wanted>,
+        wanted: Vec<MissingBlob>,
         meter: &Arc<Meter>,
         cancel: &CancellationToken,
         context: &Context,
@@ -165,7 +165,7 @@ struct Carried {
 
 /// Copies what is wanted, as far as it can be had there.
 async fn carry(
-    wanted: Vec<Wanted>,
+    wanted: Vec<MissingBlob>,
     origin: &Origin<'_>,
     meter: &Arc<Meter>,
     cancel: &CancellationToken,
@@ -177,7 +177,7 @@ async fn carry(
         Arc::clone(meter),
         cancel.clone(),
     ));
-    let road = receive::Road {
+    let road = receive::Peer {
         addresses: origin.addresses(),
         token: Secret::new(origin.ticket.token.clone()),
         streams: usize::from(origin.streams.clamp(1, 16)),
@@ -201,7 +201,7 @@ async fn carry(
 }
 
 /// A blob that is not here yet.
-struct Wanted {
+struct MissingBlob {
     etag: String,
     size: u64,
     blob: PathBuf,
@@ -210,7 +210,7 @@ struct Wanted {
 }
 
 /// Bytes of them that are not here yet.
-fn missing(wanted: &[Wanted]) -> u64 {
+fn missing(wanted: &[MissingBlob]) -> u64 {
     let open = wanted.iter();
     open.map(|w| w.size - w.target.within(0, w.size)).sum()
 }
@@ -219,7 +219,7 @@ fn wanted(
     cache: &Cache,
     blobs: &BTreeMap<String, ListedBlob>,
     context: &Context,
-) -> Result<Vec<Wanted>, Problem> {
+) -> Result<Vec<MissingBlob>, Problem> {
     let mut wanted = Vec::new();
     for (etag, ListedBlob { repo, size }) in blobs {
         let (blob, size) = (cache.blob(repo, etag), *size);
@@ -227,7 +227,7 @@ fn wanted(
             continue;
         }
         let (target, notes) = begin(cache, &blob, size, context)?;
-        wanted.push(Wanted {
+        wanted.push(MissingBlob {
             etag: etag.clone(),
             size,
             blob,

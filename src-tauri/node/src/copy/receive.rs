@@ -32,7 +32,7 @@ const STALLED: Duration = Duration::from_secs(60);
 const READING: Duration = Duration::from_secs(600);
 
 /// How the other machine is reached.
-pub(super) struct Road {
+pub(super) struct Peer {
     pub(super) addresses: Vec<SocketAddr>,
     pub(super) token: Secret,
     /// Streams to each address.
@@ -40,7 +40,7 @@ pub(super) struct Road {
 }
 
 /// Copies until everything is here, or known not to be had, or it cannot go on.
-pub(super) fn carry(flow: &Flow, road: &Road) -> Result<(), Stop> {
+pub(super) fn carry(flow: &Flow, road: &Peer) -> Result<(), Stop> {
     if road.addresses.is_empty() {
         return Err(flow
             .broken(format!("{} serves at no address.", flow.source))
@@ -158,7 +158,7 @@ fn take(flow: &Flow, stream: &mut Stream, stretch: Stretch, buffer: &mut [u8]) -
 }
 
 /// Asks what can be had, and says at the end that nothing more is wanted.
-fn ask(flow: &Flow, road: &Road) {
+fn ask(flow: &Flow, road: &Peer) {
     let mut turns = road.addresses.iter().cycle();
     let mut stalled: Option<Instant> = None;
     while flow.going() {
@@ -232,7 +232,7 @@ fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::
 }
 
 /// Checks every blob that is whole and puts it in its place.
-fn check(flow: &Flow, road: &Road) {
+fn check(flow: &Flow, road: &Peer) {
     while let Some(blob) = flow.next_whole() {
         if let Err(stop) = settle(flow, road, blob) {
             flow.end(Err(stop));
@@ -240,7 +240,7 @@ fn check(flow: &Flow, road: &Road) {
     }
 }
 
-fn settle(flow: &Flow, road: &Road, blob: usize) -> Result<(), Stop> {
+fn settle(flow: &Flow, road: &Peer, blob: usize) -> Result<(), Stop> {
     let one = &flow.wanted[blob];
     let read_back = |e| disk::problem("reading back what arrived", &one.target.path, &e);
     let (tree, known) = flow.proof(blob);
@@ -300,7 +300,7 @@ fn settle(flow: &Flow, road: &Road, blob: usize) -> Result<(), Stop> {
 }
 
 /// The nodes as they are read on the other machine now; `None` when it is over before they came.
-fn nodes_there(flow: &Flow, road: &Road, etag: &str) -> Option<Vec<String>> {
+fn nodes_there(flow: &Flow, road: &Peer, etag: &str) -> Option<Vec<String>> {
     let mut turns = road.addresses.iter().cycle();
     while flow.going() {
         let address = *turns.next()?;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use tandem_domain::disk::FileId;
 
-use super::scan::Found;
+use super::scan::ScannedItem;
 use crate::cache::Cache;
 
 /// See the module.
@@ -17,7 +17,7 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    pub(super) fn look(cache: &Cache, found: &[Found]) -> Self {
+    pub(super) fn look(cache: &Cache, found: &[ScannedItem]) -> Self {
         let mut of_file: HashMap<FileId, Vec<usize>> = HashMap::new();
         for (index, one) in found.iter().enumerate() {
             for held in &one.held {

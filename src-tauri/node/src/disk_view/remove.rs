@@ -15,7 +15,7 @@ use tandem_domain::node::disk::RemoveRequest;
 use tandem_domain::problem::{Code, Problem};
 
 use super::busy::Busy;
-use super::scan::{Found, scan};
+use super::scan::{ScannedItem, scan};
 use crate::cache::{Cache, user_home};
 
 /// Removes what was asked for, all of it or, where one item is refused, nothing.
@@ -27,7 +27,7 @@ pub fn remove(request: &RemoveRequest) -> Result<Undone, Problem> {
     let home = user_home();
     let found = scan(&cache, home.as_deref());
     let busy = Busy::look(&cache, &found);
-    let mut doomed: Vec<&Found> = Vec::new();
+    let mut doomed: Vec<&ScannedItem> = Vec::new();
     for asked in &request.items {
         let one = found
             .iter()
@@ -63,7 +63,7 @@ pub fn remove(request: &RemoveRequest) -> Result<Undone, Problem> {
 }
 
 /// Removes one item. A file that another item has as well goes only with the last of them.
-fn take(one: &Found, all: &[Found], doomed: &[&Found], undone: &mut Undone) {
+fn take(one: &ScannedItem, all: &[ScannedItem], doomed: &[&ScannedItem], undone: &mut Undone) {
     let stays: BTreeSet<&Path> = all
         .iter()
         .filter(|other| {

@@ -15,7 +15,7 @@ use crate::selected;
 
 /// An item with what a removal and the accounts have to know.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
+pub(super) struct ScannedItem {
     pub(super) item: DiskItem,
     pub(super) held: Vec<Held>,
     /// Files and links to be removed, and then folders, the deepest first.
@@ -36,7 +36,7 @@ const COMPILED: [(&str, &str); 6] = [
 ];
 
 /// Looks at all known places.
-pub(super) fn scan(cache: &Cache, user_home: Option<&Path>) -> Vec<Found> {
+pub(super) fn scan(cache: &Cache, user_home: Option<&Path>) -> Vec<ScannedItem> {
     let mut all = Vec::new();
     for repo in folders(&cache.hub()) {
         let folder = repo.file_name().unwrap_or_default().to_string_lossy();
@@ -86,7 +86,7 @@ struct Revision {
 }
 
 /// The revisions of a repository, what is unfinished in it, and what nobody leads to.
-fn of_repo(cache: &Cache, repo: &Path, name: &str, all: &mut Vec<Found>) {
+fn of_repo(cache: &Cache, repo: &Path, name: &str, all: &mut Vec<ScannedItem>) {
     let blobs = repo.join("blobs");
     let refs = references(repo);
     let revisions: Vec<Revision> = folders(&repo.join("snapshots"))
@@ -144,7 +144,7 @@ fn of_revision(
     revision: &Revision,
     refs: &[(String, String)],
     only: bool,
-) -> Found {
+) -> ScannedItem {
     let mut found = empty(DiskKind::Revision, name, &revision.snapshot);
     found.repo = Some(name.to_owned());
     found.item.commit = Some(revision.commit.clone());
@@ -225,7 +225,7 @@ fn leading_to(cache: &Cache) -> BTreeMap<PathBuf, u32> {
 }
 
 /// Files of the shared store that no repository leads to.
-fn of_store(cache: &Cache, all: &mut Vec<Found>) {
+fn of_store(cache: &Cache, all: &mut Vec<ScannedItem>) {
     let store = cache.hub().join("blobs");
     let used = leading_to(cache);
     let mut files = Vec::new();
@@ -242,7 +242,13 @@ fn of_store(cache: &Cache, all: &mut Vec<Found>) {
 }
 
 /// Some files of one folder.
-fn of_files(kind: DiskKind, name: &str, folder: &Path, files: Vec<PathBuf>, repo: &Path) -> Found {
+fn of_files(
+    kind: DiskKind,
+    name: &str,
+    folder: &Path,
+    files: Vec<PathBuf>,
+    repo: &Path,
+) -> ScannedItem {
     let mut found = empty(kind, name, folder);
     found.repo = name.contains('/').then(|| name.to_owned());
     found.item.foreign = foreign_owner(repo);
@@ -262,7 +268,7 @@ fn of_files(kind: DiskKind, name: &str, folder: &Path, files: Vec<PathBuf>, repo
 }
 
 /// A checkpoint in the folder that Tandem keeps beside the cache.
-fn made(repo: &Path, checkpoint: &Path) -> Found {
+fn made(repo: &Path, checkpoint: &Path) -> ScannedItem {
     let name = file_name(checkpoint);
     let kind = if name.starts_with('.') {
         DiskKind::Unfinished
@@ -281,7 +287,7 @@ fn made(repo: &Path, checkpoint: &Path) -> Found {
 }
 
 /// A folder with all that is in it; `None` where it is not there, or a link.
-fn of_tree(kind: DiskKind, name: &str, folder: &Path) -> Option<Found> {
+fn of_tree(kind: DiskKind, name: &str, folder: &Path) -> Option<ScannedItem> {
     if !std::fs::symlink_metadata(folder).ok()?.is_dir() {
         return None;
     }
@@ -323,8 +329,8 @@ fn held(meta: &Metadata) -> Held {
     }
 }
 
-fn empty(kind: DiskKind, name: &str, path: &Path) -> Found {
-    Found {
+fn empty(kind: DiskKind, name: &str, path: &Path) -> ScannedItem {
+    ScannedItem {
         item: DiskItem {
             kind,
             path: path.to_string_lossy().into_owned(),

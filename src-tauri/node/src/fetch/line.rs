@@ -39,7 +39,7 @@ pub(crate) struct Line<'a> {
 
 impl Line<'_> {
     /// Fetches what a plan wants, each file checked and in its place as soon as it is whole.
-    pub(crate) async fn bring(self, plan: Plan, context: &Context) -> Result<(), Stop> {
+    pub(crate) async fn bring(self, plan: FetchPlan, context: &Context) -> Result<(), Stop> {
         let wanted = plan.wanted;
         let roads = roads(&wanted, self.request);
         if let Some(words) = xet::words(&roads) {
@@ -81,7 +81,7 @@ impl Line<'_> {
 }
 
 /// A blob that is not in the cache yet.
-struct Wanted {
+struct MissingFile {
     /// One of the files that it is.
     source: Arc<Source>,
     /// Whether the Hub offers it as chunks too.
@@ -94,13 +94,13 @@ struct Wanted {
 }
 
 /// What of some files is to be fetched.
-pub(crate) struct Plan {
-    wanted: Vec<Wanted>,
+pub(crate) struct FetchPlan {
+    wanted: Vec<MissingFile>,
     /// Bytes that are not here yet.
     pub(crate) missing: u64,
 }
 
-impl Plan {
+impl FetchPlan {
     /// How many files that is.
     pub(crate) fn files(&self) -> usize {
         self.wanted.len()
@@ -134,7 +134,7 @@ impl Plan {
             }
             let (target, notes) = begin(cache, &blob, remote.size, context)?;
             plan.missing += remote.size - target.within(0, remote.size);
-            plan.wanted.push(Wanted {
+            plan.wanted.push(MissingFile {
                 source: Source::new(repo, &one.commit, name, remote.clone()),
                 offered: remote.is_in_chunks(),
                 blob,
@@ -173,10 +173,10 @@ fn adopted(
 }
 
 /// The road of each blob, in their order.
-fn roads(wanted: &[Wanted], request: &FetchRequest) -> Vec<Road> {
+fn roads(wanted: &[MissingFile], request: &FetchRequest) -> Vec<Road> {
     let disabled = std::env::var("HF_HUB_DISABLE_XET").ok();
     let disabled = xet::disables(disabled.as_deref());
-    let road = |one: &Wanted| {
+    let road = |one: &MissingFile| {
         xet::road(Offer {
             offered: one.offered,
             size: one.source.size,
@@ -187,8 +187,8 @@ fn roads(wanted: &[Wanted], request: &FetchRequest) -> Vec<Road> {
     wanted.iter().map(road).collect()
 }
 
-fn pieces(wanted: &[Wanted], roads: &[Road]) -> Vec<Piece> {
-    let whole = |(target, (one, road)): (usize, (&Wanted, &Road))| {
+fn pieces(wanted: &[MissingFile], roads: &[Road]) -> Vec<Piece> {
+    let whole = |(target, (one, road)): (usize, (&MissingFile, &Road))| {
         one.source.come_in_chunks(*road == Road::Chunks);
         Piece {
             source: Arc::clone(&one.source),
@@ -203,7 +203,7 @@ fn pieces(wanted: &[Wanted], roads: &[Road]) -> Vec<Piece> {
 
 /// Checks a whole blob against its name and puts it in its place.
 async fn finish(
-    one: &Wanted,
+    one: &MissingFile,
     tries: &mut u8,
     cancel: &CancellationToken,
     context: &Context,

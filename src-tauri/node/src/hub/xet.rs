@@ -60,14 +60,14 @@ pub(crate) struct Part {
 
 /// How a stretch of a file is made of chunks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Plan {
+pub(crate) struct ChunkPlan {
     /// Bytes of the first chunk that lie before the stretch.
     pub(crate) skip: u64,
     /// In order of place in the file.
     pub(crate) parts: Vec<Part>,
 }
 
-impl Plan {
+impl ChunkPlan {
     /// Bytes that cross the line for it, at most.
     pub(crate) fn cost(&self) -> u64 {
         self.parts.iter().map(|p| p.bytes.1 - p.bytes.0).sum()
@@ -164,7 +164,7 @@ impl Hub {
         source: &Source,
         from: u64,
         to: u64,
-    ) -> Result<Option<Plan>, Fault> {
+    ) -> Result<Option<ChunkPlan>, Fault> {
         let again = |why: String| Fault::Again { why, after: None };
         let Some((name, at)) = source.chunks() else {
             return Ok(None);
@@ -200,7 +200,7 @@ impl Hub {
         let said: QueryReconstructionResponse = serde_json::from_slice(&text).map_err(|_| {
             again("the storage's front gave something else than a list of chunks".into())
         })?;
-        let plan = Plan::of(&said, to - from).map_err(|why| {
+        let plan = ChunkPlan::of(&said, to - from).map_err(|why| {
             again(format!(
                 "the storage's list of chunks cannot be used: {why}"
             ))
@@ -306,9 +306,9 @@ mod tests {
                "url_range": {"start": bytes.0, "end": bytes.1}})
     }
 
-    fn plan(skip: u64, terms: &[Value], at: Value, wanted: u64) -> Result<Plan, String> {
+    fn plan(skip: u64, terms: &[Value], at: Value, wanted: u64) -> Result<ChunkPlan, String> {
         let text = json!({"offset_into_first_range": skip, "terms": terms, "fetch_info": at});
-        Plan::of(&serde_json::from_value(text).unwrap(), wanted)
+        ChunkPlan::of(&serde_json::from_value(text).unwrap(), wanted)
     }
 
     #[test]

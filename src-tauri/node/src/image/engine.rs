@@ -22,7 +22,7 @@ pub(super) struct Engine(Client);
 /// An image of the engine's.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Kept {
+pub(super) struct KeptImage {
     /// `sha256:…`
     pub(super) id: String,
     /// Bytes on its disk.
@@ -44,7 +44,7 @@ struct Complaint {
 
 /// An answer that is a refusal.
 #[derive(Deserialize)]
-struct Refusal {
+struct EngineRefusal {
     message: String,
 }
 
@@ -106,7 +106,7 @@ impl Engine {
     }
 
     /// What it has under a name.
-    pub(super) async fn image(&self, image: &str) -> Result<Option<Kept>, Problem> {
+    pub(super) async fn image(&self, image: &str) -> Result<Option<KeptImage>, Problem> {
         let address = format!("http://docker/images/{}/json", plain(image)?);
         let mut answer = self.0.get(address).send().await.map_err(|e| silent(&e))?;
         if answer.status() == StatusCode::NOT_FOUND {
@@ -200,7 +200,7 @@ async fn good(answer: &mut Response, act: &str) -> Result<(), Problem> {
     }
     let status = answer.status();
     let text = whole(answer).await.unwrap_or_default();
-    let refusal = serde_json::from_slice::<Refusal>(&text);
+    let refusal = serde_json::from_slice::<EngineRefusal>(&text);
     Err(refused(
         act,
         &refusal.map_or_else(|_| format!("it answered {status}"), |r| r.message),

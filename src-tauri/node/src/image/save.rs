@@ -47,8 +47,8 @@ pub(super) async fn write(
         .await
         .map_err(|e| Problem::new(Code::Broken, "The image was not saved.").cause(e.to_string()))?;
     written.map_err(|e| match e {
-        Fault::Disk(e) => disk::problem("saving the image", spool, &e),
-        Fault::Short => Problem::new(Code::ImagePull, "Docker did not save the whole image.")
+        SaveFault::Disk(e) => disk::problem("saving the image", spool, &e),
+        SaveFault::Short => Problem::new(Code::ImagePull, "Docker did not save the whole image.")
             .cause("What it wrote does not end as an archive ends.")
             .fix("Look whether Docker's own disk is full, then resume.")
             .retry(Retry::Now),
@@ -56,21 +56,25 @@ pub(super) async fn write(
 }
 
 #[derive(Debug)]
-enum Fault {
+enum SaveFault {
     Disk(io::Error),
     /// It broke off: Docker writes its complaint where the archive should go on, and ends as if all was
     /// well.
     Short,
 }
 
-impl From<io::Error> for Fault {
+impl From<io::Error> for SaveFault {
     fn from(error: io::Error) -> Self {
         Self::Disk(error)
     }
 }
 
 /// Writes what comes until an empty part; without one it broke off.
-fn keep(spool: &Path, mut parts: mpsc::Receiver<Bytes>, meter: &Meter) -> Result<Spooled, Fault> {
+fn keep(
+    spool: &Path,
+    mut parts: mpsc::Receiver<Bytes>,
+    meter: &Meter,
+) -> Result<Spooled, SaveFault> {
     let path = spool.join(UNFINISHED);
     let mut file = File::create(&path)?;
     let mut hasher = blake3::Hasher::new();
@@ -89,7 +93,7 @@ fn keep(spool: &Path, mut parts: mpsc::Receiver<Bytes>, meter: &Meter) -> Result
         meter.add(part.len() as u64);
     }
     if !finished || size % BLOCK != 0 || end.iter().any(|b| *b != 0) {
-        return Err(Fault::Short);
+        return Err(SaveFault::Short);
     }
     file.sync_all()?;
     let tree = hasher.finalize().to_hex().to_string();
@@ -113,7 +117,7 @@ fn keep(spool: &Path, mut parts: mpsc::Receiver<Bytes>, meter: &Meter) -> Result
 mod tests {
     use super::*;
 
-    fn kept(parts: &[&[u8]]) -> (Result<Spooled, Fault>, tempfile::TempDir) {
+    fn kept(parts: &[&[u8]]) -> (Result<Spooled, SaveFault>, tempfile::TempDir) {
         let dir = tempfile::tempdir().unwrap();
         let (send, waiting) = mpsc::channel(WAITING);
         for part in parts {
@@ -147,7 +151,7 @@ mod tests {
             &[&[]],
         ] {
             let (kept, dir) = kept(parts);
-            assert!(matches!(kept, Err(Fault::Short)), "{kept:?}");
+            assert!(matches!(kept, Err(SaveFault::Short)), "{kept:?}");
             let named = std::fs::read_dir(dir.path()).unwrap().flatten();
             let names: Vec<_> = named.map(|e| e.file_name()).collect();
             assert_eq!(names, [UNFINISHED], "nothing has a name to be served by");

@@ -14,6 +14,7 @@ mod stream;
 mod streaming_hash;
 mod target;
 mod throttle;
+mod trouble;
 mod xet;
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -102,7 +103,7 @@ impl Default for Manner {
     }
 }
 
-struct Shared {
+struct TransferState {
     transfer: Transfer,
     queue: Mutex<Lanes>,
     segment: u64,
@@ -141,7 +142,7 @@ where
         open[piece.target].fetch_add(missing, Ordering::Relaxed);
     }
     let cancel = transfer.cancel.clone();
-    let shared = Arc::new(Shared {
+    let shared = Arc::new(TransferState {
         left: AtomicUsize::new(transfer.targets.len()),
         queue: Mutex::new(Lanes::new(transfer.targets.len())),
         segment,
@@ -215,7 +216,7 @@ where
     }
 }
 
-impl Shared {
+impl TransferState {
     /// Puts what is missing of a target into the queue, in order of place.
     fn enqueue(&self, target: usize) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
@@ -338,7 +339,7 @@ impl Shared {
 }
 
 /// Makes what was written safe, soon after it was and never all the time.
-async fn syncer(shared: Arc<Shared>) -> Result<(), Stop> {
+async fn syncer(shared: Arc<TransferState>) -> Result<(), Stop> {
     loop {
         let last = tokio::select! {
             () = shared.stop.cancelled() => true,

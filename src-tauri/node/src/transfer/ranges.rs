@@ -103,7 +103,7 @@ pub struct Notes {
 
 /// What the notes of an earlier life say.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Kept {
+pub struct KeptNotes {
     /// Flushed to the disk.
     pub safe: Vec<Mark>,
     /// Written in this boot of the machine, and to be flushed again.
@@ -113,13 +113,13 @@ pub struct Kept {
 impl Notes {
     /// Opens the notes of a file that will have `size` bytes. Notes of another size are of another
     /// file and count for nothing.
-    pub fn open(path: &Path, size: u64) -> io::Result<(Self, Kept)> {
+    pub fn open(path: &Path, size: u64) -> io::Result<(Self, KeptNotes)> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         Self::open_in(path, size, boot.trim())
     }
 
     /// As [`Notes::open`], in a boot of this name. Without a name nothing is trusted that was not flushed.
-    fn open_in(path: &Path, size: u64, boot: &str) -> io::Result<(Self, Kept)> {
+    fn open_in(path: &Path, size: u64, boot: &str) -> io::Result<(Self, KeptNotes)> {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(e) if e.kind() == io::ErrorKind::NotFound => String::new(),
@@ -127,7 +127,7 @@ impl Notes {
         };
         let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
         let mut lines = whole.lines();
-        let mut kept = Kept::default();
+        let mut kept = KeptNotes::default();
         if lines.next() == Some(head(size).as_str()) {
             let mut this_boot = false;
             for line in lines {
@@ -253,7 +253,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("x.notes");
         let (mut notes, none) = Notes::open(&path, 100).unwrap();
-        assert_eq!(none, Kept::default());
+        assert_eq!(none, KeptNotes::default());
         let first = plain(0, 10);
         notes.add(std::slice::from_ref(&first)).unwrap();
         let mut text = std::fs::read(&path).unwrap();
@@ -272,7 +272,7 @@ mod tests {
         let (_, kept) = Notes::open(&path, 101).unwrap();
         assert_eq!(
             kept,
-            Kept::default(),
+            KeptNotes::default(),
             "notes of another size are another file's"
         );
     }
@@ -300,6 +300,6 @@ mod tests {
         assert_eq!(kept.written, [], "a boot without a name is no boot");
         notes.clear(100).unwrap();
         let (_, kept) = Notes::open_in(&path, 100, "tuesday").unwrap();
-        assert_eq!(kept, Kept::default());
+        assert_eq!(kept, KeptNotes::default());
     }
 }

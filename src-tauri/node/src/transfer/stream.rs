@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use reqwest::Response;
 use tandem_domain::problem::{Code, Retry};
 
+use super::trouble::Trouble;
 use super::xet::{self, Came};
-use super::{Piece, Segment, Shared};
+use super::{Piece, Segment, TransferState};
 use crate::hub::{Body, Fault, backoff, gave_up, no_ranges};
 use crate::stop::Stop;
 
@@ -17,7 +18,7 @@ const BUFFER: usize = 64 << 10;
 const REFUSALS: u32 = 6;
 
 /// Takes segments until every target is finished.
-pub(super) async fn worker(shared: Arc<Shared>) -> Result<(), Stop> {
+pub(super) async fn worker(shared: Arc<TransferState>) -> Result<(), Stop> {
     loop {
         let woken = shared.wake_workers.notified();
         let Some(segment) = shared.next() else {
@@ -40,7 +41,7 @@ pub(super) async fn worker(shared: Arc<Shared>) -> Result<(), Stop> {
     }
 }
 
-async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
+async fn fetch(shared: &TransferState, segment: Segment) -> Result<(), Stop> {
     let piece = &shared.transfer.pieces[segment.piece];
     let target = &shared.transfer.targets[piece.target];
     let mut attempt = 0;
@@ -109,7 +110,7 @@ async fn fetch(shared: &Shared, segment: Segment) -> Result<(), Stop> {
 /// Asks for a fresh address. Gives back why there is none while that may pass: a line that is down takes
 /// the Hub away together with the storage.
 async fn refreshed(
-    shared: &Shared,
+    shared: &TransferState,
     piece: &Piece,
     generation: u64,
 ) -> Result<Option<String>, Stop> {
@@ -125,16 +126,8 @@ async fn refreshed(
     }
 }
 
-/// Why a connection brought nothing more.
-pub(super) enum Trouble {
-    Stop(Stop),
-    Fault(u64, Fault),
-    /// Nothing may flow for now; the connection is given up, so that none hangs through the night.
-    Closed,
-}
-
 /// Asks once for `from..to` of the target's bytes and writes what comes.
-async fn once(shared: &Shared, piece: &Piece, from: u64, to: u64) -> Result<(), Trouble> {
+async fn once(shared: &TransferState, piece: &Piece, from: u64, to: u64) -> Result<(), Trouble> {
     let source = &piece.source;
     let (generation, url) = source.place().await;
     let fault = |f: Fault| Trouble::Fault(generation, f);
@@ -147,7 +140,7 @@ async fn once(shared: &Shared, piece: &Piece, from: u64, to: u64) -> Result<(), 
     if body == Body::Range {
         return copy(shared, piece, answer, from, to)
             .await
-            .map_err(|t| with(t, generation));
+            .map_err(|t| t.of(generation));
     }
     if piece.at != 0 || piece.len != source.size {
         return Err(fault(no_ranges(source).into()));
@@ -164,21 +157,14 @@ async fn once(shared: &Shared, piece: &Piece, from: u64, to: u64) -> Result<(), 
     }
     copy(shared, piece, answer, piece.to, piece.to + piece.len)
         .await
-        .map_err(|t| with(t, generation))?;
+        .map_err(|t| t.of(generation))?;
     *whole = true;
     Ok(())
 }
 
-fn with(trouble: Trouble, generation: u64) -> Trouble {
-    match trouble {
-        Trouble::Fault(_, fault) => Trouble::Fault(generation, fault),
-        stop => stop,
-    }
-}
-
 /// Writes a body that holds `from..to` of the target's bytes; what is here already is passed over.
 async fn copy(
-    shared: &Shared,
+    shared: &TransferState,
     piece: &Piece,
     mut answer: Response,
     from: u64,
@@ -240,7 +226,7 @@ async fn copy(
 
 /// Writes what the buffer holds.
 async fn flush(
-    shared: &Shared,
+    shared: &TransferState,
     piece: &Piece,
     at: &mut u64,
     buffer: &mut Vec<u8>,

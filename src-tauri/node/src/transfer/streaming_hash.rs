@@ -26,12 +26,12 @@ const TURN: u64 = 32 << 20;
 pub struct StreamingHash {
     fresh: Hasher,
     size: u64,
-    state: Mutex<State>,
+    state: Mutex<HashState>,
     news: Notify,
     caught_up: Notify,
 }
 
-struct State {
+struct HashState {
     hasher: Hasher,
     at: u64,
     failed: Option<(io::ErrorKind, String)>,
@@ -43,7 +43,7 @@ impl StreamingHash {
         Arc::new(Self {
             fresh: hasher.clone(),
             size,
-            state: Mutex::new(State {
+            state: Mutex::new(HashState {
                 hasher,
                 at: 0,
                 failed: None,
@@ -53,7 +53,7 @@ impl StreamingHash {
         })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, HashState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

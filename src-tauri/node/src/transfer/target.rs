@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::direct::Direct;
-use super::ranges::{Kept, Mark, Notes, Ranges};
+use super::ranges::{KeptNotes, Mark, Notes, Ranges};
 
 /// An unfinished file.
 pub struct Target {
@@ -19,10 +19,10 @@ pub struct Target {
     pub hashed: bool,
     file: File,
     direct: Option<Direct>,
-    state: Mutex<State>,
+    state: Mutex<TargetState>,
 }
 
-struct State {
+struct TargetState {
     have: Ranges,
     /// What is here or on its way into the file, so that no two connections write one byte: the second
     /// could bring another one after the first was hashed.
@@ -46,7 +46,7 @@ impl Target {
         if !existed || file.metadata()?.len() > size {
             notes.clear(size)?;
             file.set_len(0)?;
-            kept = Kept::default();
+            kept = KeptNotes::default();
         }
         let (mut marks, mut unsynced) = (kept.safe, kept.written);
         marks.retain(|m| m.sha256.is_some() == hashed);
@@ -66,7 +66,7 @@ impl Target {
             hashed,
             file,
             direct: None,
-            state: Mutex::new(State {
+            state: Mutex::new(TargetState {
                 taken: have.clone(),
                 have,
                 marks,
@@ -92,7 +92,7 @@ impl Target {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, TargetState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -14,8 +14,8 @@ use tandem_domain::node::xet::worth_it;
 use tokio::sync::Semaphore;
 
 use super::chunk::{self, HEADER};
-use super::stream::Trouble;
-use super::{Piece, Shared};
+use super::trouble::Trouble;
+use super::{Piece, TransferState};
 use crate::hub::{Fault, Leaves, Part, backoff};
 use crate::lines::Lines;
 
@@ -90,7 +90,7 @@ impl Xet {
 /// Asks once for the chunks of `from..to` of the target's bytes and writes what comes.
 pub(super) async fn once(
     xet: &Xet,
-    shared: &Shared,
+    shared: &TransferState,
     piece: &Piece,
     from: u64,
     to: u64,
@@ -160,7 +160,7 @@ struct Place {
 /// Reads the chunks of a part and writes them.
 async fn read(
     xet: &Xet,
-    shared: &Shared,
+    shared: &TransferState,
     piece: &Piece,
     part: &Part,
     answer: Response,
@@ -168,7 +168,7 @@ async fn read(
 ) -> Result<(), Trouble> {
     let wrong = |why: String| Trouble::Fault(0, Fault::Again { why, after: None });
     let until = place.at + part.len;
-    let mut body = Body {
+    let mut body = PackedBody {
         answer,
         came: Bytes::new(),
         left: part.bytes.1 - part.bytes.0,
@@ -210,15 +210,20 @@ async fn read(
 }
 
 /// A body that is taken in exact portions.
-struct Body {
+struct PackedBody {
     answer: Response,
     came: Bytes,
     left: u64,
 }
 
-impl Body {
+impl PackedBody {
     /// Takes the next `n` bytes, instead of what `into` held.
-    async fn take(&mut self, shared: &Shared, n: usize, into: &mut Vec<u8>) -> Result<(), Trouble> {
+    async fn take(
+        &mut self,
+        shared: &TransferState,
+        n: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<(), Trouble> {
         let fault = |f: Fault| Trouble::Fault(0, f);
         let short = || Fault::Again {
             why: "fewer bytes arrived than were announced".into(),
