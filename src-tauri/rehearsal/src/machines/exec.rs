@@ -1,6 +1,7 @@
 //! A command of a simulated machine as a process of this computer: it is heard as one over SSH is, and
 //! ends when its caller goes away.
 
+use std::io::ErrorKind;
 use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,8 @@ pub(super) type OnLine<'a> = &'a mut (dyn for<'l> FnMut(&'l str) + Send);
 const GRACE: Duration = Duration::from_secs(2);
 /// How long a command that is not wanted any more has between TERM and KILL.
 const LAST: Duration = Duration::from_secs(2);
+/// How long a program may be held open by others before it counts as not startable.
+const BUSY: Duration = Duration::from_secs(2);
 
 /// A command's processes. Whoever lets go of them before they have ended ends them.
 struct CommandGroup {
@@ -72,11 +75,11 @@ pub(super) async fn run(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0);
-    let child = match process.spawn() {
+    let child = match start(&mut process).await {
         Ok(child) => child,
         // What a shell says, since over SSH it is one that looks for the program.
         Err(error) => {
-            let missing = error.kind() == std::io::ErrorKind::NotFound;
+            let missing = error.kind() == ErrorKind::NotFound;
             return Ok(Output {
                 status: if missing { 127 } else { 126 },
                 stdout: Vec::new(),
@@ -94,6 +97,20 @@ pub(super) async fn run(
             seconds: limit.as_secs(),
         })
     })
+}
+
+/// Starts it. A program that was just written may be held open for a moment by another process that was forked
+/// meanwhile and does not run its own program yet; the system refuses to start it until then.
+async fn start(process: &mut tokio::process::Command) -> std::io::Result<Child> {
+    let since = Instant::now();
+    loop {
+        match process.spawn() {
+            Err(e) if e.kind() == ErrorKind::ExecutableFileBusy && since.elapsed() < BUSY => {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            started => return started,
+        }
+    }
 }
 
 async fn listen(
@@ -174,4 +191,27 @@ fn number(status: ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Command, Duration, run};
+
+    #[cfg(target_os = "linux")]
+    #[tokio::test]
+    async fn a_program_that_is_held_open_for_a_moment_is_started_after_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let program = folder.path().join("program");
+        std::fs::copy("/bin/true", &program).expect("a program to copy");
+        let held = std::fs::OpenOptions::new().append(true).open(&program);
+        let held = held.expect("it can be written");
+        let command = Command::new(program.to_string_lossy(), [""; 0]);
+        let ran = run(tokio::process::Command::new(&program), &command, None);
+        let let_go = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            drop(held);
+        };
+        let (ran, ()) = tokio::join!(ran, let_go);
+        assert_eq!(ran.expect("it ran").status, 0);
+    }
 }
