@@ -210,9 +210,7 @@ pub async fn follow(
             .on(name)
         }),
         NodeEvent::Failed { problem } => Err(problem.on(name)),
-        NodeEvent::Cancelled => Err(Problem::new(Code::TimedOut, "The check was stopped.")
-            .severity(Severity::Notice)
-            .on(name)),
+        NodeEvent::Cancelled => Err(stopped(&name)),
         _ => Err(
             Problem::new(Code::JobLost, "The check ended without a result.")
                 .cause("The machine was restarted, or something ended the program there.")
@@ -221,6 +219,13 @@ pub async fn follow(
                 .on(name),
         ),
     }
+}
+
+/// The problem of a check on a machine that somebody stopped.
+pub fn stopped(machine: &str) -> Problem {
+    Problem::new(Code::TimedOut, "The check was stopped.")
+        .severity(Severity::Notice)
+        .on(machine)
 }
 
 /// Ends a check where it goes on still, and lets go of it, with the copy of the program that it needed.
