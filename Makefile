@@ -11,7 +11,7 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: help pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story tools spark-node \
+.PHONY: help pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story recordings tools spark-node \
   packages-start packages-test bare
 
 help: ## this list
@@ -128,3 +128,10 @@ pictures: tools ## every screen in every state of the fake host, and what axe sa
 bindings: ## writes ui/src/bindings.ts anew from the Rust commands
 	@mkdir -p ui/dist && touch ui/dist/index.html
 	cargo run --quiet --bin tandem -- --bindings
+
+# At the pace of two Sparks, which takes two minutes; what did not change stays as it is.
+recordings: tools ## what the window's tests play, recorded anew from the rehearsal
+	@mkdir -p ui/dist && touch ui/dist/index.html
+	cargo build --workspace --locked --quiet --bin tandem-node --bin tandem-standin
+	UPDATE_EXPECT=1 cargo test --workspace --locked --quiet --lib -- the_window_draws_its_form_from_these_settings
+	TANDEM_RECORD=1 cargo test --workspace --locked --quiet --test recordings
