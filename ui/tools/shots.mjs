@@ -23,8 +23,8 @@ const SCENES = [
     name: 'host-keys',
     fake: 'empty',
     act: async (page) => {
-      await page.getByLabel('Address of the first Spark').fill('spark-5c2d');
-      await page.getByLabel('Address of the second Spark').fill('spark-bd26');
+      await page.getByLabel('Address of the first Spark').fill('spark-a');
+      await page.getByLabel('Address of the second Spark').fill('spark-b');
       await page.getByLabel('Password', { exact: true }).fill('secret');
       await page.getByRole('button', { name: 'Read both host keys' }).click();
       await page.getByRole('button', { name: 'Accept and add both' }).waitFor();
@@ -34,7 +34,7 @@ const SCENES = [
     name: 'add-problem',
     fake: 'empty',
     act: async (page) => {
-      await page.getByLabel('Address of the first Spark').fill('spark-5c2d');
+      await page.getByLabel('Address of the first Spark').fill('spark-a');
       await page.getByLabel('Address of the second Spark').fill('nowhere');
       await page.getByRole('button', { name: 'Read both host keys' }).click();
       await page.getByRole('alert').first().waitFor();
@@ -56,7 +56,7 @@ const SCENES = [
     fake: 'well',
     act: async (page) => {
       await page.getByText('Choices', { exact: true }).click();
-      await page.getByLabel('Rail 1 on spark-bd26').fill('192.168.102.11');
+      await page.getByLabel('Rail 1 on spark-b').fill('192.168.102.11');
       await page.getByLabel('Frame size (MTU)').fill('90000');
       await page.getByText('Private network', { exact: true }).first().scrollIntoViewIfNeeded();
     },
@@ -130,7 +130,7 @@ const SCENES = [
     screen: 'disk',
     act: async (page) => {
       await page
-        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .getByRole('button', { name: /^Deep check of .* on spark-b$/ })
         .first()
         .click();
       await page.getByText(/It will take about/).waitFor();
@@ -142,7 +142,7 @@ const SCENES = [
     screen: 'disk',
     act: async (page) => {
       await page
-        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .getByRole('button', { name: /^Deep check of .* on spark-b$/ })
         .first()
         .click();
       await page.getByRole('button', { name: 'Check every byte' }).click();
@@ -156,7 +156,7 @@ const SCENES = [
     moving: true,
     act: async (page) => {
       await page
-        .getByRole('button', { name: /^Deep check of .* on spark-bd26$/ })
+        .getByRole('button', { name: /^Deep check of .* on spark-b$/ })
         .first()
         .click();
       await page.getByRole('button', { name: 'Check every byte' }).click();
@@ -169,7 +169,7 @@ const SCENES = [
     screen: 'disk',
     act: async (page) =>
       page
-        .getByRole('button', { name: /^Delete stepfun.* on spark-5c2d$/ })
+        .getByRole('button', { name: /^Delete stepfun.* on spark-a$/ })
         .first()
         .click(),
   },

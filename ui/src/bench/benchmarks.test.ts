@@ -1,13 +1,15 @@
 import { describe, expect, test, vi } from 'vitest';
 
 import type { BenchEvent, BenchResult } from '../bindings';
-import { afterSetup, compare, measured } from '../host/fake/bench';
-import { problem } from '../host/fake/problems';
+import { afterSetup, byHand, compare } from '../host/fake/bench';
+import { problem } from '../test/problem';
 import type { Host } from '../host/host';
 import { Benchmarks, QUICK, wrongWith } from './benchmarks.svelte';
 
+const [MTP, PLAIN] = afterSetup as [BenchResult, BenchResult];
+
 /** A host that keeps what it is given and measures when it is told to. */
-function bench(initial: BenchResult[] = afterSetup(10_000_000)) {
+function bench(initial: BenchResult[] = afterSetup) {
   let results = initial;
   let finish: (result: BenchResult) => void = () => {};
   let fail: (thrown: unknown) => void = () => {};
@@ -16,7 +18,6 @@ function bench(initial: BenchResult[] = afterSetup(10_000_000)) {
     listBenchmarks: async () => results,
     compareBenchmarks: async (a: string, b: string) => {
       const [x, y] = [results.find((r) => r.id === a), results.find((r) => r.id === b)];
-      if (!x || !y) throw problem('bad-input', 'There is no such measurement.');
       return compare(x, y);
     },
     runBenchmark: (_case: unknown, _label: string, heard: (event: BenchEvent) => void) => {
@@ -49,23 +50,23 @@ describe('what is compared', () => {
   test('plain against MTP stand side by side from the start', async () => {
     const { state } = bench();
     await state.load();
-    expect(state.comparison?.a.label).toBe('Plain');
-    expect(state.comparison?.b.label).toBe('MTP, 3 tokens');
+    expect(state.comparison?.a.label).toBe(PLAIN.label);
+    expect(state.comparison?.b.label).toBe(MTP.label);
   });
 
   test('a mark somebody set survives a new reading of the list', async () => {
-    const old = measured('old', 'Old', 1, 900, 15);
-    const { state } = bench([...afterSetup(10_000_000), old]);
+    const old = byHand(1, true);
+    const { state } = bench([...afterSetup, old]);
     await state.load();
-    await state.toggle('old');
+    await state.toggle(old.id);
     await state.load();
-    expect(state.marked.map((result) => result.id)).toEqual(['old', 'bench-mtp']);
+    expect(state.marked.map((result) => result.id)).toEqual([old.id, MTP.id]);
   });
 
   test('one mark compares nothing', async () => {
     const { state } = bench();
     await state.load();
-    await state.toggle('bench-plain');
+    await state.toggle(PLAIN.id);
     expect(state.comparison).toBeNull();
     expect(state.marked).toHaveLength(1);
   });
@@ -73,8 +74,8 @@ describe('what is compared', () => {
   test('what is deleted is compared no more', async () => {
     const { state } = bench();
     await state.load();
-    await state.remove('bench-mtp');
-    expect(state.results.map((result) => result.id)).toEqual(['bench-plain']);
+    await state.remove(MTP.id);
+    expect(state.results.map((result) => result.id)).toEqual([PLAIN.id]);
     expect(state.comparison).toBeNull();
     expect(state.problem).toBeNull();
   });
@@ -82,11 +83,11 @@ describe('what is compared', () => {
   test('an empty or unchanged name changes nothing', async () => {
     const { state, host } = bench();
     await state.load();
-    await state.rename('bench-plain', '   ');
-    await state.rename('bench-plain', 'Plain');
+    await state.rename(PLAIN.id, '   ');
+    await state.rename(PLAIN.id, PLAIN.label);
     expect(host.renameBenchmark).not.toHaveBeenCalled();
-    await state.rename('bench-plain', ' Bare ');
-    expect(host.renameBenchmark).toHaveBeenCalledWith('bench-plain', 'Bare');
+    await state.rename(PLAIN.id, ' Bare ');
+    expect(host.renameBenchmark).toHaveBeenCalledWith(PLAIN.id, 'Bare');
   });
 });
 
@@ -98,11 +99,14 @@ describe('a measurement', () => {
     expect(state.measuring).toMatchObject({ total: null });
     tell({ kind: 'progress', done: 2, total: 4, doing: 'Repeat 2 of 3' });
     expect(state.measuring).toMatchObject({ done: 2, total: 4, doing: 'Repeat 2 of 3' });
-    finish(measured('new', 'By hand', 20_000_000, 1000, 28));
+    const fresh = byHand(Date.now());
+    finish(fresh);
     await going;
     expect(state.measuring).toBeNull();
-    expect(state.fresh).toBe('new');
-    expect(state.marked.map((result) => result.id).toSorted()).toEqual(['bench-mtp', 'new']);
+    expect(state.fresh).toBe(fresh.id);
+    expect(state.marked.map((result) => result.id).toSorted()).toEqual(
+      [MTP.id, fresh.id].toSorted(),
+    );
   });
 
   test('a stop is no failure', async () => {

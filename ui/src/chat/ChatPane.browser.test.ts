@@ -5,6 +5,7 @@ import userEvent from '@testing-library/user-event';
 import { expect, test } from 'vitest';
 
 import { fakeHost } from '../host/fake';
+import { RECORDED } from '../host/fake/recorded';
 import { axeFaults } from '../test/axe';
 import { Chat } from './chat.svelte';
 import ChatPane from './ChatPane.svelte';
@@ -44,7 +45,7 @@ test('an answer that breaks off says why and can be asked for again', async () =
   const user = userEvent.setup();
   await user.type(screen.getByRole('textbox', { name: 'Message' }), 'fail{Enter}');
   const card = await screen.findByRole('alert', {}, { timeout: 4000 });
-  expect(card).toHaveTextContent('The answer broke off.');
+  expect(card).toHaveTextContent(RECORDED.chat.broken.message);
   const log = screen.getByRole('log');
   expect(within(log).getAllByText('fail')).toHaveLength(1);
   await user.click(within(card).getByRole('button', { name: 'Try again' }));
@@ -110,7 +111,8 @@ test('what the model writes loads nothing and leads nowhere', () => {
 
 test('a conversation with everything in it has no fault that axe knows', async () => {
   const { chat } = await serving();
-  await chat.open('conversation-1');
+  const [pictured] = RECORDED.chat.conversations.filter((c) => c.messages[0]?.images.length);
+  await chat.open(pictured?.summary.id ?? '');
   const { container } = render(ChatPane, { chat, silent: null });
   await screen.findByRole('button', { name: 'Show the picture large' });
   expect(await axeFaults(container)).toEqual([]);

@@ -7,12 +7,20 @@ import {
   type Message,
   type Problem,
 } from '../bindings';
-import { message, PICTURE } from '../host/fake/chat';
-import { problem } from '../host/fake/problems';
+import { RECORDED } from '../host/fake/recorded';
+import { problem } from '../test/problem';
 import type { Host } from '../host/host';
 import { Chat } from './chat.svelte';
 
 const lost: Problem = problem('connection-lost', 'The answer broke off.');
+
+let count = 0;
+
+function message(role: Message['role'], text: string, more: Partial<Message> = {}): Message {
+  count += 1;
+  const said = { id: `message-${count}`, role, text, reasoning: '', images: [], at: 0 };
+  return { ...said, stats: null, stopped: false, ...more };
+}
 
 /** A host whose answers come when the test says so. */
 class Scripted {
@@ -26,8 +34,8 @@ class Scripted {
     this.list = this.list.filter((summary) => summary.id !== id);
     return null;
   });
-  addImage = vi.fn(async () => PICTURE);
-  image = vi.fn(async () => PICTURE);
+  addImage = vi.fn(async () => RECORDED.chat.image);
+  image = vi.fn(async () => RECORDED.chat.image);
   listConversations = async () => this.list;
   conversation = async () => this.kept;
   sendMessage = async (...args: unknown[]) => {
@@ -152,9 +160,12 @@ describe('pictures', () => {
 
   test('go with the question by their id', async () => {
     await chat.current.draft.attach([file('a.png')]);
-    expect(chat.current.draft.attachments[0]).toMatchObject({ name: 'a.png', view: PICTURE });
+    expect(chat.current.draft.attachments[0]).toMatchObject({
+      name: 'a.png',
+      view: RECORDED.chat.image,
+    });
     await say('What is it?');
-    expect(host.sent[0]?.[2]).toEqual([PICTURE.id]);
+    expect(host.sent[0]?.[2]).toEqual([RECORDED.chat.image.id]);
   });
 
   test('alone are a question too; other files are none', async () => {
@@ -195,6 +206,6 @@ describe('pictures', () => {
     expect(host.image).toHaveBeenCalledTimes(1);
     host.image.mockRejectedValueOnce(lost);
     await expect(chat.picture('q')).rejects.toMatchObject({ code: 'connection-lost' });
-    await expect(chat.picture('q')).resolves.toBe(PICTURE);
+    await expect(chat.picture('q')).resolves.toBe(RECORDED.chat.image);
   });
 });

@@ -2,34 +2,25 @@
 //
 // `?fake=<state>` chooses where the story stands. Some inputs are sentinels, so that every failure can be
 // seen by hand: the address `nowhere` does not answer, `changed` shows another key, the password `wrong` is
-// refused, the same address twice is one machine, the token `bad` is refused, the chat message `fail`
-// breaks off, the rehearsal after `?fake=empty&rehearsal=fails` does not start. In the state `plugging` the
-// cable is plugged in while one looks.
+// refused, the same address twice is one machine, the chat message `fail` breaks off. In the state `plugging`
+// the cable is plugged in while one looks.
 
 import type {
   BenchResult,
-  ConversationSummary,
-  FetchLimits,
-  ImageView,
   MachineView,
-  Message,
   Overview,
-  Plan,
   RunSummary,
   Serving,
   Settings,
 } from '../bindings';
-import { aheadOf } from './fake/ahead';
-import { afterSetup, compare, measured } from './fake/bench';
-import { answer, had, message, PICTURE } from './fake/chat';
-import { isLink, linkFor } from './fake/link';
+import { afterSetup, byHand, compare } from './fake/bench';
+import { answer } from './fake/chat';
 import { FakeDisks } from './fake/disk';
-import { fingerprint, machine, pair } from './fake/machines';
-import { factsIn, neighboursIn, NETWORK_STATES, pairView } from './fake/network';
+import { neighboursIn, NETWORK_STATES, standing } from './fake/network';
 import { defaults, planFor } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
-import { Overviews } from './fake/overviews';
-import * as problems from './fake/problems';
+import { recorded } from './fake/problems';
+import { RECORDED, type RecordedRun } from './fake/recorded';
 import type { Host } from './host';
 
 /** Where the story stands. */
@@ -38,12 +29,9 @@ export const FAKE_STATES = [
   'one',
   'pair',
   'unreachable',
-  'network',
   'running',
   'checking',
   'limited',
-  'paused',
-  'night',
   'loading',
   'failed',
   'password',
@@ -66,23 +54,23 @@ export type FakeOptions = {
 
 /** How far a state's run has come: the step, and the share of it. */
 const UNTIL: Partial<Record<FakeState, { step: string; share: number }>> = {
-  network: { step: 'network', share: 0.5 },
-  running: { step: 'weights', share: 0.38 },
-  limited: { step: 'weights', share: 0.38 },
-  paused: { step: 'weights', share: 0.38 },
-  night: { step: 'weights', share: 0.38 },
+  running: { step: 'weights', share: 0.7 },
+  limited: { step: 'weights', share: 0.7 },
   loading: { step: 'launch-mtp', share: 0.46 },
-  cancelled: { step: 'weights', share: 0.38 },
-  interrupted: { step: 'weights', share: 0.38 },
+  cancelled: { step: 'weights', share: 0.7 },
+  interrupted: { step: 'weights', share: 0.7 },
   'rehearsal-running': { step: 'weights', share: 0.6 },
 };
 
-/** What the download of a state's run is held to. */
-const HELD: Partial<Record<FakeState, FetchLimits>> = {
-  limited: { bytes_per_second: 20_000_000, paused: false, hours: null },
-  paused: { bytes_per_second: null, paused: true, hours: null },
-  night: { bytes_per_second: 20_000_000, paused: false, hours: { from: '23:00', to: '07:00' } },
-};
+/** A run that has come to its end. */
+const END = { step: '', share: 1 };
+
+const { setup, failed } = RECORDED;
+
+/** The fingerprint that every fake machine shows. */
+const SHOWN = RECORDED.network['well']?.machines[0]?.fingerprint ?? '';
+
+const isLink = (run: FakeRun) => ['link', 'restart'].includes(run.plan.procedure);
 
 /** A host that stands where `state` says. */
 export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
@@ -91,60 +79,30 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   let machines: MachineView[] = machinesOf(state);
   let serving: Serving | null = null;
   let hubToken = false;
-  let settings: Settings = options.settings ?? {
-    theme: 'system',
-    hub_endpoint: '',
-    screen: 'setup',
-  };
+  let settings = options.settings ?? { theme: 'system', hub_endpoint: '', screen: 'setup' };
   const runs: FakeRun[] = [];
   let benches: BenchResult[] = [];
-  const conversations = new Map<string, { summary: ConversationSummary; messages: Message[] }>();
-  const images = new Map<string, ImageView>([[PICTURE.id, PICTURE]]);
+  let conversations: typeof RECORDED.chat.conversations = [];
   const stopped = new Set<string>();
   const disks = new FakeDisks(tickMs, options.frozen ?? false);
   let plugged = 0;
-  let measuring = false;
-  let stopMeasuring = false;
+  let measuring: AbortController | null = null;
 
-  const names = () => machines.map((m) => m.name);
   const ended = (run: FakeRun) => {
-    settle(run);
-    overviews.tell();
-  };
-  const settle = (run: FakeRun) => {
-    if (run.summary.outcome === 'undone') serving = null;
-    if (run.summary.outcome !== 'completed') return;
-    if (isLink(run.plan)) {
-      if (run.plan.procedure === 'restart') serving = null;
-      return;
+    const { outcome, id } = run.summary;
+    if (outcome === 'undone' || (outcome === 'completed' && run.plan.procedure === 'restart'))
+      serving = null;
+    if (outcome === 'completed' && !isLink(run)) {
+      serving = { ...(RECORDED.served.overview.serving as Serving), run: id };
+      benches = [...structuredClone(afterSetup), ...benches];
     }
-    serving = served(run.summary.id, machines);
-    benches = [...afterSetup(Date.now(), rehearsal), ...benches];
+    tell();
   };
 
-  function newRun(
-    ageMs = 0,
-    play = tickMs,
-    plan: Plan = planFor(defaults(machines), machines).plan,
-  ): FakeRun {
-    const run = new FakeRun(
-      {
-        id: `run-${runs.length + 1}`,
-        procedure: plan.procedure,
-        title: isLink(plan)
-          ? plan.summary.replace(/\.$/, '')
-          : `Serve Step-3.7-Flash on ${names().join(' and ')}`,
-        started_at: Date.now() - ageMs,
-        finished_at: null,
-        outcome: null,
-        live: true,
-        simulated: rehearsal,
-      },
-      plan,
-      names(),
-      play,
-      ended,
-    );
+  function newRun(from: RecordedRun, ageMs = 0): FakeRun {
+    const id = `run-${runs.length + 1}`;
+    const told = { id, started_at: Date.now() - ageMs, simulated: rehearsal };
+    const run = new FakeRun(told, from, tickMs, ended);
     runs.unshift(run);
     return run;
   }
@@ -153,73 +111,46 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     if (state === 'checking' && machines[1]) disks.leave(machines[1].id);
     const until = UNTIL[state];
     if (until) {
-      const run = newRun(26 * 60_000);
-      if (HELD[state]) run.hold(HELD[state]);
+      const run = newRun(setup, 26 * 60_000);
+      if (state === 'limited') run.hold({ bytes_per_second: 20_000_000 });
       void run.play(until).then(() => {
         if (state === 'interrupted') run.summary = { ...run.summary, live: false };
-        else if (state === 'cancelled') {
-          run.cancel();
-          void run.play();
-        } else if (!options.frozen) void run.play();
+        if (state === 'cancelled') run.cancel();
+        if (state === 'cancelled' || (state !== 'interrupted' && !options.frozen)) void run.play();
       });
     }
-    if (state === 'failed' || state === 'password') {
-      const run = newRun(9 * 60_000, 0);
-      run.failsAt =
-        state === 'failed'
-          ? { step: 'weights', problem: problems.diskTooSmall }
-          : { step: 'network', problem: problems.passwordNeeded };
-      if (state === 'password') machines[1] = { ...second(), sudo: 'password-needed' };
-      void run
-        .play({ step: state === 'failed' ? 'image' : 'facts', share: 1 })
-        .then(() => run.play());
+    if (state === 'failed') void newRun(failed, 9 * 60_000).play(END);
+    if (state === 'password') {
+      const problem = recorded('sudo-password-needed', machines[1]?.name);
+      machines = machines.map((m, i) => (i === 1 ? { ...m, sudo: 'password-needed' } : m));
+      const run = newRun(setup, 9 * 60_000);
+      run.failsAt = { step: 'network', problem };
+      void run.play(END);
     }
     if (state === 'serving' || state === 'rehearsal') {
-      const run = newRun(52 * 60_000, 0);
-      run.summary = { ...run.summary, id: 'run-1' };
-      void run.play({ step: 'validate-mtp', share: 1 }).then(() => run.play());
-      benches = [
-        measured('bench-old', 'Before the driver update', Date.now() - 86_400_000 * 3, 1002, 25.9),
-      ];
-      const messages = had();
-      conversations.set('conversation-1', {
-        summary: {
-          id: 'conversation-1',
-          title: 'What is in this picture?',
-          updated_at: Date.now() - 610_000,
-        },
-        messages,
-      });
-      conversations.set('conversation-2', {
-        summary: {
-          id: 'conversation-2',
-          title: 'A name for a boat',
-          updated_at: Date.now() - 90_000_000,
-        },
-        messages: [
-          message('user', 'Suggest a name for a boat with two engines.'),
-          message('assistant', '“Tandem” would do.'),
-        ],
-      });
+      benches = [byHand(Date.now() - 86_400_000 * 3, true)];
+      void newRun(setup, 52 * 60_000).play(END);
+      conversations = structuredClone(RECORDED.chat.conversations);
     }
   }
 
-  const second = () => machines[1] ?? machine('spark-bd26', 2);
+  const kept = () => serving !== null || state === 'well' || state === 'hot-plug';
   const run = (id: string): FakeRun => {
     const found = runs.find((r) => r.summary.id === id);
-    if (!found) throw problems.badInput('There is no such run.', id);
+    if (!found) throw recorded('no-run');
     return found;
   };
   const find = (id: string): MachineView => {
     const found = machines.find((m) => m.id === id);
-    if (!found) throw problems.badInput('There is no such machine.', id);
+    if (!found) throw recorded('no-machine');
     return found;
   };
+  let revision = 0;
+  let listening: (overview: Overview) => void = () => undefined;
   const overview = (): Overview => ({
-    revision: overviews.revision,
-    version: '0.1.0',
+    ...structuredClone(RECORDED.machines.empty.overview),
+    revision,
     rehearsal,
-    data_dir: '/home/you/.local/share/dev.tandem.app',
     machines: structuredClone(machines),
     interrupted: runs
       .map((r) => r.summary)
@@ -228,20 +159,31 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     serving,
     hub_token: hubToken,
   });
-
-  const overviews = new Overviews(overview);
+  let told = '';
+  /** The overview, where it is another than the one before. */
+  const tell = () => {
+    const now = JSON.stringify({ ...overview(), revision: 0 });
+    if (now === told) return;
+    told = now;
+    revision += 1;
+    listening(overview());
+  };
   begin();
+  tell();
 
-  return overviews.told({
+  const host: Host = {
     overview: async () => overview(),
     watchOverview: async (listen) => {
-      overviews.watch(listen);
+      listening = listen;
+      listen(overview());
       return null;
     },
     pair: async () => {
       // Once a run has measured the link, it is known.
-      const measured = runs.some((r) => r.summary.outcome === 'completed' && isLink(r.plan));
-      return pairView(measured ? 'well' : state, machines, Date.now());
+      const measured = runs.some((r) => r.summary.outcome === 'completed' && isLink(r));
+      const { pair } = standing(measured ? 'well' : state, Math.max(0, plugged - 1));
+      if (machines.length > 1) return pair;
+      return machines.length === 1 ? standing('one').pair : RECORDED.machines.empty.pair;
     },
     neighbours: async () => {
       await wait(tickMs * 6);
@@ -249,27 +191,29 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     probeHost: async (address, port) => {
       await wait(tickMs * 3);
-      if (address === 'nowhere') throw problems.unreachable(address);
-      if (address === 'changed') throw problems.hostKeyChanged(address);
+      if (address === 'nowhere') throw recorded('unreachable', address);
+      if (address === 'changed') throw recorded('host-key-changed', address);
       const known = /^spark-/.test(address);
       return {
         address,
         port,
         algorithm: 'ssh-ed25519',
-        fingerprint: fingerprint(address),
+        fingerprint: SHOWN,
         host_key: `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${address}`,
         user: known ? 'nvidia' : null,
       };
     },
     addMachine: async (added) => {
       await wait(tickMs * 4);
-      if (added.password === 'wrong') throw problems.wrongPassword(added.address);
-      if (added.password === null && !/^spark-/.test(added.address))
-        throw problems.keyRefused(added.address);
-      if (machines.some((m) => m.address === added.address)) throw problems.sameTwice;
-      const [a, b] = pair(rehearsal);
-      const next = { ...(machines.length === 0 ? a : b), address: added.address, user: added.user };
-      machines = [...machines, { ...next, fingerprint: fingerprint(added.address) }];
+      const { address, user, password } = added;
+      if (password === 'wrong') throw recorded('wrong-password', address, user);
+      if (password === null && !/^spark-/.test(address))
+        throw recorded('key-refused', address, user);
+      const found = standing(state).machines[machines.length];
+      if (!found || machines.some((m) => m.address === address))
+        throw recorded('same-machine-twice', address);
+      const next = { ...found, address, user };
+      machines = [...machines, next];
       return next;
     },
     removeMachine: async (id) => {
@@ -280,21 +224,20 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       await wait(tickMs * 4);
       // Somebody plugs the cable in, one end after the other, while it is looked at.
       if (id === machines[0]?.id) plugged += 1;
-      machines = machines.map((m, i) =>
-        m.facts ? { ...m, facts: factsIn(state, i, m.facts, plugged - 1) } : m,
-      );
+      const seen = standing(state, Math.max(0, plugged - 1)).machines;
+      machines = machines.map((m, i) => ({ ...m, facts: seen[i]?.facts ?? m.facts }));
       return find(id);
     },
     givePassword: async (id, password) => {
       await wait(tickMs * 2);
-      if (password === 'wrong') throw problems.wrongPassword(find(id).name);
+      if (password === 'wrong') throw recorded('wrong-password', find(id).name);
       machines = machines.map((m) => (m.id === id ? { ...m, sudo: 'password-held' } : m));
       return find(id);
     },
     startRehearsal: async () => {
       await wait(tickMs * 8);
       rehearsal = true;
-      machines = pair(true);
+      machines = standing('rehearsal-new').machines;
       return overview();
     },
     leaveRehearsal: async () => {
@@ -306,31 +249,29 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       return overview();
     },
     proposeSetup: async () => {
-      const request = defaults(machines);
-      if (state === 'well' && request.network)
-        Object.assign(request.network, {
-          adopted:
-            'These addresses are on the ports already and look like those of NVIDIA’s guide.',
-        });
-      return planFor(request, machines);
+      const request = defaults(machines.length);
+      if (kept() && request.network)
+        request.network.adopted = RECORDED.links.kept.request.network.adopted;
+      return planFor(request);
     },
-    planSetup: async (request) => planFor(request, machines),
-    ahead: async (request, measure) => {
+    planSetup: async (request) => planFor(request),
+    ahead: async () => {
       await wait(tickMs * 8);
-      return aheadOf(request, machines, measure);
+      return structuredClone(RECORDED.ahead.slice(0, machines.length));
     },
     startSetup: async () => {
-      const started = newRun();
+      const started = newRun(setup);
       void started.play();
       return started.summary.id;
     },
     proposeLink: async (restart) => {
       await wait(tickMs * 3);
-      return linkFor(machines, restart, state, serving?.model ?? null);
+      const { links, served } = RECORDED;
+      return structuredClone(restart ? served.restart : kept() ? links.kept : links.link);
     },
     startLink: async (request) => {
-      const view = linkFor(machines, request.restart, state, null);
-      const started = newRun(0, tickMs, view.plan);
+      const { run, restarted } = RECORDED.links;
+      const started = newRun(request.restart ? restarted : run);
       void started.play();
       return started.summary.id;
     },
@@ -358,50 +299,31 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     listRuns: async () => runs.map((r) => r.summary),
     runDetail: async (id) => run(id).detail(),
     stepLog: async (id, step) => run(id).logs.get(step) ?? [],
-    runReport: async (id) =>
-      `Tandem 0.1.0\n${run(id).summary.title}\n${run(id).events.length} events\n`,
+    runReport: async (id) => run(id).recorded.report,
     runBenchmark: async (benchCase, label, listen) => {
-      if (!serving)
-        throw problems.problem('nothing-served', 'Nothing was measured.', {
-          cause: 'Nothing is served.',
-        });
-      measuring = true;
-      stopMeasuring = false;
-      const total = benchCase.runs + 1;
-      for (let done = 0; done < total; done += 1) {
-        listen({
-          kind: 'progress',
-          done,
-          total,
-          doing: done === 0 ? 'Warming up' : `Measuring, ${done} of ${benchCase.runs}`,
-        });
+      if (!serving) throw recorded('unmeasured');
+      const { signal } = (measuring = new AbortController());
+      for (const event of RECORDED.benches.progress) {
+        listen(event);
         await wait(tickMs * 6);
-        if (stopMeasuring) {
-          measuring = false;
-          throw problems.problem('timed-out', 'The measurement was stopped.', {
-            severity: 'notice',
-          });
-        }
+        if (signal.aborted) throw recorded('bench-stopped');
       }
-      measuring = false;
-      const result = measured(`bench-${Date.now()}`, label, Date.now(), 1051, 27.9, {
-        case: benchCase,
-        run: null,
-        simulated: rehearsal,
-      });
-      benches = [result, ...benches];
-      return result;
+      const result = byHand(Date.now());
+      const id = `${result.id}@${benches.length}`;
+      const measured = { ...result, id, label: label || result.label, case: benchCase };
+      benches = [measured, ...benches];
+      return measured;
     },
     stopBenchmark: async () => {
-      stopMeasuring = measuring;
+      measuring?.abort();
       return null;
     },
     listBenchmarks: async () => structuredClone(benches),
-    compareBenchmarks: async (a, b) => {
-      const [x, y] = [benches.find((r) => r.id === a), benches.find((r) => r.id === b)];
-      if (!x || !y) throw problems.badInput('There is no such measurement.', `${a}, ${b}`);
-      return compare(x, y);
-    },
+    compareBenchmarks: async (a, b) =>
+      compare(
+        benches.find((r) => r.id === a),
+        benches.find((r) => r.id === b),
+      ),
     renameBenchmark: async (id, label) => {
       benches = benches.map((b) => (b.id === id ? { ...b, label } : b));
       return null;
@@ -411,47 +333,33 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       return null;
     },
     listConversations: async () =>
-      [...conversations.values()].map((c) => c.summary).sort((a, b) => b.updated_at - a.updated_at),
-    conversation: async (id) => structuredClone(conversations.get(id)?.messages ?? []),
+      conversations.map((c) => c.summary).sort((a, b) => b.updated_at - a.updated_at),
+    conversation: async (id) =>
+      structuredClone(conversations.find((c) => c.summary.id === id)?.messages ?? []),
     deleteConversation: async (id) => {
-      conversations.delete(id);
+      conversations = conversations.filter((c) => c.summary.id !== id);
       return null;
     },
     addImage: async (bytes) => {
       await wait(tickMs);
-      if (bytes.length < 16)
-        throw problems.problem('bad-image', 'The image was not added.', {
-          cause: 'The file is empty or cut off.',
-        });
-      const kept = { ...PICTURE, id: `image-${images.size + 1}` };
-      images.set(kept.id, kept);
-      return kept;
+      if (bytes.length < 16) throw recorded('bad-image');
+      return RECORDED.chat.image;
     },
     image: async (id) => {
-      const found = images.get(id);
-      if (!found) throw problems.problem('bad-image', 'The image is gone.');
-      return found;
+      if (id !== RECORDED.chat.image.id) throw recorded('no-image');
+      return RECORDED.chat.image;
     },
-    sendMessage: async (id, text, imageIds, thinking, listen) => {
-      if (!serving)
-        throw problems.problem('nothing-served', 'The message was not sent.', {
-          cause: 'Nothing is served.',
-        });
-      const key = id ?? `conversation-${conversations.size + 1}`;
-      const kept = conversations.get(key) ?? {
-        summary: { id: key, title: text.slice(0, 60), updated_at: Date.now() },
-        messages: [],
-      };
+    sendMessage: async (id, text, images, thinking, listen) => {
+      if (!serving) throw recorded('unsent');
+      let kept = conversations.find((c) => c.summary.id === id);
+      if (!kept) {
+        const key = `conversation-${conversations.length + 1}`;
+        kept = { summary: { id: key, title: text.slice(0, 60), updated_at: 0 }, messages: [] };
+        conversations.push(kept);
+      }
       kept.summary.updated_at = Date.now();
-      conversations.set(key, kept);
-      void answer(
-        kept.messages,
-        message('user', text, { images: imageIds }),
-        thinking,
-        stopped,
-        listen,
-      );
-      return key;
+      void answer(kept.messages, text, images, thinking, stopped, listen);
+      return kept.summary.id;
     },
     stopAnswer: async (id) => {
       stopped.add(id);
@@ -461,10 +369,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       await wait(tickMs * 2);
       return disks.disks(machines, serving !== null, state === 'one');
     },
-    checkTime: async () => {
-      await wait(tickMs * 3);
-      return disks.time();
-    },
+    checkTime: async () => RECORDED.disks.time,
     checkRevision: (target, deep, repair, listen) =>
       disks.check(target, target.machine === machines[1]?.id, deep, repair, listen),
     foundChecks: async () => disks.found(),
@@ -475,7 +380,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     deleteItem: async (target) => {
       await wait(tickMs * 2);
-      return disks.remove(target);
+      return disks.remove(target, disks.disks(machines, serving !== null, false));
     },
     settings: async () => ({ ...settings }),
     saveSettings: async (saved) => {
@@ -483,17 +388,8 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       return null;
     },
     setHubToken: async (token) => {
-      if (token === 'bad')
-        throw problems.problem('hub-token', 'The token was not kept.', {
-          cause: 'The Hub refused it.',
-        });
       hubToken = token !== null;
-      return token === 'memory'
-        ? problems.problem('keyring', 'The token is kept until Tandem is closed.', {
-            severity: 'notice',
-            cause: 'This computer has no keyring.',
-          })
-        : null;
+      return null;
     },
     checkServing: async () => serving,
     stopServing: async () => {
@@ -501,30 +397,20 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       serving = null;
       return null;
     },
+  };
+  // Each answer may have changed the overview.
+  const telling = Object.entries(host).map(([name, ask]) => {
+    const asked = ask as (...args: unknown[]) => Promise<unknown>;
+    return [name, (...args: unknown[]) => asked(...args).finally(tell)];
   });
+  return Object.fromEntries(telling) as Host;
 }
 
 function machinesOf(state: FakeState): MachineView[] {
   if (state === 'empty' || state.endsWith('neighbours')) return [];
-  const [a, b] = pair(state.startsWith('rehearsal')).map((m, i) =>
-    m.facts ? { ...m, facts: factsIn(state, i, m.facts) } : m,
-  ) as [MachineView, MachineView];
-  if (state === 'one') return [a];
-  if (state === 'unreachable')
-    return [a, { ...b, reachable: false, problems: [problems.unreachable(b.address)] }];
-  return [a, b];
-}
-
-function served(run: string, machines: MachineView[]): Serving {
-  return {
-    model: 'step-3.7-flash',
-    machine: machines[0]?.id ?? '',
-    machine_name: machines[0]?.name ?? '',
-    port: 8000,
-    speculative_tokens: 3,
-    run,
-    tg_tps: 27.6,
-    against_plain: 1.63,
-    max_model_len: 262_144,
-  };
+  const { machines } = standing(state);
+  if (state !== 'unreachable') return machines;
+  return machines.map((m, i) =>
+    i === 1 ? { ...m, reachable: false, problems: [recorded('unreachable', m.address)] } : m,
+  );
 }

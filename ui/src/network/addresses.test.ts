@@ -1,12 +1,11 @@
 import { expect, it } from 'vitest';
 
 import type { NetworkPlan } from '../bindings';
-import { pair } from '../host/fake/machines';
 import { defaults } from '../host/fake/plan';
 import { adopted, anyWrong, parse, wrongAddress, wrongIn } from './addresses';
 
 function plan(change: (plan: NetworkPlan) => void = () => undefined): NetworkPlan {
-  const found = defaults(pair()).network;
+  const found = defaults(2).network;
   if (!found) throw new Error('two machines have a plan');
   change(found);
   return found;

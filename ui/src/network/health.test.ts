@@ -38,11 +38,11 @@ it('puts the worst first, and what concerns both before one of them', () => {
 
 it('says whom it is about', async () => {
   const { machines } = await known('pair');
-  expect(whose(finding('bad', 1), machines)).toBe('spark-bd26');
+  expect(whose(finding('bad', 1), machines)).toBe('spark-b');
   expect(whose(finding('bad', null), machines)).toBe('both machines');
   expect(whose(finding('bad', null), machines.slice(0, 1))).toBe('');
   expect(asText(finding('bad', 1), machines)).toBe(
-    'Will not work, spark-bd26: So it is.\nThis is what it means.',
+    'Will not work, spark-b: So it is.\nThis is what it means.',
   );
 });
 
@@ -57,8 +57,8 @@ it('calls the machines well only where nothing needs attention', async () => {
 });
 
 it.each([
-  ['unreachable', 'spark-bd26 needs attention', /^spark-bd26 does not answer\./],
-  ['no-cma', 'spark-bd26 needs attention', /^One thing will not work as it is, one thing could/],
+  ['unreachable', 'spark-b needs attention', /^spark-b does not answer\./],
+  ['no-cma', 'spark-b needs attention', /^One thing could be better/],
   ['pair', 'The pair needs attention', /^One thing could be better\.$/],
   ['one-end', 'The cable needs attention', undefined],
   ['hot-plug', 'The link needs attention', undefined],

@@ -82,7 +82,7 @@ it('keeps every part of the drawing inside it', async () => {
 
 it('tells the drawing in words', async () => {
   expect(described(await cabling('one-end'))).toBe(
-    'Rear panels, seen from behind. spark-5c2d: a plug in p1, outermost. spark-bd26: the adapter is switched off, no plug is seen.',
+    'Rear panels, seen from behind. spark-a: a plug in p1, outermost. spark-b: the adapter is switched off, no plug is seen.',
   );
 });
 

@@ -11,13 +11,13 @@ async function report(state: FakeState): Promise<LinkReport> {
 }
 
 it('says how the number stands to what is normal', async () => {
-  expect(standing(await report('well'))).toBe('Expected: 180 to 196 Gb/s. It lies within.');
-  expect(standing(await report('hot-plug'))).toBe('Expected: 105 to 112 Gb/s.');
+  expect(standing(await report('well'))).toBe('Expected: 175 to 200 Gb/s. It lies within.');
+  expect(standing(await report('hot-plug'))).toBe('Expected: 184 to 200 Gb/s.');
   const more = await report('well');
   more.verdict.gbps = 230;
   expect(standing(more)).toMatch(/^More than expected/);
   more.verdict.gbps = null;
-  expect(standing(more)).toBe('Expected: 180 to 196 Gb/s.');
+  expect(standing(more)).toBe('Expected: 175 to 200 Gb/s.');
   expect(expected(null, null)).toBe('not known');
 });
 
@@ -35,11 +35,11 @@ it.each(['well', 'hot-plug', 'socket-fallback', 'cable-100g'] as const)(
 
 it('names rails from one, and directions by machine', async () => {
   const found = await report('well');
-  const list = rows(found, ['spark-5c2d', 'spark-bd26']);
+  const list = rows(found, ['spark-a', 'spark-b']);
   expect(list[1]).toEqual({
     method: 'rdma',
     rail: '1',
-    direction: 'spark-bd26 to spark-5c2d',
+    direction: 'spark-b to spark-a',
     gbps: '109',
   });
   expect(list.at(-1)).toMatchObject({ rail: 'all', direction: 'both ways' });
@@ -47,8 +47,8 @@ it('names rails from one, and directions by machine', async () => {
 
 it('copies without the names of machines, and says when it means nothing', async () => {
   const text = asText(await report('hot-plug'));
-  expect(text).toContain('13.2 Gb/s by RDMA');
-  expect(text).toContain('What to do: Leave the cable in and restart both machines.');
+  expect(text).toContain('26.3 Gb/s by RDMA');
+  expect(text).toContain('What to do: Leave the cable in both machines and restart both.');
   expect(text).not.toContain('spark-');
   expect(asText(await report('rehearsal'))).toContain('simulated');
 });

@@ -47,7 +47,8 @@ export function standing(report: LinkReport): string {
 /** A scale that holds everything that is drawn on it, and never less than 10 Gb/s. */
 export function scale(report: LinkReport): Axis {
   const { gbps, expected_high } = report.verdict;
-  return axis([gbps ?? 0, expected_high ?? 0, 10], 5);
+  // With room beyond the range, so that it is seen to end.
+  return axis([gbps ?? 0, (expected_high ?? 0) * 1.05, 10], 5);
 }
 
 /** One line of the table. */

@@ -5,7 +5,7 @@ import { link, servingWords, sides, weightsMove } from './pair';
 
 const overview = (state: FakeState) => fakeHost(state, { frozen: true }).overview();
 const part = {
-  machine: 'spark-5c2d',
+  machine: 'spark-a',
   done: 30,
   total: 100,
   unit: 'bytes',

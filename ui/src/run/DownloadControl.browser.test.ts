@@ -6,7 +6,8 @@ import { expect, test, vi } from 'vitest';
 
 import AppWindow from '../App.svelte';
 import { fakeHost, type FakeState } from '../host/fake';
-import { unreachable } from '../host/fake/problems';
+import { recorded } from '../host/fake/problems';
+import { RECORDED } from '../host/fake/recorded';
 import type { Host } from '../host/host';
 import { axeFaults } from '../test/axe';
 
@@ -33,8 +34,8 @@ test('a download is paused and goes on, with words and without a time left', asy
   );
   expect(screen.queryByText(/left$/)).toBeNull();
   expect(screen.queryByText(/MB\/s$/)).toBeNull();
-  expect(screen.getByText('Waiting for spark-5c2d, which is paused')).toBeVisible();
-  expect(screen.getByRole('heading', { level: 1 })).toHaveTextContent('model weights, paused');
+  expect(screen.getByText(RECORDED.setup.held.paused[1]?.doing ?? '-')).toBeVisible();
+  expect(screen.getByRole('heading', { level: 1 })).toHaveTextContent('weights, paused');
   await user.click(screen.getByRole('button', { name: 'Resume' }));
   await waitFor(async () => expect(await control()).toHaveTextContent('No limit.'));
   expect(screen.getAllByText(/left$/).length).toBeGreaterThan(0);
@@ -71,7 +72,7 @@ test('a rate and hours are set by keyboard alone, and the keyboard is where it w
 
 test('what was left as it is stays, and a machine that cannot be told is named', async () => {
   const user = userEvent.setup();
-  const fails = vi.fn(() => Promise.reject(unreachable('spark-bd26')));
+  const fails = vi.fn(() => Promise.reject(recorded('unreachable', 'spark-b')));
   open('limited', { holdDownload: fails });
   expect(await control()).toHaveTextContent('Limited to 20 MB/s.');
   await user.click(screen.getByRole('button', { name: 'Rate, hours and Xet' }));
@@ -80,7 +81,7 @@ test('what was left as it is stays, and a machine that cannot be told is named',
   expect(fails).not.toHaveBeenCalled();
   expect(await control()).toHaveTextContent('Limited to 20 MB/s.');
   await user.click(screen.getByRole('button', { name: 'Pause' }));
-  expect(await screen.findByText(/Nothing answers at/)).toBeVisible();
+  expect(await screen.findByText(/did not answer/)).toBeVisible();
   expect(await control()).toHaveTextContent('Limited to 20 MB/s.');
 });
 

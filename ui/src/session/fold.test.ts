@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 import type { Event, Problem, RunEvent, RunOutcome } from '../bindings';
-import { problem } from '../host/fake/problems';
+import { problem } from '../test/problem';
 import { apply, EMPTY, fold, IllegalMove, isDone, isOurs, nextStatus, type Status } from './fold';
 
 const why = problem('disk-too-small', 'The weights were not downloaded.');

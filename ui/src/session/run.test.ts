@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fakeHost, type FakeState } from '../host/fake';
+import { RECORDED } from '../host/fake/recorded';
 import { LOG_LINES, RunWatch } from './run.svelte';
 import { headline } from '../run/words';
 
@@ -12,7 +13,7 @@ afterEach(() => {
 });
 
 async function watched(state: FakeState, frozen = true) {
-  const host = fakeHost(state, { tickMs: 10, frozen });
+  const host = fakeHost(state, { tickMs: frozen ? 10 : 100, frozen });
   await vi.advanceTimersByTimeAsync(1000);
   const runs = await host.listRuns();
   const watch = new RunWatch(host, runs[0]?.id ?? '');
@@ -20,16 +21,20 @@ async function watched(state: FakeState, frozen = true) {
   return watch;
 }
 
+/** "step N of M: title" of a recorded step. */
+function placed(id: string): string {
+  const { steps } = RECORDED.setup.plan;
+  const at = steps.findIndex((s) => s.id === id);
+  return `tep ${at + 1} of ${steps.length}: ${steps[at]?.title.toLowerCase()}`;
+}
+
 describe('a run that is watched', () => {
   it('shows the step that goes on, and how far each machine is', async () => {
     const watch = await watched('running');
     expect(watch.live).toBe(true);
     expect(watch.current?.plan.id).toBe('weights');
-    expect(watch.progress.get('weights')?.map((p) => p.machine)).toEqual([
-      'spark-5c2d',
-      'spark-bd26',
-    ]);
-    expect(headline(watch)).toBe('Step 6 of 11: model weights');
+    expect(watch.progress.get('weights')?.map((p) => p.machine)).toEqual(['spark-a', 'spark-b']);
+    expect(headline(watch)).toBe(`S${placed('weights')}`);
   });
 
   it('hears it to its end', async () => {
@@ -43,7 +48,7 @@ describe('a run that is watched', () => {
   it('stops where it failed, and goes on when told to', async () => {
     const watch = await watched('failed');
     expect(watch.current).toMatchObject({ plan: { id: 'weights' }, place: 'stopped' });
-    expect(watch.current?.state.problem?.code).toBe('disk-too-small');
+    expect(watch.current?.state.problem?.code).toBe('repository-missing');
     await watch.resume();
     await vi.advanceTimersByTimeAsync(20_000);
     expect(watch.state.outcome).toBe('completed');
@@ -71,7 +76,7 @@ describe('a run that is watched', () => {
   it('tells an interrupted run from one that goes on', async () => {
     const watch = await watched('interrupted');
     expect(watch.live).toBe(false);
-    expect(headline(watch)).toBe('It was interrupted at step 6 of 11: model weights');
+    expect(headline(watch)).toBe(`It was interrupted at s${placed('weights')}`);
   });
 
   it('keeps a bounded log', async () => {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
 import { fakeHost } from '../host/fake';
+import { RECORDED } from '../host/fake/recorded';
 import { AddMachines } from './addMachines.svelte';
 import { bare, port } from './address';
 import { PlanReview } from './plan.svelte';
@@ -31,7 +32,7 @@ describe('adding both machines', () => {
     const host = fakeHost('empty', { tickMs: 0 });
     const form = new AddMachines(host, 0);
     const [a, b] = form.entries;
-    a.address = 'spark-5c2d';
+    a.address = 'spark-a';
     b.address = second;
     a.password = password;
     const reading = form.readKeys();
@@ -41,7 +42,7 @@ describe('adding both machines', () => {
   }
 
   it('reads both keys at once, accepts both with one yes, and forgets the password', async () => {
-    const { host, form } = await filled('spark-bd26');
+    const { host, form } = await filled('spark-b');
     expect(form.stage).toBe('keys');
     expect(form.entries.map((e) => e.probe?.fingerprint.slice(0, 7))).toEqual([
       'SHA256:',
@@ -87,7 +88,7 @@ describe('adding both machines', () => {
   });
 
   it('tries again with what is left after a wrong password', async () => {
-    const { host, form } = await filled('spark-bd26', 'wrong');
+    const { host, form } = await filled('spark-b', 'wrong');
     const first = form.accept();
     await vi.advanceTimersByTimeAsync(100);
     await first;
@@ -110,11 +111,12 @@ describe('the plan', () => {
     expect(review.held).toMatch(/being made/);
     await review.propose();
     expect(review.held).toBeNull();
-    if (review.request) review.request.choices = { api_port: 29_501 };
+    const [refused] = RECORDED.plans.refused;
+    if (review.request) review.request.choices = refused?.request.choices;
     review.changed();
     expect(review.held).toMatch(/being checked/);
     await review.check();
-    expect(review.problems.map((p) => p.code)).toEqual(['bad-input']);
+    expect(review.problems).toEqual(refused?.problems);
     expect(review.held).toMatch(/stands against/);
     expect(await review.start()).toBeNull();
   });
@@ -134,7 +136,7 @@ describe('the plan', () => {
     const request = review.request;
     const end = request?.network?.rails[0]?.ends[0];
     if (!request || !end) throw new Error('there is a link');
-    request.choices = { repo: 'none' };
+    request.choices = RECORDED.plans.refused[1]?.request.choices;
     end.address = '192.168.100.20';
     review.changed();
     expect(review.linkHeld).toMatch(/being checked/);

@@ -1,9 +1,8 @@
-// Plays a run forward: the events, the progress and the log lines that a real one would send.
+// Plays a run as it was recorded: the time is now, and it can be held, cancelled, resumed and undone.
 
 import type {
   Event,
   FetchLimits,
-  PauseReason,
   Plan,
   Problem,
   ProgressPart,
@@ -13,102 +12,13 @@ import type {
   RunSignal,
   RunSummary,
 } from '../../bindings';
+import { RECORDED, type RecordedRun } from './recorded';
 
-/** How a step comes forward, and what it says at its end. */
-type Score = {
-  ticks: number;
-  says: string;
-  unit?: string;
-  total?: number;
-  doing?: string;
-  logs?: string[];
-};
-
-const SCORE: Record<string, Score> = {
-  connect: { ticks: 4, says: 'Signed in to both with Tandem’s own key.' },
-  facts: { ticks: 3, says: 'Both are DGX Sparks with 122 GiB of memory.' },
-  network: {
-    ticks: 8,
-    says: 'Full frames of 9000 bytes pass on both rails.',
-    logs: ['wrote /etc/netplan/90-tandem.yaml', 'netplan apply', 'ping -M do -s 8972: 3 of 3'],
-  },
-  restart: {
-    ticks: 12,
-    says: 'Both machines are back from a new start.',
-    unit: 's',
-    doing: 'restarting',
-  },
-  prove: {
-    ticks: 12,
-    says: 'The link carries what two Sparks can exchange. 196 Gb/s by RDMA.',
-    unit: 'measurements',
-    total: 6,
-    doing: 'both rails',
-  },
-  image: {
-    ticks: 30,
-    says: 'The same image on both: sha256:9f2c…41ab.',
-    unit: 'bytes',
-    total: 11_400_000_000,
-    doing: 'Pulling',
-  },
-  weights: {
-    ticks: 80,
-    says: '22 files, 129 GB, every hash as announced.',
-    unit: 'bytes',
-    total: 129_000_000_000,
-    doing: 'Downloading',
-    logs: [
-      'model-00001-of-00013.safetensors 9.9 GB verified',
-      'model-00002-of-00013.safetensors 9.9 GB verified',
-      'model-00003-of-00013.safetensors 9.9 GB verified',
-      'model-00004-of-00013.safetensors begun',
-    ],
-  },
-  graft: {
-    ticks: 24,
-    says: '51 tensors, 4.9 GB, the same bytes on both machines.',
-    unit: 'bytes',
-    total: 4_856_000_000,
-    doing: 'Fetching tensors',
-  },
-  'launch-plain': launch(),
-  'validate-plain': {
-    ticks: 10,
-    says: 'It answers, it sees, and it writes 16.9 tokens/s.',
-    unit: 'requests',
-    total: 4,
-    doing: 'Measuring',
-  },
-  'launch-mtp': launch(),
-  'validate-mtp': {
-    ticks: 10,
-    says: '27.6 tokens/s: 1.6 times as fast as plain.',
-    unit: 'requests',
-    total: 4,
-    doing: 'Measuring',
-  },
-};
-
-function launch(): Score {
-  return {
-    ticks: 40,
-    says: 'The server answers on port 8000.',
-    unit: 'shards',
-    total: 13,
-    doing: 'Loading weights',
-    logs: [
-      'Resolved architecture: Step3p7ForConditionalGeneration',
-      'world_size=2 rank=0 local_rank=0 distributed_init_method=tcp://192.168.100.10:25000 backend=nccl',
-      'Starting to load model …',
-      'Loading safetensors checkpoint shards:  31% Completed | 4/13 [00:41<01:33]',
-    ],
-  };
-}
-
-/** The step whose download can be held back, and the time of the day on the fake machines. */
+/** The step whose download can be held back. */
 const DOWNLOADS = 'weights';
-const NOON = '12:00';
+
+const of = (signal: RunSignal): string | null =>
+  signal.signal === 'event' ? signal.event.step : signal.step;
 
 /** One run of the fake host. */
 export class FakeRun {
@@ -116,80 +26,37 @@ export class FakeRun {
   events: RunEvent[] = [];
   progress = new Map<string, ProgressPart[]>();
   logs = new Map<string, string[]>();
+  readonly plan: Plan;
   /** What its download is held to. */
   download: FetchLimits | null;
-  /** Where it fails, if it is to. */
+  /** Where it fails though the recorded one did not. */
   failsAt: { step: string; problem: Problem } | null = null;
   #listeners = new Set<(signal: RunSignal) => void>();
   #cancelling = false;
   #playing = false;
+  /** How far the download is, without its limits. */
+  #unheld: ProgressPart[] = [];
+  /** What is left where it stands still. */
+  #rest: RunSignal[] | null = null;
 
   constructor(
-    summary: RunSummary,
-    readonly plan: Plan,
-    readonly machines: string[],
+    summary: Partial<RunSummary>,
+    readonly recorded: RecordedRun,
     readonly tickMs: number,
-    /** Called when it ends, with how. */
+    /** Called when it ends. */
     readonly ended: (run: FakeRun) => void,
   ) {
-    this.summary = summary;
-    const downloads = plan.steps.some((step) => step.id === DOWNLOADS);
-    this.download = downloads ? { bytes_per_second: null, paused: false, hours: null } : null;
-  }
-
-  /** Holds its download to other limits from the next step forward on. */
-  hold(limits: FetchLimits): void {
-    this.download = limits;
-    const parts = this.progress.get(DOWNLOADS);
-    if (!parts || this.#done(DOWNLOADS)) return;
-    const told = parts.map((part, i) => ({ ...part, ...this.#pace(i) }));
-    this.progress.set(DOWNLOADS, told);
-    this.#tell({ signal: 'progress', step: DOWNLOADS, progress: { parts: told } });
-  }
-
-  /** What the download waits for by order. On the fake machines it is always noon. */
-  #held(): PauseReason | null {
-    if (this.download?.paused) return { why: 'paused' };
-    const hours = this.download?.hours;
-    if (!hours) return null;
-    const open =
-      hours.from < hours.to
-        ? hours.from <= NOON && NOON < hours.to
-        : hours.from <= NOON || NOON < hours.to;
-    return open ? null : { why: 'until', opens: hours.from };
-  }
-
-  /** How fast a machine comes on with the download, and in which words: the first fetches, the other copies. */
-  #pace(index: number): Pick<ProgressPart, 'rate' | 'doing' | 'held'> {
-    const held = this.#held();
-    const first = this.machines[0] ?? '';
-    if (held?.why === 'paused')
-      return {
-        rate: null,
-        held,
-        doing: index === 0 ? 'Paused' : `Waiting for ${first}, which is paused`,
-      };
-    if (held)
-      return {
-        rate: null,
-        held,
-        doing:
-          index === 0
-            ? `Waiting until ${held.opens}, the machine's time`
-            : `Waiting for ${first}, which waits until ${held.opens}`,
-      };
-    const line = Math.min(112_400_000, this.download?.bytes_per_second ?? Infinity);
-    return { rate: line * (index === 0 ? 1 : 0.93), held: null, doing: 'Downloading' };
+    this.plan = recorded.plan;
+    // It was recorded slowly, to be seen to come; as proposed nothing holds it.
+    this.download = recorded.download && (RECORDED.plans.pair.request.download ?? null);
+    const begun = { started_at: Date.now(), finished_at: null, outcome: null, live: true };
+    this.summary = { ...recorded.summary, ...begun, ...summary };
   }
 
   detail(): RunDetail {
-    return {
-      summary: { ...this.summary },
-      plan: this.plan,
-      events: [...this.events],
-      progress: [...this.progress].map(([step, parts]) => ({ step, progress: { parts } })),
-      download: this.download,
-    };
+    const progress = [...this.progress].map(([step, parts]) => ({ step, progress: { parts } }));
+    const { plan, download } = this;
+    return { summary: { ...this.summary }, plan, events: [...this.events], progress, download };
   }
 
   watch(afterSeq: number, listen: (signal: RunSignal) => void): void {
@@ -199,117 +66,128 @@ export class FakeRun {
     this.#listeners.add(listen);
   }
 
+  /** Plays what is left. With `until` it comes to a share of that step, or to the end, at once, and stays live. */
+  async play(until?: { step: string; share: number }): Promise<void> {
+    if (this.#playing) return;
+    this.#playing = true;
+    this.summary = { ...this.summary, live: true, outcome: null, finished_at: null };
+    const left = this.#rest ?? this.#left();
+    this.#rest = null;
+    const stand = until && left.filter((s) => of(s) === until.step).length * until.share;
+    let passed = 0;
+    for (const [at, signal] of left.entries()) {
+      const step = of(signal);
+      if (stand !== undefined && step === until?.step && (passed += 1) > stand) {
+        this.#rest = left.slice(at);
+        this.#playing = false;
+        return;
+      }
+      if (!until && signal.signal !== 'log') await this.#wait(step);
+      if (this.#cancelling) {
+        this.#cancelling = false;
+        if (this.#current()) this.#record(this.#current(), { kind: 'stopped' });
+        return this.#finish('cancelled');
+      }
+      if (step !== null && this.failsAt?.step === step) {
+        const { problem } = this.failsAt;
+        this.failsAt = null;
+        this.#record(step, { kind: 'failed', problem });
+        return this.#finish('failed');
+      }
+      if (signal.signal === 'event' && signal.event.event.kind === 'finished')
+        return this.#finish(signal.event.event.outcome);
+      this.#pass(signal);
+    }
+    this.#playing = false;
+  }
+
   cancel(): void {
     this.#cancelling = true;
     this.#record(null, { kind: 'cancel-requested' });
   }
 
-  /** Whether a step needs nothing more. */
-  #done(step: string): boolean {
-    const last = this.events.filter((e) => e.step === step).at(-1)?.event.kind;
-    return last === 'verified' || last === 'already-done';
-  }
-
-  /** Goes through the steps that are left. With `until` it stops there, at a share of that step, and stays live. */
-  async play(until?: { step: string; share: number }): Promise<void> {
-    if (this.#playing) return;
-    this.#playing = true;
-    this.summary = { ...this.summary, live: true, outcome: null, finished_at: null };
-    for (const { id } of this.plan.steps) {
-      if (this.#done(id)) continue;
-      if (this.failsAt?.step === id) {
-        this.#record(id, { kind: 'failed', problem: this.failsAt.problem });
-        this.failsAt = null;
-        return this.#finish('failed');
-      }
-      if (this.events.filter((e) => e.step === id).at(-1)?.event.kind !== 'applying')
-        this.#record(id, { kind: 'applying', before: '{}' });
-      const score = SCORE[id] ?? { ticks: 5, says: 'Done.' };
-      const from = this.#from(id, score);
-      const stop = until?.step === id ? Math.round(score.ticks * until.share) : score.ticks;
-      for (let tick = from; tick <= stop; tick += 1) {
-        // Up to `until` the past is made at once; from there it goes on in real time.
-        if (!until) await wait(this.tickMs);
-        while (!until && id === DOWNLOADS && this.#held() && !this.#cancelling)
-          await wait(this.tickMs + 1);
-        if (this.#cancelling) {
-          this.#record(id, { kind: 'stopped' });
-          this.#cancelling = false;
-          return this.#finish('cancelled');
-        }
-        this.#advance(id, score, tick);
-      }
-      if (until?.step === id) {
-        this.#playing = false;
-        return;
-      }
-      this.#record(id, { kind: 'applied', receipt: '{}' });
-      this.#record(id, { kind: 'verified', seen: score.says });
-    }
-    this.#finish('completed');
-  }
-
-  /** Resumes or begins anew after an end. */
   resume(): void {
+    this.#rest = null;
     this.#record(null, { kind: 'resumed' });
     void this.play();
   }
 
+  /** Takes back what was begun, as the recorded undoing did. */
   async undo(): Promise<void> {
     this.#record(null, { kind: 'resumed' });
     this.summary = { ...this.summary, live: true, outcome: null };
-    for (const step of [...this.plan.steps].reverse()) {
-      const last = this.events.filter((e) => e.step === step.id).at(-1);
-      if (!last || last.event.kind === 'undone') continue;
-      this.#record(step.id, { kind: 'undoing' });
-      await wait(this.tickMs * 3);
-      this.#record(step.id, { kind: 'undone', did: 'As it was before.' });
+    const begun = new Set(this.events.map((e) => e.step));
+    for (const signal of RECORDED.undone.signals) {
+      const step = of(signal);
+      if (step === null || !begun.has(step) || this.#last(step) === 'undone') continue;
+      await wait(this.tickMs);
+      this.#pass(signal);
     }
     this.#finish('undone');
   }
 
-  #from(id: string, score: Score): number {
-    const part = this.progress.get(id)?.[0];
-    return part?.total ? Math.floor((part.done / part.total) * score.ticks) : 0;
+  /** Holds its download to other limits from the next step forward on. */
+  hold(limits: FetchLimits): void {
+    this.download = limits;
+    if (this.#unheld.length === 0 || this.#done(DOWNLOADS)) return;
+    this.#pass({ signal: 'progress', step: DOWNLOADS, progress: { parts: this.#unheld } });
   }
 
-  #advance(step: string, score: Score, tick: number): void {
-    const share = Math.min(1, tick / score.ticks);
-    if (score.unit && score.total) {
-      const parts = this.machines.map((machine, i) => ({
-        ...this.#part(machine, i, score, share),
-        ...(step === DOWNLOADS ? this.#pace(i) : {}),
-      }));
-      this.progress.set(step, parts);
-      this.#tell({ signal: 'progress', step, progress: { parts } });
-    }
-    const lines = score.logs ?? [];
-    const due = Math.ceil(lines.length * share);
-    const said = this.logs.get(step) ?? [];
-    for (const line of lines.slice(said.length, due)) {
-      const machine = this.machines[0] ?? null;
-      said.push(`${machine}: ${line}`);
-      this.#tell({ signal: 'log', step, machine, line });
-    }
-    this.logs.set(step, said);
+  /** What is left after the steps that are done; a step that was broken off begins anew, and goes well then. */
+  #left(): RunSignal[] {
+    const again = this.events.length > 0 && this.recorded === RECORDED.failed;
+    return (again ? RECORDED.setup : this.recorded).signals.filter((s) => {
+      const step = of(s);
+      const finished = s.signal === 'event' && s.event.event.kind === 'finished';
+      return step === null ? finished : !this.#done(step);
+    });
   }
 
-  #part(machine: string, index: number, score: Score, share: number): ProgressPart {
-    const total = score.total ?? 1;
-    const own = Math.min(1, share * (index === 0 ? 1 : 0.93) + (share === 1 ? 0.07 : 0));
-    return {
-      machine,
-      done: Math.round(total * own),
-      total,
-      unit: score.unit ?? '',
-      rate:
-        score.unit === 'bytes'
-          ? 112_400_000 * (index === 0 ? 1 : 0.93)
-          : score.unit === 'shards'
-            ? 0.11
-            : null,
-      doing: score.doing ?? '',
-    };
+  #last(step: string): Event['kind'] | undefined {
+    return this.events.findLast((e) => e.step === step)?.event.kind;
+  }
+
+  #done(step: string): boolean {
+    return ['verified', 'already-done'].includes(this.#last(step) ?? '');
+  }
+
+  /** The step that was begun and is not at its end. */
+  #current(): string | null {
+    const begun = (id: string) => ['applying', 'applied'].includes(this.#last(id) ?? '');
+    return this.plan.steps.findLast((s) => begun(s.id))?.id ?? null;
+  }
+
+  async #wait(step: string | null): Promise<void> {
+    await wait(this.tickMs);
+    while (step === DOWNLOADS && this.#held && !this.#cancelling) await wait(this.tickMs + 1);
+  }
+
+  /** What the download waits for by order. No clock runs here: its hours are always to come. */
+  get #held(): 'paused' | 'until' | null {
+    return this.download?.paused ? 'paused' : this.download?.hours ? 'until' : null;
+  }
+
+  #pass(signal: RunSignal): void {
+    if (signal.signal === 'event') {
+      const { step, event } = signal.event;
+      // A step that was broken off is still at its beginning.
+      const again = step !== null && event.kind === 'applying' && this.#last(step) === 'applying';
+      return again ? undefined : this.#record(step, event);
+    }
+    if (signal.signal === 'log') {
+      const line = signal.machine ? `${signal.machine}  ${signal.line}` : signal.line;
+      this.logs.set(signal.step, [...(this.logs.get(signal.step) ?? []), line]);
+      return this.#tell(signal);
+    }
+    const { step } = signal;
+    let { parts } = signal.progress;
+    if (step === DOWNLOADS) {
+      this.#unheld = parts;
+      const held = this.#held && RECORDED.setup.held[this.#held];
+      parts = parts.map((part, i) => ({ ...part, ...held?.[i], done: part.done }));
+    }
+    this.progress.set(step, parts);
+    this.#tell({ signal: 'progress', step, progress: { parts } });
   }
 
   #record(step: string | null, event: Event): void {
