@@ -17,6 +17,7 @@ pub mod fetch;
 pub mod fetched;
 pub mod graft;
 pub mod hub;
+pub mod hub_error;
 pub mod image;
 pub mod job;
 pub mod lines;

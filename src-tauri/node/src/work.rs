@@ -22,8 +22,10 @@ pub async fn perform(work: NodeWork, token: Option<Secret>, context: &Context) -
     context.fetched.save();
     match outcome {
         Ok(result) => NodeEvent::Done { result },
-        Err(Stop::Cancelled) => NodeEvent::Cancelled,
-        Err(Stop::Problem(problem)) => NodeEvent::Failed { problem: *problem },
+        Err(stop) => match stop.problem() {
+            Some(problem) => NodeEvent::Failed { problem },
+            None => NodeEvent::Cancelled,
+        },
     }
 }
 

@@ -18,7 +18,6 @@ use tandem_domain::node::{FetchReceipt, FetchRequest, NodeEvent};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_node::context::{Context, Settings};
 use tandem_node::lines::Lines;
-use tandem_node::stop::Stop;
 use tandem_rehearsal::checkpoint::{NVFP4_REPO, synthetic};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tokio_util::sync::CancellationToken;
@@ -47,8 +46,7 @@ fn within(home: &Home, settings: Settings) -> Result<FetchReceipt, Problem> {
         .unwrap();
     match runtime.block_on(tandem_node::fetch::fetch(&request, None, &context)) {
         Ok(receipt) => Ok(receipt),
-        Err(Stop::Problem(problem)) => Err(*problem),
-        Err(Stop::Cancelled) => panic!("nobody cancelled it"),
+        Err(stop) => Err(stop.problem().expect("nobody cancelled it")),
     }
 }
 

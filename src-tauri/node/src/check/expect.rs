@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tandem_domain::node::disk::CheckRequest;
-use tandem_domain::problem::{Code, Problem};
+use tandem_domain::problem::Problem;
 
 use crate::cache::{Cache, is_inside};
 use crate::fetch::heads;
@@ -68,19 +68,11 @@ pub(super) async fn ask(
             unchecked: Vec::new(),
             offline: None,
         }),
-        Err(Stop::Problem(problem)) if is_of_the_line(problem.code) => {
-            here(cache, request, *problem).map_err(Stop::from)
+        Err(Stop::Hub(error)) if error.is_of_the_line() => {
+            here(cache, request, error.problem()).map_err(Stop::from)
         }
         Err(other) => Err(other),
     }
-}
-
-/// Whether a problem says nothing of the repository, only that the Hub could not be asked.
-fn is_of_the_line(code: Code) -> bool {
-    matches!(
-        code,
-        Code::HubUnreachable | Code::HubBusy | Code::HubToken | Code::HubGated
-    )
 }
 
 /// What the cache tells by itself: each link of the snapshot is called as its file and leads to a blob

@@ -124,8 +124,8 @@ impl Donor {
                 ));
                 Ok(Some((parts, format!("{repo}@{commit}"))))
             }
-            Err(Stop::Cancelled) => Err(Stop::Cancelled),
-            Err(Stop::Problem(problem)) => {
+            Err(stop) => {
+                let problem = stop.problem().ok_or(Stop::Cancelled)?;
                 context.lines.note(format!(
                     "The draft is made from {}, for {repo} is not used: {}",
                     request.source_repo,

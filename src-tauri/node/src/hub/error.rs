@@ -9,6 +9,7 @@ use reqwest::{Response, StatusCode};
 use tandem_domain::problem::{Code, Problem};
 
 use super::Asked;
+use crate::hub_error::HubError;
 
 /// Why a question had no good answer.
 #[derive(Debug)]
@@ -26,12 +27,12 @@ pub enum Fault {
         why: String,
     },
     /// It will not pass.
-    Fatal(Box<Problem>),
+    Fatal(Box<HubError>),
 }
 
-impl From<Problem> for Fault {
-    fn from(problem: Problem) -> Self {
-        Self::Fatal(Box::new(problem))
+impl From<HubError> for Fault {
+    fn from(error: HubError) -> Self {
+        Self::Fatal(Box::new(error))
     }
 }
 
@@ -43,8 +44,9 @@ impl Fault {
         while let Some(inner) = source.source() {
             source = inner;
         }
-        if let Some(problem) = of_certificate(&source.to_string()) {
-            return problem.into();
+        let said = source.to_string();
+        if said.contains("certificate") {
+            return HubError::Certificate { said }.into();
         }
         let what = if error.is_timeout() {
             "it took too long to answer"
@@ -77,34 +79,6 @@ impl Fault {
             token,
         )
     }
-}
-
-/// A certificate that is not accepted will not be accepted the next time either. A clock that is far off
-/// makes every certificate too old or too new.
-fn of_certificate(said: &str) -> Option<Problem> {
-    if !said.contains("certificate") {
-        return None;
-    }
-    let problem = Problem::new(
-        Code::HubUnreachable,
-        "The Hub's certificate was not accepted.",
-    );
-    let lower = said.to_lowercase();
-    Some(
-        if lower.contains("expired") || lower.contains("valid yet") || lower.contains("notvalidyet")
-        {
-            problem
-                .cause(format!("{said}. The clock of this machine may be wrong."))
-                .fix_with(
-                    "Look at the machine's time, and let it be set over the network.",
-                    "timedatectl; sudo timedatectl set-ntp true",
-                )
-        } else {
-            problem
-            .cause(format!("{said}."))
-            .fix("If a proxy here reads HTTPS, install its certificate on the machine with update-ca-certificates.")
-        },
-    )
 }
 
 /// How long the Hub asks to wait: `Retry-After` in seconds or as a date, else what is left of the window
@@ -196,9 +170,10 @@ pub(super) fn of_listing(error: &HFError, asked: Asked<'_>, token: bool) -> Faul
         HFError::Request { source, .. } if source.is_decode() => not_a_hub(asked).into(),
         HFError::Request { source, .. } => Fault::of_transport(source),
         HFError::Json(_) | HFError::MalformedResponse { .. } => not_a_hub(asked).into(),
-        other => Problem::new(Code::Broken, "The Hub could not be asked.")
-            .cause(other.to_string())
-            .into(),
+        other => HubError::from(
+            Problem::new(Code::Broken, "The Hub could not be asked.").cause(other.to_string()),
+        )
+        .into(),
     }
 }
 
@@ -227,100 +202,68 @@ fn of_status(
         (401 | 403, Some("GatedRepo")) => gated(asked, token, said).into(),
         (401 | 404, Some("RepoNotFound")) => repository_missing(asked, token, message).into(),
         (404, Some("RevisionNotFound")) => revision_missing(asked).into(),
-        (404, Some("EntryNotFound")) => entry_missing(asked).into(),
-        (401, _) if token => Problem::new(Code::HubToken, "The Hub refused the token.")
-            .cause(format!("Asked for {}: {}.", asked.repo, answer()))
-            .fix("Make a new token with read access at huggingface.co/settings/tokens and give it here.")
-            .into(),
+        (404, Some("EntryNotFound")) => file_missing(asked).into(),
+        (401, _) if token => HubError::TokenRefused {
+            repo: asked.repo.to_owned(),
+            answer: answer(),
+        }
+        .into(),
         (401, _) => repository_missing(asked, token, message).into(),
-        (403, _) => Problem::new(
-            Code::HubToken,
-            format!("The Hub does not let this token read {}.", asked.repo),
-        )
-        .cause(format!("Asked for it, {}.", answer()))
-        .fix("Give a token whose account may read the repository.")
+        (403, _) => HubError::TokenMayNot {
+            repo: asked.repo.to_owned(),
+            answer: answer(),
+        }
         .into(),
-        (404, _) if asked.file.is_some() => entry_missing(asked).into(),
+        (404, _) if asked.file.is_some() => file_missing(asked).into(),
         (404, _) => repository_missing(asked, token, message).into(),
-        _ => Problem::new(
-            Code::HubUnreachable,
-            format!("What the Hub says about {} cannot be used.", asked.repo),
-        )
-        .cause(format!("Asked for it, {}.", answer()))
-        .fix("Check the Hub's address.")
+        _ => HubError::NotUsable {
+            repo: asked.repo.to_owned(),
+            cause: format!("Asked for it, {}.", answer()),
+        }
         .into(),
     }
 }
 
-fn gated(asked: Asked<'_>, token: bool, said: &str) -> Problem {
-    let fix = if token {
-        format!(
-            "Accept the licence of {} on its page with the account of this token.",
-            asked.repo
-        )
-    } else {
-        format!(
-            "Accept the licence of {} on its page, then give a token of that account.",
-            asked.repo
-        )
-    };
-    Problem::new(
-        Code::HubGated,
-        format!("{} asks for its licence to be accepted first.", asked.repo),
-    )
-    .cause(format!("The Hub says: {said}"))
-    .fix(fix)
-}
-
-fn repository_missing(asked: Asked<'_>, token: bool, said: Option<&str>) -> Problem {
-    // The Hub answers alike for a repository that is private and for one that does not exist.
-    if token && said.is_some_and(|s| s.contains("Invalid credentials")) {
-        return Problem::new(Code::HubToken, "The Hub refused the token.")
-            .cause(format!("Asked for {}, it said: {}.", asked.repo, said.unwrap_or_default()))
-            .fix("Make a new token with read access at huggingface.co/settings/tokens and give it here.");
+fn gated(asked: Asked<'_>, token: bool, said: &str) -> HubError {
+    HubError::Gated {
+        repo: asked.repo.to_owned(),
+        token,
+        said: said.to_owned(),
     }
-    let visible = if token {
-        "or this token may not see it"
-    } else {
-        "or it is private and no token was given"
-    };
-    Problem::new(
-        Code::RepositoryMissing,
-        format!("The Hub has no repository {}.", asked.repo),
-    )
-    .cause(format!("There is none of that name, {visible}."))
-    .fix("Check the name, and give a token if the repository is private.")
 }
 
-fn revision_missing(asked: Asked<'_>) -> Problem {
-    Problem::new(
-        Code::RevisionMissing,
-        format!("{} has no revision {}.", asked.repo, asked.revision),
-    )
-    .cause("The repository is there, but no branch, tag or commit of that name.")
-    .fix("Check the revision; “main” is the newest.")
+fn repository_missing(asked: Asked<'_>, token: bool, said: Option<&str>) -> HubError {
+    let repo = asked.repo.to_owned();
+    match said.filter(|s| token && s.contains("Invalid credentials")) {
+        Some(said) => HubError::TokenRefused {
+            repo,
+            answer: format!("it said “{said}”"),
+        },
+        None => HubError::RepositoryMissing { repo, token },
+    }
 }
 
-fn entry_missing(asked: Asked<'_>) -> Problem {
-    Problem::new(
-        Code::CheckpointIncomplete,
-        format!(
-            "{} has no file {} at {}.",
-            asked.repo,
-            asked.file.unwrap_or("of that name"),
-            asked.revision
-        ),
-    )
-    .cause("The Hub knows the revision, but not the file.")
+fn revision_missing(asked: Asked<'_>) -> HubError {
+    HubError::RevisionMissing {
+        repo: asked.repo.to_owned(),
+        revision: asked.revision.to_owned(),
+    }
 }
 
-fn not_a_hub(asked: Asked<'_>) -> Problem {
-    Problem::new(
-        Code::HubUnreachable,
-        format!("What the Hub says about {} cannot be used.", asked.repo),
-    )
-    .cause("The answer is not the Hub's JSON. A login page of a network answers like this.")
-    .fix("Check the Hub's address, and that this machine reaches the internet.")
+fn file_missing(asked: Asked<'_>) -> HubError {
+    HubError::FileMissing {
+        repo: asked.repo.to_owned(),
+        revision: asked.revision.to_owned(),
+        file: asked.file.map(str::to_owned),
+    }
+}
+
+fn not_a_hub(asked: Asked<'_>) -> HubError {
+    HubError::NotUsable {
+        repo: asked.repo.to_owned(),
+        cause: "The answer is not the Hub's JSON. A login page of a network answers like this."
+            .into(),
+    }
 }
 
 #[cfg(test)]
@@ -341,7 +284,8 @@ mod tests {
             asked,
             token,
         ) {
-            Fault::Fatal(problem) => {
+            Fault::Fatal(error) => {
+                let problem = error.problem();
                 assert!(problem.cause.is_some(), "{status} has a cause");
                 Some(problem.code)
             }
@@ -386,18 +330,6 @@ mod tests {
             Some(1_709_251_199)
         );
         assert_eq!(seconds_of("Sun, 06 Nov 0000 08:49:37 GMT"), None);
-    }
-
-    #[test]
-    fn a_certificate_out_of_its_time_leads_to_the_clock_and_another_to_the_proxy() {
-        let fix = |said| of_certificate(said).and_then(|p| p.fix).unwrap().sentence;
-        assert!(
-            fix("invalid peer certificate: certificate expired: verification time 1")
-                .contains("time")
-        );
-        assert!(fix("invalid peer certificate: certificate not valid yet").contains("time"));
-        assert!(fix("invalid peer certificate: UnknownIssuer").contains("proxy"));
-        assert!(of_certificate("connection reset by peer").is_none());
     }
 
     #[test]

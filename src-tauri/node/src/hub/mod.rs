@@ -5,6 +5,7 @@
 //! crate follows a redirect to the storage when asked for metadata, and neither resumes nor checks.
 
 mod error;
+
 mod remote;
 mod xet;
 
@@ -12,12 +13,13 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use reqwest::{Client, Url};
-use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use crate::stop::Stop;
 
+pub use crate::hub_error::HubError;
 pub use error::Fault;
 pub(crate) use remote::{Body, no_ranges};
 pub use remote::{Remote, Source};
@@ -174,35 +176,23 @@ impl Hub {
                     .map_err(|e| error::of_listing(&e, asked, self.has_token()))
             })
             .await?;
+        let unusable = |cause: String| {
+            let repo = repo.to_owned();
+            Stop::from(HubError::NotUsable { repo, cause })
+        };
         let (Some(commit), Some(siblings)) = (info.sha, info.siblings) else {
-            return Err(Problem::new(
-                Code::HubUnreachable,
-                format!("What the Hub says about {repo} cannot be used."),
-            )
-            .cause("The answer names no commit or no files.")
-            .fix("Check the Hub's address.")
-            .into());
+            return Err(unusable("The answer names no commit or no files.".into()));
         };
         let mut files: Vec<String> = siblings.into_iter().map(|s| s.rfilename).collect();
         files.sort();
         if let Some(bad) = files.iter().find(|f| !crate::cache::is_inside(f)) {
-            return Err(Problem::new(
-                Code::HubUnreachable,
-                format!("The listing of {repo} cannot be used."),
-            )
-            .cause(format!(
+            return Err(unusable(format!(
                 "It has a file named “{bad}”, which would be written outside of its folder."
-            ))
-            .into());
+            )));
         }
         let plain = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
         if !plain {
-            return Err(Problem::new(
-                Code::HubUnreachable,
-                format!("What the Hub says about {repo} cannot be used."),
-            )
-            .cause(format!("“{commit}” is not a commit."))
-            .into());
+            return Err(unusable(format!("“{commit}” is not a commit.")));
         }
         Ok(Listing { commit, files })
     }
@@ -254,7 +244,7 @@ impl Hub {
             };
             match answer {
                 Ok(value) => return Ok(value),
-                Err(Fault::Fatal(problem)) => return Err(Stop::Problem(problem)),
+                Err(Fault::Fatal(error)) => return Err(Stop::from(*error)),
                 Err(Fault::Expired { why })
                 | Err(Fault::Again {
                     why, after: None, ..
@@ -314,19 +304,14 @@ pub(crate) fn backoff(attempt: u32) -> Duration {
 }
 
 /// The Hub stayed silent or busy for longer than is waited.
-pub(crate) fn gave_up(asked: Asked<'_>, why: &str, after: Option<Duration>) -> Problem {
+pub(crate) fn gave_up(asked: Asked<'_>, why: &str, after: Option<Duration>) -> HubError {
     let about = match asked.file {
         Some(file) => format!("{file} of {}", asked.repo),
         None => asked.repo.to_owned(),
     };
+    let why = why.to_owned();
     match after {
-        Some(after) => Problem::new(Code::HubBusy, "The Hub asks Tandem to wait.")
-            .cause(format!("Asked for {about}: {why}."))
-            .fix(format!("Go on in {} seconds.", after.as_secs().max(1)))
-            .retry(Retry::After(after.as_secs().clamp(1, 86_400) as u32)),
-        None => Problem::new(Code::HubUnreachable, "The Hub does not answer.")
-            .cause(format!("Asked for {about}: {why}."))
-            .fix("Check that this machine reaches the internet, then resume; what has arrived is kept.")
-            .retry(Retry::Now),
+        Some(after) => HubError::Busy { about, why, after },
+        None => HubError::Silent { about, why },
     }
 }

@@ -11,6 +11,7 @@ use tokio::sync::Mutex;
 use super::error::retry_after;
 use super::{Asked, Fault, Hub};
 use crate::digest::Hasher;
+use crate::hub_error::HubError;
 use crate::stop::Stop;
 
 /// What a HEAD says about a file.
@@ -218,7 +219,8 @@ impl Hub {
             if let Err(Fault::Expired { why }) = taken {
                 return match source.refresh(self, generation).await {
                     Ok(()) => Err(Fault::Expired { why }),
-                    Err(Stop::Problem(problem)) => Err(Fault::Fatal(problem)),
+                    Err(Stop::Hub(error)) => Err(Fault::Fatal(error)),
+                    Err(Stop::Problem(problem)) => Err(HubError::Other(problem).into()),
                     Err(Stop::Cancelled) => Err(Fault::Expired { why }),
                 };
             }
@@ -349,13 +351,10 @@ pub(crate) enum Body {
 }
 
 /// The server cannot give a part of a file.
-pub(crate) fn no_ranges(source: &Source) -> Problem {
-    Problem::new(
-        Code::HubUnreachable,
-        format!("Only the whole of {} could be fetched.", source.name),
-    )
-    .cause("The server ignores the range that is asked for, and the file is far larger than what is needed of it.")
-    .fix("If a proxy stands between this machine and the Hub, let it pass Range requests.")
+pub(crate) fn no_ranges(source: &Source) -> HubError {
+    HubError::NoRanges {
+        file: source.name.clone(),
+    }
 }
 
 /// A body of at most `longest` bytes.
@@ -385,15 +384,10 @@ fn plain(etag: &str) -> String {
         .to_owned()
 }
 
-fn nameless(asked: Asked<'_>, what: &str) -> Problem {
-    Problem::new(
-        Code::HubUnreachable,
-        format!(
-            "The Hub does not say where {} of {} is.",
-            asked.file.unwrap_or("a file"),
-            asked.repo
-        ),
-    )
-    .cause(format!("Its answer has {what}."))
-    .fix("Check the Hub's address.")
+fn nameless(asked: Asked<'_>, what: &str) -> HubError {
+    HubError::NoPlace {
+        file: asked.file.unwrap_or("a file").to_owned(),
+        repo: asked.repo.to_owned(),
+        what: what.to_owned(),
+    }
 }

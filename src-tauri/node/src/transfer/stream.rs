@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use reqwest::Response;
-use tandem_domain::problem::{Code, Retry};
 
 use super::trouble::Trouble;
 use super::xet::{self, Came};
@@ -78,7 +77,7 @@ async fn fetch(shared: &TransferState, segment: Segment) -> Result<(), Stop> {
             Err(Trouble::Fault(generation, fault)) => (generation, fault),
         };
         let (why, after) = match fault {
-            Fault::Fatal(problem) => return Err(Stop::Problem(problem)),
+            Fault::Fatal(error) => return Err(Stop::from(*error)),
             // A storage that refuses every fresh address will refuse the next one too.
             Fault::Expired { why } if attempt >= REFUSALS => {
                 return Err(gave_up(piece.source.asked(), &why, None).into());
@@ -116,10 +115,7 @@ async fn refreshed(
 ) -> Result<Option<String>, Stop> {
     match piece.source.refresh(&shared.transfer.hub, generation).await {
         Ok(()) => Ok(None),
-        Err(Stop::Problem(problem))
-            if matches!(problem.code, Code::HubUnreachable | Code::HubBusy)
-                && problem.retry != Retry::No =>
-        {
+        Err(Stop::Hub(error)) if error.may_pass() => {
             Ok(Some("the Hub gives no fresh address".into()))
         }
         Err(stop) => Err(stop),

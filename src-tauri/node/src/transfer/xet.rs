@@ -69,7 +69,8 @@ impl Xet {
         let (why, wait) = match fault {
             Fault::Again { why, after } => (why.clone(), after.unwrap_or_else(|| backoff(attempt))),
             Fault::Expired { why } => (why.clone(), backoff(attempt)),
-            Fault::Fatal(problem) => {
+            Fault::Fatal(error) => {
+                let problem = error.problem();
                 let cause = problem.cause.as_deref().unwrap_or_default();
                 (format!("{} {cause}", problem.message), Duration::MAX)
             }
