@@ -88,7 +88,7 @@ type Recordings = {
 
 /** The first moment of every recording, and how moments are named. */
 const EPOCH = 1_790_000_000_000;
-const MOMENTS = ['at', 'started_at', 'finished_at', 'updated_at'];
+const MOMENTS = ['at', 'started_at', 'finished_at', 'updated_at', 'used_at'];
 const later = Date.now() - EPOCH - 3_600_000;
 
 const files = import.meta.glob<object>('../recorded/*.json', { eager: true, import: 'default' });
