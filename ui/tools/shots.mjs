@@ -64,8 +64,7 @@ const SCENES = [
   {
     name: 'run',
     fake: 'running',
-    act: async (page) =>
-      page.getByRole('button', { name: 'Log and commands of Model weights' }).click(),
+    act: async (page) => page.getByRole('button', { name: 'Log and commands of Weights' }).click(),
   },
   { name: 'run-loading', fake: 'loading' },
   { name: 'run-failed', fake: 'failed' },
