@@ -15,20 +15,20 @@ async fn open(folder: &Path) -> (Rehearsal, MachineServices) {
     let rehearsal = Rehearsal::open(folder, program, program)
         .await
         .expect("it opens");
-    let station = rehearsal.stations().remove(0);
-    (rehearsal, station)
+    let machine = rehearsal.machines().remove(0);
+    (rehearsal, machine)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_simulated_machine_holds_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let (_rehearsal, station) = open(folder.path()).await;
-    machine_contract(station.machine.as_ref()).await;
+    let (_rehearsal, machine) = open(folder.path()).await;
+    machine_contract(machine.shell.as_ref()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn simulated_containers_hold_the_contract() {
     let folder = tempfile::tempdir().unwrap();
-    let (_rehearsal, station) = open(folder.path()).await;
-    containers_contract(station.containers.as_ref(), IMAGE, Walls::None).await;
+    let (_rehearsal, machine) = open(folder.path()).await;
+    containers_contract(machine.containers.as_ref(), IMAGE, Walls::None).await;
 }

@@ -9,7 +9,7 @@ use tandem_tests::{PASSWORD, USER};
 
 use crate::desk::Desk;
 use crate::hands::{Hands, button, heading, screen, step};
-use crate::pictures::{station, station_at, walk};
+use crate::pictures::{picture, picture_at, walk};
 use crate::rehearsal::{GREEN, RUN};
 
 /// From the first start to a measured link, measured once more, and everything taken back.
@@ -34,14 +34,14 @@ pub(crate) async fn link(desk: &mut Desk) {
         hands.clicks <= 6 && hands.passwords <= 1,
         "it takes no more than that"
     );
-    station(&hands, "verdict").await;
+    picture(&hands, "verdict").await;
 
     hands.click(&screen("Machines")).await;
     hands
         .see("//main//section[@aria-labelledby='findings']")
         .await;
-    station(&hands, "health").await;
-    station_at(&hands, "cable", "cable").await;
+    picture(&hands, "health").await;
+    picture_at(&hands, "cable", "cable").await;
 
     let first = hands.ask("pair").await["link"]["at"].clone();
     hands.click(&button("Measure again")).await;
@@ -67,7 +67,7 @@ pub(crate) async fn link(desk: &mut Desk) {
 pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
     let mut hands = Hands::open(desk).await;
     hands.see("//input[@type='password']").await;
-    station(&hands, "first-start").await;
+    picture(&hands, "first-start").await;
     hands.address_both().await;
     hands.type_and_tab("User", USER).await;
     hands.type_here("Password", PASSWORD).await;
@@ -82,7 +82,7 @@ pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
     hands
         .see("//section[@aria-label='Weights and memory'][@aria-busy='false']")
         .await;
-    station(&hands, "plan").await;
+    picture(&hands, "plan").await;
 
     // Tiny weights come in no time; for the picture they come as slowly as large ones.
     hub.faults().add(
@@ -102,10 +102,10 @@ pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
             RUN,
         )
         .await;
-    station(&hands, "run").await;
+    picture(&hands, "run").await;
     hub.faults().clear();
     hands.see_within(&heading("Done."), RUN).await;
-    station(&hands, "finished").await;
+    picture(&hands, "finished").await;
 
     hands.click(&button("Open chat")).await;
     let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("../icons/128x128@2x.png");
@@ -132,13 +132,13 @@ pub(crate) async fn whole(desk: &mut Desk, hub: &Hub) {
         hands.clicks <= 16 && hands.passwords <= 1,
         "it takes no more than that"
     );
-    station(&hands, "chat").await;
+    picture(&hands, "chat").await;
 
     hands.click(&screen("Benchmarks")).await;
     // Plain and with MTP, both measured by the set-up, stand side by side without a click.
     hands
         .see("//section[@aria-labelledby='comparison-heading']//dl")
         .await;
-    station(&hands, "benchmarks").await;
+    picture(&hands, "benchmarks").await;
     walk(&mut hands).await;
 }

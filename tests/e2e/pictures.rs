@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use crate::hands::{Hands, screen};
 
-/// A picture for the tests' artefacts at each station, and for the README if they are asked for.
-pub(crate) async fn station(hands: &Hands<'_>, name: &str) {
+/// A picture for the tests' artefacts at each stop of a journey, and for the README if they are asked for.
+pub(crate) async fn picture(hands: &Hands<'_>, name: &str) {
     hands.desk.picture(name).await;
     readme(hands, name, None).await;
 }
 
 /// The same with this part of the page at the top of the window, found by its identity.
-pub(crate) async fn station_at(hands: &Hands<'_>, name: &str, part: &str) {
+pub(crate) async fn picture_at(hands: &Hands<'_>, name: &str, part: &str) {
     scroll(hands, part).await;
     hands.desk.picture(name).await;
     readme(hands, name, Some(part)).await;

@@ -160,7 +160,7 @@ impl Bed {
         self.run = run.into();
         let store = self.store().await;
         let recipe = self.of_recipe();
-        let plan = recipe.plan(&self.machines(), &self.key().public_line());
+        let plan = recipe.plan(&self.setup_machines(), &self.key().public_line());
         let new = NewRun {
             id: RunId(run.into()),
             title: plan.summary.clone(),
@@ -205,7 +205,7 @@ impl Bed {
     }
 
     /// The machines as a plan sees them.
-    pub fn machines(&self) -> Vec<SetupMachine> {
+    pub fn setup_machines(&self) -> Vec<SetupMachine> {
         let of = |i: &usize| SetupMachine {
             name: Spark::BOTH[*i].name().into(),
             user: USER.into(),
@@ -215,9 +215,9 @@ impl Bed {
     }
 
     /// The machines behind new connections.
-    pub fn stations(&self) -> Vec<MachineServices> {
+    pub fn machines(&self) -> Vec<MachineServices> {
         let own = Arc::new(self.key());
-        let station = |i: &usize| {
+        let machine = |i: &usize| {
             let spark = Spark::BOTH[*i];
             let password = self.password.clone().map(Secret::new);
             let mut auth = vec![Auth::OwnKey(own.clone())];
@@ -238,10 +238,10 @@ impl Bed {
                 containers: Arc::new(SshContainers::new(machine.clone())),
                 tunnels: Arc::new(SshTunnels::new(machine.clone())),
                 node_program: Arc::new(Built),
-                machine,
+                shell: machine,
             }
         };
-        self.sparks.iter().map(station).collect()
+        self.sparks.iter().map(machine).collect()
     }
 
     /// A driver as a new process would make it.
@@ -252,8 +252,8 @@ impl Bed {
             run: RunId(self.run.clone()),
             steps: self
                 .of_recipe()
-                .steps(&self.machines(), &self.key().public_line(), None),
-            stations: self.stations(),
+                .steps(&self.setup_machines(), &self.key().public_line(), None),
+            machines: self.machines(),
             journal,
             clock: Arc::new(RealClock::start()),
             services: Services {

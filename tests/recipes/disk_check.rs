@@ -29,14 +29,14 @@ struct Listener {
 }
 
 impl Listener {
-    fn to(station: &MachineServices, kept: Kept) -> Self {
+    fn to(machine: &MachineServices, kept: Kept) -> Self {
         let heard: Arc<Mutex<Vec<CheckNews>>> = Arc::default();
         let cancel = CancellationToken::new();
-        let (station, hears, stop) = (station.clone(), heard.clone(), cancel.clone());
+        let (machine, hears, stop) = (machine.clone(), heard.clone(), cancel.clone());
         let going = tokio::spawn(async move {
             let clock: Arc<dyn Clock> = Arc::new(RealClock::start());
             let mut hear = |news| hears.lock().expect("no listener panics").push(news);
-            check::follow(&station, &kept, &clock, &stop, &mut hear).await
+            check::follow(&machine, &kept, &clock, &stop, &mut hear).await
         });
         Self {
             heard,
@@ -94,7 +94,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     let folder = tempfile::tempdir().expect("a folder");
     let node = built("tandem-node").await.expect("it is built");
     let rehearsal = opened(folder.path()).await;
-    let station = rehearsal.stations().remove(0);
+    let machine = rehearsal.machines().remove(0);
     let home = folder.path().join("spark-a/home");
     let fetch = serde_json::json!({
         "kind": "fetch", "endpoint": rehearsal.hub_endpoint(), "repo": NVFP4_REPO,
@@ -111,7 +111,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
         deep: true,
         repair,
     };
-    let look = || async { check::find(&station).await.expect("it is looked for") };
+    let look = || async { check::find(&machine).await.expect("it is looked for") };
     assert_eq!(look().await, None, "there was none");
 
     // Something to repair that takes its time.
@@ -124,8 +124,8 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     };
     rehearsal.hub().fault(Fault::new(slow).on(Side::Cdn));
     // No program is installed there, so a copy does the work.
-    let begun = check::begin(&station, &asked(true), None).await;
-    let first = Listener::to(&station, begun.expect("it begins"));
+    let begun = check::begin(&machine, &asked(true), None).await;
+    let first = Listener::to(&machine, begun.expect("it begins"));
     first
         .hears("how far it is, and how fast", |news| {
             matches!(news, CheckNews::Progress { total: Some(t), rate: Some(r), .. } if *t > 0 && *r > 0.0)
@@ -136,13 +136,13 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     let kept = look().await.expect("it goes on");
     assert!(kept.alive, "{kept:?}");
     assert_eq!(kept.request, asked(true));
-    let other = check::begin(&station, &asked(false), None).await;
+    let other = check::begin(&machine, &asked(false), None).await;
     assert_eq!(other.expect_err("one at a time").code, Code::Locked);
-    let same = check::begin(&station, &asked(true), None).await;
+    let same = check::begin(&machine, &asked(true), None).await;
     assert_eq!(same.expect("the same is found"), kept);
 
     // Somebody comes back, and stops it: on the machine, where what was fetched stays.
-    let second = Listener::to(&station, kept);
+    let second = Listener::to(&machine, kept);
     second
         .hears("it again", |news| {
             matches!(news, CheckNews::Progress { .. })
@@ -157,13 +157,13 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
 
     // Begun again it goes on to its end, which nobody hears at first.
     rehearsal.hub().faults().clear();
-    let begun = check::begin(&station, &asked(true), None).await;
+    let begun = check::begin(&machine, &asked(true), None).await;
     begun.expect("it begins");
     let kept = until("it to end unheard", SOON, || async {
         look().await.filter(|kept| !kept.alive)
     });
     let kept = kept.await.expect("it ends");
-    let receipt = Listener::to(&station, kept)
+    let receipt = Listener::to(&machine, kept)
         .end()
         .await
         .expect("it is done");
@@ -180,8 +180,8 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
     let installed = left.join("tandem-node");
     std::fs::create_dir_all(&left).expect("a folder");
     std::fs::copy(&node, &installed).expect("it is installed");
-    let begun = check::begin(&station, &asked(false), None).await;
-    let receipt = Listener::to(&station, begun.expect("it begins"))
+    let begun = check::begin(&machine, &asked(false), None).await;
+    let receipt = Listener::to(&machine, begun.expect("it begins"))
         .end()
         .await;
     assert!(receipt.expect("it is done").faults.is_empty());

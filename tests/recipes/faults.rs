@@ -363,9 +363,9 @@ async fn no_secret_is_on_a_command_line_or_in_the_journal() {
         return;
     };
     let bed = stage.bed().await;
-    let stations = bed.stations();
-    let seen = stations[0]
-        .machine
+    let machines = bed.machines();
+    let seen = machines[0]
+        .shell
         .exec(&Command::new("ps", ["-ewwo", "args"]).sudo())
         .await
         .expect("ps runs as root");
@@ -373,10 +373,7 @@ async fn no_secret_is_on_a_command_line_or_in_the_journal() {
         seen.ok() && !seen.text().contains(PASSWORD),
         "the password is in no process's arguments"
     );
-    assert!(
-        stations[0].machine.name() == "spark-a",
-        "it was that machine"
-    );
+    assert!(machines[0].shell.name() == "spark-a", "it was that machine");
     goes_on(&bed).await;
     let database =
         std::fs::read(stage.folder.path().join("tandem.db")).expect("the database is read");

@@ -54,11 +54,11 @@ struct Life {
 impl Life {
     async fn begin(
         recipe: &Procedure,
-        stations: &[MachineServices],
+        machines: &[MachineServices],
         store: &Store,
         run: &RunId,
     ) -> Self {
-        let machines = rehearsed(stations).await;
+        let facts = rehearsed(machines).await;
         let held = LiveLimits::new(store.run_download(run).await.expect("it is read"));
         let cancel = CancellationToken::new();
         let heard = Arc::new(Mutex::new(Heard::default()));
@@ -67,11 +67,11 @@ impl Life {
         let driver = Driver {
             run: run.clone(),
             steps: recipe
-                .steps(&machines, KEY, None)
+                .steps(&facts, KEY, None)
                 .into_iter()
                 .filter(|s| only(&s.plan().id.0))
                 .collect(),
-            stations: stations.to_vec(),
+            machines: machines.to_vec(),
             journal: Arc::new(store.clone()),
             clock: Arc::new(RealClock::start()),
             services: Services {
@@ -103,14 +103,14 @@ impl Life {
     async fn hold(
         &self,
         limits: &FetchLimits,
-        stations: &[MachineServices],
+        machines: &[MachineServices],
         store: &Store,
         run: &RunId,
     ) {
         let kept = store.hold_run_download(run, limits).await;
         kept.expect("it is kept");
         self.held.set(limits.clone());
-        let told = limit_download(stations, run, limits).await;
+        let told = limit_download(machines, run, limits).await;
         told.expect("every machine is told");
     }
 
@@ -143,17 +143,17 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
     }
     let folder = tempfile::tempdir().expect("a folder");
     let rehearsal = open(folder.path()).await;
-    let stations = rehearsal.stations();
+    let machines = rehearsal.machines();
     let store = Store::open(folder.path().join("tandem.db")).await;
     let store = store.expect("the store opens");
     let mut wanted = request(rehearsal.hub_endpoint());
-    wanted.machines = stations.iter().map(|s| s.id.clone()).collect();
+    wanted.machines = machines.iter().map(|s| s.id.clone()).collect();
     wanted.choices.set("repo", synthetic::REPO.into());
     wanted.choices.set("revision", "main".into());
     wanted.download = at_most(SLOW);
     let recipe = Procedure::Setup(Box::new(planned(wanted)));
     let run = RunId("held".into());
-    let plan = recipe.plan(&rehearsed(&stations).await, KEY);
+    let plan = recipe.plan(&rehearsed(&machines).await, KEY);
     let new = NewRun {
         id: run.clone(),
         title: plan.summary.clone(),
@@ -167,7 +167,7 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
     assert_eq!(planned, Some(at_most(SLOW)), "what was planned holds");
     let brought = || rehearsal.hub().counters().read().cdn_bytes;
 
-    let first = Life::begin(&recipe, &stations, &store, &run).await;
+    let first = Life::begin(&recipe, &machines, &store, &run).await;
     until("something to arrive", SOON, || async {
         (brought() > 0).then_some(())
     })
@@ -177,7 +177,7 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
         paused: true,
         ..at_most(SLOW)
     };
-    first.hold(&paused, &stations, &store, &run).await;
+    first.hold(&paused, &machines, &store, &run).await;
     let parts = first.both_wait().await;
     let words: Vec<&str> = parts.iter().map(|p| p.doing.as_str()).collect();
     assert!(words.contains(&"Paused"), "the one that fetches: {words:?}");
@@ -195,12 +195,12 @@ async fn a_download_under_way_is_paused_over_a_closed_window_and_goes_on_at_anot
     first.cancel.cancel();
     let ended = first.going.await.expect("no panic");
     assert_eq!(ended, Outcome::Finished(RunOutcome::Cancelled));
-    let second = Life::begin(&recipe, &stations, &store, &run).await;
+    let second = Life::begin(&recipe, &machines, &store, &run).await;
     second.both_wait().await;
     assert_eq!(brought(), at_rest, "a pause is kept over a closed window");
 
     let began = Instant::now();
-    second.hold(&at_most(FASTER), &stations, &store, &run).await;
+    second.hold(&at_most(FASTER), &machines, &store, &run).await;
     let ended = tokio::time::timeout(SOON, second.going).await;
     let ended = ended.expect("at the old rate it would take three minutes");
     let took = began.elapsed().as_secs_f64();

@@ -88,8 +88,8 @@ async fn it_is_pulled_once_crosses_the_private_link_and_a_killed_worker_goes_on(
     );
 }
 
-async fn image_of(station: &MachineServices) -> Image {
-    let image = station.containers.image(IMAGE).await.expect("it answers");
+async fn image_of(machine: &MachineServices) -> Image {
+    let image = machine.containers.image(IMAGE).await.expect("it answers");
     image.expect("it is there")
 }
 
@@ -100,7 +100,7 @@ async fn a_rehearsal_copies_it_as_well() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let rehearsal = opened(folder.path()).await;
-    let stations = rehearsal.stations();
+    let machines = rehearsal.machines();
     let bed = Bed {
         folder: folder.path().to_owned(),
         run: String::new(),
@@ -117,8 +117,8 @@ async fn a_rehearsal_copies_it_as_well() {
     let recipe = Procedure::Setup(Box::new(bed.setup.clone()));
     let mut driver = Driver {
         run: RunId(bed.run.clone()),
-        steps: recipe.steps(&bed.machines(), KEY, None),
-        stations: stations.clone(),
+        steps: recipe.steps(&bed.setup_machines(), KEY, None),
+        machines: machines.clone(),
         journal: store.clone(),
         clock: Arc::new(RealClock::start()),
         services: Services {
@@ -148,10 +148,10 @@ async fn a_rehearsal_copies_it_as_well() {
             .any(|l| l.contains("came over the private link")),
         "{said:?}"
     );
-    assert_eq!(image_of(&stations[0]).await, image_of(&stations[1]).await);
-    for station in &stations {
+    assert_eq!(image_of(&machines[0]).await, image_of(&machines[1]).await);
+    for machine in &machines {
         let look = Command::new("sh", ["-c", "test -e ~/.local/share/tandem/jobs"]);
-        let left = station.machine.exec(&look).await.expect("it runs");
-        assert!(!left.ok(), "{}: no file of it is left", station.name);
+        let left = machine.shell.exec(&look).await.expect("it runs");
+        assert!(!left.ok(), "{}: no file of it is left", machine.name);
     }
 }

@@ -99,7 +99,11 @@ async fn the_link_alone_then_restarted_once_though_the_app_is_killed() {
         .driver(Arc::new(setup.store().await), CancellationToken::new())
         .await;
     driver.steps = recipe
-        .steps(&setup.machines(), "ssh-ed25519 KEY", Some(earlier.clone()))
+        .steps(
+            &setup.setup_machines(),
+            "ssh-ed25519 KEY",
+            Some(earlier.clone()),
+        )
         .into_iter()
         .filter(|s| ["network", "prove"].contains(&s.plan().id.0.as_str()))
         .collect();
@@ -175,12 +179,12 @@ async fn killed_in_the_restart(lab: &Lab, bed: &Bed) {
 async fn run_once(
     run: &str,
     recipe: &Procedure,
-    machines: &[SetupMachine],
-    stations: Vec<MachineServices>,
+    facts: &[SetupMachine],
+    machines: Vec<MachineServices>,
     store: &Store,
 ) -> RunState {
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFJlaGVhcnNhbHM rehearsal";
-    let plan = recipe.plan(machines, key);
+    let plan = recipe.plan(facts, key);
     let new = NewRun {
         id: RunId(run.into()),
         title: plan.summary.clone(),
@@ -195,8 +199,8 @@ async fn run_once(
         .expect("the run is written down");
     let driver = Driver {
         run: RunId(run.into()),
-        steps: recipe.steps(machines, key, None),
-        stations,
+        steps: recipe.steps(facts, key, None),
+        machines,
         journal: Arc::new(store.clone()),
         clock: Arc::new(RealClock::start()),
         services: Services {
@@ -212,16 +216,16 @@ async fn run_once(
     RunState::fold(&events).expect("the journal folds")
 }
 
-/// The stations of a rehearsal as the recipes see them.
-pub(crate) async fn rehearsed(stations: &[MachineServices]) -> Vec<SetupMachine> {
+/// The machines of a rehearsal as the recipes see them.
+pub(crate) async fn rehearsed(machines: &[MachineServices]) -> Vec<SetupMachine> {
     let mut all = Vec::new();
-    for station in stations {
+    for machine in machines {
         let program = tandem_domain::node::PROGRAM;
         let facts = Command::new(program, ["facts"]);
-        let said = station.machine.exec(&facts).await.expect("it answers");
+        let said = machine.shell.exec(&facts).await.expect("it answers");
         all.push(SetupMachine {
-            name: station.name.clone(),
-            user: station.user.clone(),
+            name: machine.name.clone(),
+            user: machine.user.clone(),
             facts: serde_json::from_slice(&said.stdout).unwrap_or_default(),
         });
     }
@@ -243,7 +247,7 @@ async fn a_rehearsal_links_and_restarts_as_well() {
     }
     let folder = tempfile::tempdir().expect("a folder");
     let rehearsal = opened(folder.path()).await;
-    let stations = rehearsal.stations();
+    let machines = rehearsal.machines();
     let store = Store::open(folder.path().join("tandem.db"))
         .await
         .expect("the store opens");
@@ -253,12 +257,12 @@ async fn a_rehearsal_links_and_restarts_as_well() {
     let mut boots = Vec::new();
     for (run, restart) in [("link", false), ("restart", true)] {
         let recipe = Procedure::Link(LinkRequest {
-            machines: stations.iter().map(|s| s.id.clone()).collect(),
+            machines: machines.iter().map(|s| s.id.clone()).collect(),
             network: network.clone(),
             restart,
         });
-        let machines = rehearsed(&stations).await;
-        let state = run_once(run, &recipe, &machines, stations.clone(), &store).await;
+        let facts = rehearsed(&machines).await;
+        let state = run_once(run, &recipe, &facts, machines.clone(), &store).await;
         assert_eq!(
             state.outcome,
             Some(RunOutcome::Completed),

@@ -87,10 +87,10 @@ async fn over_both(folder: &Path, request: SetupRequest) -> Result<(), String> {
     println!("{}", words::steps(&bed.events().await));
     if outcome != RunOutcome::Completed {
         println!("{}", bed.told().await);
-        for station in bed.stations() {
-            let log = station.containers.logs(SERVER, 300).await;
+        for machine in bed.machines() {
+            let log = machine.containers.logs(SERVER, 300).await;
             let log = log.unwrap_or_else(|e| vec![format!("no log: {e}")]);
-            eprintln!("{} said last:\n{}", station.name, log.join("\n"));
+            eprintln!("{} said last:\n{}", machine.name, log.join("\n"));
         }
     }
     let chatted = match outcome {
@@ -144,7 +144,7 @@ async fn figures(bed: &Bed) -> Result<(), String> {
 async fn chat(bed: &Bed) -> Result<(), String> {
     let launch = &bed.setup.launch;
     let question = "Who are you?";
-    let api = bed.stations()[0].tunnels.api(launch.api_port);
+    let api = bed.machines()[0].tunnels.api(launch.api_port);
     let (mut thought, mut answer, mut chunks) = (String::new(), String::new(), 0);
     let mut on_delta = |delta: tandem_domain::chat::ChatDelta| {
         thought.push_str(&delta.reasoning);

@@ -132,7 +132,7 @@ async fn serve(name: &str, bed: &Bed) -> Result<Said, String> {
         _ => return Err(format!("{name} did not serve:\n{}", bed.told().await)),
     }
     let seconds = began.elapsed().as_secs_f64();
-    let api = bed.stations()[0].tunnels.api(bed.setup.launch.api_port);
+    let api = bed.machines()[0].tunnels.api(bed.setup.launch.api_port);
     let mut answers = Vec::new();
     for question in QUESTIONS {
         let mut ask = ChatRequest::ask(&bed.setup.launch.served_name, question);

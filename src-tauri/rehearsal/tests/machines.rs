@@ -23,7 +23,7 @@ async fn open(folder: &Path) -> Rehearsal {
         .expect("a rehearsal")
 }
 
-fn spec(station: &MachineServices, folder: &Path, rank: usize) -> ContainerSpec {
+fn spec(machine: &MachineServices, folder: &Path, rank: usize) -> ContainerSpec {
     let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
     let mut command = words(
         "/models/m --trust-remote-code --tensor-parallel-size 2 --nnodes 2 --master-addr 10.100.10.1 --master-port 29501 --max-model-len 4096 --node-rank",
@@ -42,7 +42,7 @@ fn spec(station: &MachineServices, folder: &Path, rank: usize) -> ContainerSpec 
         env: vec![("TANDEM_STANDIN_PACE".into(), "8".into())],
         mounts: vec![Mount {
             source: folder
-                .join(&station.name)
+                .join(&machine.name)
                 .join("home/models")
                 .to_string_lossy()
                 .into_owned(),
@@ -58,14 +58,14 @@ fn spec(station: &MachineServices, folder: &Path, rank: usize) -> ContainerSpec 
 async fn a_machine_keeps_to_its_folder() {
     let dir = tempfile::tempdir().expect("folder");
     let rehearsal = open(dir.path()).await;
-    let [a, b] = [&rehearsal.stations()[0], &rehearsal.stations()[1]].map(Clone::clone);
+    let [a, b] = [&rehearsal.machines()[0], &rehearsal.machines()[1]].map(Clone::clone);
     let file = RemoteFile {
         path: "/etc/netplan/90-tandem.yaml".into(),
         content: b"network:\n".to_vec(),
         mode: 0o600,
         sudo: true,
     };
-    a.machine.write(&file).await.expect("written");
+    a.shell.write(&file).await.expect("written");
     assert!(
         dir.path()
             .join("spark-a/root/etc/netplan/90-tandem.yaml")
@@ -73,7 +73,7 @@ async fn a_machine_keeps_to_its_folder() {
         "root's files stay in the folder"
     );
     assert_eq!(
-        a.machine
+        a.shell
             .read("/etc/netplan/90-tandem.yaml", true)
             .await
             .expect("read")
@@ -81,20 +81,20 @@ async fn a_machine_keeps_to_its_folder() {
         Some(&b"network:\n"[..])
     );
     let rm = a
-        .machine
+        .shell
         .exec(&Command::new("rm", ["-f", "/etc/netplan/90-tandem.yaml"]).sudo())
         .await
         .expect("rm");
     assert!(
         rm.ok()
-            && a.machine
+            && a.shell
                 .read("/etc/netplan/90-tandem.yaml", true)
                 .await
                 .expect("read")
                 .is_none()
     );
     let cat = a
-        .machine
+        .shell
         .exec(&Command::new("sh", ["-c", "cat; printf %s \"$HOME\" >&2; exit 3"]).stdin("in"))
         .await
         .expect("sh");
@@ -105,7 +105,7 @@ async fn a_machine_keeps_to_its_folder() {
         cat.error_text()
     );
     assert_eq!(
-        a.machine
+        a.shell
             .exec(&Command::new("no-such-program", ["x"]))
             .await
             .expect("a status")
@@ -113,7 +113,7 @@ async fn a_machine_keeps_to_its_folder() {
         127
     );
     assert_eq!(
-        a.machine
+        a.shell
             .exec(&Command::new(PROGRAM, ["facts"]))
             .await
             .expect("a status")
@@ -122,16 +122,16 @@ async fn a_machine_keeps_to_its_folder() {
         "not before it was sent"
     );
     let build = a.node_program.build("aarch64").expect("a build");
-    for station in [&a, &b] {
-        station
-            .machine
+    for machine in [&a, &b] {
+        machine
+            .shell
             .upload(&build.path, PROGRAM, 0o755, &mut |_| {})
             .await
             .expect("sent");
     }
     let facts = async |s: &MachineServices| -> Facts {
         serde_json::from_slice(
-            &s.machine
+            &s.shell
                 .exec(&Command::new(PROGRAM, ["facts"]))
                 .await
                 .expect("facts")
@@ -153,27 +153,27 @@ async fn a_machine_keeps_to_its_folder() {
 async fn a_stop_removes_our_server_and_spares_another_of_its_name() {
     let dir = tempfile::tempdir().expect("folder");
     let folder = dir.path().canonicalize().expect("folder");
-    let stations = open(&folder).await.stations();
-    for (rank, station) in stations.iter().enumerate() {
-        let pulled = station.containers.pull(IMAGE, &mut |_| {}).await;
+    let machines = open(&folder).await.machines();
+    for (rank, machine) in machines.iter().enumerate() {
+        let pulled = machine.containers.pull(IMAGE, &mut |_| {}).await;
         pulled.expect("pulled");
-        let mut spec = spec(station, &folder, rank);
+        let mut spec = spec(machine, &folder, rank);
         if rank == 0 {
             spec.labels.clear();
         }
-        station.containers.start(&spec).await.expect("started");
+        machine.containers.start(&spec).await.expect("started");
     }
-    let problem = owned::stop(&stations, "tandem-vllm").await;
+    let problem = owned::stop(&machines, "tandem-vllm").await;
     let problem = problem.expect_err("the first is somebody else's");
     assert_eq!(problem.code, Code::ContainerForeign);
     assert_eq!(problem.machine.as_deref(), Some("spark-a"));
-    let still_there = async |station: &MachineServices| {
-        let state = station.containers.inspect("tandem-vllm").await;
+    let still_there = async |machine: &MachineServices| {
+        let state = machine.containers.inspect("tandem-vllm").await;
         state.expect("asked").is_some()
     };
-    assert!(still_there(&stations[0]).await, "the other's is spared");
-    assert!(!still_there(&stations[1]).await, "ours is gone");
-    let removed = stations[0].containers.remove("tandem-vllm").await;
+    assert!(still_there(&machines[0]).await, "the other's is spared");
+    assert!(!still_there(&machines[1]).await, "ours is gone");
+    let removed = machines[0].containers.remove("tandem-vllm").await;
     assert!(removed.expect("its owner removes it"));
 }
 
@@ -183,9 +183,9 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
     let folder = dir.path().canonicalize().expect("folder");
     let rehearsal = open(&folder).await;
     let endpoint = rehearsal.hub_endpoint();
-    let stations = rehearsal.stations();
-    for (rank, station) in stations.iter().enumerate() {
-        let model = folder.join(&station.name).join("home/models/m");
+    let machines = rehearsal.machines();
+    for (rank, machine) in machines.iter().enumerate() {
+        let model = folder.join(&machine.name).join("home/models/m");
         std::fs::create_dir_all(&model).expect("folder");
         for entry in std::fs::read_dir(folder.join("hub").join(NVFP4_REPO).join(NVFP4_COMMIT))
             .expect("files")
@@ -194,7 +194,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
             std::fs::copy(&path, model.join(path.file_name().expect("name"))).expect("copied");
         }
         assert!(
-            station
+            machine
                 .containers
                 .image(IMAGE)
                 .await
@@ -202,27 +202,27 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
                 .is_none()
         );
         let mut last = 0;
-        station
+        machine
             .containers
             .pull(IMAGE, &mut |p| last = p.done)
             .await
             .expect("pulled");
-        let image = station
+        let image = machine
             .containers
             .image(IMAGE)
             .await
             .expect("asked")
             .expect("there");
         assert_eq!(last, image.size);
-        let spec = spec(station, &folder, rank);
-        station.containers.start(&spec).await.expect("started");
+        let spec = spec(machine, &folder, rank);
+        machine.containers.start(&spec).await.expect("started");
         assert!(matches!(
-            station.containers.start(&spec).await,
+            machine.containers.start(&spec).await,
             Err(ContainerError::NameTaken { .. })
         ));
     }
     let mut lines = Vec::new();
-    let head = stations[0].clone();
+    let head = machines[0].clone();
     let waiting = async {
         while head.tunnels.api(8000).health().await.is_err() {
             tokio::time::sleep(Duration::from_millis(50)).await;
@@ -235,7 +235,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
         "{:#?}",
         head.containers.logs("tandem-vllm", 30).await
     );
-    drop((head, stations, rehearsal));
+    drop((head, machines, rehearsal));
 
     let again = open(&folder).await;
     assert_eq!(
@@ -243,8 +243,8 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
         endpoint,
         "a run that is resumed finds the Hub where it was"
     );
-    let stations = again.stations();
-    let state = stations[0]
+    let machines = again.machines();
+    let state = machines[0]
         .containers
         .inspect("tandem-vllm")
         .await
@@ -257,7 +257,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
     );
     let mut request = ChatRequest::ask("step", "Hello");
     request.max_tokens = 8;
-    let finish = stations[0]
+    let finish = machines[0]
         .tunnels
         .api(8000)
         .chat(&request, &mut |_| {})
@@ -265,13 +265,13 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
         .expect("an answer");
     assert_eq!(finish.completion_tokens, 8);
     let removed = {
-        let containers = stations[0].containers.clone();
+        let containers = machines[0].containers.clone();
         tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(100)).await;
             containers.remove("tandem-vllm").await
         })
     };
-    stations[0]
+    machines[0]
         .containers
         .follow("tandem-vllm", &mut |line| lines.push(line.to_owned()))
         .await
@@ -283,7 +283,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
     );
     assert!(removed.await.expect("task").expect("removed"));
     assert!(
-        stations[0]
+        machines[0]
             .containers
             .inspect("tandem-vllm")
             .await
@@ -291,7 +291,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
             .is_none()
     );
     assert!(
-        !stations[0]
+        !machines[0]
             .containers
             .remove("tandem-vllm")
             .await
@@ -299,11 +299,11 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
         "nothing left"
     );
     assert!(
-        stations[0].tunnels.api(8000).health().await.is_err(),
+        machines[0].tunnels.api(8000).health().await.is_err(),
         "nothing listens"
     );
     let ended = async {
-        while stations[1]
+        while machines[1]
             .containers
             .inspect("tandem-vllm")
             .await
@@ -320,7 +320,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
             .is_ok(),
         "the worker follows its head"
     );
-    let state = stations[1]
+    let state = machines[1]
         .containers
         .inspect("tandem-vllm")
         .await
@@ -328,7 +328,7 @@ async fn both_ranks_serve_and_are_found_again_after_a_restart() {
         .expect("there");
     assert_eq!(state.exit_code, Some(0));
     assert!(
-        stations[1]
+        machines[1]
             .containers
             .remove("tandem-vllm")
             .await

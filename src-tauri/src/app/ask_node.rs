@@ -10,9 +10,9 @@ use super::workspace::Workspace;
 
 impl Workspace {
     /// Reads a machine's facts.
-    pub(super) async fn read_facts(&self, station: &MachineServices) -> Result<Facts, Problem> {
+    pub(super) async fn read_facts(&self, machine: &MachineServices) -> Result<Facts, Problem> {
         let facts = self
-            .ask_node(station, &["facts"], Vec::new(), |output| {
+            .ask_node(machine, &["facts"], Vec::new(), |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await?;
@@ -23,7 +23,7 @@ impl Workspace {
     /// where there is one, goes by stdin.
     pub(super) async fn run_node<T: DeserializeOwned>(
         &self,
-        station: &MachineServices,
+        machine: &MachineServices,
         kind: &str,
         request: &NodeRequest,
     ) -> Result<T, Problem> {
@@ -35,11 +35,11 @@ impl Workspace {
                 .filter_map(|l| serde_json::from_str::<NodeLine>(l).ok());
             lines.map(|l| l.event).find(NodeEvent::is_last)
         };
-        match self.ask_node(station, &["run", kind], stdin, last).await? {
+        match self.ask_node(machine, &["run", kind], stdin, last).await? {
             NodeEvent::Done { result } => serde_json::from_value(result)
-                .map_err(|e| not_understood(station).cause(format!("{e}."))),
-            NodeEvent::Failed { problem } => Err(problem.on(station.name.clone())),
-            _ => Err(not_understood(station).cause("It ended without a result.")),
+                .map_err(|e| not_understood(machine).cause(format!("{e}."))),
+            NodeEvent::Failed { problem } => Err(problem.on(machine.name.clone())),
+            _ => Err(not_understood(machine).cause("It ended without a result.")),
         }
     }
 
@@ -47,33 +47,33 @@ impl Workspace {
     /// that does not know the question, a copy is asked. What it understood and refused stays refused.
     pub(super) async fn ask_node<T>(
         &self,
-        station: &MachineServices,
+        machine: &MachineServices,
         words: &[&str],
         stdin: Vec<u8>,
         read: impl Fn(&Output) -> Option<T>,
     ) -> Result<T, Problem> {
-        let on = |e: MachineError| e.problem(&station.name);
+        let on = |e: MachineError| e.problem(&machine.name);
         let ask = |program: &str| Command::new(program, words.iter().copied()).stdin(stdin.clone());
-        let installed = station.machine.exec(&ask(PROGRAM)).await.map_err(on)?;
+        let installed = machine.shell.exec(&ask(PROGRAM)).await.map_err(on)?;
         if let Some(answer) = read(&installed) {
             return Ok(answer);
         }
         if understood(&installed) {
-            return Err(no_answer(station, &installed));
+            return Err(no_answer(machine, &installed));
         }
-        let copy = self.copy_of_program(station).await?;
-        let output = station.machine.exec(&ask(&copy.path)).await;
-        let removed = copy.remove(station).await;
+        let copy = self.copy_of_program(machine).await?;
+        let output = machine.shell.exec(&ask(&copy.path)).await;
+        let removed = copy.remove(machine).await;
         let output = output.map_err(on)?;
         removed?;
-        read(&output).ok_or_else(|| no_answer(station, &output))
+        read(&output).ok_or_else(|| no_answer(machine, &output))
     }
 
     /// Puts a copy of the node program into `/tmp` of a machine, for one question.
-    async fn copy_of_program(&self, station: &MachineServices) -> Result<ProgramCopy, Problem> {
-        let on = |e: MachineError| e.problem(&station.name);
-        let arch = station
-            .machine
+    async fn copy_of_program(&self, machine: &MachineServices) -> Result<ProgramCopy, Problem> {
+        let on = |e: MachineError| e.problem(&machine.name);
+        let arch = machine
+            .shell
             .exec(&Command::new("uname", ["-m"]))
             .await
             .map_err(on)?;
@@ -81,11 +81,11 @@ impl Workspace {
         let build = self
             .programs
             .build(&arch)
-            .ok_or_else(|| no_build(station, &arch))?;
+            .ok_or_else(|| no_build(machine, &arch))?;
         let folder = format!("/tmp/tandem-look-{}", super::new_id());
         let path = format!("{folder}/tandem-node");
-        station
-            .machine
+        machine
+            .shell
             .upload(&build.path, &path, 0o700, &mut |_| {})
             .await
             .map_err(on)?;
@@ -102,10 +102,10 @@ struct ProgramCopy {
 
 impl ProgramCopy {
     /// Removes it with its folder.
-    async fn remove(self, station: &MachineServices) -> Result<(), Problem> {
+    async fn remove(self, machine: &MachineServices) -> Result<(), Problem> {
         let remove = Command::new("rm", ["-rf", &self.folder]);
-        let removed = station.machine.exec(&remove).await;
-        removed.map(drop).map_err(|e| e.problem(&station.name))
+        let removed = machine.shell.exec(&remove).await;
+        removed.map(drop).map_err(|e| e.problem(&machine.name))
     }
 }
 
@@ -117,10 +117,10 @@ fn understood(output: &Output) -> bool {
 }
 
 /// What the program said that was no answer: a refusal, or nothing that it should say.
-fn no_answer(station: &MachineServices, output: &Output) -> Problem {
+fn no_answer(machine: &MachineServices, output: &Output) -> Problem {
     match serde_json::from_slice(&output.stdout) {
-        Ok(Refused { problem }) => problem.on(station.name.clone()),
-        Err(_) => not_understood(station).cause(format!(
+        Ok(Refused { problem }) => problem.on(machine.name.clone()),
+        Err(_) => not_understood(machine).cause(format!(
             "It ended with {}: {}",
             output.status,
             output.error_text()
@@ -128,20 +128,20 @@ fn no_answer(station: &MachineServices, output: &Output) -> Problem {
     }
 }
 
-fn not_understood(station: &MachineServices) -> Problem {
+fn not_understood(machine: &MachineServices) -> Problem {
     Problem::new(
         Code::NodeProgram,
         "Tandem did not understand the node program's answer.",
     )
-    .on(station.name.clone())
+    .on(machine.name.clone())
 }
 
-fn no_build(station: &MachineServices, arch: &str) -> Problem {
+fn no_build(machine: &MachineServices, arch: &str) -> Problem {
     let problem = Problem::new(
         Code::NodeProgram,
         "Tandem cannot read this machine's facts.",
     )
-    .on(station.name.clone());
+    .on(machine.name.clone());
     if arch == "aarch64" {
         problem
             .cause("The node program for a Spark was not built with this Tandem.")

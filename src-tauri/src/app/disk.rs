@@ -54,11 +54,11 @@ impl App {
     /// How long a deep check will take.
     pub async fn check_time(&self, target: &CheckTarget) -> Result<CheckTime, Problem> {
         let workspace = self.workspace().await;
-        let station = workspace.station(&workspace.machine(&target.machine).await?)?;
+        let machine = workspace.services(&workspace.machine(&target.machine).await?)?;
         let request = self.check_request(&workspace, target, true, false).await?;
         let stdin = serde_json::to_vec(&request).expect("a request is plain data");
         workspace
-            .ask_node(&station, &["check-time"], stdin, |output| {
+            .ask_node(&machine, &["check-time"], stdin, |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await
@@ -75,15 +75,15 @@ impl App {
     ) -> Result<CheckReceipt, Problem> {
         let workspace = self.workspace().await;
         let saved = workspace.machine(&target.machine).await?;
-        let station = workspace.station(&saved)?;
+        let machine = workspace.services(&saved)?;
         if repair && self.live_id().is_some() {
             return Err(busy(&saved, "A run is working on the machines."));
         }
         let (cancel, _done) = self.listens_alone(&saved)?;
         let request = self.check_request(&workspace, target, deep, repair).await?;
         let token = self.inner.hub_token.load().await;
-        let kept = check::begin(&station, &request, token).await?;
-        self.listen(&station, &kept, &cancel, hear).await
+        let kept = check::begin(&machine, &request, token).await?;
+        self.listen(&machine, &kept, &cancel, hear).await
     }
 
     /// The checks that go on on the machines, or have ended unheard, and that nobody listens to here. A
@@ -95,8 +95,8 @@ impl App {
             if lock(&self.inner.checks).contains_key(&saved.id) {
                 return None;
             }
-            let station = workspace.station(saved).ok()?;
-            let request = check::find(&station).await.ok()??.request;
+            let machine = workspace.services(saved).ok()?;
+            let request = check::find(&machine).await.ok()??.request;
             Some(FoundCheck {
                 target: CheckTarget {
                     machine: saved.id.clone(),
@@ -118,14 +118,14 @@ impl App {
     ) -> Result<CheckReceipt, Problem> {
         let workspace = self.workspace().await;
         let saved = workspace.machine(machine).await?;
-        let station = workspace.station(&saved)?;
+        let machine = workspace.services(&saved)?;
         let (cancel, _done) = self.listens_alone(&saved)?;
-        let kept = check::find(&station).await?.ok_or_else(|| {
+        let kept = check::find(&machine).await?.ok_or_else(|| {
             Problem::new(Code::JobLost, "There is no check on this machine any more.")
                 .cause("Another window of Tandem has read its result.")
                 .on(saved.name.clone())
         })?;
-        self.listen(&station, &kept, &cancel, hear).await
+        self.listen(&machine, &kept, &cancel, hear).await
     }
 
     /// Takes the place of the one who listens to the check of a machine, until the guard is dropped.
@@ -144,7 +144,7 @@ impl App {
 
     async fn listen(
         &self,
-        station: &MachineServices,
+        machine: &MachineServices,
         kept: &Kept,
         cancel: &CancellationToken,
         mut hear: impl FnMut(CheckEvent) + Send,
@@ -167,7 +167,7 @@ impl App {
                 CheckNews::Away => CheckEvent::Away,
             });
         };
-        check::follow(station, kept, &clock, cancel, &mut on_news).await
+        check::follow(machine, kept, &clock, cancel, &mut on_news).await
     }
 
     /// Stops the check that is listened to on a machine, there too.
@@ -189,8 +189,8 @@ impl App {
         if lock(&self.inner.checks).contains_key(&saved.id) {
             return Err(busy(&saved, "A check is under way there."));
         }
-        let station = workspace.station(&saved)?;
-        if check::find(&station).await?.is_some_and(|kept| kept.alive) {
+        let machine = workspace.services(&saved)?;
+        if check::find(&machine).await?.is_some_and(|kept| kept.alive) {
             return Err(busy(&saved, "A check is under way there."));
         }
         let (report, stock, problem) = read_disk(&workspace, &saved).await?;
@@ -213,7 +213,7 @@ impl App {
             return Err(problem.clone().on(saved.name.clone()));
         }
         if entry.item.kind == DiskKind::Image {
-            return delete_image(&station, &entry.item).await;
+            return delete_image(&machine, &entry.item).await;
         }
         let request = RemoveRequest {
             hf_home: None,
@@ -227,7 +227,7 @@ impl App {
         };
         let stdin = serde_json::to_vec(&request).expect("a request is plain data");
         let undone: Undone = workspace
-            .ask_node(&station, &["remove"], stdin, |output| {
+            .ask_node(&machine, &["remove"], stdin, |output| {
                 serde_json::from_slice(&output.stdout).ok()
             })
             .await?;
@@ -293,17 +293,17 @@ async fn read_disk(
     workspace: &Workspace,
     saved: &SavedMachine,
 ) -> Result<(DiskReport, Stock, Option<Problem>), Problem> {
-    let station = workspace.station(saved)?;
+    let machine = workspace.services(saved)?;
     let stdin = serde_json::to_vec(&DiskRequest::default()).expect("a request is plain data");
     let report = workspace
-        .ask_node(&station, &["disk"], stdin, |output| {
+        .ask_node(&machine, &["disk"], stdin, |output| {
             serde_json::from_slice::<DiskReport>(&output.stdout).ok()
         })
         .await?;
-    Ok(match station.containers.stock().await {
+    Ok(match machine.containers.stock().await {
         Ok(stock) => (report, stock, None),
         Err(e) => {
-            let problem = e.problem(&station.name, &station.user);
+            let problem = e.problem(&machine.name, &machine.user);
             (report, Stock::default(), Some(problem))
         }
     })
@@ -367,9 +367,9 @@ fn image(kept: &KeptImage) -> DiskItem {
 }
 
 /// Removes an image under all of its names, and by its id where it has none.
-async fn delete_image(station: &MachineServices, item: &DiskItem) -> Result<Freed, Problem> {
-    let on = |e: tandem_domain::ports::ContainerError| e.problem(&station.name, &station.user);
-    let stock = station.containers.stock().await.map_err(on)?;
+async fn delete_image(machine: &MachineServices, item: &DiskItem) -> Result<Freed, Problem> {
+    let on = |e: tandem_domain::ports::ContainerError| e.problem(&machine.name, &machine.user);
+    let stock = machine.containers.stock().await.map_err(on)?;
     let tags = stock
         .images
         .into_iter()
@@ -382,7 +382,7 @@ async fn delete_image(station: &MachineServices, item: &DiskItem) -> Result<Free
         tags
     };
     for name in names {
-        station.containers.remove_image(&name).await.map_err(on)?;
+        machine.containers.remove_image(&name).await.map_err(on)?;
     }
     Ok(Freed {
         bytes: item.frees,

@@ -152,7 +152,7 @@ impl App {
         workspace: &Workspace,
         saved: &SavedMachine,
     ) -> Result<Facts, Problem> {
-        let facts = workspace.read_facts(&workspace.station(saved)?).await?;
+        let facts = workspace.read_facts(&workspace.services(saved)?).await?;
         stored(workspace.store.keep_facts(&saved.id, &facts).await)?;
         let saved = SavedMachine {
             facts: Some(facts.clone()),
@@ -174,9 +174,9 @@ impl App {
             return Ok(view(&workspace, &saved));
         }
         workspace.keep_password(&saved, Secret::new(password))?;
-        let station = workspace.station(&saved)?;
-        let tried = station
-            .machine
+        let machine = workspace.services(&saved)?;
+        let tried = machine
+            .shell
             .exec(&Command::new("true", [""; 0]).sudo())
             .await;
         if let Err(e) = tried {
@@ -207,9 +207,9 @@ impl App {
         let workspace = self.inner.rehearsal.write().await.take();
         self.changed();
         if let Some(workspace) = workspace {
-            for station in workspace.rehearsal.iter().flat_map(Rehearsal::stations) {
-                let removed = station.containers.remove(SERVER).await;
-                removed.map_err(|e| e.problem(&station.name, &station.user))?;
+            for machine in workspace.rehearsal.iter().flat_map(Rehearsal::machines) {
+                let removed = machine.containers.remove(SERVER).await;
+                removed.map_err(|e| e.problem(&machine.name, &machine.user))?;
             }
             workspace.store.close().await;
             let folder = self.rehearsal_folder();

@@ -55,8 +55,8 @@ async fn one(
     work: &NodeRequest,
 ) -> Result<MachineAhead, Problem> {
     let saved = workspace.machine(id).await?;
-    let station = workspace.station(&saved)?;
-    let looked: Result<Survey, Problem> = workspace.run_node(&station, "survey", work).await;
+    let machine = workspace.services(&saved)?;
+    let looked: Result<Survey, Problem> = workspace.run_node(&machine, "survey", work).await;
     let mut ahead = MachineAhead {
         id: id.clone(),
         name: saved.name,

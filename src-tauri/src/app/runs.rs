@@ -209,21 +209,21 @@ impl App {
         direction: Direction,
     ) -> Result<(), Problem> {
         let prepared = async {
-            let machines = workspace.setup_machines(procedure.machines()).await?;
-            let stations = workspace.stations(procedure.machines()).await?;
+            let facts = workspace.setup_machines(procedure.machines()).await?;
+            let machines = workspace.services_of(procedure.machines()).await?;
             let measured = self.last_measured(&workspace, procedure.machines()).await?;
-            let steps = procedure.steps(&machines, &workspace.public_key, measured);
+            let steps = procedure.steps(&facts, &workspace.public_key, measured);
             let held = stored(workspace.store.run_download(&live.id).await)?;
             // What was asked for since the run was claimed is newer than what was read.
             if let Some(held) = held.filter(|_| live.download.now().is_none()) {
                 live.download.set(held);
             }
-            Ok::<_, Problem>((steps, stations))
+            Ok::<_, Problem>((steps, machines))
         }
         .await;
         // It is written down by now, and what was looked at for it is kept.
         self.changed();
-        let (steps, stations) = match prepared {
+        let (steps, machines) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
                 self.release();
@@ -245,7 +245,7 @@ impl App {
         let driver = Driver {
             run: id.clone(),
             steps,
-            stations,
+            machines,
             journal: Arc::new(workspace.store.clone()),
             clock: self.inner.clock.clone(),
             services: Services {
@@ -393,8 +393,8 @@ impl App {
         let state = self.run_state(&workspace, id).await?;
         // A worker goes on without the app, so it is told whether or not the run is gone on with here.
         if state.step(&download_step()).status == Status::Applying {
-            let stations = workspace.stations(&setup.request.machines).await?;
-            limit_download(&stations, id, &limits).await?;
+            let machines = workspace.services_of(&setup.request.machines).await?;
+            limit_download(&machines, id, &limits).await?;
         }
         Ok(())
     }

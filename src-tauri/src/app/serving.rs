@@ -84,9 +84,9 @@ impl App {
         let workspace = self.workspace().await;
         let serving = self.serving(&workspace).await?.ok_or_else(nothing_served)?;
         let head = workspace.machine(&serving.machine).await?;
-        let station = workspace.station(&head)?;
-        let api = station.tunnels.api(serving.port);
-        Ok((workspace, serving, station, api))
+        let machine = workspace.services(&head)?;
+        let api = machine.tunnels.api(serving.port);
+        Ok((workspace, serving, machine, api))
     }
 
     /// Asks the server whether it is there.
@@ -95,15 +95,15 @@ impl App {
         let Some(serving) = self.serving(&workspace).await? else {
             return Ok(None);
         };
-        let (_, _, station, api) = self.served().await?;
+        let (_, _, machine, api) = self.served().await?;
         match api.models().await {
             Ok(models) if models.iter().any(|m| m.id == serving.model) => Ok(Some(serving)),
             Ok(_) => Err(nothing_served()
                 .cause("Another model answers at its port.")
-                .on(station.name)),
+                .on(machine.name)),
             Err(e) => Err(nothing_served()
                 .cause(format!("The server does not answer: {e}."))
-                .on(station.name)),
+                .on(machine.name)),
         }
     }
 
@@ -111,11 +111,11 @@ impl App {
     pub async fn stop_serving(&self) -> Result<(), Problem> {
         let workspace = self.workspace().await;
         let machines = workspace.machines().await?;
-        let stations: Result<Vec<MachineServices>, Problem> = machines
+        let machines: Result<Vec<MachineServices>, Problem> = machines
             .iter()
-            .map(|saved| workspace.station(saved))
+            .map(|saved| workspace.services(saved))
             .collect();
-        owned::stop(&stations?, SERVER).await?;
+        owned::stop(&machines?, SERVER).await?;
         stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
         self.changed();
         Ok(())

@@ -102,14 +102,14 @@ impl Workspace {
     /// Writes the rehearsed machines down, as adding would have.
     async fn keep_rehearsed(&self, clock: &dyn Clock) -> Result<(), Problem> {
         let known = stored(self.store.machines().await)?;
-        for station in self.rehearsal.iter().flat_map(Rehearsal::stations) {
-            if known.iter().all(|m| m.id != station.id) {
+        for machine in self.rehearsal.iter().flat_map(Rehearsal::machines) {
+            if known.iter().all(|m| m.id != machine.id) {
                 let saved = SavedMachine {
-                    id: station.id.clone(),
-                    name: station.name.clone(),
-                    address: format!("{}.rehearsal", station.name),
+                    id: machine.id.clone(),
+                    name: machine.name.clone(),
+                    address: format!("{}.rehearsal", machine.name),
                     port: 22,
-                    user: station.user.clone(),
+                    user: machine.user.clone(),
                     host_key: None,
                     facts: None,
                     simulated: true,
@@ -117,8 +117,8 @@ impl Workspace {
                 };
                 stored(self.store.add_machine(&saved).await)?;
             }
-            let facts = self.read_facts(&station).await?;
-            stored(self.store.keep_facts(&station.id, &facts).await)?;
+            let facts = self.read_facts(&machine).await?;
+            stored(self.store.keep_facts(&machine.id, &facts).await)?;
         }
         Ok(())
     }
@@ -146,29 +146,29 @@ impl Workspace {
     }
 
     /// The machines with these ids as the steps see them, in this order.
-    pub(super) async fn stations(
+    pub(super) async fn services_of(
         &self,
         ids: &[MachineId],
     ) -> Result<Vec<MachineServices>, Problem> {
-        let mut stations = Vec::new();
+        let mut machines = Vec::new();
         for id in ids {
             let saved = self.machine(id).await?;
-            stations.push(self.station(&saved)?);
+            machines.push(self.services(&saved)?);
         }
-        Ok(stations)
+        Ok(machines)
     }
 
-    pub(super) fn station(&self, saved: &SavedMachine) -> Result<MachineServices, Problem> {
+    pub(super) fn services(&self, saved: &SavedMachine) -> Result<MachineServices, Problem> {
         if let Some(rehearsal) = &self.rehearsal {
-            let station = rehearsal.stations().into_iter().find(|s| s.id == saved.id);
-            return station
+            let machine = rehearsal.machines().into_iter().find(|s| s.id == saved.id);
+            return machine
                 .ok_or_else(|| Problem::new(Code::Broken, "The rehearsed machine is gone."));
         }
         let machine = self.connection(saved)?;
-        Ok(self.station_over(saved, machine))
+        Ok(self.services_over(saved, machine))
     }
 
-    fn station_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> MachineServices {
+    fn services_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> MachineServices {
         MachineServices {
             id: saved.id.clone(),
             name: saved.name.clone(),
@@ -176,7 +176,7 @@ impl Workspace {
             containers: Arc::new(SshContainers::new(machine.clone())),
             tunnels: Arc::new(SshTunnels::new(machine.clone())),
             node_program: self.programs.clone(),
-            machine,
+            shell: machine,
         }
     }
 
@@ -233,7 +233,7 @@ impl Workspace {
                 .await
                 .map_err(|e| e.problem(&saved.address))?;
             let facts = self
-                .read_facts(&self.station_over(saved, machine.clone()))
+                .read_facts(&self.services_over(saved, machine.clone()))
                 .await?;
             lock(&self.connected).insert(saved.id.clone(), machine);
             Ok(facts)

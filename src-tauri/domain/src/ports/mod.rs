@@ -96,8 +96,8 @@ pub struct MachineServices {
     pub name: String,
     /// The user we are there.
     pub user: String,
-    /// The machine.
-    pub machine: Arc<dyn Machine>,
+    /// Its commands and files.
+    pub shell: Arc<dyn Machine>,
     /// Its containers.
     pub containers: Arc<dyn Containers>,
     /// Its servers, by port.

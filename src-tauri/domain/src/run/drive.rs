@@ -34,7 +34,7 @@ pub struct Driver<S> {
     /// Its steps in order.
     pub steps: Vec<Arc<dyn Step<S>>>,
     /// The machines, head first.
-    pub stations: Vec<MachineServices>,
+    pub machines: Vec<MachineServices>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
     /// Time.
@@ -225,7 +225,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         StepContext {
             run: self.run.clone(),
             step: id.clone(),
-            stations: self.stations.clone(),
+            machines: self.machines.clone(),
             cancel: self.cancel.clone(),
             clock: self.clock.clone(),
             services: self.services.clone(),

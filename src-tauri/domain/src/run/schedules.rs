@@ -140,7 +140,7 @@ impl Bed {
         Driver {
             run: RunId("r".into()),
             steps: steps.collect(),
-            stations: vec![],
+            machines: vec![],
             journal: self.journal.clone(),
             clock: Arc::new(NoTime),
             services: (),

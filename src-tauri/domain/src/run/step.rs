@@ -105,9 +105,9 @@ pub enum Undo {
 /// impl MakeFolder {
 ///     /// Whether a command ends well on the head.
 ///     async fn ok(&self, cx: &StepContext, command: &[&str]) -> Result<bool, StepError> {
-///         let head = &cx.stations[0];
+///         let head = &cx.machines[0];
 ///         let command = Command::new(command[0], command[1..].iter().copied());
-///         match head.machine.exec(&command).await {
+///         match head.shell.exec(&command).await {
 ///             Ok(output) => Ok(output.ok()),
 ///             Err(error) => Err(StepError::Machine { machine: head.name.clone(), error }),
 ///         }
@@ -281,7 +281,7 @@ pub struct StepContext<S> {
     /// The step.
     pub step: StepId,
     /// The machines, head first.
-    pub stations: Vec<MachineServices>,
+    pub machines: Vec<MachineServices>,
     /// Trips when somebody cancels.
     pub cancel: CancellationToken,
     /// Time.
@@ -333,7 +333,7 @@ impl<S> StepContext<S> {
                     // In the machines' order, whichever speaks first.
                     let place = |part: &ProgressPart| {
                         let named = |s: &MachineServices| s.name == part.machine;
-                        self.stations.iter().position(named)
+                        self.machines.iter().position(named)
                     };
                     parts.sort_by_key(place);
                 }

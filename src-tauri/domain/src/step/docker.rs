@@ -18,11 +18,11 @@ pub(crate) struct OpenDocker {
 
 impl OpenDocker {
     /// Whether the engine answers this user. Anything else than a closed socket is a problem.
-    async fn is_open(station: &MachineServices) -> Result<bool, StepError> {
-        match station.containers.engine().await {
+    async fn is_open(machine: &MachineServices) -> Result<bool, StepError> {
+        match machine.containers.engine().await {
             Ok(_) => Ok(true),
             Err(ContainerError::Denied) => Ok(false),
-            Err(e) => Err(e.problem(&station.name, &station.user).into()),
+            Err(e) => Err(e.problem(&machine.name, &machine.user).into()),
         }
     }
 }
@@ -43,26 +43,26 @@ impl Step<Services> for OpenDocker {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let open = on_all(&cx.stations, |_, s| Box::pin(Self::is_open(s))).await?;
+        let open = on_all(&cx.machines, |_, s| Box::pin(Self::is_open(s))).await?;
         Ok(found(open.iter().all(|o| *o), "Docker answers.", &open))
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        on_all(&cx.stations, |_, station| {
+        on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                if Self::is_open(station).await? {
+                if Self::is_open(machine).await? {
                     return Ok(());
                 }
-                let usermod = Command::new("usermod", ["-aG", "docker", &station.user]).sudo();
+                let usermod = Command::new("usermod", ["-aG", "docker", &machine.user]).sudo();
                 must(
-                    station,
+                    machine,
                     &usermod,
                     Code::DockerDenied,
                     "The user was not added to the group `docker`.",
                 )
                 .await?;
                 // A connection keeps the groups it was opened with.
-                station.machine.reconnect().await;
+                machine.shell.reconnect().await;
                 Ok(())
             })
         })
@@ -71,12 +71,12 @@ impl Step<Services> for OpenDocker {
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
-        for station in &cx.stations {
-            station
+        for machine in &cx.machines {
+            machine
                 .containers
                 .engine()
                 .await
-                .map_err(|e| e.problem(&station.name, &station.user))?;
+                .map_err(|e| e.problem(&machine.name, &machine.user))?;
         }
         Ok("Docker answers on every machine.".into())
     }
@@ -87,30 +87,30 @@ impl Step<Services> for OpenDocker {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.stations, before, |was_open: bool, station| {
+        undo_on_all(&cx.machines, before, |was_open: bool, machine| {
             Box::pin(async move {
                 if was_open {
                     return Ok(());
                 }
-                let groups = Command::new("id", ["-nG", &station.user]);
+                let groups = Command::new("id", ["-nG", &machine.user]);
                 let groups = must(
-                    station,
+                    machine,
                     &groups,
                     Code::Broken,
                     "The user's groups were not read.",
                 )
                 .await?;
                 if groups.text().split_whitespace().any(|g| g == "docker") {
-                    let out = Command::new("gpasswd", ["-d", &station.user, "docker"]).sudo();
+                    let out = Command::new("gpasswd", ["-d", &machine.user, "docker"]).sudo();
                     must(
-                        station,
+                        machine,
                         &out,
                         Code::DockerDenied,
                         "The user was not taken out of the group `docker`.",
                     )
                     .await?;
                 }
-                station.machine.reconnect().await;
+                machine.shell.reconnect().await;
                 Ok(())
             })
         })

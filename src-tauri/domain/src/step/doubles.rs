@@ -158,25 +158,25 @@ impl BenchStore for Nothing {
 }
 
 /// A machine with nothing around it but a Docker that may serve.
-pub(crate) fn station(
+pub(crate) fn machine(
     name: &str,
-    machine: Arc<dyn Machine>,
+    shell: Arc<dyn Machine>,
     server: &Arc<Server>,
 ) -> MachineServices {
-    station_with(name, machine, server.clone())
+    machine_with(name, shell, server.clone())
 }
 
 /// The same with a Docker of its own kind.
-pub(crate) fn station_with(
+pub(crate) fn machine_with(
     name: &str,
-    machine: Arc<dyn Machine>,
+    shell: Arc<dyn Machine>,
     containers: Arc<dyn Containers>,
 ) -> MachineServices {
     MachineServices {
         id: name.into(),
         name: name.into(),
         user: "nvidia".into(),
-        machine,
+        shell,
         containers,
         tunnels: Arc::new(Nothing),
         node_program: Arc::new(Nothing),
@@ -198,13 +198,13 @@ impl TestRun {
     pub(crate) fn driver(
         &self,
         steps: Vec<Arc<DynStep>>,
-        stations: Vec<MachineServices>,
+        machines: Vec<MachineServices>,
     ) -> Driver {
         let lines = self.lines.clone();
         Driver {
             run: RunId("r".into()),
             steps,
-            stations,
+            machines,
             journal: self.journal.clone(),
             clock: Arc::new(Waits::default()),
             services: Services {

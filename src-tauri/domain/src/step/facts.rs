@@ -30,10 +30,10 @@ impl Receipt for FactsReceipt {
 }
 
 /// Asks the node program for a machine's facts.
-pub async fn facts_of(station: &MachineServices) -> Result<Facts, StepError> {
+pub async fn facts_of(machine: &MachineServices) -> Result<Facts, StepError> {
     let command = Command::new(PROGRAM, ["facts"]);
     let output = must(
-        station,
+        machine,
         &command,
         Code::NodeProgram,
         "The machine's facts were not read.",
@@ -46,7 +46,7 @@ pub async fn facts_of(station: &MachineServices) -> Result<Facts, StepError> {
         )
         .cause(format!("{e}."))
         .fix("Resume; the node program is copied again if it is not the right one.")
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()
     })
 }
@@ -148,8 +148,8 @@ impl ReadOnly<Services> for ReadFacts {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let facts = on_all(&cx.stations, |_, s| Box::pin(facts_of(s))).await?;
-        let names: Vec<&str> = cx.stations.iter().map(|s| s.name.as_str()).collect();
+        let facts = on_all(&cx.machines, |_, s| Box::pin(facts_of(s))).await?;
+        let names: Vec<&str> = cx.machines.iter().map(|s| s.name.as_str()).collect();
         let against = match self.serves {
             true => unfit(&names, &facts),
             false => unfit_to_join(&names, &facts),

@@ -18,18 +18,18 @@ pub(crate) async fn while_followed<'a, T>(
     read: impl Fn(&'a MachineServices) -> ReadProgress<'a>,
     act: impl Future<Output = T>,
 ) -> T {
-    let follows = cx.stations.iter().map(|station| {
-        let mut reading = read(station);
+    let follows = cx.machines.iter().map(|machine| {
+        let mut reading = read(machine);
         async move {
             let mut on_line = |line: &str| {
-                cx.log(Some(&station.name), line);
+                cx.log(Some(&machine.name), line);
                 if let Some(progress) = reading(line) {
                     cx.progress(progress);
                 }
             };
-            if let Err(e) = station.containers.follow(container, &mut on_line).await {
+            if let Err(e) = machine.containers.follow(container, &mut on_line).await {
                 cx.log(
-                    Some(&station.name),
+                    Some(&machine.name),
                     format!("The log is not followed any more: {e}."),
                 );
             }

@@ -29,12 +29,12 @@ struct KeyBefore {
 }
 
 impl InstallKey {
-    async fn read(&self, station: &MachineServices) -> Result<(KeyBefore, String), StepError> {
-        let home = crate::step::machines::home(station).await?;
+    async fn read(&self, machine: &MachineServices) -> Result<(KeyBefore, String), StepError> {
+        let home = crate::step::machines::home(machine).await?;
         let path = format!("{home}/{FILE}");
-        let on = failed_on(station);
-        let content = station.machine.read(&path, false).await.map_err(on)?;
-        let had_folder = exists(&*station.machine, &format!("{home}/.ssh"))
+        let on = failed_on(machine);
+        let content = machine.shell.read(&path, false).await.map_err(on)?;
+        let had_folder = exists(&*machine.shell, &format!("{home}/.ssh"))
             .await
             .map_err(on)?;
         let text = content
@@ -55,39 +55,39 @@ impl InstallKey {
     /// An error if two of the machines are one, before anything is changed on it twice at once.
     async fn distinct(cx: &StepContext) -> Result<(), StepError> {
         let mut seen: Vec<(String, &str)> = Vec::new();
-        for station in &cx.stations {
-            let id = station
-                .machine
+        for machine in &cx.machines {
+            let id = machine
+                .shell
                 .exec(&Command::new("cat", ["/etc/machine-id"]))
                 .await;
-            let id = id.map_err(failed_on(station))?.text().trim().to_owned();
+            let id = id.map_err(failed_on(machine))?.text().trim().to_owned();
             if let Some((_, other)) = seen
                 .iter()
                 .find(|(known, _)| !id.is_empty() && *known == id)
             {
-                return Err(same_twice(other, &station.name).into());
+                return Err(same_twice(other, &machine.name).into());
             }
-            seen.push((id, &station.name));
+            seen.push((id, &machine.name));
         }
         Ok(())
     }
 
-    async fn write(&self, station: &MachineServices, text: String) -> Result<(), StepError> {
-        let home = crate::step::machines::home(station).await?;
+    async fn write(&self, machine: &MachineServices, text: String) -> Result<(), StepError> {
+        let home = crate::step::machines::home(machine).await?;
         let file = RemoteFile {
             path: format!("{home}/{FILE}"),
             content: text.into_bytes(),
             mode: 0o600,
             sudo: false,
         };
-        station
-            .machine
+        machine
+            .shell
             .write(&file)
             .await
-            .map_err(failed_on(station))?;
+            .map_err(failed_on(machine))?;
         let folder = Command::new("chmod", ["700".to_owned(), format!("{home}/.ssh")]);
         must(
-            station,
+            machine,
             &folder,
             Code::Broken,
             "The folder `~/.ssh` was not closed to others.",
@@ -112,7 +112,7 @@ impl Step<Services> for InstallKey {
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         Self::distinct(cx).await?;
-        let looked = on_all(&cx.stations, |_, s| {
+        let looked = on_all(&cx.machines, |_, s| {
             Box::pin(async move { Ok(self.read(s).await?.0) })
         })
         .await?;
@@ -121,9 +121,9 @@ impl Step<Services> for InstallKey {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        on_all(&cx.stations, |_, station| {
+        on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                let (now, mut text) = self.read(station).await?;
+                let (now, mut text) = self.read(machine).await?;
                 if now.had_key {
                     return Ok(());
                 }
@@ -132,7 +132,7 @@ impl Step<Services> for InstallKey {
                 }
                 text.push_str(self.public_key.trim());
                 text.push('\n');
-                self.write(station, text).await
+                self.write(machine, text).await
             })
         })
         .await?;
@@ -140,14 +140,14 @@ impl Step<Services> for InstallKey {
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
-        for station in &cx.stations {
-            if !self.read(station).await?.0.had_key {
+        for machine in &cx.machines {
+            if !self.read(machine).await?.0.had_key {
                 return Err(Problem::new(
                     Code::KeyRefused,
                     "Tandem's key did not stay on the machine.",
                 )
                 .cause(format!("`~/{FILE}` does not hold it after it was written."))
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
         }
@@ -160,21 +160,21 @@ impl Step<Services> for InstallKey {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.stations, before, |was: KeyBefore, station| {
+        undo_on_all(&cx.machines, before, |was: KeyBefore, machine| {
             Box::pin(async move {
                 if was.had_key {
                     return Ok(());
                 }
-                let (now, text) = self.read(station).await?;
+                let (now, text) = self.read(machine).await?;
                 let rest: String = text
                     .split_inclusive('\n')
                     .filter(|line| line.trim() != self.public_key.trim())
                     .collect();
-                let home = crate::step::machines::home(station).await?;
+                let home = crate::step::machines::home(machine).await?;
                 if now.had_file && rest.is_empty() && !was.had_file {
                     let rm = Command::new("rm", ["-f".to_owned(), format!("{home}/{FILE}")]);
                     must(
-                        station,
+                        machine,
                         &rm,
                         Code::Broken,
                         "The key's file was not removed.",
@@ -183,10 +183,10 @@ impl Step<Services> for InstallKey {
                     if !was.had_folder {
                         // Left alone if something else moved in meanwhile.
                         let rmdir = Command::new("rmdir", [format!("{home}/.ssh")]);
-                        let _ = station.machine.exec(&rmdir).await;
+                        let _ = machine.shell.exec(&rmdir).await;
                     }
                 } else if now.had_key {
-                    self.write(station, rest).await?;
+                    self.write(machine, rest).await?;
                 }
                 Ok(())
             })

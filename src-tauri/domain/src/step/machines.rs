@@ -10,28 +10,28 @@ use crate::step::stored::{stored, value};
 /// Runs an act on every machine at the same time and waits for all of them, so that none is left in
 /// the middle when another fails. Gives back the results in the machines' order, or the first error.
 pub(crate) async fn on_all<'a, T: Send + 'a>(
-    stations: &'a [MachineServices],
+    machines: &'a [MachineServices],
     act: impl Fn(usize, &'a MachineServices) -> BoxFuture<'a, Result<T, StepError>>,
 ) -> Result<Vec<T>, StepError> {
-    let acts = stations
+    let acts = machines
         .iter()
         .enumerate()
-        .map(|(i, station)| act(i, station));
+        .map(|(i, machine)| act(i, machine));
     futures::future::join_all(acts).await.into_iter().collect()
 }
 
 /// Takes back on every machine at the same time what the step found missing there: `act` gets what was
 /// written down about the machine before. A machine that nothing was written down about is left alone.
 pub(crate) async fn undo_on_all<'a, B: serde::de::DeserializeOwned>(
-    stations: &'a [MachineServices],
+    machines: &'a [MachineServices],
     before: &serde_json::Value,
     act: impl Fn(B, &'a MachineServices) -> BoxFuture<'a, Result<(), StepError>>,
 ) -> Result<(), StepError> {
     let before: Vec<B> = stored(before)?;
     let acts = before
         .into_iter()
-        .zip(stations)
-        .map(|(was, station)| act(was, station));
+        .zip(machines)
+        .map(|(was, machine)| act(was, machine));
     let ends: Vec<Result<(), StepError>> = futures::future::join_all(acts).await;
     ends.into_iter().collect()
 }
@@ -52,26 +52,26 @@ pub(crate) fn found<B: serde::Serialize>(done: bool, words: &str, before: &B) ->
 
 /// Names the machine that did not do what it was asked.
 pub(crate) fn failed_on(
-    station: &MachineServices,
+    machine: &MachineServices,
 ) -> impl Fn(MachineError) -> StepError + Copy + '_ {
     |error| StepError::Machine {
-        machine: station.name.clone(),
+        machine: machine.name.clone(),
         error,
     }
 }
 
 /// Runs a command and takes any end but 0 as a failure that `what` names.
 pub(crate) async fn must(
-    station: &MachineServices,
+    machine: &MachineServices,
     command: &Command,
     code: Code,
     what: &str,
 ) -> Result<Output, StepError> {
-    let output = station
-        .machine
+    let output = machine
+        .shell
         .exec(command)
         .await
-        .map_err(failed_on(station))?;
+        .map_err(failed_on(machine))?;
     if output.ok() {
         return Ok(output);
     }
@@ -92,16 +92,16 @@ pub(crate) async fn must(
             "`{}` ended with {}: {last}.",
             command.program, output.status
         ))
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .detail(words)
         .into())
 }
 
 /// The user's home folder there, absolute.
-pub(crate) async fn home(station: &MachineServices) -> Result<String, StepError> {
+pub(crate) async fn home(machine: &MachineServices) -> Result<String, StepError> {
     let command = Command::new("sh", ["-c", "printf %s \"$HOME\""]);
     let output = must(
-        station,
+        machine,
         &command,
         Code::NodeProgram,
         "The home folder was not found.",

@@ -16,40 +16,40 @@ pub(crate) fn label(state: &ContainerState) -> Option<&str> {
 
 /// Looks a container up by its name.
 pub(crate) async fn find(
-    station: &MachineServices,
+    machine: &MachineServices,
     name: &str,
 ) -> Result<Option<ContainerState>, StepError> {
-    let state = station.containers.inspect(name).await;
-    Ok(state.map_err(|e| e.problem(&station.name, &station.user))?)
+    let state = machine.containers.inspect(name).await;
+    Ok(state.map_err(|e| e.problem(&machine.name, &machine.user))?)
 }
 
 /// Removes a container of ours; another's of that name stays. Says whether one of another stands there.
-async fn spare(station: &MachineServices, name: &str) -> Result<bool, Problem> {
-    let on = |e: ContainerError| e.problem(&station.name, &station.user);
-    let Some(state) = station.containers.inspect(name).await.map_err(on)? else {
+async fn spare(machine: &MachineServices, name: &str) -> Result<bool, Problem> {
+    let on = |e: ContainerError| e.problem(&machine.name, &machine.user);
+    let Some(state) = machine.containers.inspect(name).await.map_err(on)? else {
         return Ok(false);
     };
     if label(&state).is_none() {
         return Ok(true);
     }
-    station.containers.remove(name).await.map_err(on)?;
+    machine.containers.remove(name).await.map_err(on)?;
     Ok(false)
 }
 
 /// Removes a container of ours; another's of that name stays, and is no error here. Safe to repeat.
-pub(crate) async fn remove(station: &MachineServices, name: &str) -> Result<(), StepError> {
-    spare(station, name).await?;
+pub(crate) async fn remove(machine: &MachineServices, name: &str) -> Result<(), StepError> {
+    spare(machine, name).await?;
     Ok(())
 }
 
 /// Removes a container of ours; another's of that name stays, and is why `message` is said. Safe to repeat.
 pub(crate) async fn clear(
-    station: &MachineServices,
+    machine: &MachineServices,
     name: &str,
     message: &str,
 ) -> Result<(), StepError> {
-    if spare(station, name).await? {
-        return Err(foreign(station, name, message).into());
+    if spare(machine, name).await? {
+        return Err(foreign(machine, name, message).into());
     }
     Ok(())
 }
@@ -58,19 +58,19 @@ pub(crate) async fn clear(
 /// and the first one found is told once the others are gone: a server of two machines must not be left half up.
 ///
 /// Stops at the first machine whose engine does not answer. Safe to repeat.
-pub async fn stop(stations: &[MachineServices], name: &str) -> Result<(), Problem> {
+pub async fn stop(machines: &[MachineServices], name: &str) -> Result<(), Problem> {
     let mut spared = None;
-    for station in stations {
-        if spare(station, name).await? {
+    for machine in machines {
+        if spare(machine, name).await? {
             let message = format!("The container `{name}` was not removed.");
-            spared.get_or_insert_with(|| foreign(station, name, &message));
+            spared.get_or_insert_with(|| foreign(machine, name, &message));
         }
     }
     spared.map_or(Ok(()), Err)
 }
 
 /// What did not happen because a container of that name is somebody else's.
-pub(crate) fn foreign(station: &MachineServices, name: &str, message: &str) -> Problem {
+pub(crate) fn foreign(machine: &MachineServices, name: &str, message: &str) -> Problem {
     Problem::new(Code::ContainerForeign, message)
         .cause(format!(
             "A container named `{name}` exists that Tandem did not make."
@@ -79,5 +79,5 @@ pub(crate) fn foreign(station: &MachineServices, name: &str, message: &str) -> P
             "Rename or remove it if you do not need it.",
             format!("docker rm -f {name}"),
         )
-        .on(station.name.clone())
+        .on(machine.name.clone())
 }

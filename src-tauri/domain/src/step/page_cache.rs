@@ -19,7 +19,7 @@ pub(crate) const SHOWN: &str = "tandem-node uncache    (the model's files, out o
 /// memory is short.
 pub(crate) async fn let_go(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     facts: &Facts,
 ) -> Result<(), StepError> {
     let home = facts.hf_home.trim_end_matches('/');
@@ -28,8 +28,8 @@ pub(crate) async fn let_go(
     };
     let stdin = serde_json::to_vec(&request).expect("a request is plain data");
     let command = Command::new(PROGRAM, ["uncache"]).stdin(stdin);
-    let output = station.machine.exec(&command).await;
-    let output = output.map_err(failed_on(station))?;
+    let output = machine.shell.exec(&command).await;
+    let output = output.map_err(failed_on(machine))?;
     let said = match serde_json::from_slice::<Uncached>(&output.stdout) {
         Ok(done) => format!(
             "Memory that held files before the launch: {}, and {} after {} files of the model were let go of.",
@@ -42,6 +42,6 @@ pub(crate) async fn let_go(
             output.error_text()
         ),
     };
-    cx.log(Some(&station.name), said);
+    cx.log(Some(&machine.name), said);
     Ok(())
 }

@@ -26,43 +26,43 @@ const FOLDERS: [&str; 3] = [".local", ".local/share", ".local/share/tandem"];
 
 impl SendProgram {
     /// The build for a machine.
-    pub(crate) async fn build(station: &MachineServices) -> Result<NodeBuild, StepError> {
+    pub(crate) async fn build(machine: &MachineServices) -> Result<NodeBuild, StepError> {
         let uname = Command::new("uname", ["-m"]);
         let output = must(
-            station,
+            machine,
             &uname,
             Code::NodeProgram,
             "The machine's kind was not found.",
         )
         .await?;
         let arch = output.text().trim().to_owned();
-        station.node_program.build(&arch).ok_or_else(|| {
+        machine.node_program.build(&arch).ok_or_else(|| {
             Problem::new(
                 Code::NodeProgram,
                 "Tandem has no node program for this machine.",
             )
             .cause(format!("The machine is `{arch}`; a Spark is `aarch64`."))
             .fix("Check that the address is that of a Spark.")
-            .on(station.name.clone())
+            .on(machine.name.clone())
             .into()
         })
     }
 
     /// Whether exactly this build is there and runs.
-    async fn is_there(station: &MachineServices, build: &NodeBuild) -> Result<bool, StepError> {
-        let home = home(station).await?;
+    async fn is_there(machine: &MachineServices, build: &NodeBuild) -> Result<bool, StepError> {
+        let home = home(machine).await?;
         let path = PROGRAM.replacen('~', &home, 1);
-        let on = failed_on(station);
-        let sum = station
-            .machine
+        let on = failed_on(machine);
+        let sum = machine
+            .shell
             .exec(&Command::new("sha256sum", [path]))
             .await
             .map_err(on)?;
         if !sum.ok() || !sum.text().starts_with(&build.sha256) {
             return Ok(false);
         }
-        let version = station
-            .machine
+        let version = machine
+            .shell
             .exec(&Command::new(PROGRAM, ["version"]))
             .await
             .map_err(on)?;
@@ -85,19 +85,19 @@ impl Step<Services> for SendProgram {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let looked = on_all(&cx.stations, |_, station| {
+        let looked = on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                let build = Self::build(station).await?;
-                let ready = Self::is_there(station, &build).await?;
-                let home = home(station).await?;
-                let on = failed_on(station);
+                let build = Self::build(machine).await?;
+                let ready = Self::is_there(machine, &build).await?;
+                let home = home(machine).await?;
+                let on = failed_on(machine);
                 let mut folders = Vec::new();
                 for folder in FOLDERS {
                     let path = format!("{home}/{folder}");
-                    folders.push(exists(&*station.machine, &path).await.map_err(on)?);
+                    folders.push(exists(&*machine.shell, &path).await.map_err(on)?);
                 }
                 let path = PROGRAM.replacen('~', &home, 1);
-                let program = exists(&*station.machine, &path).await.map_err(on)?;
+                let program = exists(&*machine.shell, &path).await.map_err(on)?;
                 Ok((ready, ProgramBefore { folders, program }))
             })
         })
@@ -108,15 +108,15 @@ impl Step<Services> for SendProgram {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        cx.unless_cancelled(on_all(&cx.stations, |_, station| {
+        cx.unless_cancelled(on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                let build = Self::build(station).await?;
-                if Self::is_there(station, &build).await? {
+                let build = Self::build(machine).await?;
+                if Self::is_there(machine, &build).await? {
                     return Ok(());
                 }
                 let mut report = |sent: u64| {
                     cx.progress(ProgressPart {
-                        machine: station.name.clone(),
+                        machine: machine.name.clone(),
                         done: sent,
                         total: None,
                         unit: "bytes".into(),
@@ -125,11 +125,11 @@ impl Step<Services> for SendProgram {
                         held: None,
                     });
                 };
-                station
-                    .machine
+                machine
+                    .shell
                     .upload(&build.path, PROGRAM, 0o755, &mut report)
                     .await
-                    .map_err(failed_on(station))
+                    .map_err(failed_on(machine))
             })
         }))
         .await?;
@@ -137,16 +137,16 @@ impl Step<Services> for SendProgram {
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
-        for station in &cx.stations {
-            let build = Self::build(station).await?;
-            if !Self::is_there(station, &build).await? {
+        for machine in &cx.machines {
+            let build = Self::build(machine).await?;
+            if !Self::is_there(machine, &build).await? {
                 return Err(Problem::new(
                     Code::NodeProgram,
                     "The node program does not run on the machine.",
                 )
                 .cause("What arrived is not what was sent, or the machine cannot run it.")
                 .fix("Resume; it is copied again.")
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
         }
@@ -159,27 +159,27 @@ impl Step<Services> for SendProgram {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.stations, before, |was: ProgramBefore, station| {
+        undo_on_all(&cx.machines, before, |was: ProgramBefore, machine| {
             Box::pin(async move {
                 if was.program {
                     return Ok(());
                 }
-                let home = home(station).await?;
+                let home = home(machine).await?;
                 let rm = Command::new("rm", ["-f".to_owned(), PROGRAM.replacen('~', &home, 1)]);
                 must(
-                    station,
+                    machine,
                     &rm,
                     Code::Broken,
                     "The node program was not removed.",
                 )
                 .await?;
                 let jobs = Command::new("rmdir", [format!("{home}/.local/share/tandem/jobs")]);
-                let _ = station.machine.exec(&jobs).await;
+                let _ = machine.shell.exec(&jobs).await;
                 for (folder, existed) in FOLDERS.iter().zip(&was.folders).rev() {
                     if !existed {
                         // Left alone if something else lives there by now.
                         let rmdir = Command::new("rmdir", [format!("{home}/{folder}")]);
-                        let _ = station.machine.exec(&rmdir).await;
+                        let _ = machine.shell.exec(&rmdir).await;
                     }
                 }
                 Ok(())

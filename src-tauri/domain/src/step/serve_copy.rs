@@ -38,7 +38,7 @@ pub(crate) async fn serve(
     source: &MachineServices,
     words: Vec<String>,
 ) -> Result<Serving, JobError> {
-    let output = source.machine.exec(&Command::new(PROGRAM, words)).await;
+    let output = source.shell.exec(&Command::new(PROGRAM, words)).await;
     let output = output.map_err(|e| JobError::machine(e, source))?;
     let text = output.text();
     let line = text.lines().next_back().unwrap_or_default();

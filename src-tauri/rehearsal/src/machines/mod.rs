@@ -69,7 +69,7 @@ impl Tunnels for SimulatedContainers {
 /// Two simulated machines and their Hub. The Hub and the machines' Docker sockets end when this is dropped;
 /// containers go on.
 pub struct Rehearsal {
-    stations: Vec<MachineServices>,
+    machines: Vec<MachineServices>,
     hub: Hub,
     _engines: Vec<SimulatedDockerSocket>,
 }
@@ -105,7 +105,7 @@ impl Rehearsal {
             sha256: hex::encode(Sha256::digest(&program)),
         };
         let user = std::env::var("USER").unwrap_or_else(|_| "rehearsal".into());
-        let (mut stations, mut engines) = (Vec::new(), Vec::new());
+        let (mut machines, mut engines) = (Vec::new(), Vec::new());
         for (i, name) in NAMES.iter().enumerate() {
             let home = folder.join(name);
             for part in ["home", "bin", "root/etc", "containers", "images"] {
@@ -122,11 +122,11 @@ impl Rehearsal {
             });
             let engine = SimulatedDockerSocket::open(containers.clone())
                 .map_err(problem("a machine's Docker"))?;
-            stations.push(MachineServices {
+            machines.push(MachineServices {
                 id: format!("rehearsal-{name}").into(),
                 name: (*name).to_owned(),
                 user: user.clone(),
-                machine: Arc::new(SimulatedMachine {
+                shell: Arc::new(SimulatedMachine {
                     name: (*name).to_owned(),
                     folder: home,
                     links,
@@ -144,15 +144,15 @@ impl Rehearsal {
             .await
             .map_err(problem("the Hub"))?;
         Ok(Self {
-            stations,
+            machines,
             hub,
             _engines: engines,
         })
     }
 
     /// The two machines.
-    pub fn stations(&self) -> Vec<MachineServices> {
-        self.stations.clone()
+    pub fn machines(&self) -> Vec<MachineServices> {
+        self.machines.clone()
     }
 
     /// The Hub to fetch from. It stays the same over restarts as long as its port is free.

@@ -31,7 +31,7 @@ pub(super) fn nothing_came(
     logs: &[Vec<String>],
     stop: &Stop,
 ) -> Problem {
-    let names = cx.stations.iter().map(|s| s.name.clone());
+    let names = cx.machines.iter().map(|s| s.name.clone());
     let named: Vec<(String, Vec<String>)> = names.zip(logs.iter().cloned()).collect();
     let ended = match stop {
         Stop::Failed(how) => how.clone(),

@@ -36,22 +36,22 @@ impl AllReduceTest {
         specs: &[ContainerSpec],
     ) -> Result<AllReduceEnd, StepError> {
         // The second rank first, as with the server: it waits for the head.
-        for (station, spec) in cx.stations.iter().zip(specs).rev() {
+        for (machine, spec) in cx.machines.iter().zip(specs).rev() {
             cx.safe_point()?;
-            cx.log(Some(&station.name), shown(spec));
-            match station.containers.start(spec).await {
+            cx.log(Some(&machine.name), shown(spec));
+            match machine.containers.start(spec).await {
                 Ok(_) => {}
                 Err(ContainerError::Refused { detail, .. }) if no_python(&detail) => {
                     return Ok(AllReduceEnd::NoTorch("it has no `python3`".into()));
                 }
-                Err(e) => return Err(e.problem(&station.name, &station.user).into()),
+                Err(e) => return Err(e.problem(&machine.name, &machine.user).into()),
             }
         }
         let stop = cx.unless_cancelled(self.follow_to_the_end(cx)).await?;
-        let logs = on_all(&cx.stations, |_, station| {
+        let logs = on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                let log = station.containers.logs(CONTAINER, LINES).await;
-                Ok(log.map_err(|e| e.problem(&station.name, &station.user))?)
+                let log = machine.containers.logs(CONTAINER, LINES).await;
+                Ok(log.map_err(|e| e.problem(&machine.name, &machine.user))?)
             })
         });
         let logs = cx.unless_cancelled(logs).await?;
@@ -68,12 +68,12 @@ impl AllReduceTest {
 
     /// Passes on what both print until both have ended, one has failed, or time is up.
     async fn follow_to_the_end(&self, cx: &StepContext) -> Result<Stop, StepError> {
-        let read = |station| -> ReadProgress<'_> {
-            let station: &MachineServices = station;
+        let read = |machine| -> ReadProgress<'_> {
+            let machine: &MachineServices = machine;
             let mut log = AllReduceLog::default();
             Box::new(move |line| {
                 log.push(line).then(|| ProgressPart {
-                    machine: station.name.clone(),
+                    machine: machine.name.clone(),
                     done: log.sizes.len() as u64,
                     total: None,
                     unit: "measurements".into(),
@@ -89,16 +89,16 @@ impl AllReduceTest {
     async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {
         let began = cx.clock.monotonic();
         loop {
-            let standing = on_all(&cx.stations, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
+            let standing = on_all(&cx.machines, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
             let mut running = false;
-            for (station, state) in cx.stations.iter().zip(standing) {
+            for (machine, state) in cx.machines.iter().zip(standing) {
                 if state
                     .as_ref()
                     .is_some_and(|s| !s.running && s.exit_code == Some(0))
                 {
                     continue;
                 }
-                match ended(state.as_ref(), &format!("`{}`", station.name)) {
+                match ended(state.as_ref(), &format!("`{}`", machine.name)) {
                     Some(why) => return Ok(Stop::Failed(why)),
                     None => running = true,
                 }

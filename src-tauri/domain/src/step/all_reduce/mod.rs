@@ -111,7 +111,7 @@ impl AllReduceTest {
 
     /// Removes what a life before left behind, and what this one made.
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::remove(s, CONTAINER))).await?;
+        on_all(&cx.machines, |_, s| Box::pin(owned::remove(s, CONTAINER))).await?;
         Ok(())
     }
 
@@ -218,11 +218,11 @@ impl Step<Services> for AllReduceTest {
     /// What was found good in this run is not measured again, unless the wire was since. Beside a model
     /// server that runs, a measurement would disturb both.
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let standing = on_all(&cx.stations, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
-        for (station, state) in cx.stations.iter().zip(&standing) {
+        let standing = on_all(&cx.machines, |_, s| Box::pin(owned::find(s, CONTAINER))).await?;
+        for (machine, state) in cx.machines.iter().zip(&standing) {
             if state.as_ref().is_some_and(|s| owned::label(s).is_none()) {
                 let what = "No all-reduce was measured.";
-                return Err(owned::foreign(station, CONTAINER, what).into());
+                return Err(owned::foreign(machine, CONTAINER, what).into());
             }
         }
         if standing.iter().any(Option::is_some) {
@@ -240,8 +240,8 @@ impl Step<Services> for AllReduceTest {
                 receipt: mine,
             });
         }
-        for station in &cx.stations {
-            if owned::find(station, SERVER)
+        for machine in &cx.machines {
+            if owned::find(machine, SERVER)
                 .await?
                 .is_some_and(|s| s.running)
             {

@@ -66,7 +66,7 @@ pub(super) async fn choose(
     asked: Option<MtpWay>,
     snapshot: &str,
 ) -> Result<Choice, StepError> {
-    let head = &cx.stations[0];
+    let head = &cx.machines[0];
     let vllm = vllm_of_image(cx, head, &launch.image.name).await?;
     let revision = revision(head, snapshot).await?;
     let mendable = |way| match need(way, &vllm, &revision) {
@@ -180,7 +180,7 @@ async fn vllm_of_image(
 async fn revision(head: &MachineServices, snapshot: &str) -> Result<Revision, StepError> {
     let read = async |name: &str| -> Result<Option<Vec<u8>>, StepError> {
         let path = format!("{snapshot}/{name}");
-        let read = head.machine.read(&path, false).await;
+        let read = head.shell.read(&path, false).await;
         read.map_err(failed_on(head))
     };
     let shape = |e: CheckpointError| {
@@ -213,7 +213,7 @@ async fn revision(head: &MachineServices, snapshot: &str) -> Result<Revision, St
 
 /// Writes the note and the changed file. Safe to repeat.
 pub(super) async fn keep(
-    station: &MachineServices,
+    machine: &MachineServices,
     folder: &str,
     choice: &Choice,
 ) -> Result<Note, StepError> {
@@ -224,8 +224,8 @@ pub(super) async fn keep(
             mode: 0o644,
             sudo: false,
         };
-        let written = station.machine.write(&file).await;
-        written.map_err(failed_on(station))
+        let written = machine.shell.write(&file).await;
+        written.map_err(failed_on(machine))
     };
     let mut note = Note {
         way: choice.way,
@@ -251,45 +251,45 @@ pub(super) async fn keep(
 
 /// The note of an earlier run, if what it speaks of is still there.
 pub(super) async fn kept(
-    station: &MachineServices,
+    machine: &MachineServices,
     folder: &str,
 ) -> Result<Option<Note>, StepError> {
     let path = format!("{folder}/{NOTE}");
-    let text = station.machine.read(&path, false).await;
-    let text = text.map_err(failed_on(station))?;
+    let text = machine.shell.read(&path, false).await;
+    let text = text.map_err(failed_on(machine))?;
     let note: Option<Note> = text.and_then(|text| serde_json::from_slice(&text).ok());
     let Some(note) = note else {
         return Ok(None);
     };
     match &note.patch {
-        Some(patch) if !is_whole(station, patch).await? => Ok(None),
+        Some(patch) if !is_whole(machine, patch).await? => Ok(None),
         _ => Ok(Some(note)),
     }
 }
 
 /// Whether a changed file is on the machine as it was written.
 pub(super) async fn is_whole(
-    station: &MachineServices,
+    machine: &MachineServices,
     patch: &PatchFile,
 ) -> Result<bool, StepError> {
-    let text = station.machine.read(&patch.source, false).await;
-    let text = text.map_err(failed_on(station))?;
+    let text = machine.shell.read(&patch.source, false).await;
+    let text = text.map_err(failed_on(machine))?;
     Ok(text.is_some_and(|text| patch::sha256(&text) == patch.after))
 }
 
 /// Removes the note and the changed file, and the folders above them that are then empty.
-pub(super) async fn forget(station: &MachineServices, folder: &str) -> Result<(), StepError> {
-    let failed = failed_on(station);
+pub(super) async fn forget(machine: &MachineServices, folder: &str) -> Result<(), StepError> {
+    let failed = failed_on(machine);
     let files = [NOTE, FILE].map(|name| format!("{folder}/{name}"));
     let [note, file] = files;
     let remove = Command::new("rm", ["-f".to_owned(), "--".to_owned(), note, file]);
-    station.machine.exec(&remove).await.map_err(failed)?;
+    machine.shell.exec(&remove).await.map_err(failed)?;
     let above = folder.rsplit_once('/').map_or("", |(above, _)| above);
     let top = above.rsplit_once('/').map_or("", |(top, _)| top);
     for folder in [folder, above, top] {
         // One that is not empty holds what others put there.
         let remove = Command::new("rmdir", ["--", folder]);
-        station.machine.exec(&remove).await.map_err(failed)?;
+        machine.shell.exec(&remove).await.map_err(failed)?;
     }
     Ok(())
 }

@@ -107,12 +107,12 @@ impl Step<Services> for GraftMtp {
         if let Some(receipt) = cx.receipts.get(&cx.step) {
             let GraftsReceipt(receipts) = stored(receipt)?;
             let mut standing = true;
-            for (station, receipt) in cx.stations.iter().zip(&receipts) {
+            for (machine, receipt) in cx.machines.iter().zip(&receipts) {
                 let path = format!("{}/config.json", receipt.path);
-                let there = crate::step::machines::exists(&*station.machine, &path).await;
-                standing &= there.map_err(failed_on(station))?;
+                let there = crate::step::machines::exists(&*machine.shell, &path).await;
+                standing &= there.map_err(failed_on(machine))?;
                 if let Some(patch) = &receipt.patch {
-                    standing &= choose::is_whole(station, patch).await?;
+                    standing &= choose::is_whole(machine, patch).await?;
                 }
             }
             if standing {
@@ -123,15 +123,15 @@ impl Step<Services> for GraftMtp {
             }
         }
         let folders = &folders;
-        let notes = on_all(&cx.stations, |i, station| {
-            Box::pin(choose::kept(station, &folders[i]))
+        let notes = on_all(&cx.machines, |i, machine| {
+            Box::pin(choose::kept(machine, &folders[i]))
         })
         .await?;
         let notes: Vec<choose::Note> = notes.into_iter().flatten().collect();
-        if notes.len() < cx.stations.len() || notes.iter().any(|n| n.way != notes[0].way) {
+        if notes.len() < cx.machines.len() || notes.iter().any(|n| n.way != notes[0].way) {
             return Ok(needed);
         }
-        let looked: Vec<Option<GraftReceipt>> = on_all(&cx.stations, |i, station| {
+        let looked: Vec<Option<GraftReceipt>> = on_all(&cx.machines, |i, machine| {
             let work = NodeWork::Graft(self.order(fetched[i].first.commit.clone(), notes[i].way));
             Box::pin(async move {
                 let request = crate::node::NodeRequest { token: None, work };
@@ -140,11 +140,11 @@ impl Step<Services> for GraftMtp {
                     crate::ports::Command::new(crate::node::PROGRAM, ["grafted"]).stdin(request);
                 let what = "The checkpoint was not looked at.";
                 let output =
-                    crate::step::machines::must(station, &command, Code::NodeProgram, what).await?;
+                    crate::step::machines::must(machine, &command, Code::NodeProgram, what).await?;
                 serde_json::from_slice(&output.stdout).map_err(|e| {
                     Problem::new(Code::NodeProgram, what)
                         .cause(format!("{e}."))
-                        .on(station.name.clone())
+                        .on(machine.name.clone())
                         .into()
                 })
             })
@@ -169,13 +169,13 @@ impl Step<Services> for GraftMtp {
         let folders = self.folders(cx, &fetched)?;
         let choice =
             choose::choose(cx, &self.launch, self.graft.way, &fetched[0].first.snapshot).await?;
-        let receipts: Vec<GraftReceipt> = on_all(&cx.stations, |i, station| {
+        let receipts: Vec<GraftReceipt> = on_all(&cx.machines, |i, machine| {
             let order = self.order(fetched[i].first.commit.clone(), choice.way);
             let (folder, choice) = (&folders[i], &choice);
             Box::pin(async move {
                 let mut receipt: GraftReceipt =
-                    job::run(cx, station, NodeWork::Graft(order)).await?;
-                receipt.patch = choose::keep(station, folder, choice).await?.patch;
+                    job::run(cx, machine, NodeWork::Graft(order)).await?;
+                receipt.patch = choose::keep(machine, folder, choice).await?.patch;
                 Ok(receipt)
             })
         })
@@ -186,9 +186,9 @@ impl Step<Services> for GraftMtp {
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
         let GraftsReceipt(receipts) = stored(receipt)?;
-        for (station, receipt) in cx.stations.iter().zip(&receipts) {
+        for (machine, receipt) in cx.machines.iter().zip(&receipts) {
             if let Some(patch) = &receipt.patch
-                && !choose::is_whole(station, patch).await?
+                && !choose::is_whole(machine, patch).await?
             {
                 return Err(Problem::new(
                     Code::HashMismatch,
@@ -196,23 +196,23 @@ impl Step<Services> for GraftMtp {
                 )
                 .cause(format!("`{}` has another content.", patch.source))
                 .fix("Undo this step and run it again.")
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
             let path = format!("{}/model.safetensors.index.json", receipt.path);
-            let index = station
-                .machine
+            let index = machine
+                .shell
                 .read(&path, false)
                 .await
-                .map_err(failed_on(station))?;
+                .map_err(failed_on(machine))?;
             let index: Option<Value> = index.and_then(|bytes| serde_json::from_slice(&bytes).ok());
             let map = index.as_ref().and_then(|i| i["weight_map"].as_object());
             let config = format!("{}/config.json", receipt.path);
-            let config = station
-                .machine
+            let config = machine
+                .shell
                 .read(&config, false)
                 .await
-                .map_err(failed_on(station))?;
+                .map_err(failed_on(machine))?;
             let config: Value = config
                 .and_then(|c| serde_json::from_slice(&c).ok())
                 .unwrap_or_default();
@@ -228,7 +228,7 @@ impl Step<Services> for GraftMtp {
                 )
                 .cause(format!("Its index names {named} of {}.", receipt.tensors))
                 .fix("Undo this step and run it again.")
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
         }
@@ -243,13 +243,13 @@ impl Step<Services> for GraftMtp {
     ) -> Result<String, StepError> {
         let folders: Vec<String> = stored(before).unwrap_or_default();
         let folders = &folders;
-        let undone = on_all(&cx.stations, |i, station| {
+        let undone = on_all(&cx.machines, |i, machine| {
             Box::pin(async move {
-                crate::step::owned::remove(station, choose::LOOKER).await?;
+                crate::step::owned::remove(machine, choose::LOOKER).await?;
                 if let Some(folder) = folders.get(i) {
-                    choose::forget(station, folder).await?;
+                    choose::forget(machine, folder).await?;
                 }
-                job::undo(cx, station).await
+                job::undo(cx, machine).await
             })
         })
         .await?;

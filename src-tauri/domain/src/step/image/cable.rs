@@ -21,8 +21,8 @@ impl BringImage {
         cx: &StepContext,
         from: usize,
     ) -> Result<Vec<Image>, StepError> {
-        let image = self.pulled(cx, &cx.stations[from]).await?;
-        let all = cx.stations.iter().enumerate().map(|(i, to)| {
+        let image = self.pulled(cx, &cx.machines[from]).await?;
+        let all = cx.machines.iter().enumerate().map(|(i, to)| {
             let image = image.clone();
             async move {
                 if i == from {
@@ -68,7 +68,7 @@ impl BringImage {
         to: &MachineServices,
         image: &Image,
     ) -> Result<Loaded, JobError> {
-        let source = &cx.stations[from];
+        let source = &cx.machines[from];
         let save = SaveImage {
             image: tagged(&self.launch.image.name),
             id: image.id.clone(),
@@ -96,7 +96,7 @@ impl BringImage {
 
     /// Removes the image's files on their way from every machine, with the jobs that made them.
     pub(super) async fn tidy(&self, cx: &StepContext) -> Result<(), StepError> {
-        on_all(&cx.stations, |_, station| Box::pin(job::undo(cx, station))).await?;
+        on_all(&cx.machines, |_, machine| Box::pin(job::undo(cx, machine))).await?;
         Ok(())
     }
 
@@ -105,10 +105,10 @@ impl BringImage {
         let script = "test -e \"$HOME/.local/share/tandem/jobs/$1\"";
         let look = Command::new("sh", ["-c", script, "sh", &job::name(cx)]);
         let look = &look;
-        let found = on_all(&cx.stations, |_, station| {
+        let found = on_all(&cx.machines, |_, machine| {
             Box::pin(async move {
-                let output = station.machine.exec(look).await;
-                Ok(output.map_err(failed_on(station))?.ok())
+                let output = machine.shell.exec(look).await;
+                Ok(output.map_err(failed_on(machine))?.ok())
             })
         })
         .await?;

@@ -41,9 +41,9 @@ pub(crate) struct BringImage {
 }
 
 impl BringImage {
-    async fn image_on(&self, station: &MachineServices) -> Result<Option<Image>, StepError> {
-        let image = station.containers.image(&self.launch.image.name).await;
-        Ok(image.map_err(|e| e.problem(&station.name, &station.user))?)
+    async fn image_on(&self, machine: &MachineServices) -> Result<Option<Image>, StepError> {
+        let image = machine.containers.image(&self.launch.image.name).await;
+        Ok(image.map_err(|e| e.problem(&machine.name, &machine.user))?)
     }
 
     /// Whether anything may be copied over a private link: known before anything was looked at.
@@ -54,7 +54,7 @@ impl BringImage {
     fn source(&self, cx: &StepContext, here: &[bool]) -> ImageSource {
         let proven = cx.receipt::<LinkTestReceipt>().ok();
         choose(&ImageInputs {
-            names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
+            names: cx.machines.iter().map(|s| s.name.as_str()).collect(),
             image: &self.launch.image.name,
             network: self.launch.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
@@ -90,16 +90,16 @@ impl BringImage {
     async fn pulled(
         &self,
         cx: &StepContext,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<Image, StepError> {
         cx.unless_cancelled(async {
-            if let Some(image) = self.image_on(station).await? {
+            if let Some(image) = self.image_on(machine).await? {
                 return Ok(image);
             }
             let mut rate = Rate::new(cx.clock.clone());
             let mut report = |p: PullProgress| {
                 cx.progress(ProgressPart {
-                    machine: station.name.clone(),
+                    machine: machine.name.clone(),
                     done: p.done,
                     total: Some(p.total).filter(|t| *t > 0),
                     unit: "bytes".into(),
@@ -109,21 +109,21 @@ impl BringImage {
                 });
             };
             let image = &self.launch.image.name;
-            let pulled = station.containers.pull(image, &mut report).await;
-            pulled.map_err(|e| e.problem(&station.name, &station.user))?;
-            self.there_now(station).await
+            let pulled = machine.containers.pull(image, &mut report).await;
+            pulled.map_err(|e| e.problem(&machine.name, &machine.user))?;
+            self.there_now(machine).await
         })
         .await
     }
 
     /// The image of a machine that it was just brought to.
-    async fn there_now(&self, station: &MachineServices) -> Result<Image, StepError> {
-        self.image_on(station).await?.ok_or_else(|| {
+    async fn there_now(&self, machine: &MachineServices) -> Result<Image, StepError> {
+        self.image_on(machine).await?.ok_or_else(|| {
             Problem::new(
                 Code::ImagePull,
                 "The image is missing after it was pulled or copied.",
             )
-            .on(station.name.clone())
+            .on(machine.name.clone())
             .into()
         })
     }
@@ -164,7 +164,7 @@ impl Step<Services> for BringImage {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
+        let images = on_all(&cx.machines, |_, s| Box::pin(self.image_on(s))).await?;
         let here: Vec<bool> = images.iter().map(Option::is_some).collect();
         let all: Vec<Image> = images.into_iter().flatten().collect();
         if all.len() < here.len() {
@@ -185,7 +185,7 @@ impl Step<Services> for BringImage {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let images = on_all(&cx.stations, |_, s| Box::pin(self.image_on(s))).await?;
+        let images = on_all(&cx.machines, |_, s| Box::pin(self.image_on(s))).await?;
         let here: Vec<bool> = images.iter().map(Option::is_some).collect();
         let source = self.source(cx, &here);
         if here.contains(&false) {
@@ -194,7 +194,7 @@ impl Step<Services> for BringImage {
         let brought = match source {
             ImageSource::OnceThenCable { from, .. } => self.once(cx, from).await,
             ImageSource::EachPulls { .. } => {
-                on_all(&cx.stations, |_, s| Box::pin(self.pulled(cx, s))).await
+                on_all(&cx.machines, |_, s| Box::pin(self.pulled(cx, s))).await
             }
         };
         match &brought {
@@ -212,14 +212,14 @@ impl Step<Services> for BringImage {
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {
         let ImageReceipt(wanted) = stored(receipt)?;
-        for station in &cx.stations {
-            if self.image_on(station).await?.map(|i| i.id) != Some(wanted.id.clone()) {
+        for machine in &cx.machines {
+            if self.image_on(machine).await?.map(|i| i.id) != Some(wanted.id.clone()) {
                 return Err(Problem::new(
                     Code::ImageDiffers,
                     "The image changed while it was looked at.",
                 )
                 .fix("Resume; it is pulled again.")
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
         }
@@ -239,14 +239,14 @@ impl Step<Services> for BringImage {
             // First, for a load that still goes on would bring the image again.
             self.tidy(cx).await?;
         }
-        undo_on_all(&cx.stations, before, |was_here: bool, station| {
+        undo_on_all(&cx.machines, before, |was_here: bool, machine| {
             Box::pin(async move {
                 if !was_here {
-                    let removed = station
+                    let removed = machine
                         .containers
                         .remove_image(&self.launch.image.name)
                         .await;
-                    removed.map_err(|e| e.problem(&station.name, &station.user))?;
+                    removed.map_err(|e| e.problem(&machine.name, &machine.user))?;
                 }
                 Ok(())
             })

@@ -17,7 +17,7 @@ use crate::ports::{
 use crate::problem::Retry;
 use crate::run::RunOutcome;
 use crate::secret::Secret;
-use crate::step::doubles::{TestRun, finished, station_with};
+use crate::step::doubles::{TestRun, finished, machine_with};
 use crate::step::ids;
 use crate::step::services::DynStep;
 
@@ -295,12 +295,12 @@ impl Pair {
     }
 
     fn driver(&self) -> crate::step::services::Driver {
-        let stations = vec![
-            station_with("spark-a", self.nodes[0].clone(), self.dockers[0].clone()),
-            station_with("spark-b", self.nodes[1].clone(), self.dockers[1].clone()),
+        let machines = vec![
+            machine_with("spark-a", self.nodes[0].clone(), self.dockers[0].clone()),
+            machine_with("spark-b", self.nodes[1].clone(), self.dockers[1].clone()),
         ];
         let steps: Vec<Arc<DynStep>> = vec![Arc::new(step(self.linked))];
-        self.run.driver(steps, stations)
+        self.run.driver(steps, machines)
     }
 
     async fn go(&self) -> RunOutcome {

@@ -61,9 +61,9 @@ pub enum CheckNews {
 }
 
 /// Looks whether there is one. Changes nothing.
-pub async fn find(station: &MachineServices) -> Result<Option<Kept>, Problem> {
+pub async fn find(machine: &MachineServices) -> Result<Option<Kept>, Problem> {
     for program in [PROGRAM, COPY] {
-        let output = ask(station, program, &["asked"], Vec::new()).await?;
+        let output = ask(machine, program, &["asked"], Vec::new()).await?;
         if let Ok(asked) = serde_json::from_slice::<JobAsked>(&output.stdout) {
             let alive = asked.state.state == JobStanding::Running;
             return Ok(match asked.work {
@@ -86,11 +86,11 @@ pub async fn find(station: &MachineServices) -> Result<Option<Kept>, Problem> {
 /// Begins a check, or finds the same one that goes on already. Another one that goes on is a problem with
 /// the code [`Code::Locked`]; one that has ended makes room.
 pub async fn begin(
-    station: &MachineServices,
+    machine: &MachineServices,
     request: &CheckRequest,
     token: Option<Secret>,
 ) -> Result<Kept, Problem> {
-    if let Some(kept) = find(station).await? {
+    if let Some(kept) = find(machine).await? {
         if kept.alive && kept.request == *request {
             return Ok(kept);
         }
@@ -98,9 +98,9 @@ pub async fn begin(
             return Err(Problem::new(Code::Locked, "The check was not begun.")
                 .cause("Another check goes on there.")
                 .fix("Stop it or wait for its end.")
-                .on(station.name.clone()));
+                .on(machine.name.clone()));
         }
-        forget(station, &kept).await?;
+        forget(machine, &kept).await?;
     }
     let work = NodeRequest {
         token: token.map(|t| t.reveal().to_owned()),
@@ -112,27 +112,27 @@ pub async fn begin(
         alive: true,
         program,
     };
-    let output = ask(station, PROGRAM, &["start", "check"], stdin.clone()).await?;
+    let output = ask(machine, PROGRAM, &["start", "check"], stdin.clone()).await?;
     if serde_json::from_slice::<JobState>(&output.stdout).is_ok() {
         return Ok(kept(PROGRAM));
     }
     // What it understood and refused stays refused.
     if let Some(problem) = refusal(&output).filter(|p| Refusal::of(p) != Refusal::NotUnderstood) {
-        return Err(problem.on(station.name.clone()));
+        return Err(problem.on(machine.name.clone()));
     }
-    let build = SendProgram::build(station).await.map_err(problem_of)?;
-    station
-        .machine
+    let build = SendProgram::build(machine).await.map_err(problem_of)?;
+    machine
+        .shell
         .upload(&build.path, COPY, 0o700, &mut |_| {})
         .await
-        .map_err(|e| e.problem(&station.name))?;
-    let output = ask(station, COPY, &["start", "check"], stdin).await?;
-    let begun = answer::<JobState>(station, &output).map_err(problem_of);
+        .map_err(|e| e.problem(&machine.name))?;
+    let output = ask(machine, COPY, &["start", "check"], stdin).await?;
+    let begun = answer::<JobState>(machine, &output).map_err(problem_of);
     if begun.is_err() {
-        remove_copy(station).await?;
+        remove_copy(machine).await?;
     }
     match refusal(&output) {
-        Some(problem) => Err(problem.on(station.name.clone())),
+        Some(problem) => Err(problem.on(machine.name.clone())),
         None => begun.map(|_| kept(COPY)),
     }
 }
@@ -140,7 +140,7 @@ pub async fn begin(
 /// Listens until it ends, over lost connections too, and has it forgotten then. Cancelled, it is stopped on
 /// the machine, and what a repair fetched stays for the next one; dropped, it goes on.
 pub async fn follow(
-    station: &MachineServices,
+    machine: &MachineServices,
     kept: &Kept,
     clock: &Arc<dyn Clock>,
     cancel: &CancellationToken,
@@ -167,7 +167,7 @@ pub async fn follow(
             _ => {}
         };
         let heard = listen(
-            station,
+            machine,
             kept.program,
             JOB,
             &mut after,
@@ -185,7 +185,7 @@ pub async fn follow(
             FollowEnd::Broke(Ok(output)) if output.ok() => break NodeEvent::Lost,
             FollowEnd::Broke(Ok(output)) => {
                 let problem = refusal(&output).unwrap_or_else(|| not_understood(&output));
-                return Err(problem.on(station.name.clone()));
+                return Err(problem.on(machine.name.clone()));
             }
             FollowEnd::Broke(Err(e)) if is_passing(&e) && tries < TRIES => {
                 tries += 1;
@@ -195,11 +195,11 @@ pub async fn follow(
                 futures::pin_mut!(cancelled);
                 futures::future::select(pause, cancelled).await;
             }
-            FollowEnd::Broke(Err(e)) => return Err(away(station, &e)),
+            FollowEnd::Broke(Err(e)) => return Err(away(machine, &e)),
         }
     };
-    forget(station, kept).await?;
-    let name = station.name.clone();
+    forget(machine, kept).await?;
+    let name = machine.name.clone();
     match end {
         NodeEvent::Done { result } => serde_json::from_value(result).map_err(|e| {
             Problem::new(
@@ -229,32 +229,32 @@ pub fn stopped(machine: &str) -> Problem {
 }
 
 /// Ends a check where it goes on still, and lets go of it, with the copy of the program that it needed.
-async fn forget(station: &MachineServices, kept: &Kept) -> Result<(), Problem> {
-    let output = ask(station, kept.program, &["undo"], Vec::new()).await?;
+async fn forget(machine: &MachineServices, kept: &Kept) -> Result<(), Problem> {
+    let output = ask(machine, kept.program, &["undo"], Vec::new()).await?;
     if let Some(problem) = refusal(&output) {
-        return Err(problem.on(station.name.clone()));
+        return Err(problem.on(machine.name.clone()));
     }
     // A set-up may have installed the program meanwhile, so the copy is looked for in any case.
-    remove_copy(station).await
+    remove_copy(machine).await
 }
 
-async fn remove_copy(station: &MachineServices) -> Result<(), Problem> {
+async fn remove_copy(machine: &MachineServices) -> Result<(), Problem> {
     let remove = Command::new("sh", ["-c", REMOVE]);
-    let removed = station.machine.exec(&remove).await;
-    removed.map(drop).map_err(|e| e.problem(&station.name))
+    let removed = machine.shell.exec(&remove).await;
+    removed.map(drop).map_err(|e| e.problem(&machine.name))
 }
 
 /// Asks a program about the one job.
 async fn ask(
-    station: &MachineServices,
+    machine: &MachineServices,
     program: &str,
     words: &[&str],
     stdin: Vec<u8>,
 ) -> Result<Output, Problem> {
     let words = words.iter().chain(&["--job", JOB]).copied();
     let command = Command::new(program, words).stdin(stdin);
-    let output = station.machine.exec(&command).await;
-    output.map_err(|e| e.problem(&station.name))
+    let output = machine.shell.exec(&command).await;
+    output.map_err(|e| e.problem(&machine.name))
 }
 
 fn refusal(output: &Output) -> Option<Problem> {
@@ -270,8 +270,8 @@ fn not_understood(output: &Output) -> Problem {
     ))
 }
 
-fn away(station: &MachineServices, error: &MachineError) -> Problem {
-    let problem = error.problem(&station.name);
+fn away(machine: &MachineServices, error: &MachineError) -> Problem {
+    let problem = error.problem(&machine.name);
     problem.fix("The check goes on there. Look at the disk anew once the machine answers.")
 }
 

@@ -20,13 +20,13 @@ pub fn download_step() -> StepId {
 /// [`Services`](crate::step::services::Services). A machine that cannot be told does not keep
 /// the others from being told; the first problem is given back.
 pub async fn limit_download(
-    stations: &[MachineServices],
+    machines: &[MachineServices],
     run: &RunId,
     limits: &FetchLimits,
 ) -> Result<(), Problem> {
     limits.check()?;
     let job = job::named(run, &download_step());
-    let told = stations.iter().map(|s| job::limit(s, &job, limits));
+    let told = machines.iter().map(|s| job::limit(s, &job, limits));
     join_all(told)
         .await
         .into_iter()
@@ -46,7 +46,7 @@ mod tests {
     use crate::problem::Code;
 
     use crate::run::{Outcome, ReadOnly, RunOutcome, StepCheck, StepError, StepPlan};
-    use crate::step::doubles::{TestRun, station};
+    use crate::step::doubles::{TestRun, machine};
     use crate::step::services::{DynStep, LiveLimits, Services, StepContext};
 
     fn at_most(rate: u64) -> FetchLimits {
@@ -168,7 +168,7 @@ mod tests {
                 limits: self.0.clone(),
                 proxy: None,
             });
-            Ok(job::run(cx, &cx.stations[0], work).await?)
+            Ok(job::run(cx, &cx.machines[0], work).await?)
         }
     }
 
@@ -178,9 +178,9 @@ mod tests {
             meanwhile: meanwhile.map(|limits| (cell.clone(), limits)),
             ..Node::default()
         });
-        let stations = vec![station("spark", node.clone(), &Arc::default())];
+        let machines = vec![machine("spark", node.clone(), &Arc::default())];
         let steps: Vec<Arc<DynStep>> = vec![Arc::new(Download(at_most(1_000_000)))];
-        let mut driver = TestRun::default().driver(steps, stations);
+        let mut driver = TestRun::default().driver(steps, machines);
         driver.services.download = cell;
         assert_eq!(driver.go().await, Outcome::Finished(RunOutcome::Completed));
         node.held.lock().unwrap().clone()
@@ -210,12 +210,12 @@ mod tests {
                 })
             };
             let (a, b) = (node(refuses), node(None));
-            let stations = [
-                station("a", a, &Arc::default()),
-                station("b", b.clone(), &Arc::default()),
+            let machines = [
+                machine("a", a, &Arc::default()),
+                machine("b", b.clone(), &Arc::default()),
             ];
             let run = RunId("r".into());
-            let told = limit_download(&stations, &run, &at_most(1_000_000)).await;
+            let told = limit_download(&machines, &run, &at_most(1_000_000)).await;
             assert_eq!(b.held.lock().unwrap().len(), 1, "the other one is told");
             told.map_err(|p| (p.code, p.machine))
         };

@@ -43,16 +43,16 @@ pub(crate) fn named(run: &RunId, step: &StepId) -> String {
 /// started again and goes on from what is on disk.
 pub(crate) async fn run<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     work: NodeWork,
 ) -> Result<T, JobError> {
-    run_with(cx, station, work, cx.services.hub_token.clone()).await
+    run_with(cx, machine, work, cx.services.hub_token.clone()).await
 }
 
 /// The same with another secret than the Hub's token.
 pub(crate) async fn run_with<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     work: NodeWork,
     secret: Option<Secret>,
 ) -> Result<T, JobError> {
@@ -71,13 +71,13 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
         }
         let limits = request.work.fetches().map(|r| r.limits.clone());
         let request = serde_json::to_vec(&request).expect("a request is plain data");
-        let state = patiently(cx, station, || async {
+        let state = patiently(cx, machine, || async {
             let command =
                 Command::new(PROGRAM, ["start", kind, "--job", &job]).stdin(request.clone());
-            station.machine.exec(&command).await
+            machine.shell.exec(&command).await
         })
         .await?;
-        let state: JobState = answer(station, &state)?;
+        let state: JobState = answer(machine, &state)?;
         if state.state == JobStanding::Started {
             after = after.max(state.last_seq);
         }
@@ -88,26 +88,26 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
             .now()
             .filter(|h| Some(h) != limits.as_ref())
             && limits.is_some()
-            && let Err(problem) = limit(station, &job, &held).await
+            && let Err(problem) = limit(machine, &job, &held).await
         {
             // Whoever changed it tells the machine too, and hears of it; the work itself goes on.
-            cx.log(Some(&station.name), problem.message);
+            cx.log(Some(&machine.name), problem.message);
         }
-        match follow(cx, station, &job, &mut after).await? {
+        match follow(cx, machine, &job, &mut after).await? {
             NodeEvent::Done { result } => {
                 return serde_json::from_value(result).map_err(|e| {
                     let problem = Problem::new(
                         Code::NodeProgram,
                         "Tandem did not understand the node program's result.",
                     );
-                    JobError::refused(problem.cause(format!("{e}.")), station)
+                    JobError::refused(problem.cause(format!("{e}.")), machine)
                 });
             }
-            NodeEvent::Failed { problem } => return Err(JobError::refused(problem, station)),
+            NodeEvent::Failed { problem } => return Err(JobError::refused(problem, machine)),
             NodeEvent::Cancelled => return Err(JobError::Cancelled),
             NodeEvent::Lost if lost < ATTEMPTS => {
                 lost += 1;
-                cx.log(Some(&station.name), "The work on the machine had ended without a word; it goes on from what is on disk.");
+                cx.log(Some(&machine.name), "The work on the machine had ended without a word; it goes on from what is on disk.");
             }
             _ => {
                 let problem = Problem::new(
@@ -117,7 +117,7 @@ pub(crate) async fn run_with<T: DeserializeOwned>(
                 .cause("It was started again several times and disappeared each time.")
                 .fix("Look whether the machine restarts or runs out of memory, then resume.")
                 .retry(Retry::Now)
-                .on(station.name.clone());
+                .on(machine.name.clone());
                 return Err(JobError::Lost(Box::new(problem)));
             }
         }
@@ -136,7 +136,7 @@ pub(crate) enum FollowEnd {
 
 /// Listens to a job over one connection, from the line after `after` on, which moves along.
 pub(crate) async fn listen(
-    station: &MachineServices,
+    machine: &MachineServices,
     program: &str,
     job: &str,
     after: &mut u64,
@@ -158,7 +158,7 @@ pub(crate) async fn listen(
         }
     };
     let result = {
-        let following = station.machine.lines(&command, &mut on_line);
+        let following = machine.shell.lines(&command, &mut on_line);
         let cancelled = cancel.cancelled();
         futures::pin_mut!(following, cancelled);
         match futures::future::select(following, cancelled).await {
@@ -175,7 +175,7 @@ pub(crate) async fn listen(
 /// Follows a job to its last line.
 async fn follow(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     job: &str,
     after: &mut u64,
 ) -> Result<NodeEvent, JobError> {
@@ -190,7 +190,7 @@ async fn follow(
                 doing,
                 held,
             } => cx.progress(ProgressPart {
-                machine: station.name.clone(),
+                machine: machine.name.clone(),
                 done,
                 total,
                 unit: "bytes".into(),
@@ -199,13 +199,13 @@ async fn follow(
                 doing,
                 held,
             }),
-            NodeEvent::Note { text } => cx.log(Some(&station.name), text),
+            NodeEvent::Note { text } => cx.log(Some(&machine.name), text),
             _ => {}
         };
-        let result = match listen(station, PROGRAM, job, after, &cx.cancel, &mut on_event).await {
+        let result = match listen(machine, PROGRAM, job, after, &cx.cancel, &mut on_event).await {
             FollowEnd::Last(end) => return Ok(end),
             FollowEnd::Cancelled => {
-                cancel(cx, station, job).await;
+                cancel(cx, machine, job).await;
                 return Err(JobError::Cancelled);
             }
             FollowEnd::Broke(result) => result,
@@ -218,14 +218,14 @@ async fn follow(
                     "Tandem could not follow the job on the machine.",
                 )
                 .cause(format!("From line {from} on: {}.", output.error_text()));
-                return Err(JobError::refused(problem, station));
+                return Err(JobError::refused(problem, machine));
             }
             Err(e) if is_passing(&e) && failures < ATTEMPTS => {
                 failures += 1;
-                cx.log(Some(&station.name), format!("{e}; trying again."));
+                cx.log(Some(&machine.name), format!("{e}; trying again."));
                 wait(cx, failures).await?;
             }
-            Err(e) => return Err(JobError::machine(e, station)),
+            Err(e) => return Err(JobError::machine(e, machine)),
         }
     }
 }
@@ -233,21 +233,21 @@ async fn follow(
 /// Holds a job's download to other limits, from within a second on. `false` where there is no such job:
 /// its start brings them along.
 pub(crate) async fn limit(
-    station: &MachineServices,
+    machine: &MachineServices,
     job: &str,
     limits: &FetchLimits,
 ) -> Result<bool, Problem> {
     let stdin = serde_json::to_vec(limits).expect("limits are plain data");
     let command = Command::new(PROGRAM, ["limit", "--job", job]).stdin(stdin);
-    let output = station.machine.exec(&command).await;
-    let output = output.map_err(|e| e.problem(&station.name))?;
+    let output = machine.shell.exec(&command).await;
+    let output = output.map_err(|e| e.problem(&machine.name))?;
     if output.ok() {
         return Ok(true);
     }
     let refused = serde_json::from_slice::<Refused>(&output.stdout).map(|r| r.problem);
     match refused {
         Ok(problem) if Refusal::of(&problem) == Refusal::NoJob => Ok(false),
-        Ok(problem) => Err(problem.on(station.name.clone())),
+        Ok(problem) => Err(problem.on(machine.name.clone())),
         // The program itself is not there yet.
         Err(_) if output.status == 127 => Ok(false),
         Err(_) => Err(Problem::new(
@@ -260,24 +260,24 @@ pub(crate) async fn limit(
             output.error_text()
         ))
         .retry(Retry::Now)
-        .on(station.name.clone())),
+        .on(machine.name.clone())),
     }
 }
 
 /// What the step's job on this machine was last asked to do; `None` where there is none, or where it
 /// cannot be told.
-pub(crate) async fn asked(cx: &StepContext, station: &MachineServices) -> Option<NodeWork> {
+pub(crate) async fn asked(cx: &StepContext, machine: &MachineServices) -> Option<NodeWork> {
     let command = Command::new(PROGRAM, ["asked", "--job", &name(cx)]);
-    let output = patiently(cx, station, || station.machine.exec(&command));
+    let output = patiently(cx, machine, || machine.shell.exec(&command));
     let output = output.await.ok().filter(Output::ok)?;
-    Some(answer::<JobAsked>(station, &output).ok()?.work)
+    Some(answer::<JobAsked>(machine, &output).ok()?.work)
 }
 
 /// Ends what the step's job is at, where it is at anything else than `work`: a job does one thing at a
 /// time, and goes on from what is on the disk.
 pub(crate) async fn make_room(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     begun: Option<&NodeWork>,
     work: &NodeWork,
 ) {
@@ -287,32 +287,32 @@ pub(crate) async fn make_room(
         _ => false,
     };
     if !same {
-        cancel(cx, station, &name(cx)).await;
+        cancel(cx, machine, &name(cx)).await;
     }
 }
 
 /// Tells the worker to stop. What it wrote stays for a resume.
-async fn cancel(cx: &StepContext, station: &MachineServices, job: &str) {
-    let result = station
-        .machine
+async fn cancel(cx: &StepContext, machine: &MachineServices, job: &str) {
+    let result = machine
+        .shell
         .exec(&Command::new(PROGRAM, ["cancel", "--job", job]))
         .await;
     if let Err(e) = result {
         cx.log(
-            Some(&station.name),
+            Some(&machine.name),
             format!("The work may still go on there: {e}."),
         );
     }
 }
 
 /// Removes exactly what the step's job made on this machine.
-pub(crate) async fn undo(cx: &StepContext, station: &MachineServices) -> Result<Undone, StepError> {
+pub(crate) async fn undo(cx: &StepContext, machine: &MachineServices) -> Result<Undone, StepError> {
     let job = name(cx);
     let command =
         Command::new(PROGRAM, ["undo", "--job", &job]).timeout(Some(Duration::from_secs(600)));
     let what = "What the step wrote on the machine was not removed.";
-    let output = must(station, &command, Code::NodeProgram, what).await?;
-    let undone: Undone = answer(station, &output)?;
+    let output = must(machine, &command, Code::NodeProgram, what).await?;
+    let undone: Undone = answer(machine, &output)?;
     if undone.left.is_empty() {
         return Ok(undone);
     }
@@ -322,7 +322,7 @@ pub(crate) async fn undo(cx: &StepContext, station: &MachineServices) -> Result<
     )
     .cause(undone.left.join(" "))
     .fix("Remove it by hand, then undo again.")
-    .on(station.name.clone())
+    .on(machine.name.clone())
     .into())
 }
 
@@ -341,7 +341,7 @@ pub(crate) fn in_foreground(cx: &StepContext, work: NodeWork) -> Command {
 /// Runs a short piece of the node program's work in the foreground.
 pub(crate) async fn foreground<T: DeserializeOwned>(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     work: NodeWork,
 ) -> Result<T, StepError> {
     let command = in_foreground(cx, work).timeout(Some(Duration::from_secs(300)));
@@ -353,11 +353,11 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
             last = Some(line.event);
         }
     };
-    let output = station
-        .machine
+    let output = machine
+        .shell
         .lines(&command, &mut on_line)
         .await
-        .map_err(failed_on(station))?;
+        .map_err(failed_on(machine))?;
     match last {
         Some(NodeEvent::Done { result }) => serde_json::from_value(result).map_err(|e| {
             Problem::new(
@@ -365,10 +365,10 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
                 "Tandem did not understand the node program's result.",
             )
             .cause(format!("{e}."))
-            .on(station.name.clone())
+            .on(machine.name.clone())
             .into()
         }),
-        Some(NodeEvent::Failed { problem }) => Err(problem.on(station.name.clone()).into()),
+        Some(NodeEvent::Failed { problem }) => Err(problem.on(machine.name.clone()).into()),
         Some(NodeEvent::Cancelled) => Err(StepError::Cancelled),
         _ => Err(Problem::new(
             Code::NodeProgram,
@@ -379,13 +379,13 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
             output.status,
             output.error_text()
         ))
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()),
     }
 }
 
 pub(crate) fn answer<T: DeserializeOwned>(
-    station: &MachineServices,
+    machine: &MachineServices,
     output: &Output,
 ) -> Result<T, StepError> {
     let read = |line: &str| serde_json::from_str(line).ok();
@@ -400,7 +400,7 @@ pub(crate) fn answer<T: DeserializeOwned>(
             output.error_text()
         ))
         .fix("Resume; the node program is copied again if it is not the right one.")
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()
     })
 }
@@ -418,7 +418,7 @@ pub(crate) fn is_passing(error: &MachineError) -> bool {
 /// Repeats an act whose failure is likely to pass: a machine that restarts is gone for a minute or two.
 async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     act: impl Fn() -> F,
 ) -> Result<T, JobError> {
     let mut failures = 0;
@@ -427,10 +427,10 @@ async fn patiently<T, F: std::future::Future<Output = Result<T, MachineError>>>(
             Ok(done) => return Ok(done),
             Err(e) if is_passing(&e) && failures < 12 => {
                 failures += 1;
-                cx.log(Some(&station.name), format!("{e}; trying again."));
+                cx.log(Some(&machine.name), format!("{e}; trying again."));
                 wait(cx, failures).await?;
             }
-            Err(e) => return Err(JobError::machine(e, station)),
+            Err(e) => return Err(JobError::machine(e, machine)),
         }
     }
 }

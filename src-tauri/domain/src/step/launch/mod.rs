@@ -107,7 +107,7 @@ impl LaunchServer {
     }
 
     async fn states(&self, cx: &StepContext) -> Result<Vec<Option<ContainerState>>, StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::find(s, SERVER))).await
+        on_all(&cx.machines, |_, s| Box::pin(owned::find(s, SERVER))).await
     }
 
     /// Whether all machines run this launch and the API lists the model.
@@ -126,7 +126,7 @@ impl LaunchServer {
     }
 
     async fn lists_model(&self, cx: &StepContext) -> bool {
-        let models = cx.stations[0]
+        let models = cx.machines[0]
             .tunnels
             .api(self.launch.api_port)
             .models()
@@ -136,7 +136,7 @@ impl LaunchServer {
 
     /// Removes our own container on every machine; another's is a problem and stays.
     async fn clear(&self, cx: &StepContext) -> Result<(), StepError> {
-        on_all(&cx.stations, |_, s| {
+        on_all(&cx.machines, |_, s| {
             Box::pin(owned::clear(s, SERVER, NOT_STARTED))
         })
         .await
@@ -145,11 +145,11 @@ impl LaunchServer {
 
     async fn start(&self, cx: &StepContext, specs: &[ContainerSpec]) -> Result<(), StepError> {
         // The second rank first: it waits for the head, and a head that is up early serves nothing.
-        for (station, spec) in cx.stations.iter().zip(specs).rev() {
+        for (machine, spec) in cx.machines.iter().zip(specs).rev() {
             cx.safe_point()?;
-            cx.log(Some(&station.name), as_command(spec));
-            let started = station.containers.start(spec).await;
-            started.map_err(|e| e.problem(&station.name, &station.user))?;
+            cx.log(Some(&machine.name), as_command(spec));
+            let started = machine.containers.start(spec).await;
+            started.map_err(|e| e.problem(&machine.name, &machine.user))?;
         }
         Ok(())
     }
@@ -205,9 +205,9 @@ impl Step<Services> for LaunchServer {
         let own = self.own()?;
         let (_, receipt) = self.containers(cx, own)?;
         let states = self.states(cx).await?;
-        for (station, state) in cx.stations.iter().zip(&states) {
+        for (machine, state) in cx.machines.iter().zip(&states) {
             if state.as_ref().is_some_and(|s| label(s).is_none()) {
-                return Err(owned::foreign(station, SERVER, NOT_STARTED).into());
+                return Err(owned::foreign(machine, SERVER, NOT_STARTED).into());
             }
         }
         if self.serves(cx, &states, &receipt.identity).await {
@@ -242,12 +242,12 @@ impl Step<Services> for LaunchServer {
         let (specs, receipt) = self.containers(cx, self.own()?)?;
         self.clear(cx).await?;
         let FactsReceipt(facts) = cx.receipt()?;
-        on_all(&cx.stations, |i, s| {
+        on_all(&cx.machines, |i, s| {
             Box::pin(page_cache::let_go(cx, s, &facts[i]))
         })
         .await?;
-        on_all(&cx.stations, |_, s| Box::pin(self.memory_back(cx, s))).await?;
-        self.ports_free(&cx.stations[0]).await?;
+        on_all(&cx.machines, |_, s| Box::pin(self.memory_back(cx, s))).await?;
+        self.ports_free(&cx.machines[0]).await?;
         let result = match self.start(cx, &specs).await {
             Ok(()) => cx.unless_cancelled(self.ready(cx)).await,
             Err(e) => Err(e),
@@ -274,13 +274,13 @@ impl Step<Services> for LaunchServer {
                         self.launch.served_name
                     ))
                     .retry(Retry::Now)
-                    .on(cx.stations[0].name.clone())
+                    .on(cx.machines[0].name.clone())
                     .into(),
             );
         }
         if self.own()?.drafting.is_some() {
             // Arguments have been lost between shells before; the server's own words tell what it took.
-            let head = &cx.stations[0];
+            let head = &cx.machines[0];
             let log = head.containers.logs(SERVER, 4000).await.unwrap_or_default();
             if self.engine().drafts(&log) == Some(false) {
                 return Err(Problem::new(
@@ -304,7 +304,7 @@ impl Step<Services> for LaunchServer {
         _: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        on_all(&cx.stations, |_, s| Box::pin(owned::remove(s, SERVER))).await?;
+        on_all(&cx.machines, |_, s| Box::pin(owned::remove(s, SERVER))).await?;
         Ok("The server is stopped and its container removed.".into())
     }
 }

@@ -18,16 +18,16 @@ impl LaunchServer {
     pub(super) async fn memory_back(
         &self,
         cx: &StepContext,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<(), StepError> {
         let mut before = 0;
         let mut still = 0;
         loop {
-            let output = station
-                .machine
+            let output = machine
+                .shell
                 .exec(&Command::new("cat", ["/proc/meminfo"]))
                 .await;
-            let text = output.map_err(failed_on(station))?.text();
+            let text = output.map_err(failed_on(machine))?.text();
             let kb = |name: &str| {
                 let line = text.lines().find(|l| l.starts_with(name))?;
                 line.split_whitespace().nth(1)?.parse::<u64>().ok()
@@ -52,9 +52,9 @@ impl LaunchServer {
         }
     }
 
-    pub(super) async fn ports_free(&self, station: &MachineServices) -> Result<(), StepError> {
-        let output = station.machine.exec(&Command::new("ss", ["-ltnpH"])).await;
-        let output = output.map_err(failed_on(station))?;
+    pub(super) async fn ports_free(&self, machine: &MachineServices) -> Result<(), StepError> {
+        let output = machine.shell.exec(&Command::new("ss", ["-ltnpH"])).await;
+        let output = output.map_err(failed_on(machine))?;
         for port in [self.launch.api_port, self.launch.master_port] {
             let suffix = format!(":{port}");
             let text = output.text();
@@ -79,7 +79,7 @@ impl LaunchServer {
                             format!("sudo ss -ltnp 'sport = :{port}'"),
                         )
                         .retry(Retry::Now)
-                        .on(station.name.clone())
+                        .on(machine.name.clone())
                         .into(),
                 );
             }
@@ -89,13 +89,13 @@ impl LaunchServer {
 
     /// Waits until the API lists the model, or a container has ended, or time is up.
     pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
-        let read = |station| -> ReadProgress<'_> {
-            let station: &MachineServices = station;
+        let read = |machine| -> ReadProgress<'_> {
+            let machine: &MachineServices = machine;
             Box::new(move |line| {
                 let phase = self.engine().phase(line)?;
                 let (done, total) = phase.done.unwrap_or((0, 0));
                 Some(ProgressPart {
-                    machine: station.name.clone(),
+                    machine: machine.name.clone(),
                     done,
                     total: Some(total).filter(|t| *t > 0),
                     unit: "shards".into(),
@@ -117,8 +117,8 @@ impl LaunchServer {
             let states = self.states(cx).await?;
             let ended = states
                 .iter()
-                .zip(&cx.stations)
-                .find_map(|(state, station)| ended(state.as_ref(), &station.name));
+                .zip(&cx.machines)
+                .find_map(|(state, machine)| ended(state.as_ref(), &machine.name));
             if let Some(ended) = ended {
                 return Err(self.explain(cx, &ended).await.1.into());
             }
@@ -149,13 +149,13 @@ impl LaunchServer {
     /// Whether the logs show a known cause, and what is told.
     async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
         let mut logs = Vec::new();
-        for station in &cx.stations {
-            let lines = station
+        for machine in &cx.machines {
+            let lines = machine
                 .containers
                 .logs(SERVER, 400)
                 .await
                 .unwrap_or_default();
-            logs.push((station.name.clone(), lines));
+            logs.push((machine.name.clone(), lines));
         }
         let engine = self.engine();
         let mut tables = vec![engine.causes()];

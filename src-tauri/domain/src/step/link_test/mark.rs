@@ -7,13 +7,13 @@ use crate::step::restart::BOOT_ID;
 
 /// What changes when a machine is started again or a plug is drawn, for each machine. Empty where one of
 /// them does not say it; nothing is known to be the same then.
-pub(super) async fn mark(stations: &[MachineServices], plan: &NetworkPlan) -> Vec<String> {
-    let each = stations.iter().enumerate().map(|(at, station)| async move {
+pub(super) async fn mark(machines: &[MachineServices], plan: &NetworkPlan) -> Vec<String> {
+    let each = machines.iter().enumerate().map(|(at, machine)| async move {
         let ends = plan.rails.iter().filter_map(move |rail| rail.ends.get(at));
         let counts = ends.map(|end| format!("/sys/class/net/{}/carrier_changes", end.interface));
         let paths: Vec<String> = [BOOT_ID.to_owned()].into_iter().chain(counts).collect();
         let lines = paths.len();
-        let said = station.machine.exec(&Command::new("cat", paths)).await;
+        let said = machine.shell.exec(&Command::new("cat", paths)).await;
         let text = said.ok().filter(|o| o.ok())?.text();
         (text.lines().count() == lines).then_some(text)
     });

@@ -89,7 +89,7 @@ impl LinkTest {
 
     fn end<'a>(
         &self,
-        stations: &'a [MachineServices],
+        machines: &'a [MachineServices],
         facts: &[Facts],
         rail: usize,
         at: usize,
@@ -98,7 +98,7 @@ impl LinkTest {
         let known = facts.get(at).map(|f| f.interfaces.iter());
         let known = known.and_then(|mut all| all.find(|i| i.name == planned.interface));
         Some(LinkEnd {
-            machine: &*stations.get(at)?.machine,
+            machine: &*machines.get(at)?.shell,
             address: planned.address.clone(),
             device: known
                 .and_then(|i| i.rdma.clone())
@@ -109,22 +109,22 @@ impl LinkTest {
 
     /// How the link can be measured on these machines.
     async fn method(&self, cx: &StepContext, facts: &[Facts]) -> Result<Method, StepError> {
-        for (at, station) in cx.stations.iter().enumerate() {
+        for (at, machine) in cx.machines.iter().enumerate() {
             let devices = (0..self.plan.rails.len()).all(|rail| {
-                self.end(&cx.stations, facts, rail, at)
+                self.end(&cx.machines, facts, rail, at)
                     .is_some_and(|end| end.device.is_some())
             });
             if !devices {
                 cx.log(
-                    Some(&station.name),
+                    Some(&machine.name),
                     "No RDMA device is on every rail, so TCP is measured.",
                 );
                 return Ok(Method::Tcp);
             }
-            let tool = measure::has_tool(&*station.machine).await;
-            if !tool.map_err(failed_on(station))? {
+            let tool = measure::has_tool(&*machine.shell).await;
+            if !tool.map_err(failed_on(machine))? {
                 cx.log(
-                    Some(&station.name),
+                    Some(&machine.name),
                     "`ib_write_bw` is not there, so TCP is measured.",
                 );
                 return Ok(Method::Tcp);
@@ -135,7 +135,7 @@ impl LinkTest {
 
     /// Refuses what was measured while the cable was drawn: it says nothing of the link.
     async fn not_drawn(&self, cx: &StepContext, before: &[String]) -> Result<(), StepError> {
-        if before.is_empty() || mark(&cx.stations, &self.plan).await == before {
+        if before.is_empty() || mark(&cx.machines, &self.plan).await == before {
             return Ok(());
         }
         Err(Problem::new(
@@ -161,7 +161,7 @@ impl LinkTest {
         let mut stand_in = false;
         let mut port = FIRST_PORT;
         for (done, round) in (0..).zip(&rounds) {
-            let name = |i: usize| cx.stations.get(i).map_or("", |s| s.name.as_str());
+            let name = |i: usize| cx.machines.get(i).map_or("", |s| s.name.as_str());
             let what = match round.rail {
                 Some(rail) => format!("rail {} to `{}`", rail + 1, name(1 - round.from)),
                 None => format!("both rails to `{}`", name(1 - round.from)),
@@ -180,7 +180,7 @@ impl LinkTest {
                 None => (0..self.plan.rails.len()).collect(),
             };
             let each = rails.iter().zip(port..).filter_map(|(rail, port)| {
-                let end = |at| self.end(&cx.stations, facts, *rail, at);
+                let end = |at| self.end(&cx.machines, facts, *rail, at);
                 let (from, to) = (end(round.from)?, end(1 - round.from)?);
                 Some(async move {
                     match method {
@@ -233,9 +233,9 @@ impl LinkTest {
 
 /// Whether a model server runs on one of the machines.
 async fn served(cx: &StepContext) -> bool {
-    for station in &cx.stations {
+    for machine in &cx.machines {
         // A Docker that does not answer serves nothing, and is another step's matter.
-        let server = station.containers.inspect(SERVER).await;
+        let server = machine.containers.inspect(SERVER).await;
         if server.is_ok_and(|s| s.is_some_and(|s| s.running)) {
             return true;
         }
@@ -318,7 +318,7 @@ impl ReadOnly<Services> for LinkTest {
             }
             MeasureReason::InPassing(earlier) => {
                 if let Some(earlier) = earlier.as_ref().filter(|r| good(r) && !r.mark.is_empty())
-                    && mark(&cx.stations, &self.plan).await == earlier.mark
+                    && mark(&cx.machines, &self.plan).await == earlier.mark
                 {
                     return Ok(StepCheck::AlreadyDone {
                         found: format!(
@@ -335,10 +335,10 @@ impl ReadOnly<Services> for LinkTest {
 
     async fn find_out(&self, cx: &StepContext) -> Result<Value, StepError> {
         let facts = cx
-            .unless_cancelled(on_all(&cx.stations, |_, s| Box::pin(facts_of(s))))
+            .unless_cancelled(on_all(&cx.machines, |_, s| Box::pin(facts_of(s))))
             .await?;
         // Taken first, so that a plug that is drawn in the middle makes the mark another.
-        let mark = mark::mark(&cx.stations, &self.plan).await;
+        let mark = mark::mark(&cx.machines, &self.plan).await;
         let method = cx.unless_cancelled(self.method(cx, &facts)).await?;
         let (mut measured, mut stand_in) = self.measure(cx, &facts, method).await?;
         self.not_drawn(cx, &mark).await?;

@@ -7,7 +7,7 @@ use super::*;
 use crate::network::{Rail, RailEnd};
 use crate::ports::{Command, MachineError};
 use crate::run::{RunOutcome, Status, StepState};
-use crate::step::doubles::{Commanded, Server, TestRun, finished, station};
+use crate::step::doubles::{Commanded, Server, TestRun, finished, machine};
 use crate::step::services::DynStep;
 
 /// A machine over whose link RDMA carries what a test says.
@@ -90,10 +90,10 @@ impl Link {
             mtu: 9000,
             adopted: None,
         };
-        let stations = self.both.iter().zip(["spark-a", "spark-b"]);
-        let stations = stations.map(|(m, name)| station(name, m.clone(), &self.server));
+        let machines = self.both.iter().zip(["spark-a", "spark-b"]);
+        let machines = machines.map(|(m, name)| machine(name, m.clone(), &self.server));
         let step: Arc<DynStep> = Arc::new(LinkTest { plan, why });
-        let driver = run.driver(vec![step], stations.collect());
+        let driver = run.driver(vec![step], machines.collect());
         let outcome = finished(driver.go().await);
         let step = run.step(&StepId::of::<LinkTestReceipt>()).await;
         (outcome, step)

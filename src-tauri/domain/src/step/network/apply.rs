@@ -36,16 +36,16 @@ impl AddressLink {
     pub(super) async fn ports(
         &self,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<Vec<Port>, StepError> {
         let names = self.port_names(position);
-        let found = ports::read(station, &names).await?;
+        let found = ports::read(machine, &names).await?;
         if let Some(gone) = names.iter().find(|n| !found.iter().any(|p| p.name == **n)) {
             return Err(
                 Problem::new(Code::NetworkPlan, "A port of the private link is gone.")
                     .cause(format!("There is no interface `{gone}` now."))
                     .fix("Check the cable on both machines, then plan again.")
-                    .on(station.name.clone())
+                    .on(machine.name.clone())
                     .into(),
             );
         }
@@ -69,7 +69,7 @@ impl AddressLink {
     pub(super) async fn ping(
         &self,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
         tries: u32,
     ) -> Result<(), StepError> {
         for (end, other, _) in self.ends(position) {
@@ -90,8 +90,8 @@ impl AddressLink {
                 &end.interface,
                 &other.address,
             ];
-            let output = station.machine.exec(&Command::new("ping", args)).await;
-            let output = output.map_err(failed_on(station))?;
+            let output = machine.shell.exec(&Command::new("ping", args)).await;
+            let output = output.map_err(failed_on(machine))?;
             if !output.ok() {
                 return Err(Problem::new(
                     Code::LinkFails,
@@ -99,11 +99,11 @@ impl AddressLink {
                 )
                 .cause(format!(
                     "`{}` got no answer from {} over `{}` with {} bytes unfragmented.",
-                    station.name, other.address, end.interface, self.plan.mtu
+                    machine.name, other.address, end.interface, self.plan.mtu
                 ))
                 .fix("Check that the cable sits in the same port of both machines; then resume.")
                 .retry(Retry::Now)
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .detail(output.text().trim())
                 .into());
             }
@@ -113,12 +113,12 @@ impl AddressLink {
 
     /// Refuses when another netplan file has something to say about a port, which only root can see.
     pub(super) async fn no_foreign_file(
-        station: &MachineServices,
+        machine: &MachineServices,
         ports: &[Port],
     ) -> Result<(), StepError> {
         let find = ["/etc/netplan", "-name", "*.yaml"];
         let found = must(
-            station,
+            machine,
             &Command::new("find", find).sudo(),
             Code::NetworkPlan,
             "The netplan files were not read.",
@@ -130,15 +130,15 @@ impl AddressLink {
         // A path may lie elsewhere in a rehearsal; the name is what counts.
         let own = netplan::FILE.rsplit('/').next().unwrap_or_default();
         for path in paths.iter().filter(|p| !p.ends_with(own)) {
-            let content = station.machine.read(path, true).await;
-            let content = content.map_err(failed_on(station))?;
+            let content = machine.shell.read(path, true).await;
+            let content = content.map_err(failed_on(machine))?;
             let text = String::from_utf8_lossy(content.as_deref().unwrap_or_default()).into_owned();
             let named = ports
                 .iter()
                 .find(|p| netplan::names(&text, &p.name, &p.mac));
             if let Some(port) = named {
                 return Err(faults::foreign(path, &port.name)
-                    .on(station.name.clone())
+                    .on(machine.name.clone())
                     .into());
             }
         }
@@ -150,12 +150,12 @@ impl AddressLink {
     pub(super) async fn try_out(
         &self,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<(), StepError> {
         let failed = "The netplan files could not be tried out.";
         let run = |program: &str, args: &[&str]| Command::new(program, args.iter().copied()).sudo();
         let made = run("mktemp", &["-d"]);
-        let made = must(station, &made, Code::NetplanRefused, failed).await?;
+        let made = must(machine, &made, Code::NetplanRefused, failed).await?;
         let scratch = made.text().trim().to_owned();
         let result = async {
             let etc = format!("{scratch}/etc");
@@ -164,7 +164,7 @@ impl AddressLink {
                 run("cp", &["-a", "/etc/netplan", &format!("{etc}/netplan")]),
             ];
             for command in &copies {
-                must(station, command, Code::NetplanRefused, failed).await?;
+                must(machine, command, Code::NetplanRefused, failed).await?;
             }
             let file = RemoteFile {
                 path: format!("{scratch}{}", netplan::FILE),
@@ -172,11 +172,11 @@ impl AddressLink {
                 mode: 0o600,
                 sudo: true,
             };
-            let written = station.machine.write(&file).await;
-            written.map_err(failed_on(station))?;
+            let written = machine.shell.write(&file).await;
+            written.map_err(failed_on(machine))?;
             let generate = run("netplan", &["generate", "--root-dir", &scratch]);
             must(
-                station,
+                machine,
                 &generate,
                 Code::NetplanRefused,
                 "netplan cannot read its files together with the new one; nothing was changed.",
@@ -184,7 +184,7 @@ impl AddressLink {
             .await
         }
         .await;
-        let removed = station.machine.exec(&run("rm", &["-rf", &scratch])).await;
+        let removed = machine.shell.exec(&run("rm", &["-rf", &scratch])).await;
         let refused = |e| match e {
             StepError::Problem(p) => {
                 StepError::from(p.fix("Mend the file that is named, or take it away; then go on."))
@@ -192,7 +192,7 @@ impl AddressLink {
             other => other,
         };
         result.map_err(refused)?;
-        removed.map_err(failed_on(station))?;
+        removed.map_err(failed_on(machine))?;
         Ok(())
     }
 
@@ -201,17 +201,17 @@ impl AddressLink {
     pub(super) async fn not_taken(
         &self,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
         before: &PortsBefore,
     ) -> Result<(), StepError> {
-        let links = Links::read(station).await?;
+        let links = Links::read(machine).await?;
         for (end, _, _) in self.ends(position) {
             let (port, address) = (end.interface.as_str(), end.address.as_str());
             match links.holder(address) {
                 Some(holder) if holder == port => continue,
                 Some(holder) => {
                     return Err(taken(
-                        station,
+                        machine,
                         address,
                         &format!("`{holder}` of the same machine"),
                     ));
@@ -221,7 +221,7 @@ impl AddressLink {
             if before.ports.iter().any(|p| p.name == port && !p.up) {
                 let up = Command::new("ip", ["link", "set", port, "up"]).sudo();
                 must(
-                    station,
+                    machine,
                     &up,
                     Code::NetworkPlan,
                     "A port could not be switched on.",
@@ -229,23 +229,20 @@ impl AddressLink {
                 .await?;
             }
             let ping = ["-c", "1", "-W", "1", "-I", port, address];
-            let ping = station.machine.exec(&Command::new("ping", ping)).await;
-            ping.map_err(failed_on(station))?;
+            let ping = machine.shell.exec(&Command::new("ping", ping)).await;
+            ping.map_err(failed_on(machine))?;
             let show = Command::new("ip", ["neigh", "show", "to", address, "dev", port]);
-            let said = station.machine.exec(&show).await;
-            let said = said.map_err(failed_on(station))?.text();
+            let said = machine.shell.exec(&show).await;
+            let said = said.map_err(failed_on(machine))?.text();
             let mut words = said.split_whitespace().skip_while(|w| *w != "lladdr");
             let answer = words.nth(1).map(str::to_owned);
             let forget = ["neigh", "del", address, "dev", port];
             // An entry that is not there cannot be forgotten, which is no harm.
-            let forgot = station
-                .machine
-                .exec(&Command::new("ip", forget).sudo())
-                .await;
-            forgot.map_err(failed_on(station))?;
+            let forgot = machine.shell.exec(&Command::new("ip", forget).sudo()).await;
+            forgot.map_err(failed_on(machine))?;
             if let Some(mac) = answer {
                 return Err(taken(
-                    station,
+                    machine,
                     address,
                     &format!("a device with the MAC address {mac} on `{port}`"),
                 ));
@@ -257,23 +254,23 @@ impl AddressLink {
     pub(super) async fn write_and_apply(
         &self,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<(), StepError> {
         let text = netplan::render(&self.plan, position);
-        if ports::file_of(station).await?.as_deref() != Some(text.as_str()) {
+        if ports::file_of(machine).await?.as_deref() != Some(text.as_str()) {
             let file = RemoteFile {
                 path: netplan::FILE.into(),
                 content: text.into_bytes(),
                 mode: 0o600,
                 sudo: true,
             };
-            station
-                .machine
+            machine
+                .shell
                 .write(&file)
                 .await
-                .map_err(failed_on(station))?;
+                .map_err(failed_on(machine))?;
         }
-        netplan(station).await
+        netplan(machine).await
     }
 
     /// Where NetworkManager's automatic profile holds on to a port, lets go of it. netplan's own
@@ -282,7 +279,7 @@ impl AddressLink {
         &self,
         cx: &StepContext,
         position: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
         before: &PortsBefore,
     ) -> Result<(), StepError> {
         if before.ports.iter().all(|p| p.profile.is_none()) {
@@ -290,7 +287,7 @@ impl AddressLink {
         }
         // NetworkManager takes a moment to change over, and mostly does so by itself.
         for _ in 0..15 {
-            let now = self.ports(position, station).await?;
+            let now = self.ports(position, machine).await?;
             if self.as_planned(position, &now) {
                 return Ok(());
             }
@@ -298,32 +295,32 @@ impl AddressLink {
         }
         for was in &before.ports {
             let Some(uuid) = &was.profile else { continue };
-            if ports::profile(station, &was.name).await?.as_ref() != Some(uuid) {
+            if ports::profile(machine, &was.name).await?.as_ref() != Some(uuid) {
                 continue;
             }
             let down = Command::new("nmcli", ["connection", "down", "uuid", uuid]).sudo();
             let failed = "NetworkManager did not let go of a port.";
-            must(station, &down, Code::NetworkPlan, failed).await?;
+            must(machine, &down, Code::NetworkPlan, failed).await?;
         }
         Ok(())
     }
 }
 
-fn taken(station: &MachineServices, address: &str, by: &str) -> StepError {
+fn taken(machine: &MachineServices, address: &str, by: &str) -> StepError {
     Problem::new(Code::NetworkPlan, "An address of the plan is taken.")
         .cause(format!("{address} belongs to {by}."))
         .fix("Choose another subnet for the rail, then start again.")
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()
 }
 
 /// Has netplan read all files and act on them.
-pub(super) async fn netplan(station: &MachineServices) -> Result<(), StepError> {
+pub(super) async fn netplan(machine: &MachineServices) -> Result<(), StepError> {
     // `generate` reads all files together and changes no address: a mistake shows here.
     for act in ["generate", "apply"] {
         let command = Command::new("netplan", [act]).sudo();
         let refused = "netplan refused the addresses.";
-        must(station, &command, Code::NetplanRefused, refused).await?;
+        must(machine, &command, Code::NetplanRefused, refused).await?;
     }
     Ok(())
 }

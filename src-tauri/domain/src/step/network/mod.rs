@@ -145,27 +145,27 @@ impl AddressLink {
                 ))
             })
         };
-        on_all(&cx.stations, |i, s| {
+        on_all(&cx.machines, |i, s| {
             Box::pin(async move { switch::arm(s, was(i)?, self.delay).await })
         })
         .await?;
-        on_all(&cx.stations, |i, s| {
+        on_all(&cx.machines, |i, s| {
             Box::pin(async move { self.not_taken(i, s, was(i)?).await })
         })
         .await?;
         cx.safe_point()?;
-        on_all(&cx.stations, |i, s| Box::pin(self.write_and_apply(i, s))).await?;
-        on_all(&cx.stations, |i, s| {
+        on_all(&cx.machines, |i, s| Box::pin(self.write_and_apply(i, s))).await?;
+        on_all(&cx.machines, |i, s| {
             Box::pin(async move { self.let_go(cx, i, s, was(i)?).await })
         })
         .await?;
-        on_all(&cx.stations, |i, s| Box::pin(self.ping(i, s, 20))).await?;
+        on_all(&cx.machines, |i, s| Box::pin(self.ping(i, s, 20))).await?;
         // A connection that was there before may live on where no new one can be made.
-        for station in &cx.stations {
-            station.machine.reconnect().await;
+        for machine in &cx.machines {
+            machine.shell.reconnect().await;
         }
-        on_all(&cx.stations, |_, s| Box::pin(switch::still_armed(s))).await?;
-        on_all(&cx.stations, |_, s| Box::pin(switch::confirm(s))).await?;
+        on_all(&cx.machines, |_, s| Box::pin(switch::still_armed(s))).await?;
+        on_all(&cx.machines, |_, s| Box::pin(switch::confirm(s))).await?;
         Ok(())
     }
 }
@@ -189,14 +189,14 @@ impl Step<Services> for AddressLink {
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        on_all(&cx.stations, |_, s| {
+        on_all(&cx.machines, |_, s| {
             Box::pin(switch::wait_healed(cx, s, self.delay))
         })
         .await?;
-        let ports = on_all(&cx.stations, |i, s| Box::pin(self.ports(i, s))).await?;
+        let ports = on_all(&cx.machines, |i, s| Box::pin(self.ports(i, s))).await?;
         let planned = ports.iter().enumerate().all(|(i, p)| self.as_planned(i, p));
         if planned {
-            let answers = on_all(&cx.stations, |i, s| Box::pin(self.ping(i, s, 5))).await;
+            let answers = on_all(&cx.machines, |i, s| Box::pin(self.ping(i, s, 5))).await;
             if answers.is_ok() {
                 return Ok(StepCheck::AlreadyDone {
                     found: "The link has its addresses, and full-size packets cross it.".into(),
@@ -206,11 +206,11 @@ impl Step<Services> for AddressLink {
         }
         self.still_stands(cx)?;
         let now = &ports;
-        on_all(&cx.stations, |i, s| {
+        on_all(&cx.machines, |i, s| {
             Box::pin(async move { Self::no_foreign_file(s, &now[i]).await })
         })
         .await?;
-        let before = on_all(&cx.stations, |i, s| {
+        let before = on_all(&cx.machines, |i, s| {
             Box::pin(async move {
                 Ok(PortsBefore {
                     file: ports::file_of(s).await?,
@@ -228,7 +228,7 @@ impl Step<Services> for AddressLink {
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
         let before: Vec<PortsBefore> = stored(before)?;
         cx.safe_point()?;
-        on_all(&cx.stations, |i, s| Box::pin(self.try_out(i, s))).await?;
+        on_all(&cx.machines, |i, s| Box::pin(self.try_out(i, s))).await?;
         if let Err(error) = self.change(cx, &before).await {
             // Both machines or neither. One that cannot be reached now does it by itself.
             if let Some(problem) = restore::restore_all(cx, &before)
@@ -249,7 +249,7 @@ impl Step<Services> for AddressLink {
         }
         // All is decided; what is left of the switch does nothing, and undo takes it away too.
         if let Err(StepError::Problem(problem)) =
-            on_all(&cx.stations, |_, s| Box::pin(switch::disarm(s))).await
+            on_all(&cx.machines, |_, s| Box::pin(switch::disarm(s))).await
         {
             let machine = problem.machine.clone();
             cx.log(machine.as_deref(), format!("Not tidied up: {problem}"));
@@ -259,7 +259,7 @@ impl Step<Services> for AddressLink {
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
         // A link needs a moment after it was addressed; ping itself waits for it.
-        on_all(&cx.stations, |i, s| Box::pin(self.ping(i, s, 20))).await?;
+        on_all(&cx.machines, |i, s| Box::pin(self.ping(i, s, 20))).await?;
         Ok(format!(
             "Packets of {} bytes cross {} both ways.",
             self.plan.mtu,

@@ -99,17 +99,17 @@ impl Port {
 pub(super) struct Links(Vec<Value>);
 
 impl Links {
-    pub(super) async fn read(station: &MachineServices) -> Result<Self, StepError> {
+    pub(super) async fn read(machine: &MachineServices) -> Result<Self, StepError> {
         let command = Command::new("ip", ["-j", "addr", "show"]);
         let failed = "The addresses were not read.";
-        let output = must(station, &command, Code::NetworkPlan, failed).await?;
+        let output = must(machine, &command, Code::NetworkPlan, failed).await?;
         let links: Value = serde_json::from_slice(&output.stdout).map_err(|e| {
             Problem::new(
                 Code::NetworkPlan,
                 "Tandem did not understand the addresses.",
             )
             .cause(format!("{e}."))
-            .on(station.name.clone())
+            .on(machine.name.clone())
         })?;
         Ok(Self(links.as_array().cloned().unwrap_or_default()))
     }
@@ -154,18 +154,18 @@ fn addresses(link: &Value) -> Vec<String> {
 
 /// The named ports with all that undo needs to know; those that are gone are left out.
 pub(super) async fn read(
-    station: &MachineServices,
+    machine: &MachineServices,
     names: &[&str],
 ) -> Result<Vec<Port>, StepError> {
-    let links = Links::read(station).await?;
+    let links = Links::read(machine).await?;
     let mut ports: Vec<Port> = names.iter().filter_map(|n| links.port(n)).collect();
     for port in &mut ports {
         let path = format!("/proc/sys/net/ipv6/conf/{}/addr_gen_mode", port.name);
-        let mode = station.machine.exec(&Command::new("cat", [path])).await;
-        let mode = mode.map_err(failed_on(station))?.text();
+        let mode = machine.shell.exec(&Command::new("cat", [path])).await;
+        let mode = mode.map_err(failed_on(machine))?.text();
         let named = MODES.get(mode.trim().parse::<usize>().unwrap_or(MODES.len()));
         port.address_mode = named.map(|m| (*m).to_owned());
-        port.profile = profile(station, &port.name).await?;
+        port.profile = profile(machine, &port.name).await?;
     }
     Ok(ports)
 }
@@ -173,31 +173,31 @@ pub(super) async fn read(
 /// The profile that NetworkManager has active on a device. Asked by device, for the names of the
 /// automatic profiles are translated and numbered as they come.
 pub(super) async fn profile(
-    station: &MachineServices,
+    machine: &MachineServices,
     port: &str,
 ) -> Result<Option<String>, StepError> {
     let question = ["-g", "GENERAL.CON-UUID", "device", "show", port];
-    let said = station.machine.exec(&Command::new("nmcli", question)).await;
-    let said = said.map_err(failed_on(station))?;
+    let said = machine.shell.exec(&Command::new("nmcli", question)).await;
+    let said = said.map_err(failed_on(machine))?;
     let uuid = said.text().trim().to_owned();
     // No NetworkManager, or one that does not run, has no profiles.
     Ok((said.ok() && !uuid.is_empty() && uuid != "--").then_some(uuid))
 }
 
 /// Tandem's file there.
-pub(super) async fn file_of(station: &MachineServices) -> Result<Option<String>, StepError> {
-    let content = station
-        .machine
+pub(super) async fn file_of(machine: &MachineServices) -> Result<Option<String>, StepError> {
+    let content = machine
+        .shell
         .read(netplan::FILE, true)
         .await
-        .map_err(failed_on(station))?;
+        .map_err(failed_on(machine))?;
     Ok(content.map(|c| String::from_utf8_lossy(&c).into_owned()))
 }
 
 /// The permission bits of Tandem's file there.
-pub(super) async fn mode_of(station: &MachineServices) -> Result<Option<u32>, StepError> {
+pub(super) async fn mode_of(machine: &MachineServices) -> Result<Option<u32>, StepError> {
     let stat = Command::new("stat", ["-c", "%a", netplan::FILE]).sudo();
-    let said = station.machine.exec(&stat).await;
-    let said = said.map_err(failed_on(station))?.text();
+    let said = machine.shell.exec(&stat).await;
+    let said = said.map_err(failed_on(machine))?.text();
     Ok(u32::from_str_radix(said.trim(), 8).ok())
 }

@@ -20,13 +20,13 @@ pub(super) async fn restore_all(
     cx: &StepContext,
     before: &[PortsBefore],
 ) -> Result<Vec<String>, StepError> {
-    let notes = on_all(&cx.stations, |i, station| {
+    let notes = on_all(&cx.machines, |i, machine| {
         Box::pin(async move {
             let Some(was) = before.get(i) else {
                 return Ok(Vec::new());
             };
-            let notes = restore(cx, station, was).await?;
-            switch::disarm(station).await?;
+            let notes = restore(cx, machine, was).await?;
+            switch::disarm(machine).await?;
             Ok(notes)
         })
     })
@@ -37,15 +37,15 @@ pub(super) async fn restore_all(
 /// Makes one machine's ports as they were.
 async fn restore(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     was: &PortsBefore,
 ) -> Result<Vec<String>, StepError> {
-    switch::let_end(cx, station).await?;
-    if ports::file_of(station).await? != was.file {
-        put_file(station, was).await?;
-        netplan(station).await?;
+    switch::let_end(cx, machine).await?;
+    if ports::file_of(machine).await? != was.file {
+        put_file(machine, was).await?;
+        netplan(machine).await?;
     }
-    forget_profiles(station).await?;
+    forget_profiles(machine).await?;
     let names: Vec<&str> = was.ports.iter().map(|p| p.name.as_str()).collect();
     // netplan leaves sizes and addresses on a port that no file names any more, and the system goes
     // on changing ports for a moment after netplan has returned: so until nothing changes any more.
@@ -53,7 +53,7 @@ async fn restore(
     let mut wrong: Vec<String> = Vec::new();
     let mut complaint = None;
     for _ in 0..20 {
-        let now = ports::read(station, &names).await?;
+        let now = ports::read(machine, &names).await?;
         let pairs = || {
             now.iter()
                 .filter_map(|n| Some((n, was.ports.iter().find(|w| w.name == n.name)?)))
@@ -63,18 +63,18 @@ async fn restore(
             .collect();
         still = if wrong.is_empty() { still + 1 } else { 0 };
         if still == 3 {
-            let mut notes = profiles(station, &now, was).await?;
+            let mut notes = profiles(machine, &now, was).await?;
             let gone = names.iter().filter(|n| !now.iter().any(|p| p.name == **n));
             notes.extend(gone.map(|name| {
                 format!(
                     "`{name}` of `{}` is not there now; it will come without Tandem's addresses.",
-                    station.name
+                    machine.name
                 )
             }));
             return Ok(notes);
         }
         for (port, before) in pairs() {
-            correct(station, port, before, &mut complaint).await?;
+            correct(machine, port, before, &mut complaint).await?;
         }
         cx.clock.wait(Duration::from_millis(300)).await;
     }
@@ -85,14 +85,14 @@ async fn restore(
         ))
         .fix("Find out which network service manages the port, then undo again.")
         .retry(Retry::Now)
-        .on(station.name.clone());
+        .on(machine.name.clone());
     if let Some(complaint) = complaint {
         problem = problem.detail(complaint);
     }
     Err(problem.into())
 }
 
-async fn put_file(station: &MachineServices, was: &PortsBefore) -> Result<(), StepError> {
+async fn put_file(machine: &MachineServices, was: &PortsBefore) -> Result<(), StepError> {
     match &was.file {
         Some(text) => {
             let file = RemoteFile {
@@ -101,13 +101,13 @@ async fn put_file(station: &MachineServices, was: &PortsBefore) -> Result<(), St
                 mode: was.mode.unwrap_or(0o600),
                 sudo: true,
             };
-            let written = station.machine.write(&file).await;
-            written.map_err(failed_on(station))?;
+            let written = machine.shell.write(&file).await;
+            written.map_err(failed_on(machine))?;
         }
         None => {
             let rm = Command::new("rm", ["-f", netplan::FILE]).sudo();
             let failed = "Tandem's netplan file was not removed.";
-            must(station, &rm, Code::NetplanRefused, failed).await?;
+            must(machine, &rm, Code::NetplanRefused, failed).await?;
         }
     }
     Ok(())
@@ -115,7 +115,7 @@ async fn put_file(station: &MachineServices, was: &PortsBefore) -> Result<(), St
 
 /// Changes what is not as it was at one port.
 async fn correct(
-    station: &MachineServices,
+    machine: &MachineServices,
     now: &Port,
     was: &Port,
     complaint: &mut Option<String>,
@@ -123,7 +123,7 @@ async fn correct(
     let name = now.name.as_str();
     if now.mtu != was.mtu {
         ip(
-            station,
+            machine,
             &["link", "set", name, "mtu", &was.mtu.to_string()],
             complaint,
         )
@@ -133,7 +133,7 @@ async fn correct(
         && now.address_mode != was.address_mode
     {
         ip(
-            station,
+            machine,
             &["link", "set", name, "addrgenmode", mode],
             complaint,
         )
@@ -142,12 +142,12 @@ async fn correct(
     let by_hand = !now.is_with_its_profile(was);
     let more = now.addresses.iter().filter(|a| !was.addresses.contains(a));
     for address in more.filter(|_| by_hand) {
-        ip(station, &["addr", "del", address, "dev", name], complaint).await?;
+        ip(machine, &["addr", "del", address, "dev", name], complaint).await?;
     }
     let fewer = was.addresses.iter().filter(|a| !now.addresses.contains(a));
     for address in fewer.filter(|_| was.profile.is_none()) {
         ip(
-            station,
+            machine,
             &["addr", "replace", address, "dev", name],
             complaint,
         )
@@ -155,7 +155,7 @@ async fn correct(
     }
     if now.up != was.up {
         let state = if was.up { "up" } else { "down" };
-        ip(station, &["link", "set", name, state], complaint).await?;
+        ip(machine, &["link", "set", name, state], complaint).await?;
     }
     Ok(())
 }
@@ -163,13 +163,13 @@ async fn correct(
 /// Runs it and keeps its complaint, if it has one. That is no failure yet: the system changes the port at
 /// the same time, and what was to be taken away may be gone already. The next look says what counts.
 async fn ip(
-    station: &MachineServices,
+    machine: &MachineServices,
     args: &[&str],
     complaint: &mut Option<String>,
 ) -> Result<(), StepError> {
     let command = Command::new("ip", args.iter().copied()).sudo();
-    let said = station.machine.exec(&command).await;
-    let said = said.map_err(failed_on(station))?;
+    let said = machine.shell.exec(&command).await;
+    let said = said.map_err(failed_on(machine))?;
     if !said.ok() {
         *complaint = Some(said.error_text());
     }
@@ -179,16 +179,16 @@ async fn ip(
 /// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says
 /// nothing, so NetworkManager would keep them in memory and use them again as soon as no DHCP server
 /// answers, which is most of a minute later.
-async fn forget_profiles(station: &MachineServices) -> Result<(), StepError> {
+async fn forget_profiles(machine: &MachineServices) -> Result<(), StepError> {
     let reload = Command::new("nmcli", ["connection", "reload"]).sudo();
     // Where there is no NetworkManager, or none that runs, nothing has to forget anything.
-    let said = station.machine.exec(&reload).await;
-    said.map(drop).map_err(failed_on(station))
+    let said = machine.shell.exec(&reload).await;
+    said.map(drop).map_err(failed_on(machine))
 }
 
 /// Makes the profiles active again that were. One that waits for a DHCP server is not waited for.
 async fn profiles(
-    station: &MachineServices,
+    machine: &MachineServices,
     now: &[Port],
     was: &PortsBefore,
 ) -> Result<Vec<String>, StepError> {
@@ -213,14 +213,14 @@ async fn profiles(
             "ifname",
             &port.name,
         ];
-        let said = station
-            .machine
+        let said = machine
+            .shell
             .exec(&Command::new("nmcli", args).sudo())
             .await;
-        if !said.map_err(failed_on(station))?.ok() {
+        if !said.map_err(failed_on(machine))?.ok() {
             notes.push(format!(
                 "NetworkManager did not take the profile {uuid} back for `{}` of `{}`.",
-                port.name, station.name
+                port.name, machine.name
             ));
         }
     }

@@ -118,94 +118,94 @@ systemctl daemon-reload
     )
 }
 
-async fn put(station: &MachineServices, path: &str, content: &str) -> Result<(), StepError> {
+async fn put(machine: &MachineServices, path: &str, content: &str) -> Result<(), StepError> {
     let file = RemoteFile {
         path: path.into(),
         content: content.into(),
         mode: 0o600,
         sudo: true,
     };
-    let written = station.machine.write(&file).await;
-    written.map_err(failed_on(station))
+    let written = machine.shell.write(&file).await;
+    written.map_err(failed_on(machine))
 }
 
-async fn run(station: &MachineServices, program: &str, args: &[&str]) -> Result<(), StepError> {
+async fn run(machine: &MachineServices, program: &str, args: &[&str]) -> Result<(), StepError> {
     let command = Command::new(program, args.iter().copied()).sudo();
     let failed = "The machine could not be told how to put the ports back by itself.";
-    must(station, &command, Code::NetworkPlan, failed)
+    must(machine, &command, Code::NetworkPlan, failed)
         .await
         .map(drop)
 }
 
 /// Tells the machine to put everything back after `delay`, and at its next start.
 pub(super) async fn arm(
-    station: &MachineServices,
+    machine: &MachineServices,
     was: &PortsBefore,
     delay: Duration,
 ) -> Result<(), StepError> {
     // What an earlier try left must not go off in the middle of this one.
-    disarm(station).await?;
+    disarm(machine).await?;
     if let Some(text) = &was.file {
-        put(station, &format!("{FOLDER}/before.yaml"), text).await?;
+        put(machine, &format!("{FOLDER}/before.yaml"), text).await?;
     }
-    put(station, SCRIPT, &script(was)).await?;
-    put(station, UNIT_FILE, &unit()).await?;
-    put(station, ARMED, "").await?;
-    run(station, "chmod", &["644", UNIT_FILE]).await?;
-    run(station, "systemctl", &["--quiet", "enable", UNIT]).await?;
+    put(machine, SCRIPT, &script(was)).await?;
+    put(machine, UNIT_FILE, &unit()).await?;
+    put(machine, ARMED, "").await?;
+    run(machine, "chmod", &["644", UNIT_FILE]).await?;
+    run(machine, "systemctl", &["--quiet", "enable", UNIT]).await?;
     let failed = "The machine could not be told how to put the ports back by itself.";
-    must(station, &timer(delay), Code::NetworkPlan, failed)
+    must(machine, &timer(delay), Code::NetworkPlan, failed)
         .await
         .map(drop)
 }
 
 /// Tells the machine that all is well; an error if it has put things back already.
-pub(super) async fn confirm(station: &MachineServices) -> Result<(), StepError> {
+pub(super) async fn confirm(machine: &MachineServices) -> Result<(), StepError> {
     let rm = Command::new("rm", [ARMED]).sudo();
-    let said = station.machine.exec(&rm).await;
-    if said.map_err(failed_on(station))?.ok() {
+    let said = machine.shell.exec(&rm).await;
+    if said.map_err(failed_on(machine))?.ok() {
         return Ok(());
     }
-    Err(gone(station))
+    Err(gone(machine))
 }
 
 /// An error if the machine does not wait for a word any more.
-pub(super) async fn still_armed(station: &MachineServices) -> Result<(), StepError> {
-    let armed = exists(station.machine.as_ref(), ARMED).await;
-    match armed.map_err(failed_on(station))? {
+pub(super) async fn still_armed(machine: &MachineServices) -> Result<(), StepError> {
+    let armed = exists(machine.shell.as_ref(), ARMED).await;
+    match armed.map_err(failed_on(machine))? {
         true => Ok(()),
-        false => Err(gone(station)),
+        false => Err(gone(machine)),
     }
 }
 
-fn gone(station: &MachineServices) -> StepError {
+fn gone(machine: &MachineServices) -> StepError {
     Problem::new(Code::LinkFails, "The addresses did not stay.")
         .cause("It took too long until they could be confirmed, so the machine put its ports back by itself.")
         .fix("Check the network between this computer and the machines, then resume.")
         .retry(Retry::Now)
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()
 }
 
 /// Takes the switch away, whether it is armed or not. The flag goes first: without it, nothing that is
 /// left does anything.
-pub(super) async fn disarm(station: &MachineServices) -> Result<(), StepError> {
+pub(super) async fn disarm(machine: &MachineServices) -> Result<(), StepError> {
     let there = |path: &'static str| async move {
-        let found = exists(station.machine.as_ref(), path).await;
-        found.map_err(failed_on(station))
+        let found = exists(machine.shell.as_ref(), path).await;
+        found.map_err(failed_on(machine))
     };
     if there(FOLDER).await? {
-        run(station, "rm", &["-f", ARMED]).await?;
+        run(machine, "rm", &["-f", ARMED]).await?;
         // A timer that is not there is no failure to stop.
         let stop = Command::new("systemctl", ["stop", TIMER]).sudo();
-        let stopped = station.machine.exec(&stop).await;
-        stopped.map_err(failed_on(station))?;
-        run(station, "rm", &["-rf", FOLDER]).await?;
+        let stopped = machine.shell.exec(&stop).await;
+        stopped.map_err(failed_on(machine))?;
+        run(machine, "rm", &["-rf", FOLDER]).await?;
     }
     if there(UNIT_FILE).await? {
-        run(station, "systemctl", &["--quiet", "disable", UNIT]).await?;
-        run(station, "rm", &["-f", UNIT_FILE]).await?;
-        run(station, "systemctl", &["daemon-reload"]).await?;
+        run(machine, "systemctl", &["--quiet", "disable", UNIT]).await?;
+        run(machine, "rm", &["-f", UNIT_FILE]).await?;
+        run(machine, "systemctl", &["daemon-reload"]).await?;
     }
     Ok(())
 }
@@ -214,12 +214,12 @@ pub(super) async fn disarm(station: &MachineServices) -> Result<(), StepError> {
 /// until then is neither here nor there.
 pub(super) async fn wait_healed(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     delay: Duration,
 ) -> Result<(), StepError> {
     let began = cx.clock.monotonic();
     let mut told = false;
-    while is_active(station, &[TIMER, UNIT]).await? {
+    while is_active(machine, &[TIMER, UNIT]).await? {
         if cx.clock.monotonic() - began > delay + Duration::from_secs(30) {
             return Err(Problem::new(
                 Code::NetworkPlan,
@@ -228,13 +228,13 @@ pub(super) async fn wait_healed(
             .cause(format!("`{UNIT}` has not put its ports back yet."))
             .fix("Wait a minute, then try again.")
             .retry(Retry::Now)
-            .on(station.name.clone())
+            .on(machine.name.clone())
             .into());
         }
         if !told {
             told = true;
             cx.log(
-                Some(&station.name),
+                Some(&machine.name),
                 "An earlier try was never confirmed. Waiting until the machine has put its ports back by itself.",
             );
         }
@@ -248,10 +248,10 @@ pub(super) async fn wait_healed(
 }
 
 /// Waits while the machine is in the middle of putting things back, so that two do not do it at once.
-pub(super) async fn let_end(cx: &StepContext, station: &MachineServices) -> Result<(), StepError> {
+pub(super) async fn let_end(cx: &StepContext, machine: &MachineServices) -> Result<(), StepError> {
     // It takes some seconds; one that hangs is not waited for.
     for _ in 0..60 {
-        if !is_active(station, &[UNIT]).await? {
+        if !is_active(machine, &[UNIT]).await? {
             break;
         }
         cx.clock.wait(Duration::from_millis(500)).await;
@@ -260,14 +260,14 @@ pub(super) async fn let_end(cx: &StepContext, station: &MachineServices) -> Resu
 }
 
 /// Whether one of these units runs, or the timer is set.
-async fn is_active(station: &MachineServices, units: &[&str]) -> Result<bool, StepError> {
-    let found = exists(station.machine.as_ref(), FOLDER).await;
-    if !found.map_err(failed_on(station))? {
+async fn is_active(machine: &MachineServices, units: &[&str]) -> Result<bool, StepError> {
+    let found = exists(machine.shell.as_ref(), FOLDER).await;
+    if !found.map_err(failed_on(machine))? {
         return Ok(false);
     }
     let ask = Command::new("systemctl", ["is-active"].iter().chain(units).copied());
-    let said = station.machine.exec(&ask).await;
-    let said = said.map_err(failed_on(station))?.text();
+    let said = machine.shell.exec(&ask).await;
+    let said = said.map_err(failed_on(machine))?.text();
     Ok(said
         .lines()
         .any(|l| matches!(l.trim(), "active" | "activating" | "deactivating")))

@@ -193,10 +193,10 @@ fn step() -> AddressLink {
 }
 
 fn driver(machines: &[Arc<Managed>], run: &TestRun) -> Driver {
-    let station = |m: &Arc<Managed>| doubles::station("spark", m.clone(), &Arc::default());
+    let machine = |m: &Arc<Managed>| doubles::machine("spark", m.clone(), &Arc::default());
     run.driver(
         vec![Arc::new(step())],
-        machines.iter().map(station).collect(),
+        machines.iter().map(machine).collect(),
     )
 }
 

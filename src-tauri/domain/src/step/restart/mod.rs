@@ -68,9 +68,9 @@ fn on_its_way(error: &MachineError) -> bool {
 }
 
 /// The kernel's name for the start the machine is in.
-async fn boot_of(station: &MachineServices) -> Result<String, MachineError> {
+async fn boot_of(machine: &MachineServices) -> Result<String, MachineError> {
     let cat = Command::new("cat", [BOOT_ID]).timeout(Some(ANSWER));
-    let said = station.machine.exec(&cat).await?;
+    let said = machine.shell.exec(&cat).await?;
     let id = said.text().trim().to_owned();
     if !said.ok() || id.is_empty() {
         // A machine that ends kills what it is asked in the middle.
@@ -82,21 +82,21 @@ async fn boot_of(station: &MachineServices) -> Result<String, MachineError> {
 }
 
 /// Whether the machine has been told to end already.
-async fn stopping(station: &MachineServices) -> Result<bool, MachineError> {
+async fn stopping(machine: &MachineServices) -> Result<bool, MachineError> {
     let ask = Command::new("systemctl", ["is-system-running"]).timeout(Some(ANSWER));
-    Ok(station.machine.exec(&ask).await?.text().trim() == "stopping")
+    Ok(machine.shell.exec(&ask).await?.text().trim() == "stopping")
 }
 
 /// Tells a machine to restart, unless it is about to. Whether it does is seen afterwards.
-async fn order(station: &MachineServices) -> Result<(), StepError> {
-    match stopping(station).await {
+async fn order(machine: &MachineServices) -> Result<(), StepError> {
+    match stopping(machine).await {
         Ok(true) => return Ok(()),
         Err(e) if on_its_way(&e) => return Ok(()),
-        Err(e) => return Err(failed_on(station)(e.clone())),
+        Err(e) => return Err(failed_on(machine)(e.clone())),
         Ok(false) => {}
     }
     let reboot = Command::new("systemctl", ["reboot", "--no-block"]).sudo();
-    match station.machine.exec(&reboot).await {
+    match machine.shell.exec(&reboot).await {
         Ok(said) if !said.ok() => Err(Problem::new(
             Code::MachineUnfit,
             "The machine did not take the restart.",
@@ -107,10 +107,10 @@ async fn order(station: &MachineServices) -> Result<(), StepError> {
             said.error_text().trim_end_matches('.')
         ))
         .fix("Restart it by hand, then resume; Tandem does not restart it again.")
-        .on(station.name.clone())
+        .on(machine.name.clone())
         .into()),
         // It may end faster than it answers.
-        Err(e) if !on_its_way(&e) => Err(failed_on(station)(e)),
+        Err(e) if !on_its_way(&e) => Err(failed_on(machine)(e)),
         _ => Ok(()),
     }
 }
@@ -159,32 +159,32 @@ impl RestartBoth {
     }
 
     /// The start a machine is in, waited for where it does not answer.
-    async fn boot(cx: &StepContext, station: &MachineServices) -> Result<String, StepError> {
-        Self::other_boot(cx, station, None).await
+    async fn boot(cx: &StepContext, machine: &MachineServices) -> Result<String, StepError> {
+        Self::other_boot(cx, machine, None).await
     }
 
     /// The start a machine is in once it is another than `old`.
     async fn other_boot(
         cx: &StepContext,
-        station: &MachineServices,
+        machine: &MachineServices,
         old: Option<&str>,
     ) -> Result<String, StepError> {
         let began = cx.clock.monotonic();
         loop {
-            let seen = boot_of(station).await;
+            let seen = boot_of(machine).await;
             let waited = cx.clock.monotonic().saturating_sub(began);
             let doing = match &seen {
                 Ok(boot) if Some(boot.as_str()) != old => return Ok(boot.clone()),
                 Ok(_) => "ending what runs",
                 Err(e) if on_its_way(e) => "restarting",
-                Err(e) => return Err(failed_on(station)(e.clone())),
+                Err(e) => return Err(failed_on(machine)(e.clone())),
             };
             if waited > BACK {
-                return Err(late(&station.name, seen.err()).into());
+                return Err(late(&machine.name, seen.err()).into());
             }
             if old.is_some() {
                 cx.progress(ProgressPart {
-                    machine: station.name.clone(),
+                    machine: machine.name.clone(),
                     done: waited.as_secs(),
                     total: None,
                     unit: "s".into(),
@@ -195,7 +195,7 @@ impl RestartBoth {
             }
             if seen.is_err() {
                 // What is left of the old connection would be waited for in vain.
-                station.machine.reconnect().await;
+                machine.shell.reconnect().await;
             }
             cx.clock.wait(REST).await;
         }
@@ -207,16 +207,16 @@ impl RestartBoth {
         &self,
         cx: &StepContext,
         at: usize,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<(), StepError> {
         let began = cx.clock.monotonic();
         loop {
-            let facts = facts_of(station).await;
+            let facts = facts_of(machine).await;
             let there = facts.is_ok_and(|f| settled(&self.plan, at, &f));
             if there || cx.clock.monotonic().saturating_sub(began) > PORTS {
                 if !there {
                     cx.log(
-                        Some(&station.name),
+                        Some(&machine.name),
                         "Not every port of the link has its address again.",
                     );
                 }
@@ -277,7 +277,7 @@ impl Step<Services> for RestartBoth {
                 receipt: mine,
             });
         }
-        let boots = on_all(&cx.stations, |_, s| Box::pin(Self::boot(cx, s)));
+        let boots = on_all(&cx.machines, |_, s| Box::pin(Self::boot(cx, s)));
         let boots = cx.unless_cancelled(boots).await?;
         Ok(StepCheck::Needed {
             before: value(&boots),
@@ -288,19 +288,19 @@ impl Step<Services> for RestartBoth {
     /// somebody else, and is left alone.
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
         let before: Vec<String> = stored(before)?;
-        let now = on_all(&cx.stations, |_, s| Box::pin(Self::boot(cx, s)));
+        let now = on_all(&cx.machines, |_, s| Box::pin(Self::boot(cx, s)));
         let now = cx.unless_cancelled(now).await?;
         let due: Vec<&MachineServices> = cx
-            .stations
+            .machines
             .iter()
             .zip(now.iter().zip(&before))
             .filter(|(_, (now, before))| now == before)
-            .map(|(station, _)| station)
+            .map(|(machine, _)| machine)
             .collect();
         // Both or neither: who may not restart the one is told before the other is.
-        for station in &due {
-            match may_restart(station).await {
-                Err(e) if !on_its_way(&e) => return Err(failed_on(station)(e)),
+        for machine in &due {
+            match may_restart(machine).await {
+                Err(e) if !on_its_way(&e) => return Err(failed_on(machine)(e)),
                 _ => {}
             }
         }
@@ -308,18 +308,18 @@ impl Step<Services> for RestartBoth {
         let orders = due.into_iter().map(order);
         let orders: Vec<Result<(), StepError>> = futures::future::join_all(orders).await;
         orders.into_iter().collect::<Result<(), StepError>>()?;
-        let boots = on_all(&cx.stations, |i, s| {
+        let boots = on_all(&cx.machines, |i, s| {
             let old = before.get(i).map(String::as_str);
             Box::pin(Self::other_boot(cx, s, old))
         });
         let boots = cx.unless_cancelled(boots).await?;
-        cx.unless_cancelled(on_all(&cx.stations, |i, s| Box::pin(self.ports(cx, i, s))))
+        cx.unless_cancelled(on_all(&cx.machines, |i, s| Box::pin(self.ports(cx, i, s))))
             .await?;
         Ok(value(&RestartReceipt { boots }))
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
-        let facts = on_all(&cx.stations, |_, s| Box::pin(facts_of(s))).await?;
+        let facts = on_all(&cx.machines, |_, s| Box::pin(facts_of(s))).await?;
         if let Some(worth_saying) = cable(&facts)? {
             cx.log(None, worth_saying);
         }
@@ -337,7 +337,7 @@ impl Step<Services> for RestartBoth {
 }
 
 /// Whether the user may become root there now.
-async fn may_restart(station: &MachineServices) -> Result<(), MachineError> {
+async fn may_restart(machine: &MachineServices) -> Result<(), MachineError> {
     let nothing = Command::new("true", [""; 0]).sudo();
-    station.machine.exec(&nothing).await.map(drop)
+    machine.shell.exec(&nothing).await.map(drop)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::*;
 use crate::run::Journal;
 use crate::run::{Event, Outcome, ReadOnly, RunId, RunOutcome, RunState, Status};
-use crate::step::doubles::{Server, TestRun, station};
+use crate::step::doubles::{Server, TestRun, machine};
 use crate::step::ids;
 use crate::step::services::{DynStep, Services};
 
@@ -33,10 +33,10 @@ impl Pair {
     /// Runs the step as a new process would.
     async fn go(&self) -> Outcome {
         let idle = Arc::new(Server::default());
-        let stations = self.both.iter().zip(["spark-a", "spark-b"]);
-        let stations = stations.map(|(m, name)| station(name, m.clone(), &idle));
+        let machines = self.both.iter().zip(["spark-a", "spark-b"]);
+        let machines = machines.map(|(m, name)| machine(name, m.clone(), &idle));
         let step: Arc<DynStep> = Arc::new(RestartBoth::new(plan()));
-        self.run.driver(vec![step], stations.collect()).go().await
+        self.run.driver(vec![step], machines.collect()).go().await
     }
 
     fn orders(&self) -> [u32; 2] {
@@ -252,11 +252,11 @@ impl ReadOnly<Services> for Silent {
 async fn a_run_that_has_been_here_waits_for_a_silent_machine() {
     let pair = Pair::new();
     let idle = Arc::new(Server::default());
-    let stations = vec![station("spark-a", pair.both[0].clone(), &idle)];
+    let machines = vec![machine("spark-a", pair.both[0].clone(), &idle)];
     let go = |silent: u32| {
         let step: Arc<DynStep> = Arc::new(Patient(Silent(silent.into())));
-        let stations = stations.clone();
-        async { pair.run.driver(vec![step], stations).go().await }
+        let machines = machines.clone();
+        async { pair.run.driver(vec![step], machines).go().await }
     };
     assert_eq!(go(1).await, FAILED, "the first time it is told at once");
     assert_eq!(go(0).await, DONE);

@@ -42,8 +42,8 @@ impl<S: Step<Services>> Step<Services> for Patient<S> {
                 told = true;
                 cx.log(None, "Waiting for a machine that may be restarting.");
             }
-            for station in &cx.stations {
-                station.machine.reconnect().await;
+            for machine in &cx.machines {
+                machine.shell.reconnect().await;
             }
             cx.unless_cancelled(async {
                 cx.clock.wait(REST).await;

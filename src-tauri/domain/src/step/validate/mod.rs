@@ -65,12 +65,12 @@ impl Validate {
     }
 
     fn api(&self, cx: &StepContext) -> Arc<dyn ModelApi> {
-        cx.stations[0].tunnels.api(self.launch.api_port)
+        cx.machines[0].tunnels.api(self.launch.api_port)
     }
 
     fn rung(&self, cx: &StepContext, n: u64, doing: &str) {
         cx.progress(ProgressPart {
-            machine: cx.stations[0].name.clone(),
+            machine: cx.machines[0].name.clone(),
             done: n,
             total: Some(5),
             unit: "checks".into(),
@@ -96,7 +96,7 @@ impl Validate {
     }
 
     async fn climb(&self, cx: &StepContext, api: &dyn ModelApi) -> Result<(), StepError> {
-        let head = cx.stations[0].name.clone();
+        let head = cx.machines[0].name.clone();
         let name = &self.launch.served_name;
         let wrong = |rung: &str, e: &ApiError| {
             Problem::new(
@@ -188,10 +188,10 @@ impl Validate {
         let Some(mut problem) = error.into_problem() else {
             return StepError::Cancelled;
         };
-        for station in &cx.stations {
-            let lines = station.containers.logs(SERVER, LAST_WORDS).await;
+        for machine in &cx.machines {
+            let lines = machine.containers.logs(SERVER, LAST_WORDS).await;
             let lines = lines.unwrap_or_default().into_iter();
-            let lines = lines.map(|line| format!("{}: {line}", station.name));
+            let lines = lines.map(|line| format!("{}: {line}", machine.name));
             problem.details.extend(lines);
         }
         problem.into()
@@ -387,7 +387,7 @@ impl ReadOnly<Services> for Validate {
                 } else {
                     "Serve the plain variant, or another image."
                 })
-                .on(cx.stations[0].name.clone())
+                .on(cx.machines[0].name.clone())
                 .into());
         }
         cx.services.bench.save(&result).await.map_err(|e| {
@@ -406,7 +406,7 @@ impl ReadOnly<Services> for Validate {
             )
             .cause(format!("{e}."))
             .retry(Retry::Now)
-            .on(cx.stations[0].name.clone())
+            .on(cx.machines[0].name.clone())
         })?;
         Ok(crate::step::stored::stored::<Validated>(receipt)?.sentence)
     }

@@ -32,7 +32,7 @@ impl FetchWeights {
             cancel: stop.clone(),
             ..cx.clone()
         };
-        let source = &cx.stations[from];
+        let source = &cx.machines[from];
         let fetching = async {
             let work = NodeWork::Fetch(self.fetch());
             job::make_room(cx, source, begun_at(begun, from), &work).await;
@@ -42,7 +42,7 @@ impl FetchWeights {
             }
             fetched
         };
-        let others = cx.stations.iter().enumerate().filter(|(i, _)| *i != from);
+        let others = cx.machines.iter().enumerate().filter(|(i, _)| *i != from);
         let copying = join_all(others.map(|(i, to)| {
             let begun = begun_at(begun, i);
             self.copied(&beside, from, to, begun, None)
@@ -70,7 +70,7 @@ impl FetchWeights {
             cancel: stop.clone(),
             ..cx.clone()
         };
-        let both = cx.stations.iter().zip(shares(parts)).map(|(to, share)| {
+        let both = cx.machines.iter().zip(shares(parts)).map(|(to, share)| {
             let (beside, stop) = (&beside, &stop);
             async move {
                 let (from, begun) = (1 - share.mine, begun_at(begun, share.mine));
@@ -101,7 +101,7 @@ impl FetchWeights {
         begun: Option<&NodeWork>,
         share: Option<Share>,
     ) -> Result<FetchReceipt, StepError> {
-        let work = self.copy_work(&cx.stations[from], share.clone());
+        let work = self.copy_work(&cx.machines[from], share.clone());
         job::make_room(cx, to, begun, &work).await;
         let share = Mutex::new(share);
         let copy = || self.copy_or_leave_share(cx, from, to, &share).boxed();
@@ -132,7 +132,7 @@ impl FetchWeights {
             Err(error) if has_share && error.is(Refusal::Hub) => {
                 let line = format!(
                     "This machine does not get its share from the Hub, so `{}` fetches it too. {}",
-                    cx.stations[from].name,
+                    cx.machines[from].name,
                     error.why()
                 );
                 cx.log(Some(&to.name), line);
@@ -153,7 +153,7 @@ impl FetchWeights {
     ) -> Result<FetchReceipt, JobError> {
         let serving = self.serve(cx, from).await?;
         let ticket = CopyTicket::new(serving, cx.services.hub_token.as_ref());
-        let work = self.copy_work(&cx.stations[from], share);
+        let work = self.copy_work(&cx.machines[from], share);
         job::run_with(cx, to, work, Some(ticket.seal())).await
     }
 
@@ -169,7 +169,7 @@ impl FetchWeights {
     /// Has a machine serve on its ends of the rails. It ends by itself.
     async fn serve(&self, cx: &StepContext, from: usize) -> Result<Serving, JobError> {
         let words = self.serve_words(from, Some(&job::name(cx)));
-        serve_copy::serve(&cx.stations[from], words).await
+        serve_copy::serve(&cx.machines[from], words).await
     }
 
     /// The words after the program's name.

@@ -32,7 +32,7 @@ impl FetchWeights {
     /// Measures, where so much is missing on the head that it is worth it; `None` where it is not or where it
     /// cannot be told, which is no failure of the step. A cancel ends it.
     pub(super) async fn line(&self, cx: &StepContext) -> Result<Option<Uplink>, StepError> {
-        let [head, other] = cx.stations.as_slice() else {
+        let [head, other] = cx.machines.as_slice() else {
             return Ok(None);
         };
         let missing = self.missing_on(cx, head).await?;
@@ -78,7 +78,7 @@ impl FetchWeights {
     async fn missing_on(
         &self,
         cx: &StepContext,
-        station: &MachineServices,
+        machine: &MachineServices,
     ) -> Result<u64, StepError> {
         let work = NodeWork::Survey(SurveyRequest {
             endpoint: self.launch.hub_endpoint.clone(),
@@ -86,7 +86,7 @@ impl FetchWeights {
             hf_home: None,
             probe: 0,
         });
-        let looked = cx.unless_cancelled(job::foreground::<Survey>(cx, station, work));
+        let looked = cx.unless_cancelled(job::foreground::<Survey>(cx, machine, work));
         match looked.await {
             Ok(survey) => Ok(survey.missing),
             Err(StepError::Cancelled) => Err(StepError::Cancelled),
@@ -100,7 +100,7 @@ impl FetchWeights {
 /// `begun` trips then.
 async fn samples(
     cx: &StepContext,
-    station: &MachineServices,
+    machine: &MachineServices,
     request: &ProbeRequest,
     begun: &CancellationToken,
 ) -> Vec<Sample> {
@@ -120,8 +120,8 @@ async fn samples(
             samples.push(Sample { at, bytes: done });
         }
     };
-    if let Err(e) = station.machine.lines(&command, &mut on_line).await {
-        cx.log(Some(&station.name), format!("{e}."));
+    if let Err(e) = machine.shell.lines(&command, &mut on_line).await {
+        cx.log(Some(&machine.name), format!("{e}."));
     }
     samples
 }

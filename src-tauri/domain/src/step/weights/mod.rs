@@ -84,7 +84,7 @@ impl FetchWeights {
     ) -> Result<WeightsSource, StepError> {
         let proven = cx.receipt::<LinkTestReceipt>().ok();
         let mut known = WeightsInputs {
-            names: cx.stations.iter().map(|s| s.name.as_str()).collect(),
+            names: cx.machines.iter().map(|s| s.name.as_str()).collect(),
             network: self.launch.network.as_ref(),
             measured: proven.as_ref().map(|p| &p.report.verdict),
             complete: &before.complete,
@@ -145,7 +145,7 @@ impl FetchWeights {
     async fn verify_on(
         &self,
         cx: &StepContext,
-        station: &MachineServices,
+        machine: &MachineServices,
         revisions: &[String],
     ) -> Result<Vec<VerifyReceipt>, StepError> {
         let mut found = Vec::new();
@@ -158,7 +158,7 @@ impl FetchWeights {
                 hf_home: None,
                 deep: false,
             });
-            found.push(job::foreground(cx, station, work).await?);
+            found.push(job::foreground(cx, machine, work).await?);
         }
         Ok(found)
     }
@@ -198,8 +198,8 @@ impl Step<Services> for FetchWeights {
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let repositories = self.launch.repositories();
         let revisions: Vec<String> = repositories.iter().map(|r| r.revision.clone()).collect();
-        let looked = on_all(&cx.stations, |_, station| {
-            Box::pin(self.verify_on(cx, station, &revisions))
+        let looked = on_all(&cx.machines, |_, machine| {
+            Box::pin(self.verify_on(cx, machine, &revisions))
         })
         .await?;
         let complete: Vec<bool> = looked
@@ -223,8 +223,8 @@ impl Step<Services> for FetchWeights {
     }
 
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
-        let begun: Vec<Option<NodeWork>> = on_all(&cx.stations, |_, station| {
-            Box::pin(async { Ok(job::asked(cx, station).await) })
+        let begun: Vec<Option<NodeWork>> = on_all(&cx.machines, |_, machine| {
+            Box::pin(async { Ok(job::asked(cx, machine).await) })
         })
         .await?;
         let source = self.source(cx, &stored(before)?, &begun).await?;
@@ -233,9 +233,9 @@ impl Step<Services> for FetchWeights {
             WeightsSource::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
             WeightsSource::Halves { parts, .. } => self.halves(cx, &parts, &begun).await?,
             WeightsSource::EachFromHub { .. } => {
-                on_all(&cx.stations, |_, station| {
+                on_all(&cx.machines, |_, machine| {
                     Box::pin(async {
-                        Ok(job::run(cx, station, NodeWork::Fetch(self.fetch())).await?)
+                        Ok(job::run(cx, machine, NodeWork::Fetch(self.fetch())).await?)
                     })
                 })
                 .await?
@@ -270,11 +270,11 @@ impl Step<Services> for FetchWeights {
             .map(|r| r.snapshots().map(|s| s.commit.clone()).collect())
             .unwrap_or_default();
         let commits = &commits;
-        let looked = on_all(&cx.stations, |_, s| {
+        let looked = on_all(&cx.machines, |_, s| {
             Box::pin(self.verify_on(cx, s, commits))
         })
         .await?;
-        for (station, looked) in cx.stations.iter().zip(&looked) {
+        for (machine, looked) in cx.machines.iter().zip(&looked) {
             if let Some(fault) = looked.iter().flat_map(|v| &v.faults).next() {
                 return Err(Problem::new(
                     Code::CheckpointIncomplete,
@@ -282,7 +282,7 @@ impl Step<Services> for FetchWeights {
                 )
                 .cause(format!("`{}`: {}", fault.name, fault.fault))
                 .fix("Resume; what is missing is fetched again.")
-                .on(station.name.clone())
+                .on(machine.name.clone())
                 .into());
             }
         }
@@ -300,7 +300,7 @@ impl Step<Services> for FetchWeights {
         _: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        let undone = on_all(&cx.stations, |_, s| Box::pin(job::undo(cx, s))).await?;
+        let undone = on_all(&cx.machines, |_, s| Box::pin(job::undo(cx, s))).await?;
         let freed: u64 = undone.iter().map(|u| u.bytes).sum();
         Ok(format!("{} of weights removed.", bytes(freed)))
     }

@@ -16,7 +16,7 @@ use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use crate::problem::Retry;
 use crate::run::{RunOutcome, RunState};
 use crate::secret::Secret;
-use crate::step::doubles::{Server, TestRun, finished, station};
+use crate::step::doubles::{Server, TestRun, finished, machine};
 use crate::step::ids;
 
 mod halves;
@@ -250,12 +250,12 @@ fn step(linked: bool) -> FetchWeights {
 /// Runs the step on both and gives back how it ended, where it stands and what was said.
 async fn run(linked: bool, a: &Arc<Node>, b: &Arc<Node>) -> (RunOutcome, RunState, Vec<String>) {
     let docker = Arc::new(Server(AtomicBool::new(false)));
-    let stations = vec![
-        station("spark-a", a.clone(), &docker),
-        station("spark-b", b.clone(), &docker),
+    let machines = vec![
+        machine("spark-a", a.clone(), &docker),
+        machine("spark-b", b.clone(), &docker),
     ];
     let run = TestRun::default();
-    let driver = run.driver(vec![Arc::new(step(linked))], stations);
+    let driver = run.driver(vec![Arc::new(step(linked))], machines);
     let outcome = finished(driver.go().await);
     let (state, said) = (run.state().await, run.lines.lock().unwrap().clone());
     (outcome, state, said)
@@ -413,8 +413,8 @@ async fn several_repositories_are_one_job_and_every_one_of_them_is_verified() {
     let a = Node::new("a", false, vec![]);
     let docker = Arc::new(Server(AtomicBool::new(false)));
     let run = TestRun::default();
-    let stations = vec![station("spark-a", a.clone(), &docker)];
-    let driver = run.driver(vec![Arc::new(of_several(false))], stations);
+    let machines = vec![machine("spark-a", a.clone(), &docker)];
+    let driver = run.driver(vec![Arc::new(of_several(false))], machines);
     assert_eq!(finished(driver.go().await), RunOutcome::Completed);
     assert_eq!(a.heard("start fetch"), 1);
     assert_eq!(a.heard("run verify"), 6, "three before and three after");

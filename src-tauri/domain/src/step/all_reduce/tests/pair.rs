@@ -17,7 +17,7 @@ use crate::ports::{
 };
 use crate::problem::Problem;
 use crate::run::{Outcome, ReadOnly, RunOutcome, RunState};
-use crate::step::doubles::{Commanded, Server, TestRun, station};
+use crate::step::doubles::{Commanded, Server, TestRun, machine};
 use crate::step::services::{DynStep, Services};
 
 /// A machine that nothing is asked of.
@@ -256,13 +256,13 @@ impl Pair {
 
     pub(super) fn driver(&self) -> crate::step::services::Driver {
         let server = Arc::new(Server::default());
-        let stations = ["a", "b"].iter().zip(&self.dockers).map(|(name, docker)| {
-            let mut station = station(name, Arc::new(Untouched), &server);
-            station.containers = docker.clone();
-            station
+        let machines = ["a", "b"].iter().zip(&self.dockers).map(|(name, docker)| {
+            let mut machine = machine(name, Arc::new(Untouched), &server);
+            machine.containers = docker.clone();
+            machine
         });
-        let stations = stations.collect();
-        self.run.driver(self.steps(), stations)
+        let machines = machines.collect();
+        self.run.driver(self.steps(), machines)
     }
 
     pub(super) async fn state(&self) -> RunState {
