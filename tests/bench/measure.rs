@@ -1,7 +1,7 @@
 //! The figures with targets: line and memory of fetch, graft and draft, and what a kill costs.
 
 use serde_json::json;
-use tandem_domain::graft::way::MtpWay;
+use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::node::{
     FetchLimits, FetchReceipt, FetchRequest, GraftKind, GraftReceipt, GraftRequest, NodeWork,
     RepoFiles,
@@ -33,8 +33,8 @@ pub(crate) async fn all(bench: &Bench<'_>, lab: Option<&Lab>) -> Result<Vec<Figu
     }
     figures.push(unlimited);
     let plain = plain(bench).await?;
-    let (overlay, overlay_peak) = graft(bench, MtpWay::Overlay).await?;
-    let (draft, draft_peak) = graft(bench, MtpWay::Draft).await?;
+    let (overlay, overlay_peak) = graft(bench, MtpMethod::Overlay).await?;
+    let (draft, draft_peak) = graft(bench, MtpMethod::Draft).await?;
     let graft_peak = overlay_peak.max(draft_peak);
     let peak = killed_peak.max(plain.peak_kib).max(graft_peak);
     let mib = |kib: u64| kib as f64 / 1024.0;
@@ -128,9 +128,9 @@ async fn plain(bench: &Bench<'_>) -> Result<Plain, Failure> {
 }
 
 /// A graft onto what was fetched, as an overlay or as a draft.
-async fn graft(bench: &Bench<'_>, way: MtpWay) -> Result<(Figure, u64), Failure> {
+async fn graft(bench: &Bench<'_>, way: MtpMethod) -> Result<(Figure, u64), Failure> {
     let (name, job, kind) = match way {
-        MtpWay::Draft => ("draft_bytes_ratio", "bench-draft", GraftKind::Draft),
+        MtpMethod::Draft => ("draft_bytes_ratio", "bench-draft", GraftKind::Draft),
         _ => ("graft_bytes_ratio", "bench-graft", GraftKind::Overlay),
     };
     let counters = bench.hub.counters();
@@ -151,7 +151,7 @@ async fn graft(bench: &Bench<'_>, way: MtpWay) -> Result<(Figure, u64), Failure>
     let receipt: GraftReceipt = ended.receipt()?;
     let needed = bench.made.mtp_bytes
         + match way {
-            MtpWay::Draft => bench.made.embedding_bytes,
+            MtpMethod::Draft => bench.made.embedding_bytes,
             _ => 0,
         };
     if receipt.kind != kind || receipt.tensor_bytes != needed {

@@ -2,16 +2,16 @@
 
 mod disk_check;
 mod faults;
-mod halves;
 mod held;
 mod image;
 mod link;
 mod network;
+mod shares;
 mod stage;
 
 use std::os::unix::process::ExitStatusExt;
 
-use tandem_domain::graft::way::MtpWay;
+use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::run::{Event, RunOutcome, Status};
 use tandem_tests::Snapshot;
 use tandem_tests::bed::Bed;
@@ -108,7 +108,7 @@ async fn killed_after_each_write_then_resumed_and_undone() {
     // With a draft of its own; the other tests take the way that is proposed.
     let mut bed = stage.bed().await;
     let graft = bed.setup.launch.graft.as_mut();
-    graft.expect("it drafts").way = Some(MtpWay::Draft);
+    graft.expect("it drafts").way = Some(MtpMethod::Draft);
     let bed = bed.begin("draft").await;
     let lives = live_on(&bed, "go").await;
     let done = bed.state().await;

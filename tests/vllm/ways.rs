@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use tandem_domain::chat::ChatRequest;
 use tandem_domain::engine::metrics::Metrics;
+use tandem_domain::graft::mtp_method::Vllm;
 use tandem_domain::graft::patch::{self, PatchKind};
-use tandem_domain::graft::way::Vllm;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::recipe::VariantId;
 use tandem_domain::run::{Event, Outcome, RunOutcome};

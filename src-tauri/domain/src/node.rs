@@ -29,8 +29,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Selection;
+use crate::graft::mtp_method::MtpMethod;
 use crate::graft::patch::PatchFile;
-use crate::graft::way::MtpWay;
 use crate::problem::Problem;
 pub use crate::run::PauseReason;
 
@@ -181,7 +181,7 @@ pub struct GraftRequest {
     pub hf_home: Option<String>,
     /// How they are to be had.
     #[serde(default)]
-    pub way: MtpWay,
+    pub way: MtpMethod,
     /// A repository that has them as a draft of its own; it is used for a draft where the Hub has it and
     /// it holds exactly the tensors that `source_repo` names.
     #[serde(default)]

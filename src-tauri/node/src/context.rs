@@ -8,10 +8,10 @@ use tandem_domain::problem::Problem;
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
+use crate::created_paths::CreatedPaths;
 use crate::fetched::Fetched;
 use crate::hub::Hub;
-use crate::lines::Lines;
-use crate::made::Made;
+use crate::job_output::JobOutput;
 
 /// How long the Hub may stay silent, and how small the pieces are.
 #[derive(Debug, Clone, Copy)]
@@ -44,11 +44,11 @@ impl Default for Settings {
 /// Surroundings of one job.
 pub struct Context {
     /// Where it speaks.
-    pub lines: Arc<Lines>,
+    pub lines: Arc<JobOutput>,
     /// Tripped when somebody cancels.
     pub cancel: CancellationToken,
     /// What it made.
-    pub made: Made,
+    pub made: CreatedPaths,
     /// Bytes that crossed the line, over all starts.
     pub fetched: Arc<Fetched>,
     /// Where limits that are given while it runs are kept.
@@ -63,11 +63,11 @@ pub struct Context {
 
 impl Context {
     /// A job of its own, without a folder.
-    pub fn foreground(lines: Lines, cancel: CancellationToken) -> Self {
+    pub fn foreground(lines: JobOutput, cancel: CancellationToken) -> Self {
         Self {
             lines: Arc::new(lines),
             cancel,
-            made: Made::in_memory(),
+            made: CreatedPaths::in_memory(),
             fetched: Arc::default(),
             limits: None,
             spool: None,

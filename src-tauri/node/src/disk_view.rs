@@ -2,9 +2,9 @@
 //! caches of servers, and downloads that did not end. Only looks.
 
 mod busy;
+mod page_cache;
 mod remove;
 mod scan;
-mod uncache;
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +15,8 @@ use tandem_domain::problem::Problem;
 use crate::cache::{Cache, user_home};
 use crate::disk;
 
+pub use page_cache::uncache;
 pub use remove::remove;
-pub use uncache::uncache;
 
 /// Looks at the disk.
 pub fn report(request: &DiskRequest) -> Result<DiskReport, Problem> {

@@ -1,7 +1,7 @@
 //! Brings the selected files of repositories into the Hugging Face cache, as `huggingface_hub` would leave them:
 //! a snapshot there may lack files that nobody asked for.
 
-mod line;
+mod files;
 mod listing;
 
 use std::collections::BTreeSet;
@@ -16,13 +16,13 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, link_target};
 use crate::context::Context;
+use crate::created_paths::{CreatedPaths, relative};
 use crate::disk;
 use crate::hub::Remote;
-use crate::made::{Made, relative};
 use crate::selected;
 use crate::stop::Stop;
 use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
-pub(crate) use line::{FetchPlan, Line};
+pub(crate) use files::{FetchPlan, FileFetch};
 pub use listing::heads;
 pub(crate) use listing::{Listed, ListedBlob, ListedRepo, listed, selected_files};
 
@@ -62,7 +62,7 @@ pub async fn fetch(
             plan.files()
         ));
     }
-    let line = Line {
+    let line = FileFetch {
         request,
         hub,
         meter: &meter,
@@ -236,7 +236,13 @@ fn link(
     std::fs::rename(&beside, &path).map_err(failed)
 }
 
-fn refer(cache: &Cache, repo: &str, name: &str, commit: &str, made: &Made) -> Result<(), Problem> {
+fn refer(
+    cache: &Cache,
+    repo: &str,
+    name: &str,
+    commit: &str,
+    made: &CreatedPaths,
+) -> Result<(), Problem> {
     let path = cache.reference(repo, name);
     let failed = |e: io::Error| disk::problem("writing the branch's reference", &path, &e);
     let before = match std::fs::read_to_string(&path) {

@@ -9,9 +9,11 @@ pub mod cache;
 pub mod check;
 pub mod context;
 pub mod copy;
+pub mod created_paths;
 pub mod digest;
 pub mod disk;
 pub mod disk_view;
+pub mod dispatch;
 pub mod facts;
 pub mod fetch;
 pub mod fetched;
@@ -20,8 +22,7 @@ pub mod hub;
 pub mod hub_error;
 pub mod image;
 pub mod job;
-pub mod lines;
-pub mod made;
+pub mod job_output;
 pub mod probe;
 mod selected;
 pub mod shared;
@@ -31,7 +32,6 @@ pub mod transfer;
 pub mod undo;
 pub mod verified;
 pub mod verify;
-pub mod work;
 
 /// What this program is, as `version` says it.
 pub fn version() -> tandem_domain::node::NodeVersion {

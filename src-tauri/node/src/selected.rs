@@ -10,9 +10,9 @@ use tandem_domain::problem::Problem;
 
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::created_paths::relative;
 use crate::digest::sha256;
 use crate::disk;
-use crate::made::relative;
 
 /// Which files of a revision should be there: those of any of these selections.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -16,7 +16,7 @@ const VERSION: &str = "1";
 
 /// What a file was proven to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
+pub struct VerifiedMark {
     /// Its name in the cache, which is the hash that was checked.
     pub etag: String,
     /// The BLAKE3 of the same bytes, read in the same pass, in hex.
@@ -33,7 +33,7 @@ fn stamp(file: &File) -> io::Result<String> {
     ))
 }
 
-impl Proof {
+impl VerifiedMark {
     /// What a hasher with a tree found; `None` where it had none.
     pub fn of(digest: &Digest) -> Option<Self> {
         Some(Self {
@@ -45,21 +45,21 @@ impl Proof {
 
 /// Notes it. Nothing writes to the file after this. Where the disk takes no attributes nothing is noted,
 /// and whoever needs the proof reads the file again.
-pub fn note(file: &File, proof: &Proof) {
+pub fn note(file: &File, proof: &VerifiedMark) {
     let Ok(stamp) = stamp(file) else { return };
     let text = format!("{VERSION} {stamp} {} {}", proof.etag, proof.tree);
     let _ = rustix::fs::fsetxattr(file, NAME, text.as_bytes(), rustix::fs::XattrFlags::empty());
 }
 
 /// The proof that a file carries, if it still is the file of then.
-pub fn read(file: &File) -> Option<Proof> {
+pub fn read(file: &File) -> Option<VerifiedMark> {
     let mut buffer = [0u8; 512];
     let n = rustix::fs::fgetxattr(file, NAME, &mut buffer).ok()?;
     let text = std::str::from_utf8(buffer.get(..n)?).ok()?;
     let rest = text.strip_prefix(VERSION)?.strip_prefix(' ')?;
     let rest = rest.strip_prefix(&stamp(file).ok()?)?.strip_prefix(' ')?;
     let (etag, tree) = rest.split_once(' ')?;
-    Some(Proof {
+    Some(VerifiedMark {
         etag: etag.to_owned(),
         tree: tree.to_owned(),
     })
@@ -69,7 +69,7 @@ pub fn read(file: &File) -> Option<Proof> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reading {
     /// It is what its etag says; now noted.
-    Proven(Proof),
+    Verified(VerifiedMark),
     /// It has another hash, this one.
     Wrong(String),
     /// Its etag is no hash, so that nothing can prove it.
@@ -93,10 +93,10 @@ pub fn prove(file: &File, etag: &str, going: impl Fn() -> bool) -> io::Result<Re
         return Ok(Reading::Stopped);
     }
     let digest = hasher.finish();
-    match Proof::of(&digest) {
+    match VerifiedMark::of(&digest) {
         Some(proof) if proof.etag == etag && stamp(file)? == before => {
             note(file, &proof);
-            Ok(Reading::Proven(proof))
+            Ok(Reading::Verified(proof))
         }
         _ => Ok(Reading::Wrong(digest.hex)),
     }
@@ -117,12 +117,12 @@ pub fn prove_by_tree(file: &File, name: &str, going: impl Fn() -> bool) -> io::R
     if tree != name || stamp(file)? != before {
         return Ok(Reading::Wrong(tree));
     }
-    let proof = Proof {
+    let proof = VerifiedMark {
         etag: tree.clone(),
         tree,
     };
     note(file, &proof);
-    Ok(Reading::Proven(proof))
+    Ok(Reading::Verified(proof))
 }
 
 #[cfg(test)]
@@ -137,7 +137,7 @@ mod tests {
         std::fs::write(&path, b"hello").unwrap();
         let file = File::open(&path).unwrap();
         let name = blake3::hash(b"hello").to_hex().to_string();
-        let Reading::Proven(proof) = prove_by_tree(&file, &name, || true).unwrap() else {
+        let Reading::Verified(proof) = prove_by_tree(&file, &name, || true).unwrap() else {
             panic!("it is what its name says");
         };
         assert_eq!((&proof.etag, &proof.tree), (&name, &name));
@@ -157,7 +157,7 @@ mod tests {
         let file = File::options().read(true).append(true).open(&path).unwrap();
         assert_eq!(read(&file), None);
         let etag = crate::digest::sha256(b"hello");
-        let Reading::Proven(proof) = prove(&file, &etag, || true).unwrap() else {
+        let Reading::Verified(proof) = prove(&file, &etag, || true).unwrap() else {
             panic!("it is what its name says");
         };
         assert_eq!(proof.tree, blake3::hash(b"hello").to_hex().as_str());

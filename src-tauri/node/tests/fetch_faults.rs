@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tandem_domain::node::{FetchReceipt, FetchRequest, NodeEvent};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_node::context::{Context, Settings};
-use tandem_node::lines::Lines;
+use tandem_node::job_output::JobOutput;
 use tandem_rehearsal::checkpoint::{NVFP4_REPO, synthetic};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ fn within(home: &Home, settings: Settings) -> Result<FetchReceipt, Problem> {
     let context = Context {
         settings,
         ..Context::foreground(
-            Lines::new(0, Box::new(std::io::sink())),
+            JobOutput::new(0, Box::new(std::io::sink())),
             CancellationToken::new(),
         )
     };

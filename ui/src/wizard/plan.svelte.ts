@@ -2,7 +2,7 @@
 
 import type { PlanView, Problem, SetupRequest } from '../bindings';
 import { asProblem, type Host } from '../host/host';
-import { unfit } from './limits';
+import { unfit } from './unfit';
 
 /** How long typing must rest before the engine is asked, in milliseconds. */
 const REST = 250;

@@ -10,11 +10,11 @@ use crate::checkpoint::CheckpointError;
 
 pub mod causes;
 pub mod check;
+pub mod mtp_method;
 pub mod patch;
 pub mod plan;
 pub mod python;
 pub mod rewrite;
-pub mod way;
 
 /// Why a checkpoint cannot be grafted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,7 +4,7 @@
 use super::input::LaunchInput;
 use crate::engine;
 use crate::engine::setting::{NameForm, Setting, SettingKind, SettingOption};
-use crate::graft::way::{MtpWay, propose_by_name};
+use crate::graft::mtp_method::{MtpMethod, propose_by_name};
 use crate::recipe::{Recipe, SettingValue};
 
 /// The option that leaves the way to MTP to what image and revision tell.
@@ -126,9 +126,9 @@ fn quirks(recipe: &Recipe, before: &[Setting]) -> Vec<Setting> {
         what: what.into(),
     };
     let proposed = match proposal.way {
-        MtpWay::BuiltIn => "Proposed: built in",
-        MtpWay::Overlay => "Proposed: overlay",
-        MtpWay::Draft => "Proposed: draft",
+        MtpMethod::BuiltIn => "Proposed: built in",
+        MtpMethod::Overlay => "Proposed: overlay",
+        MtpMethod::Draft => "Proposed: draft",
     };
     let options = vec![
         option(PROPOSED, proposed, &proposal.reason),
@@ -201,11 +201,11 @@ pub(super) fn words(settings: &[Setting], id: &str) -> Vec<String> {
 }
 
 /// The chosen way to MTP; `None` where it is left to what image and revision tell.
-pub(super) fn way(settings: &[Setting]) -> Option<MtpWay> {
+pub(super) fn way(settings: &[Setting]) -> Option<MtpMethod> {
     match text(settings, "mtp_way") {
-        "built-in" => Some(MtpWay::BuiltIn),
-        "overlay" => Some(MtpWay::Overlay),
-        "draft" => Some(MtpWay::Draft),
+        "built-in" => Some(MtpMethod::BuiltIn),
+        "overlay" => Some(MtpMethod::Overlay),
+        "draft" => Some(MtpMethod::Draft),
         _ => None,
     }
 }

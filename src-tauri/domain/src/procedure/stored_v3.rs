@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use super::request::{Setup, SetupRequest};
 use crate::artifact::{Artifact, ArtifactRole, Selection};
-use crate::graft::way::MtpWay;
+use crate::graft::mtp_method::MtpMethod;
 use crate::ids::MachineId;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
@@ -41,7 +41,7 @@ struct SetupV3 {
     mtp: bool,
     speculative_tokens: u32,
     #[serde(default)]
-    mtp_way: Option<MtpWay>,
+    mtp_way: Option<MtpMethod>,
     engine_args: Vec<String>,
     engine_env: Vec<String>,
     ready_timeout_s: u32,

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Capabilities, Drafting, EngineKind, ImageRef, Memory, RecipeId, Variant, VariantId};
 use crate::artifact::{Artifact, ArtifactRole};
-use crate::graft::way::MtpWay;
+use crate::graft::mtp_method::MtpMethod;
 use crate::network::NetworkPlan;
 use crate::node::{FetchLimits, RepoFiles, Repositories};
 
@@ -61,7 +61,7 @@ pub struct GraftPlan {
     /// The release that has the layers.
     pub donor: Artifact,
     /// How the layers are served; `None` lets the step choose by what image and revision tell.
-    pub way: Option<MtpWay>,
+    pub way: Option<MtpMethod>,
     /// Bytes of the layers.
     pub layer_bytes: u64,
     /// A repository with a draft made of these layers.

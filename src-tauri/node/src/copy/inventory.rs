@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::verified::{self, Proof, Reading};
+use crate::verified::{self, Reading, VerifiedMark};
 
 use super::wire::Ready;
 
@@ -165,7 +165,7 @@ impl Inventory {
                     Names::Trees => verified::prove_by_tree(&file, &etag, going),
                 };
                 let what = match reading.ok()? {
-                    Reading::Proven(proof) => What::Good(ready(proof, stamp)),
+                    Reading::Verified(proof) => What::Good(ready(proof, stamp)),
                     Reading::Wrong(_) | Reading::Unknown => What::Wrong,
                     Reading::Stopped => return None,
                 };
@@ -200,7 +200,7 @@ impl Inventory {
     }
 }
 
-fn ready(proof: Proof, stamp: Stamp) -> Ready {
+fn ready(proof: VerifiedMark, stamp: Stamp) -> Ready {
     Ready {
         etag: proof.etag,
         size: stamp.size,

@@ -9,11 +9,11 @@
 //! A container image goes the same way as one file that is its own repository (`file`).
 
 pub(crate) mod file;
-mod flow;
-mod halves;
 mod inventory;
 mod receive;
+mod schedule;
 pub mod serve;
+mod shares;
 pub mod tree;
 mod wire;
 
@@ -171,7 +171,7 @@ async fn carry(
     cancel: &CancellationToken,
     context: &Context,
 ) -> Result<Carried, Stop> {
-    let flow = Arc::new(flow::Flow::new(
+    let flow = Arc::new(schedule::CopySchedule::new(
         wanted,
         origin.from.to_owned(),
         Arc::clone(meter),

@@ -9,13 +9,13 @@ use tandem_domain::node::PauseReason;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
-use super::flow::{Flow, Stretch};
+use super::schedule::{CopySchedule, Stretch};
 use super::tree::{self, PieceHasher};
 use super::wire::{self, Answer, Ask, Refusal, SILENCE, Stream};
 use crate::disk;
 use crate::stop::Stop;
 use crate::transfer::direct::Buffer;
-use crate::verified::{self, Proof};
+use crate::verified::{self, VerifiedMark};
 
 /// Bytes read at a time; they stay in the processor's own cache from the line through the hash to the disk.
 const STRIDE: usize = 1 << 20;
@@ -40,7 +40,7 @@ pub(super) struct Peer {
 }
 
 /// Copies until everything is here, or known not to be had, or it cannot go on.
-pub(super) fn carry(flow: &Flow, road: &Peer) -> Result<(), Stop> {
+pub(super) fn carry(flow: &CopySchedule, road: &Peer) -> Result<(), Stop> {
     if road.addresses.is_empty() {
         return Err(flow
             .broken(format!("{} serves at no address.", flow.source))
@@ -60,14 +60,14 @@ pub(super) fn carry(flow: &Flow, road: &Peer) -> Result<(), Stop> {
 }
 
 /// Opens a stream, or says what is wrong and waits a moment.
-fn open(flow: &Flow, address: SocketAddr, token: &Secret) -> Option<Stream> {
+fn open(flow: &CopySchedule, address: SocketAddr, token: &Secret) -> Option<Stream> {
     match wire::connect(address, token) {
         Ok(stream) => {
             flow.heard();
             return Some(stream);
         }
         Err(Refusal::Stranger) => flow.end(Err(stranger(flow, address).into())),
-        Err(Refusal::Line(e)) => {
+        Err(Refusal::FileFetch(e)) => {
             let refused = e.kind() == ErrorKind::ConnectionRefused;
             flow.failed(format!("{address}: {e}"), refused);
         }
@@ -78,7 +78,7 @@ fn open(flow: &Flow, address: SocketAddr, token: &Secret) -> Option<Stream> {
     None
 }
 
-fn stranger(flow: &Flow, address: SocketAddr) -> Problem {
+fn stranger(flow: &CopySchedule, address: SocketAddr) -> Problem {
     Problem::new(
         Code::LinkFails,
         "The two machines did not recognise each other.",
@@ -92,7 +92,7 @@ fn stranger(flow: &Flow, address: SocketAddr) -> Problem {
 }
 
 /// One stream: takes stretch after stretch.
-fn haul(flow: &Flow, address: SocketAddr, token: &Secret) {
+fn haul(flow: &CopySchedule, address: SocketAddr, token: &Secret) {
     let mut buffer = Buffer::new(STRIDE);
     let mut last = None;
     while flow.going() {
@@ -110,7 +110,12 @@ fn haul(flow: &Flow, address: SocketAddr, token: &Secret) {
 }
 
 /// Brings one stretch. What came of it counts, whatever happens then.
-fn take(flow: &Flow, stream: &mut Stream, stretch: Stretch, buffer: &mut [u8]) -> io::Result<()> {
+fn take(
+    flow: &CopySchedule,
+    stream: &mut Stream,
+    stretch: Stretch,
+    buffer: &mut [u8],
+) -> io::Result<()> {
     let one = &flow.wanted[stretch.blob];
     let piece = (stretch.from / tree::PIECE) as usize;
     let whole = (stretch.from, stretch.to) == tree::bounds(piece, one.size);
@@ -158,7 +163,7 @@ fn take(flow: &Flow, stream: &mut Stream, stretch: Stretch, buffer: &mut [u8]) -
 }
 
 /// Asks what can be had, and says at the end that nothing more is wanted.
-fn ask(flow: &Flow, road: &Peer) {
+fn ask(flow: &CopySchedule, road: &Peer) {
     let mut turns = road.addresses.iter().cycle();
     let mut stalled: Option<Instant> = None;
     while flow.going() {
@@ -185,7 +190,7 @@ fn ask(flow: &Flow, road: &Peer) {
 }
 
 /// One question what can be had.
-fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::Result<()> {
+fn look(flow: &CopySchedule, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::Result<()> {
     stream.say(&Ask::State {
         wanted: flow.awaited(),
     })?;
@@ -232,7 +237,7 @@ fn look(flow: &Flow, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::
 }
 
 /// Checks every blob that is whole and puts it in its place.
-fn check(flow: &Flow, road: &Peer) {
+fn check(flow: &CopySchedule, road: &Peer) {
     while let Some(blob) = flow.next_whole() {
         if let Err(stop) = settle(flow, road, blob) {
             flow.end(Err(stop));
@@ -240,7 +245,7 @@ fn check(flow: &Flow, road: &Peer) {
     }
 }
 
-fn settle(flow: &Flow, road: &Peer, blob: usize) -> Result<(), Stop> {
+fn settle(flow: &CopySchedule, road: &Peer, blob: usize) -> Result<(), Stop> {
     let one = &flow.wanted[blob];
     let read_back = |e| disk::problem("reading back what arrived", &one.target.path, &e);
     let (tree, known) = flow.proof(blob);
@@ -260,7 +265,7 @@ fn settle(flow: &Flow, road: &Peer, blob: usize) -> Result<(), Stop> {
             one.target.file().sync_all()?;
             verified::note(
                 one.target.file(),
-                &Proof {
+                &VerifiedMark {
                     etag: one.etag.clone(),
                     tree,
                 },
@@ -300,7 +305,7 @@ fn settle(flow: &Flow, road: &Peer, blob: usize) -> Result<(), Stop> {
 }
 
 /// The nodes as they are read on the other machine now; `None` when it is over before they came.
-fn nodes_there(flow: &Flow, road: &Peer, etag: &str) -> Option<Vec<String>> {
+fn nodes_there(flow: &CopySchedule, road: &Peer, etag: &str) -> Option<Vec<String>> {
     let mut turns = road.addresses.iter().cycle();
     while flow.going() {
         let address = *turns.next()?;
@@ -325,7 +330,7 @@ fn nodes_there(flow: &Flow, road: &Peer, etag: &str) -> Option<Vec<String>> {
 
 /// Makes what was written safe, soon after it was and beside the rest, so that little is left to wait for
 /// at the end of a blob.
-fn keep_safe(flow: &Flow) {
+fn keep_safe(flow: &CopySchedule) {
     while flow.going() && !flow.complete() {
         flow.rest(SAFE);
         for one in &flow.wanted {

@@ -98,14 +98,14 @@ impl Seal {
 #[derive(Debug)]
 pub(super) enum Refusal {
     /// The line failed.
-    Line(io::Error),
+    FileFetch(io::Error),
     /// The other end does not know the token.
     Stranger,
 }
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self::Line(error)
+        Self::FileFetch(error)
     }
 }
 

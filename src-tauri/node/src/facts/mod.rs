@@ -74,7 +74,7 @@ pub fn gather() -> Facts {
         netplan: netplan(Path::new("/etc/netplan")),
         gpu_now: gpu_now(),
         hotplug: Path::new(HOTPLUG).exists(),
-        clock_ms: crate::lines::now_ms(),
+        clock_ms: crate::job_output::now_ms(),
         clock_ahead_ms: None,
         simulated: false,
     }

@@ -15,15 +15,15 @@ use tandem_domain::node::{GraftReceipt, GraftRequest, WrittenFile};
 use tandem_domain::problem::{Code, Problem};
 use tokio_util::sync::CancellationToken;
 
+use super::base::BaseCheckpoint;
 use super::donor::Parts;
 use super::manifest::{self, LinkedFile, Manifest};
-use super::own::Own;
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::created_paths::relative;
 use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
 use crate::hub::Hub;
-use crate::made::relative;
 use crate::stop::Stop;
 use crate::transfer::{self, Manner, Meter, Piece, Target, Transfer, Verdict};
 
@@ -39,7 +39,7 @@ pub(super) struct Site<'a> {
     pub(super) snapshot: &'a Path,
     /// The final folder.
     pub(super) folder: &'a Path,
-    pub(super) own: &'a Own,
+    pub(super) own: &'a BaseCheckpoint,
     pub(super) source_commit: &'a str,
 }
 
@@ -372,7 +372,7 @@ fn own_tensors(site: &Site<'_>) -> Result<(u32, u64), Problem> {
     };
     let mut total = 0;
     for file in files {
-        let header = super::own::local_header(&site.snapshot.join(&file), &file)?;
+        let header = super::base::local_header(&site.snapshot.join(&file), &file)?;
         total += header
             .tensors
             .iter()

@@ -14,7 +14,7 @@ use tandem_domain::graft::{GraftError, check, python};
 use tandem_domain::node::GraftRequest;
 use tandem_domain::problem::{Code, Problem, bytes};
 
-use super::own::Own;
+use super::base::BaseCheckpoint;
 use super::shape;
 use crate::context::Context;
 use crate::hub::{Hub, Source};
@@ -216,7 +216,7 @@ impl Donor {
     /// The good form of it, where the snapshot has the other one.
     pub(super) async fn replaced_python(
         &self,
-        own: &Own,
+        own: &BaseCheckpoint,
         hub: &Hub,
         request: &GraftRequest,
         context: &Context,

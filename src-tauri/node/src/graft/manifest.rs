@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::graft::way::MtpWay;
+use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest, WrittenFile};
 
 use crate::cache::is_inside;
@@ -23,7 +23,7 @@ pub struct Manifest {
     pub tandem_graft: u32,
     /// What the checkpoint is.
     #[serde(default)]
-    pub way: MtpWay,
+    pub way: MtpMethod,
     /// The repository served.
     pub repo: String,
     /// Its commit.
@@ -140,7 +140,7 @@ impl Manifest {
         });
         GraftReceipt {
             kind: match self.way {
-                MtpWay::Draft => GraftKind::Draft,
+                MtpMethod::Draft => GraftKind::Draft,
                 _ => GraftKind::Overlay,
             },
             path: folder.to_string_lossy().into_owned(),

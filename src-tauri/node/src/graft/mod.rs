@@ -5,18 +5,18 @@
 //! hidden folder next to the final one, which is renamed at the end: the checkpoint is there whole or
 //! not at all.
 
+mod base;
 mod build;
 mod donor;
 mod manifest;
-mod own;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tandem_domain::checkpoint::config;
 use tandem_domain::checkpoint::{index, safetensors};
+use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::graft::plan::{self, Standing};
-use tandem_domain::graft::way::MtpWay;
 use tandem_domain::graft::{GraftError, python, rewrite};
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest};
 use tandem_domain::problem::{Code, Problem};
@@ -28,10 +28,10 @@ use crate::hub::Hub;
 use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
 
+use base::BaseCheckpoint;
+pub(crate) use base::local_header;
 use donor::Donor;
 pub use manifest::Manifest;
-use own::Own;
-pub(crate) use own::local_header;
 
 /// The hidden folder in which a checkpoint is made.
 pub fn unfinished(overlay: &Path) -> PathBuf {
@@ -44,7 +44,7 @@ pub fn unfinished(overlay: &Path) -> PathBuf {
 /// Where a request's checkpoint is made.
 fn place(cache: &Cache, request: &GraftRequest) -> PathBuf {
     match request.way {
-        MtpWay::Draft => cache.draft(&request.repo, &request.commit),
+        MtpMethod::Draft => cache.draft(&request.repo, &request.commit),
         _ => cache.overlay(&request.repo, &request.commit),
     }
 }
@@ -57,8 +57,8 @@ pub fn look(request: &GraftRequest) -> Result<Option<GraftReceipt>, Problem> {
     if !snapshot.is_dir() {
         return Ok(None);
     }
-    let own = Own::read(&snapshot)?;
-    if request.way != MtpWay::Draft
+    let own = BaseCheckpoint::read(&snapshot)?;
+    if request.way != MtpMethod::Draft
         && let Some(receipt) = built_in(&own, &snapshot)?
     {
         return Ok(Some(receipt));
@@ -86,15 +86,15 @@ pub async fn graft(
         .fix("Fetch the weights first.")
         .into());
     }
-    let own = Own::read(&snapshot)?;
-    if request.way != MtpWay::Draft {
+    let own = BaseCheckpoint::read(&snapshot)?;
+    if request.way != MtpMethod::Draft {
         if let Some(receipt) = built_in(&own, &snapshot)? {
             context
                 .lines
                 .note("The revision has its MTP layers already; there is nothing to graft.");
             return Ok(receipt);
         }
-        if request.way == MtpWay::BuiltIn {
+        if request.way == MtpMethod::BuiltIn {
             return Err(not_built_in(request, &own).into());
         }
     }
@@ -119,7 +119,7 @@ pub async fn graft(
         source_commit: &donor.commit,
     };
     let content = match request.way {
-        MtpWay::Draft => draft(&own, &hub, request, &donor, context).await?,
+        MtpMethod::Draft => draft(&own, &hub, request, &donor, context).await?,
         _ => overlay(&own, &hub, request, &donor, context).await?,
     };
     build::build(site, content, hub, meter, context).await
@@ -127,7 +127,7 @@ pub async fn graft(
 
 /// What an overlay holds beside the files it shares with the snapshot.
 async fn overlay(
-    own: &Own,
+    own: &BaseCheckpoint,
     hub: &Hub,
     request: &GraftRequest,
     donor: &Donor,
@@ -167,7 +167,7 @@ async fn overlay(
 
 /// What a draft holds, which is all of it.
 async fn draft(
-    own: &Own,
+    own: &BaseCheckpoint,
     hub: &Hub,
     request: &GraftRequest,
     donor: &Donor,
@@ -195,7 +195,7 @@ async fn draft(
 }
 
 /// The problem of a revision that was to be served as it is and cannot be.
-fn not_built_in(request: &GraftRequest, own: &Own) -> Problem {
+fn not_built_in(request: &GraftRequest, own: &BaseCheckpoint) -> Problem {
     let why = if !own.complete() {
         "it has no tensors of them".to_owned()
     } else if own.python_truncates() {
@@ -215,7 +215,7 @@ fn not_built_in(request: &GraftRequest, own: &Own) -> Problem {
 }
 
 /// The receipt of a revision that can serve MTP as it is.
-fn built_in(own: &Own, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem> {
+fn built_in(own: &BaseCheckpoint, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem> {
     let Standing::Complete { tensors, files } = own.standing() else {
         return Ok(None);
     };
@@ -224,7 +224,7 @@ fn built_in(own: &Own, snapshot: &Path) -> Result<Option<GraftReceipt>, Problem>
     }
     let mut tensor_bytes = 0;
     for file in &files {
-        let header = own::local_header(&snapshot.join(file), file)?;
+        let header = base::local_header(&snapshot.join(file), file)?;
         tensor_bytes += header
             .tensors
             .iter()

@@ -6,7 +6,7 @@
 //! nothing that has arrived. Docker's own pipe from one engine to the other would need no file, but would
 //! begin again from nothing, for neither a save nor a load can be gone on with.
 
-mod engine;
+mod docker_api;
 mod room;
 mod save;
 
@@ -26,7 +26,7 @@ use crate::copy::{Origin, ticket};
 use crate::disk;
 use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
-use engine::Engine;
+use docker_api::DockerApi;
 use room::{Need, ask_for_room};
 
 /// Bytes of the file handed to Docker at a time.
@@ -83,7 +83,7 @@ fn another(image: &str, is: Option<&str>) -> Problem {
 /// with a save.
 pub async fn save(request: &SaveImage, context: &Context) -> Result<Spooled, Stop> {
     let spool = spool(context)?;
-    let engine = Engine::here()?;
+    let engine = DockerApi::here()?;
     let kept = engine.image(&request.image).await?;
     let Some(kept) = kept.as_ref().filter(|k| k.id == request.id) else {
         return Err(another(&request.image, kept.as_ref().map(|k| k.id.as_str())).into());
@@ -125,7 +125,7 @@ pub async fn load(
             .into());
     }
     let spool = spool(context)?;
-    let engine = Engine::here()?;
+    let engine = DockerApi::here()?;
     let here = engine.image(&request.image).await?;
     if let Some(other) = here.as_ref().filter(|k| k.id != request.id) {
         return Err(another(&request.image, Some(&other.id)).into());
@@ -175,7 +175,7 @@ fn is_whole(file: &Path, spooled: &Spooled) -> bool {
 }
 
 async fn hand_over(
-    engine: &Engine,
+    engine: &DockerApi,
     file: &Path,
     size: u64,
     meter: &Arc<Meter>,

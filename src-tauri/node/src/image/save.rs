@@ -10,10 +10,10 @@ use tandem_domain::problem::{Code, Problem, Retry};
 use tokio::sync::mpsc;
 use tokio_util::bytes::Bytes;
 
-use super::engine::Engine;
+use super::docker_api::DockerApi;
 use crate::disk;
 use crate::transfer::Meter;
-use crate::verified::{self, Proof};
+use crate::verified::{self, VerifiedMark};
 
 /// The file while it is written.
 const UNFINISHED: &str = "unfinished";
@@ -25,7 +25,7 @@ const END: usize = 1024;
 
 /// Saves the image into the folder, under the BLAKE3 of the archive.
 pub(super) async fn write(
-    engine: &Engine,
+    engine: &DockerApi,
     image: &str,
     spool: &Path,
     meter: &Arc<Meter>,
@@ -34,7 +34,7 @@ pub(super) async fn write(
     let (parts, waiting) = mpsc::channel(WAITING);
     let (folder, counted) = (spool.to_owned(), Arc::clone(meter));
     let writing = tokio::task::spawn_blocking(move || keep(&folder, waiting, &counted));
-    while let Some(part) = Engine::more(&mut archive).await? {
+    while let Some(part) = DockerApi::more(&mut archive).await? {
         // A writer that has ended says why below.
         if parts.send(part).await.is_err() {
             break;
@@ -99,7 +99,7 @@ fn keep(
     let tree = hasher.finalize().to_hex().to_string();
     verified::note(
         &file,
-        &Proof {
+        &VerifiedMark {
             etag: tree.clone(),
             tree: tree.clone(),
         },

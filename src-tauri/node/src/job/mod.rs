@@ -19,7 +19,7 @@ pub use limit::limit;
 pub use start::{Launcher, foreground, start, work};
 
 use crate::cache::Cache;
-use crate::lines::now_ms;
+use crate::job_output::now_ms;
 
 /// How often a follower looks for new lines.
 const LOOK: Duration = Duration::from_millis(150);
@@ -224,7 +224,7 @@ pub fn undo(name: &str) -> Result<Undone, Problem> {
         };
         if let Some(asked) = home {
             let home = Cache::find(asked.as_deref())?;
-            let mut entries = crate::made::read(&folder.made()).map_err(|e| {
+            let mut entries = crate::created_paths::read(&folder.made()).map_err(|e| {
                 crate::disk::problem("reading what the job made", &folder.made(), &e)
             })?;
             for overlay in entries.iter().filter_map(|e| e.strip_prefix("graft:")) {

@@ -17,10 +17,10 @@ use super::folder::Folder;
 use super::process::Worker;
 use super::state;
 use crate::context::{Context, Settings};
+use crate::created_paths::CreatedPaths;
+use crate::dispatch::perform;
 use crate::fetched::Fetched;
-use crate::lines::Lines;
-use crate::made::Made;
-use crate::work::perform;
+use crate::job_output::JobOutput;
 
 /// The kernel's mark of a file system in memory.
 const TMPFS: rustix::fs::FsWord = 0x0102_1994;
@@ -264,9 +264,9 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
         .append(true)
         .open(&path)
         .map_err(failed)?;
-    let made = Made::in_file(&folder.made()).map_err(failed)?;
+    let made = CreatedPaths::in_file(&folder.made()).map_err(failed)?;
     let context = Context {
-        lines: Arc::new(Lines::new(last, Box::new(out))),
+        lines: Arc::new(JobOutput::new(last, Box::new(out))),
         cancel: CancellationToken::new(),
         made,
         fetched: Arc::new(Fetched::in_file(folder.fetched())),
@@ -317,8 +317,10 @@ pub fn foreground(request: NodeRequest) -> Result<bool, Problem> {
     let runtime = crate::runtime()?;
     runtime.block_on(async {
         let cancel = CancellationToken::new();
-        let context =
-            Context::foreground(Lines::new(0, Box::new(std::io::stdout())), cancel.clone());
+        let context = Context::foreground(
+            JobOutput::new(0, Box::new(std::io::stdout())),
+            cancel.clone(),
+        );
         let ends = crate::on_end_signal(cancel)?;
         let end = perform(request.work, token, &context).await;
         ends.abort();

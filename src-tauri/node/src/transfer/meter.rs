@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tandem_domain::node::{NodeEvent, PauseReason};
 
-use crate::lines::Lines;
+use crate::job_output::JobOutput;
 
 /// The rate is taken over this time.
 const WINDOW: Duration = Duration::from_secs(5);
@@ -157,7 +157,7 @@ pub struct Reporter(tokio::task::JoinHandle<()>);
 
 impl Reporter {
     /// Starts.
-    pub fn start(meter: Arc<Meter>, lines: Arc<Lines>) -> Self {
+    pub fn start(meter: Arc<Meter>, lines: Arc<JobOutput>) -> Self {
         Self(tokio::spawn(async move {
             let mut seen: VecDeque<(Instant, u64)> = VecDeque::new();
             let mut said: Option<(Instant, NodeEvent)> = None;

@@ -7,8 +7,8 @@
 mod bucket;
 mod chunk;
 pub mod direct;
-mod lanes;
 mod meter;
+mod queue;
 pub mod ranges;
 mod stream;
 mod streaming_hash;
@@ -31,8 +31,8 @@ use crate::fetched::Fetched;
 use crate::hub::{Hub, Source};
 use crate::stop::Stop;
 
-use lanes::{Lanes, Segment};
 pub use meter::{Meter, Reporter};
+use queue::{Segment, SegmentQueue};
 pub use streaming_hash::StreamingHash;
 pub use target::Target;
 pub use throttle::{LimitWatcher, Throttle, Watch, minute_of_day};
@@ -105,7 +105,7 @@ impl Default for Manner {
 
 struct TransferState {
     transfer: Transfer,
-    queue: Mutex<Lanes>,
+    queue: Mutex<SegmentQueue>,
     segment: u64,
     /// Bytes of each target that are still to come; the finisher hears of it at zero.
     open: Vec<AtomicU64>,
@@ -144,7 +144,7 @@ where
     let cancel = transfer.cancel.clone();
     let shared = Arc::new(TransferState {
         left: AtomicUsize::new(transfer.targets.len()),
-        queue: Mutex::new(Lanes::new(transfer.targets.len())),
+        queue: Mutex::new(SegmentQueue::new(transfer.targets.len())),
         segment,
         open,
         complete,

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 
 use super::bucket::Bucket;
 use super::meter::Meter;
-use crate::lines::Lines;
+use crate::job_output::JobOutput;
 
 /// How often the limits are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -127,7 +127,7 @@ impl LimitWatcher {
         file: Option<PathBuf>,
         minute: fn() -> Option<u32>,
         meter: Arc<Meter>,
-        lines: Arc<Lines>,
+        lines: Arc<JobOutput>,
     ) -> Self {
         let mut watch = Watch::new(limits, file, minute);
         let mut flow = watch.look();

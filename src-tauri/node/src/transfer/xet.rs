@@ -17,7 +17,7 @@ use super::chunk::{self, HEADER};
 use super::trouble::Trouble;
 use super::{Piece, TransferState};
 use crate::hub::{Fault, Leaves, Part, backoff};
-use crate::lines::Lines;
+use crate::job_output::JobOutput;
 
 /// How often in a row one place is tried before all goes on by ranges.
 const TRIES: u32 = 3;
@@ -32,7 +32,7 @@ const SEATS: usize = 16;
 /// What the connections of a transfer share about the storage.
 pub struct Xet {
     leaves: Leaves,
-    lines: Arc<Lines>,
+    lines: Arc<JobOutput>,
     given_up: AtomicBool,
     seats: Semaphore,
     turns: Semaphore,
@@ -48,7 +48,7 @@ pub(super) enum Came {
 
 impl Xet {
     /// Says in `lines` when it is given up.
-    pub fn new(lines: Arc<Lines>) -> Arc<Self> {
+    pub fn new(lines: Arc<JobOutput>) -> Arc<Self> {
         Arc::new(Self {
             leaves: Leaves::default(),
             lines,

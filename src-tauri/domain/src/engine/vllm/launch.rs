@@ -57,7 +57,8 @@ pub(super) fn container(
 pub(super) fn shown(plan: &LaunchPlan, variant: &Variant) -> String {
     let graft = plan.graft.as_ref().filter(|_| variant.drafting.is_some());
     let way = graft.and_then(|g| g.way);
-    let draft = (way == Some(crate::graft::way::MtpWay::Draft)).then(|| "DRAFT".to_owned());
+    let draft =
+        (way == Some(crate::graft::mtp_method::MtpMethod::Draft)).then(|| "DRAFT".to_owned());
     let args = arguments(plan, variant, 0, "MODEL".into(), draft);
     format!("vllm serve {}", as_words(&args))
 }

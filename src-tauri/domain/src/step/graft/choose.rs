@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use crate::checkpoint::{CheckpointError, config, index};
 use crate::container::{ContainerSpec, LABEL};
+use crate::graft::mtp_method::{MtpMethod, Need, PROBE_SCRIPT, Revision, Vllm, need, propose};
 use crate::graft::patch::{DRAFTER, PatchFile};
-use crate::graft::way::{LOOK, MtpWay, Need, Revision, Vllm, need, propose};
 use crate::graft::{patch, python};
 use crate::ports::{Command, ContainerError, MachineServices, RemoteFile};
 use crate::problem::{Code, Problem};
@@ -28,7 +28,7 @@ const FILE: &str = "step3p5_mtp.py";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Note {
     /// The way.
-    pub(super) way: MtpWay,
+    pub(super) way: MtpMethod,
     /// The vLLM that was found in the image.
     pub(super) vllm: Option<String>,
     /// Why this way.
@@ -39,7 +39,7 @@ pub(super) struct Note {
 
 /// What was chosen, before it is written anywhere.
 pub(super) struct Choice {
-    pub(super) way: MtpWay,
+    pub(super) way: MtpMethod,
     pub(super) vllm: Option<String>,
     pub(super) reason: String,
     /// The changed text and its place in the image.
@@ -47,13 +47,13 @@ pub(super) struct Choice {
 }
 
 /// The folder of the note and the changed file: one for each image, revision and wish.
-pub(super) fn folder(hf_home: &str, image: &str, commit: &str, asked: Option<MtpWay>) -> String {
+pub(super) fn folder(hf_home: &str, image: &str, commit: &str, asked: Option<MtpMethod>) -> String {
     let short = |of: &str| of.chars().take(12).collect::<String>();
     let wish = match asked {
         None => "proposed",
-        Some(MtpWay::BuiltIn) => "built-in",
-        Some(MtpWay::Overlay) => "overlay",
-        Some(MtpWay::Draft) => "draft",
+        Some(MtpMethod::BuiltIn) => "built-in",
+        Some(MtpMethod::Overlay) => "overlay",
+        Some(MtpMethod::Draft) => "draft",
     };
     let image = short(image.trim_start_matches("sha256:"));
     format!("{hf_home}/tandem/mtp/{image}-{}-{wish}", short(commit))
@@ -63,7 +63,7 @@ pub(super) fn folder(hf_home: &str, image: &str, commit: &str, asked: Option<Mtp
 pub(super) async fn choose(
     cx: &StepContext,
     launch: &LaunchPlan,
-    asked: Option<MtpWay>,
+    asked: Option<MtpMethod>,
     snapshot: &str,
 ) -> Result<Choice, StepError> {
     let head = &cx.machines[0];
@@ -79,7 +79,7 @@ pub(super) async fn choose(
         }
         _ => false,
     };
-    let proposal = propose(&vllm, &revision, mendable(MtpWay::BuiltIn));
+    let proposal = propose(&vllm, &revision, mendable(MtpMethod::BuiltIn));
     let (way, reason) = match asked {
         Some(way) => (way, "It was chosen.".to_owned()),
         None => (proposal.way, proposal.reason.clone()),
@@ -117,7 +117,7 @@ pub(super) async fn choose(
 fn change(
     vllm: &Vllm,
     revision: &Revision,
-    way: MtpWay,
+    way: MtpMethod,
 ) -> Result<Option<(patch::Patched, patch::PatchKind, String)>, String> {
     let Need::Change(kind) = need(way, vllm, revision) else {
         // Where it is unclear the server is tried: a text that nobody looked at may well be newer.
@@ -145,7 +145,7 @@ async fn vllm_of_image(
         name: LOOKER.into(),
         image: image.to_owned(),
         entrypoint: Some(vec!["sh".into(), "-c".into()]),
-        command: vec![LOOK.into()],
+        command: vec![PROBE_SCRIPT.into()],
         labels: vec![(LABEL.into(), "look".into())],
         ..ContainerSpec::default()
     };
@@ -297,7 +297,7 @@ pub(super) async fn forget(machine: &MachineServices, folder: &str) -> Result<()
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graft::way::{Drafter, Experts};
+    use crate::graft::mtp_method::{Drafter, Experts};
 
     #[test]
     fn an_unknown_text_is_refused_with_its_hash_and_not_where_no_change_is_needed() {
@@ -312,7 +312,7 @@ mod tests {
             experts: Experts::ModelOpt,
         };
         let faulty = vllm(Drafter::Faulty);
-        let cause = change(&faulty, &revision, MtpWay::BuiltIn).unwrap_err();
+        let cause = change(&faulty, &revision, MtpMethod::BuiltIn).unwrap_err();
         assert!(
             cause.contains(&patch::sha256(b"class Changed: ...\n")),
             "{cause}"
@@ -321,11 +321,11 @@ mod tests {
             text: None,
             ..faulty.clone()
         };
-        assert!(change(&no_file, &revision, MtpWay::Overlay).is_err());
-        assert_eq!(change(&faulty, &revision, MtpWay::Draft), Ok(None));
+        assert!(change(&no_file, &revision, MtpMethod::Overlay).is_err());
+        assert_eq!(change(&faulty, &revision, MtpMethod::Draft), Ok(None));
         for drafter in [Drafter::Sound, Drafter::Unknown] {
             let vllm = vllm(drafter);
-            assert_eq!(change(&vllm, &revision, MtpWay::BuiltIn), Ok(None));
+            assert_eq!(change(&vllm, &revision, MtpMethod::BuiltIn), Ok(None));
         }
     }
 
@@ -335,9 +335,9 @@ mod tests {
         assert_eq!(of(None), "/h/tandem/mtp/0123456789ab-4275532ffd9a-proposed");
         let all = [
             None,
-            Some(MtpWay::BuiltIn),
-            Some(MtpWay::Overlay),
-            Some(MtpWay::Draft),
+            Some(MtpMethod::BuiltIn),
+            Some(MtpMethod::Overlay),
+            Some(MtpMethod::Draft),
         ];
         let folders: std::collections::BTreeSet<String> = all.into_iter().map(of).collect();
         assert_eq!(folders.len(), 4);

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::graft::way::MtpWay;
+use crate::graft::mtp_method::MtpMethod;
 use crate::machine::Facts;
 use crate::node::{FetchReceipt, GraftKind, GraftReceipt, GraftRequest, NodeWork};
 use crate::problem::{Code, Problem, bytes};
@@ -67,13 +67,13 @@ impl Step<Services> for GraftMtp {
             None => {
                 "Looks which vLLM the image has and whether the weights have the MTP layers (which draft several tokens at a time), and takes the way that serves. What is missing is fetched, about 5 GB, and put beside the original. The original stays as it is."
             }
-            Some(MtpWay::BuiltIn) => {
+            Some(MtpMethod::BuiltIn) => {
                 "Looks whether the weights have the MTP layers (which draft several tokens at a time) and whether the vLLM of the image reads them. Nothing is fetched."
             }
-            Some(MtpWay::Overlay) => {
+            Some(MtpMethod::Overlay) => {
                 "Looks whether the weights already have the MTP layers (which draft several tokens at a time). If not, fetches just those, about 5 GB, and writes a checkpoint beside the original. The original stays as it is."
             }
-            Some(MtpWay::Draft) => {
+            Some(MtpMethod::Draft) => {
                 "Fetches the MTP layers (which draft several tokens at a time) and the embedding, about 6 GB, as a draft of its own beside the original. The original stays as it is."
             }
         };
@@ -262,7 +262,7 @@ impl Step<Services> for GraftMtp {
 }
 
 impl GraftMtp {
-    fn order(&self, commit: String, way: MtpWay) -> GraftRequest {
+    fn order(&self, commit: String, way: MtpMethod) -> GraftRequest {
         GraftRequest {
             endpoint: self.launch.hub_endpoint.clone(),
             repo: self.launch.served().repo.clone(),

@@ -19,7 +19,7 @@ use crate::secret::Secret;
 use crate::step::doubles::{Server, TestRun, finished, machine};
 use crate::step::ids;
 
-mod halves;
+mod shares;
 
 /// How a job of a machine ends.
 #[derive(Clone)]

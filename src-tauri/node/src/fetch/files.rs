@@ -14,19 +14,19 @@ use tokio_util::sync::CancellationToken;
 use super::{ListedRepo, begin, sync_folder};
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::created_paths::relative;
 use crate::digest::Hasher;
 use crate::disk;
 use crate::hub::{Hub, Remote, Source};
-use crate::made::relative;
 use crate::shared;
 use crate::stop::Stop;
 use crate::transfer::{
     self, Manner, Meter, Piece, StreamingHash, Target, Throttle, Transfer, Verdict, Xet,
 };
-use crate::verified::{self, Proof};
+use crate::verified::{self, VerifiedMark};
 
 /// Files of a revision on their way over the line.
-pub(crate) struct Line<'a> {
+pub(crate) struct FileFetch<'a> {
     /// What asked for them.
     pub(crate) request: &'a FetchRequest,
     pub(crate) hub: Arc<Hub>,
@@ -37,7 +37,7 @@ pub(crate) struct Line<'a> {
     pub(crate) doing: &'static str,
 }
 
-impl Line<'_> {
+impl FileFetch<'_> {
     /// Fetches what a plan wants, each file checked and in its place as soon as it is whole.
     pub(crate) async fn bring(self, plan: FetchPlan, context: &Context) -> Result<(), Stop> {
         let wanted = plan.wanted;
@@ -235,7 +235,7 @@ async fn finish(
     }
     let place = || -> io::Result<()> {
         one.target.file().set_len(one.source.size)?;
-        if let Some(proof) = found.as_ref().and_then(Proof::of) {
+        if let Some(proof) = found.as_ref().and_then(VerifiedMark::of) {
             verified::note(one.target.file(), &proof);
         }
         one.target.file().sync_all()?;

@@ -15,7 +15,7 @@ use tandem_domain::graft::{python, rewrite};
 use tandem_domain::problem::{Code, Problem};
 
 /// The snapshot's small files.
-pub(crate) struct Own {
+pub(crate) struct BaseCheckpoint {
     pub(crate) config: Value,
     pub(crate) text: Text,
     pub(crate) index_text: Vec<u8>,
@@ -24,7 +24,7 @@ pub(crate) struct Own {
     python: Option<String>,
 }
 
-impl Own {
+impl BaseCheckpoint {
     pub(crate) fn read(snapshot: &Path) -> Result<Self, Problem> {
         let config =
             config::parse(config::FILE, &needed(snapshot, config::FILE)?).map_err(super::shape)?;

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use tandem_domain::node::{NodeEvent, NodeLine};
 
 /// A place where lines go, each as one JSON text.
-pub struct Lines {
+pub struct JobOutput {
     out: Mutex<LinesOut>,
 }
 
@@ -19,7 +19,7 @@ struct LinesOut {
     to: Box<dyn Write + Send>,
 }
 
-impl Lines {
+impl JobOutput {
     /// Goes on after `last` in `out`.
     pub fn new(last: u64, out: Box<dyn Write + Send>) -> Self {
         Self {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn the_end_is_the_last_line_whoever_still_reports() {
         let written = Written::default();
-        let lines = Lines::new(4, Box::new(written.clone()));
+        let lines = JobOutput::new(4, Box::new(written.clone()));
         lines.note("It works.");
         lines.say(NodeEvent::Cancelled);
         lines.note("Late.");

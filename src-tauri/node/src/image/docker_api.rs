@@ -17,7 +17,7 @@ const OTHER_SOCKET: &str = "TANDEM_DOCKER_SOCKET";
 const LONGEST: usize = 1 << 20;
 
 /// See the module.
-pub(super) struct Engine(Client);
+pub(super) struct DockerApi(Client);
 
 /// An image of the engine's.
 #[derive(Debug, Clone, Deserialize)]
@@ -92,7 +92,7 @@ fn plain(image: &str) -> Result<&str, Problem> {
     )
 }
 
-impl Engine {
+impl DockerApi {
     /// This machine's.
     pub(super) fn here() -> Result<Self, Problem> {
         let socket = std::env::var_os(OTHER_SOCKET).map_or_else(|| SOCKET.into(), PathBuf::from);

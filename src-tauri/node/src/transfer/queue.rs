@@ -15,12 +15,12 @@ pub(super) struct Segment {
 }
 
 /// The segments of each target, in order of place.
-pub(super) struct Lanes {
+pub(super) struct SegmentQueue {
     lanes: Vec<VecDeque<Segment>>,
     turn: usize,
 }
 
-impl Lanes {
+impl SegmentQueue {
     /// Without any segment.
     pub(super) fn new(targets: usize) -> Self {
         Self {
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn two_files_fill_from_their_first_byte_and_the_third_waits() {
-        let mut lanes = Lanes::new(4);
+        let mut lanes = SegmentQueue::new(4);
         for piece in [0, 2, 3] {
             for from in 0..3 {
                 let to = from + 1;

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The notes of one job.
-pub struct Made {
+pub struct CreatedPaths {
     file: Option<PathBuf>,
     inner: Mutex<MadeEntries>,
 }
@@ -20,7 +20,7 @@ struct MadeEntries {
     out: Option<File>,
 }
 
-impl Made {
+impl CreatedPaths {
     /// Notes kept in memory only.
     pub fn in_memory() -> Self {
         Self {
@@ -121,7 +121,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let home = dir.path().join(".cache/huggingface");
         let notes = dir.path().join("made");
-        let made = Made::in_file(&notes).unwrap();
+        let made = CreatedPaths::in_file(&notes).unwrap();
         made.folder(&home, &home.join("hub/x")).unwrap();
         made.folder(&home, &home.join("hub/x")).unwrap();
         let entries: Vec<_> = read(&notes).unwrap().into_iter().collect();

@@ -23,7 +23,7 @@ use crate::graft::patch::{self, PatchKind};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(rename_all = "kebab-case")]
-pub enum MtpWay {
+pub enum MtpMethod {
     /// With the layers of the revision itself.
     BuiltIn,
     /// With a checkpoint beside the snapshot. A revision that has the layers is served as it is.
@@ -105,7 +105,7 @@ impl Vllm {
         }
     }
 
-    /// Reads what [`LOOK`] printed. What cannot be read is not known, and no error.
+    /// Reads what [`PROBE_SCRIPT`] printed. What cannot be read is not known, and no error.
     pub fn read(lines: &[String]) -> Self {
         let mut folder = None;
         let mut version = None;
@@ -172,7 +172,7 @@ fn of_line(line: &str) -> Option<String> {
 
 /// A script for the image's own shell that prints where its vLLM is, which one it is, and the text of its
 /// drafter; only where no package is in a usual place, the program is asked instead.
-pub const LOOK: &str = r#"for d in /usr/local/lib/python3*/dist-packages /usr/local/lib/python3*/site-packages /opt/venv/lib/python3*/site-packages /usr/lib/python3*/dist-packages /usr/lib/python3*/site-packages /opt/vllm/lib/python3*/site-packages /app/.venv/lib/python3*/site-packages /workspace/.venv/lib/python3*/site-packages; do
+pub const PROBE_SCRIPT: &str = r#"for d in /usr/local/lib/python3*/dist-packages /usr/local/lib/python3*/site-packages /opt/venv/lib/python3*/site-packages /usr/lib/python3*/dist-packages /usr/lib/python3*/site-packages /opt/vllm/lib/python3*/site-packages /app/.venv/lib/python3*/site-packages /workspace/.venv/lib/python3*/site-packages; do
   if [ -f "$d/vllm/__init__.py" ]; then
     echo "tandem-folder $d/vllm"
     if [ -f "$d/vllm/_version.py" ]; then cat "$d/vllm/_version.py"; fi
@@ -273,10 +273,10 @@ pub enum Need {
 }
 
 /// What a way needs to serve a revision.
-pub fn need(way: MtpWay, vllm: &Vllm, revision: &Revision) -> Need {
+pub fn need(way: MtpMethod, vllm: &Vllm, revision: &Revision) -> Need {
     match (way, revision.experts, vllm.drafter) {
         // A draft has a configuration of its own, in which nothing is quantized.
-        (MtpWay::Draft, ..) | (_, Experts::Plain, _) => Need::Nothing,
+        (MtpMethod::Draft, ..) | (_, Experts::Plain, _) => Need::Nothing,
         (_, Experts::ModelOpt, Drafter::Sound) => Need::Nothing,
         (_, Experts::ModelOpt, Drafter::Faulty) => Need::Change(PatchKind::Head),
         (_, Experts::ModelOpt, Drafter::Unknown) => Need::Unclear,
@@ -290,7 +290,7 @@ pub fn need(way: MtpWay, vllm: &Vllm, revision: &Revision) -> Need {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Proposal {
     /// The way.
-    pub way: MtpWay,
+    pub way: MtpMethod,
     /// Why, as a sentence.
     pub reason: String,
 }
@@ -301,16 +301,16 @@ pub fn propose(vllm: &Vllm, revision: &Revision, mendable: bool) -> Proposal {
     let named = vllm.named();
     let of = |way, reason: String| Proposal { way, reason };
     let beside = if revision.has_layers == Some(true) {
-        MtpWay::BuiltIn
+        MtpMethod::BuiltIn
     } else {
-        MtpWay::Overlay
+        MtpMethod::Overlay
     };
     match (beside, need(beside, vllm, revision)) {
-        (MtpWay::BuiltIn, Need::Nothing) => of(
+        (MtpMethod::BuiltIn, Need::Nothing) => of(
             beside,
             format!("The revision has the layers, and {named} reads them as they are."),
         ),
-        (MtpWay::BuiltIn, Need::Change(_)) if mendable => of(
+        (MtpMethod::BuiltIn, Need::Change(_)) if mendable => of(
             beside,
             format!(
                 "The revision has the layers; one file of {named} is changed for them, from outside, and nothing is fetched."
@@ -328,7 +328,7 @@ pub fn propose(vllm: &Vllm, revision: &Revision, mendable: bool) -> Proposal {
             ),
         ),
         (_, Need::Change(kind)) => of(
-            MtpWay::Draft,
+            MtpMethod::Draft,
             format!(
                 "{} cannot read BF16 layers beside {} experts unchanged; a draft of its own needs no change.",
                 capital(&named),
@@ -339,7 +339,7 @@ pub fn propose(vllm: &Vllm, revision: &Revision, mendable: bool) -> Proposal {
             ),
         ),
         (_, Need::Unclear) => of(
-            MtpWay::Draft,
+            MtpMethod::Draft,
             format!(
                 "It is not known how {named} reads BF16 layers beside quantized ones; a draft of its own does not depend on it."
             ),
@@ -457,7 +457,7 @@ mod tests {
     #[test]
     fn the_way_that_is_proposed_needs_nothing_that_is_not_there() {
         use Drafter::{Faulty, Sound, Unknown};
-        use MtpWay::{BuiltIn, Draft, Overlay};
+        use MtpMethod::{BuiltIn, Draft, Overlay};
         let of = |drafter, layers, experts, mendable| {
             propose(&vllm(drafter), &revision(layers, experts), mendable).way
         };
@@ -508,12 +508,12 @@ mod tests {
             "stepfun-ai/Step-3.7-Flash-NVFP4",
             WITH_LAYERS,
         );
-        assert_eq!(proposal.way, MtpWay::BuiltIn, "{}", proposal.reason);
+        assert_eq!(proposal.way, MtpMethod::BuiltIn, "{}", proposal.reason);
         let moving = propose_by_name(
             "vllm/vllm-openai:stepfun37",
             "stepfun-ai/Step-3.7-Flash-NVFP4",
             "main",
         );
-        assert_eq!(moving.way, MtpWay::Draft, "{}", moving.reason);
+        assert_eq!(moving.way, MtpMethod::Draft, "{}", moving.reason);
     }
 }

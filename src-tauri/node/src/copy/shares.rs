@@ -17,7 +17,7 @@ use super::wire::{self, Answer, Ask, SILENCE};
 use super::{CopyJob, missing, wanted};
 use crate::context::Context;
 use crate::disk;
-use crate::fetch::{FetchPlan, Line, Listed, ListedBlob};
+use crate::fetch::{FetchPlan, FileFetch, Listed, ListedBlob};
 use crate::stop::Stop;
 use crate::transfer::Meter;
 
@@ -66,7 +66,7 @@ impl CopyJob<'_> {
         ));
         let (throttle, _watcher) = crate::fetch::held(fetch, Some(share), meter, context);
         let stop = context.cancel.child_token();
-        let line = Line {
+        let line = FileFetch {
             request: fetch,
             hub: Arc::clone(&listed.hub),
             meter,

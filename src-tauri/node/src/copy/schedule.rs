@@ -33,7 +33,7 @@ pub(super) struct Stretch {
 }
 
 /// See the module.
-pub(super) struct Flow {
+pub(super) struct CopySchedule {
     pub(super) wanted: Vec<MissingBlob>,
     pub(super) source: String,
     pub(super) meter: Arc<Meter>,
@@ -84,7 +84,7 @@ fn all_over(blobs: &[Blob]) -> bool {
     blobs.iter().all(over)
 }
 
-impl Flow {
+impl CopySchedule {
     /// With everything still to come.
     pub(super) fn new(
         wanted: Vec<MissingBlob>,
