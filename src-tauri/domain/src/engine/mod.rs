@@ -33,6 +33,10 @@ pub struct OnDisk<'a> {
     pub facts: &'a Facts,
     /// The served artifact, absolute.
     pub snapshot: &'a str,
+    /// The artifact that drafts, absolute; none where the plan has none.
+    pub draft: Option<&'a str>,
+    /// The artifact whose tokenizer is used, absolute; none where it is the served one's.
+    pub tokenizer: Option<&'a str>,
     /// The MTP layers; only for a variant that drafts with them.
     pub graft: Option<&'a GraftReceipt>,
 }

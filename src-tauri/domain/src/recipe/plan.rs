@@ -6,7 +6,7 @@ use super::{Capabilities, Drafting, EngineKind, ImageRef, Memory, RecipeId, Vari
 use crate::artifact::{Artifact, ArtifactRole};
 use crate::graft::mtp_method::MtpMethod;
 use crate::network::NetworkPlan;
-use crate::node::{FetchLimits, RepoFiles, Repositories};
+use crate::node::{FetchLimits, FetchReceipt, RepoFiles, Repositories};
 
 /// What the steps of a set-up read. It is checked, and stored with the run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -84,14 +84,28 @@ impl LaunchPlan {
 
     /// What is fetched: all artifacts but a donor, the served one first.
     pub fn repositories(&self) -> Repositories {
-        let others = self
-            .artifacts
-            .iter()
-            .filter(|a| matches!(a.role, ArtifactRole::Draft | ArtifactRole::Tokenizer));
         Repositories {
             first: self.served().into(),
-            others: others.map(RepoFiles::from).collect(),
+            others: self.beside().map(RepoFiles::from).collect(),
         }
+    }
+
+    /// What is fetched beside the served artifact, in the order of [`LaunchPlan::repositories`].
+    fn beside(&self) -> impl Iterator<Item = &Artifact> {
+        self.artifacts
+            .iter()
+            .filter(|a| matches!(a.role, ArtifactRole::Draft | ArtifactRole::Tokenizer))
+    }
+
+    /// Where the artifact of a role lies on a machine, absolute; `None` where the plan has none.
+    pub fn snapshot_of<'a>(
+        &self,
+        role: ArtifactRole,
+        fetched: &'a FetchReceipt,
+    ) -> Option<&'a str> {
+        let mut others = self.beside().zip(&fetched.others);
+        let found = others.find(|(artifact, _)| artifact.role == role);
+        found.map(|(_, there)| there.snapshot.as_str())
     }
 
     /// The variant that stays.

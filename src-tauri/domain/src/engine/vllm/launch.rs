@@ -2,9 +2,11 @@
 
 use serde_json::json;
 
+use crate::artifact::ArtifactRole;
 use crate::container::command::as_words;
 use crate::container::{ContainerSpec, Mount, SERVER, fabric};
 use crate::engine::OnDisk;
+use crate::graft::mtp_method::MtpMethod;
 use crate::machine::Facts;
 use crate::node::GraftKind;
 use crate::problem::{Code, Problem};
@@ -25,10 +27,16 @@ pub(super) fn container(
     // Only an overlay takes the snapshot's place; a draft stands beside it.
     let (served, draft) = match found.graft {
         Some(graft) if graft.kind == GraftKind::Draft => {
-            (found.snapshot, Some(inside(facts, &graft.path)?))
+            (found.snapshot, Some(graft.path.as_str()))
         }
         Some(graft) => (graft.path.as_str(), None),
-        None => (found.snapshot, None),
+        None => (found.snapshot, found.draft),
+    };
+    let optional = |path: Option<&str>| path.map(|path| inside(facts, path)).transpose();
+    let folders = Folders {
+        model: inside(facts, served)?,
+        draft: optional(draft)?,
+        tokenizer: optional(found.tokenizer)?,
     };
     let mut mounts = vec![Mount {
         source: facts.hf_home.clone(),
@@ -46,33 +54,44 @@ pub(super) fn container(
         image: plan.image.name.clone(),
         // The image's own entry point is `vllm serve`; naming it keeps other images working too.
         entrypoint: Some(vec!["vllm".into(), "serve".into()]),
-        command: arguments(plan, variant, rank, inside(facts, served)?, draft),
+        command: arguments(plan, variant, rank, &folders),
         env: environment(plan, rank),
         mounts,
         ..fabric::container(plan.ranks > 1)
     })
 }
 
+/// Where the container sees what it loads.
+struct Folders {
+    model: String,
+    /// What drafts, if that is a checkpoint of its own.
+    draft: Option<String>,
+    /// Where the tokenizer is, if not with the model.
+    tokenizer: Option<String>,
+}
+
 /// See [`Engine::shown`](crate::engine::Engine::shown). What only the machines can tell stands in capitals.
 pub(super) fn shown(plan: &LaunchPlan, variant: &Variant) -> String {
     let graft = plan.graft.as_ref().filter(|_| variant.drafting.is_some());
     let way = graft.and_then(|g| g.way);
-    let draft =
-        (way == Some(crate::graft::mtp_method::MtpMethod::Draft)).then(|| "DRAFT".to_owned());
-    let args = arguments(plan, variant, 0, "MODEL".into(), draft);
+    let has = |role| plan.artifacts.iter().any(|a| a.role == role);
+    let draft = way == Some(MtpMethod::Draft) || has(ArtifactRole::Draft);
+    let folders = Folders {
+        model: "MODEL".into(),
+        draft: draft.then(|| "DRAFT".to_owned()),
+        tokenizer: has(ArtifactRole::Tokenizer).then(|| "TOKENIZER".to_owned()),
+    };
+    let args = arguments(plan, variant, 0, &folders);
     format!("vllm serve {}", as_words(&args))
 }
 
-fn arguments(
-    plan: &LaunchPlan,
-    variant: &Variant,
-    rank: usize,
-    model: String,
-    draft: Option<String>,
-) -> Vec<String> {
-    let mut args = vec![model];
+fn arguments(plan: &LaunchPlan, variant: &Variant, rank: usize, folders: &Folders) -> Vec<String> {
+    let mut args = vec![folders.model.clone()];
     let mut flag = |name: &str, value: String| args.extend([format!("--{name}"), value]);
     flag("served-model-name", plan.served_name.clone());
+    if let Some(tokenizer) = &folders.tokenizer {
+        flag("tokenizer", tokenizer.clone());
+    }
     flag("tensor-parallel-size", plan.ranks.to_string());
     flag("max-model-len", plan.context.to_string());
     flag("gpu-memory-utilization", plan.memory_share.to_string());
@@ -87,8 +106,8 @@ fn arguments(
     if let Some(chosen) = &variant.drafting {
         // Written without spaces: a shell on the way has nothing to part.
         let mut drafting = json!({"method": chosen.method});
-        if let Some(draft) = draft {
-            drafting["model"] = draft.into();
+        if let Some(draft) = &folders.draft {
+            drafting["model"] = draft.as_str().into();
         }
         drafting["num_speculative_tokens"] = chosen.tokens.into();
         flag("speculative-config", drafting.to_string());
@@ -146,6 +165,84 @@ fn inside(facts: &Facts, path: &str) -> Result<String, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::artifact::{Artifact, Selection};
+    use crate::launch::samples;
+    use crate::node::{FetchReceipt, FetchedSnapshot};
+
+    /// The proposed recipe without its graft, with a draft and a tokenizer of their own.
+    fn with_others() -> LaunchPlan {
+        let mut plan = samples::plan(1, None);
+        plan.graft = None;
+        for (role, repo) in [
+            (ArtifactRole::Tokenizer, "o/tokenizer"),
+            (ArtifactRole::Draft, "o/draft"),
+        ] {
+            plan.artifacts.push(Artifact {
+                role,
+                repo: repo.into(),
+                revision: "main".into(),
+                files: Selection::default(),
+            });
+        }
+        plan
+    }
+
+    #[test]
+    fn a_draft_and_a_tokenizer_of_their_own_are_named_where_the_container_sees_them() {
+        let plan = with_others();
+        let there = |name: &str| FetchedSnapshot {
+            commit: "c".into(),
+            snapshot: format!("/h/hub/{name}"),
+            files: 1,
+            bytes: 1,
+        };
+        let fetched = FetchReceipt {
+            first: there("served"),
+            others: vec![there("tokenizer"), there("draft")],
+            fetched: 3,
+            made: Vec::new(),
+        };
+        let facts = Facts {
+            hf_home: "/h".into(),
+            ..Facts::default()
+        };
+        let found = OnDisk {
+            facts: &facts,
+            snapshot: &fetched.first.snapshot,
+            draft: plan.snapshot_of(ArtifactRole::Draft, &fetched),
+            tokenizer: plan.snapshot_of(ArtifactRole::Tokenizer, &fetched),
+            graft: None,
+        };
+        let words = |variant: &Variant| {
+            let spec = container(&plan, variant, 0, &found).expect("all lies in the cache");
+            spec.command.join(" ")
+        };
+        let drafting = words(plan.last().expect("it ends in MTP"));
+        let home = "/root/.cache/huggingface/hub";
+        assert!(
+            drafting.starts_with(&format!("{home}/served ")),
+            "{drafting}"
+        );
+        assert!(
+            drafting.contains(&format!("--tokenizer {home}/tokenizer ")),
+            "{drafting}"
+        );
+        assert!(
+            drafting.contains(&format!(r#""model":"{home}/draft""#)),
+            "{drafting}"
+        );
+        let plain = plan.variants.iter().find(|v| v.drafting.is_none());
+        let plain = words(plain.expect("it begins plain"));
+        assert!(
+            plain.contains("/tokenizer") && !plain.contains("/draft"),
+            "{plain}"
+        );
+        let told = shown(&plan, plan.last().expect("it ends in MTP"));
+        assert!(
+            told.contains("--tokenizer TOKENIZER") && told.contains("DRAFT"),
+            "{told}"
+        );
+    }
 
     #[test]
     fn what_lies_elsewhere_is_not_served() {

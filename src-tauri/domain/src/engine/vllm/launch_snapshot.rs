@@ -96,6 +96,8 @@ fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> 
     let found = OnDisk {
         facts: &facts,
         snapshot: &snapshot,
+        draft: None,
+        tokenizer: None,
         graft: graft.as_ref(),
     };
     let of_rank = |rank| engine::of(plan.engine).container(&plan, variant, rank, &found);

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::artifact::ArtifactRole;
 use crate::container::command::as_command;
 use crate::container::{ContainerSpec, ContainerState, SERVER, fabric};
 use crate::engine;
@@ -87,6 +88,8 @@ impl LaunchServer {
             let found = OnDisk {
                 facts,
                 snapshot: &fetched.first.snapshot,
+                draft: self.launch.snapshot_of(ArtifactRole::Draft, fetched),
+                tokenizer: self.launch.snapshot_of(ArtifactRole::Tokenizer, fetched),
                 graft: grafts.get(rank),
             };
             let spec = self
