@@ -23,6 +23,7 @@ pub mod machine;
 pub mod neighbours;
 pub mod network;
 pub mod node;
+pub mod pattern;
 pub mod ports;
 pub mod problem;
 pub mod procedure;

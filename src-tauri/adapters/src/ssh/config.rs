@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use tandem_domain::pattern::{fnmatch, wildcard};
+
 /// How deep `Include` is followed, as in OpenSSH.
 const DEEPEST: usize = 16;
 
@@ -156,7 +158,7 @@ fn included(pattern: &str, config: &Path) -> Vec<PathBuf> {
     };
     let mut files: Vec<PathBuf> = entries
         .flatten()
-        .filter(|e| matches(&name, &e.file_name().to_string_lossy()))
+        .filter(|e| fnmatch(&name, &e.file_name().to_string_lossy()))
         .map(|e| e.path())
         .collect();
     files.sort();
@@ -254,41 +256,19 @@ fn applies_to(patterns: &[String], alias: &str) -> bool {
     let mut hit = false;
     for pattern in patterns {
         match pattern.strip_prefix('!') {
-            Some(pattern) if matches(pattern, alias) => return false,
+            Some(pattern) if wildcard(pattern, alias) => return false,
             Some(_) => {}
-            None => hit |= matches(pattern, alias),
+            None => hit |= wildcard(pattern, alias),
         }
     }
     hit
-}
-
-/// Compares with a pattern in which `*` is any text and `?` any one character.
-fn matches(pattern: &str, text: &str) -> bool {
-    let mut rest = pattern.chars();
-    match rest.next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let tail = rest.as_str();
-            text.char_indices()
-                .map(|(at, _)| at)
-                .chain([text.len()])
-                .any(|at| matches(tail, &text[at..]))
-        }
-        Some(c) => {
-            let mut letters = text.chars();
-            match letters.next() {
-                Some(t) if c == '?' || c == t => matches(rest.as_str(), letters.as_str()),
-                _ => false,
-            }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
 
-    use super::{host, hosts, matches};
+    use super::{host, hosts, wildcard};
 
     fn home(files: &[(&str, &str)]) -> (tempfile::TempDir, PathBuf) {
         let home = tempfile::tempdir().expect("a folder");
@@ -365,7 +345,7 @@ mod tests {
             ("*.lan", "x.lan", true),
             ("*é*", "café", true),
         ] {
-            assert_eq!(matches(pattern, text), fits, "{pattern} on {text}");
+            assert_eq!(wildcard(pattern, text), fits, "{pattern} on {text}");
         }
     }
 }

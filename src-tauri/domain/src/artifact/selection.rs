@@ -1,7 +1,8 @@
 //! Which files of a repository are meant.
 
-use glob::Pattern;
 use serde::{Deserialize, Serialize};
+
+use crate::pattern::fnmatch;
 
 /// Which files of a repository are meant, by patterns that mean what `allow_patterns` and `ignore_patterns`
 /// of `huggingface_hub` mean, and `--include` and `--exclude` of `hf download`: `*` stands for any
@@ -49,20 +50,12 @@ impl Selection {
     }
 }
 
-/// As Python's `fnmatch` has it. `**` is nothing special there, and a bracket that does not close stands for
-/// itself.
+/// As `allow_patterns` and `ignore_patterns` of huggingface_hub have it: `fnmatch`, and a folder stands for all below it.
 fn fits(pattern: &str, name: &str) -> bool {
-    let mut text = String::with_capacity(pattern.len() + 1);
-    for c in pattern.chars() {
-        if c != '*' || !text.ends_with('*') {
-            text.push(c);
-        }
+    match pattern.ends_with('/') {
+        true => fnmatch(&format!("{pattern}*"), name),
+        false => fnmatch(pattern, name),
     }
-    if text.ends_with('/') {
-        text.push('*');
-    }
-    let read = Pattern::new(&text).or_else(|_| Pattern::new(&text.replace('[', "[[]")));
-    read.is_ok_and(|pattern| pattern.matches(name))
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The netplan file for one machine's end of the private link.
 
 use crate::network::NetworkPlan;
+use crate::pattern::fnmatch;
 
 /// Where Tandem's file lies. Its name sorts after the ones DGX OS and NVIDIA's guides write.
 pub const FILE: &str = "/etc/netplan/90-tandem.yaml";
@@ -32,24 +33,8 @@ pub fn names(text: &str, port: &str, mac: &str) -> bool {
         let code = line.split('#').next().unwrap_or_default();
         let by_mac = !mac.is_empty() && code.to_lowercase().contains(&mac.to_lowercase());
         let mut words = code.split(|c: char| c.is_whitespace() || ":,[]{}\"'".contains(c));
-        by_mac || words.any(|word| fits(word, port))
+        by_mac || words.any(|word| fnmatch(word, port))
     })
-}
-
-/// Whether a shell pattern of netplan's fits; only `*` and `?` are patterns here.
-fn fits(pattern: &str, name: &str) -> bool {
-    let mut rest = pattern.chars();
-    match rest.next() {
-        None => name.is_empty(),
-        Some('*') => {
-            (0..=name.len()).any(|at| name.get(at..).is_some_and(|n| fits(rest.as_str(), n)))
-        }
-        Some(c) => {
-            let mut of_name = name.chars();
-            of_name.next().is_some_and(|n| c == '?' || c == n)
-                && fits(rest.as_str(), of_name.as_str())
-        }
-    }
 }
 
 #[cfg(test)]
