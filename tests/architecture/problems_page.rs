@@ -1,6 +1,6 @@
 //! Every failure that Tandem can tell, on one page: `docs/PROBLEMS.md`, read from the sources, so that none is missing.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p tandem-tests --test architecture` writes the page anew.
+//! `UPDATE_EXPECT=1 cargo test -p tandem-tests --test architecture` writes the page again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;

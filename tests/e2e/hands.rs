@@ -118,7 +118,7 @@ impl<'a> Hands<'a> {
         loop {
             let element = self.see(path).await;
             let off = element.attr("aria-disabled").await;
-            // A button that was drawn anew in between is looked for again.
+            // A button that was drawn again in between is looked for again.
             if matches!(off, Ok(None)) && element.click().await.is_ok() {
                 self.clicks += 1;
                 return;

@@ -55,7 +55,7 @@ impl Lab {
     }
 
     async fn fresh(self) -> Result<Self, LabError> {
-        // Two machines that an earlier test kept are made fresh, which is quicker than all anew.
+        // Two machines that an earlier test kept are made fresh, which is quicker than all again.
         if standing().await == Standing::Up {
             self.reset().await?;
         } else {

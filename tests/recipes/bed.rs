@@ -193,7 +193,7 @@ impl Bed {
         }
     }
 
-    /// The store, opened anew as a new process would.
+    /// The store, opened again as a new process would.
     pub async fn store(&self) -> Store {
         Store::open(self.folder.join("tandem.db"))
             .await

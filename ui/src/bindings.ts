@@ -18,7 +18,7 @@ export const commands = {
 	addMachine: (machine: NewMachine) => __TAURI_INVOKE<MachineView>("add_machine", { machine }),
 	/**  Forgets a machine. Nothing changes on the machine itself. */
 	removeMachine: (id: MachineId) => __TAURI_INVOKE<null>("remove_machine", { id }),
-	/**  Looks at a machine anew. */
+	/**  Looks at a machine again. */
 	refreshMachine: (id: MachineId) => __TAURI_INVOKE<MachineView>("refresh_machine", { id }),
 	/**  Keeps the password of a machine's user in memory for this session, after trying it. */
 	givePassword: (id: MachineId, password: string) => __TAURI_INVOKE<MachineView>("give_password", { id, password }),
@@ -780,7 +780,7 @@ export type FetchHours = {
 };
 
 /**
- *  What a fetch is held to. May be changed while it runs: `tandem-node limit --job NAME` reads it from
+ *  The limits of a fetch. They can be changed while it runs: `tandem-node limit --job NAME` reads it from
  *  stdin.
  */
 export type FetchLimits = {
@@ -1430,7 +1430,7 @@ export type RunDetail = {
 	events: RunEvent[],
 	/**  The latest progress of each step. */
 	progress: StepProgressRow[],
-	/**  What its download is held to now; `None` of a run that was not asked to download. */
+	/**  The limits of its download now; `None` of a run that was not asked to download. */
 	download?: FetchLimits | null,
 };
 

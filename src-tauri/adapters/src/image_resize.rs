@@ -153,7 +153,7 @@ pub async fn prepare_file(path: impl AsRef<Path>) -> Result<PreparedImage, Image
         })
 }
 
-/// Checks a picture, turns it upright, bounds it and encodes it anew. Of an animation, the first frame.
+/// Checks a picture, turns it upright, bounds it and encodes it again. Of an animation, the first frame.
 pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
     let size = bytes.len() as u64;
     if size > MAX_BYTES {

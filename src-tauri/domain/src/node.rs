@@ -144,7 +144,7 @@ impl NodeWork {
 }
 
 impl NodeWork {
-    /// What it fetches from the Hub, where that can be held to limits.
+    /// The limits of what it fetches from the Hub, where that can have any.
     pub fn fetches(&self) -> Option<&FetchRequest> {
         match self {
             Self::Fetch(request) => Some(request),
@@ -153,7 +153,7 @@ impl NodeWork {
         }
     }
 
-    /// The same, to be held to others.
+    /// The same work with other limits.
     pub fn fetches_mut(&mut self) -> Option<&mut FetchRequest> {
         match self {
             Self::Fetch(request) => Some(request),

@@ -23,7 +23,7 @@ pub struct Settings {
     pub transfer_patience: Duration,
     /// The same while the Hub answers and asks to wait.
     pub busy_patience: Duration,
-    /// How long one connection may say nothing before it is made anew.
+    /// How long one connection may say nothing before it is made again.
     pub silence: Duration,
     /// The minute of the day by the machine's clock, for the hours in which a fetch may run.
     pub minute: fn() -> Option<u32>,

@@ -142,7 +142,7 @@ fn a_draft_stands_beside_the_snapshot() {
     assert_eq!(found["faults"].as_array().unwrap().len(), 1, "{found}");
     std::fs::write(draft.join("model.safetensors"), &bytes).unwrap();
 
-    // What was changed afterwards is no draft any more, and is made anew.
+    // What was changed afterwards is no draft any more, and is made again.
     std::fs::write(draft.join("config.json"), "{}").unwrap();
     assert_eq!(home.answer(&["grafted"], &request), Value::Null);
     assert_eq!(home.done("graft", &request)["written"], receipt["written"]);

@@ -178,7 +178,7 @@ impl App {
         Ok(())
     }
 
-    /// Deletes an item. What it is and who uses it is looked at anew, so that nothing is decided by what
+    /// Deletes an item. What it is and who uses it is looked at again, so that nothing is decided by what
     /// a window showed some time ago.
     pub async fn delete_item(&self, target: &DeleteTarget) -> Result<Freed, Problem> {
         let workspace = self.workspace().await;

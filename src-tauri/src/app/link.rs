@@ -10,7 +10,7 @@ use super::workspace::Workspace;
 use crate::wire::LinkView;
 
 impl App {
-    /// What a run for the cable alone would do. The machines are looked at anew first, so that addresses
+    /// What a run for the cable alone would do. The machines are looked at again first, so that addresses
     /// that are on the ports already are found and kept.
     pub async fn propose_link(&self, restart: bool) -> Result<LinkView, Problem> {
         let workspace = self.workspace().await;

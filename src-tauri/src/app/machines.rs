@@ -121,7 +121,7 @@ impl App {
         Ok(())
     }
 
-    /// Looks at a machine anew.
+    /// Looks at a machine again.
     pub async fn refresh_machine(&self, id: &MachineId) -> Result<MachineView, Problem> {
         let workspace = self.workspace().await;
         let mut saved = workspace.machine(id).await?;

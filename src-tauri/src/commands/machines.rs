@@ -58,7 +58,7 @@ pub async fn remove_machine(app: State<'_, App>, id: MachineId) -> Answer<()> {
     app.remove_machine(&id).await
 }
 
-/// Looks at a machine anew.
+/// Looks at a machine again.
 #[tauri::command]
 #[specta::specta]
 pub async fn refresh_machine(app: State<'_, App>, id: MachineId) -> Answer<MachineView> {

@@ -1,5 +1,5 @@
 //! The window's tests play what the product does: `ui/src/host/recorded` holds what the rehearsal answered.
-//! `make recordings` writes it anew; without that, what is there is compared with what the rehearsal says today.
+//! `make recordings` writes it again; without that, what is there is compared with what the rehearsal says today.
 
 mod disks;
 mod layout;

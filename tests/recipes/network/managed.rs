@@ -27,7 +27,7 @@ async fn profiles_of_network_manager_let_go_of_the_ports_and_come_back() {
     let Some(mut stage) = Stage::managed().await else {
         return;
     };
-    // Without the automatic ones, which a start would number anew beside those that are saved.
+    // Without the automatic ones, which a start would number again beside those that are saved.
     let known = nmcli(&stage, Spark::B, &["-g", "UUID,NAME", "connection"]).await;
     let automatic = known.lines().filter(|l| l.contains(":Wired connection"));
     for uuid in automatic.filter_map(|l| l.split(':').next()) {

@@ -199,7 +199,7 @@ impl Store {
             .transpose()
     }
 
-    /// What the download of a run is held to now: what was asked for last, or else what was planned. `None`
+    /// The limits of a run's download now: those asked for last, or else those planned. `None`
     /// of a run that was not asked to download.
     pub async fn run_download(&self, id: &RunId) -> Result<Option<FetchLimits>, StoreError> {
         let body: Option<Option<String>> = sqlx::query_scalar(

@@ -6,7 +6,7 @@
 //! by chance could do anything. Nothing is ever changed inside a container.
 //!
 //! The hashes are those of vLLM's releases on PyPI from 0.21.0 to 0.33.0. The file mounted has another
-//! size and time than the original, so Python compiles it anew.
+//! size and time than the original, so Python compiles it again.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

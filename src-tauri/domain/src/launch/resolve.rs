@@ -208,7 +208,7 @@ mod tests {
         assert!(!told.iter().any(|m| m.contains("setting")), "{told:?}");
     }
 
-    /// The window's tests draw the form from this. `UPDATE_EXPECT=1` writes it anew.
+    /// The window's tests draw the form from this. `UPDATE_EXPECT=1` writes it again.
     #[test]
     fn the_window_draws_its_form_from_these_settings() {
         let recipe = catalog::proposed(2);

@@ -15,7 +15,7 @@ use super::{FetchRequest, Share};
 use crate::secret::Secret;
 
 /// See [`super::NodeWork::Copy`]. Addresses and key are in the [`CopyTicket`], so that a repeated start
-/// finds the same work although the other end serves anew.
+/// finds the same work although the other end serves again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CopyRequest {
     /// What is to be here in the end. The Hub is asked what that is, and for what the other machine does

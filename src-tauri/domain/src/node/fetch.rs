@@ -83,7 +83,7 @@ pub struct FetchRequest {
     /// Ranges fetched at once over all files.
     #[serde(default = "default_connections")]
     pub connections: u16,
-    /// What it is held to; may be changed while it runs.
+    /// Its limits; they can be changed while it runs.
     #[serde(default)]
     pub limits: FetchLimits,
     /// The proxy, for example `socks5h://10.0.0.1:1080`; `None` means what the machine's environment

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 use crate::problem::{Code, Problem};
 use crate::run::PauseReason;
 
-/// The least that a fetch can be held to, in bytes a second. Below it a single answer of the Hub takes
+/// The least rate that a fetch can be limited to, in bytes a second. Below it a single answer of the Hub takes
 /// longer than a line may stay silent.
 pub const LEAST_RATE: u64 = 16 << 10;
 
 /// Minutes of a day.
 const DAY: u32 = 24 * 60;
 
-/// What a fetch is held to. May be changed while it runs: `tandem-node limit --job NAME` reads it from
+/// The limits of a fetch. They can be changed while it runs: `tandem-node limit --job NAME` reads it from
 /// stdin.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]

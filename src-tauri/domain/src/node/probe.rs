@@ -21,7 +21,7 @@ pub struct ProbeRequest {
     pub milliseconds: u32,
     /// It ends earlier at this many bytes.
     pub most: u64,
-    /// What a fetch is held to, so is this: outside of its hours nothing is read.
+    /// The limits of a fetch: outside of its hours nothing is read.
     #[serde(default)]
     pub limits: FetchLimits,
 }

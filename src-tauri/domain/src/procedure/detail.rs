@@ -17,7 +17,7 @@ pub struct RunDetail {
     pub events: Vec<RunEvent>,
     /// The latest progress of each step.
     pub progress: Vec<StepProgressRow>,
-    /// What its download is held to now; `None` of a run that was not asked to download.
+    /// The limits of its download now; `None` of a run that was not asked to download.
     #[serde(default)]
     pub download: Option<FetchLimits>,
 }

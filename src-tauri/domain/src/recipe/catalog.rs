@@ -62,7 +62,7 @@ mod tests {
         }
     }
 
-    /// `UPDATE_EXPECT=1` writes the schema anew.
+    /// `UPDATE_EXPECT=1` writes the schema again.
     #[test]
     fn the_published_schema_is_that_of_the_types() {
         let schema =

@@ -51,7 +51,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
     /// Carries the plan out from wherever its journal says it is.
     ///
     /// Cancelling ends it at the next safe point as `Cancelled`, with everything done so far kept.
-    /// Called again, it goes on: finished steps are looked at anew and repeated only where the
+    /// Called again, it goes on: finished steps are looked at again and repeated only where the
     /// machine no longer is as it should be.
     pub async fn go(&self) -> Outcome {
         self.ending(self.forward().await).await

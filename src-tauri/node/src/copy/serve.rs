@@ -267,7 +267,7 @@ struct Counter {
     inventory: Inventory,
     token: Secret,
     job: Option<String>,
-    /// What that job is held to, once it was begun.
+    /// The limits of that job, once it has begun.
     watch: Mutex<Option<Watch>>,
     began: Instant,
     /// When somebody who knows the token was last heard, in milliseconds; 0 is never.

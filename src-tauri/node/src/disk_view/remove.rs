@@ -1,6 +1,6 @@
 //! Removes items exactly as `disk` named them.
 //!
-//! What to remove is never taken from the request: the machine is looked at anew, and the request only
+//! What to remove is never taken from the request: the machine is looked at again, and the request only
 //! picks among what was found. So a path that is none of ours, or leads elsewhere by a link, is not
 //! found and refused.
 

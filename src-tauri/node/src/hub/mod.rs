@@ -49,7 +49,7 @@ pub struct Hub {
 pub struct Way {
     /// How long a question is repeated.
     pub patience: Duration,
-    /// How long a connection may say nothing before it is made anew.
+    /// How long a connection may say nothing before it is made again.
     pub silence: Duration,
     /// A proxy; `None` means what `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY` say.
     pub proxy: Option<String>,

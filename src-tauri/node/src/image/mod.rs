@@ -79,7 +79,7 @@ fn another(image: &str, is: Option<&str>) -> Problem {
     .retry(Retry::Now)
 }
 
-/// Has Docker write the image into the job's file. Cancelled or killed it begins anew: Docker cannot go on
+/// Has Docker write the image into the job's file. Cancelled or killed it begins again: Docker cannot go on
 /// with a save.
 pub async fn save(request: &SaveImage, context: &Context) -> Result<Spooled, Stop> {
     let spool = spool(context)?;

@@ -6,7 +6,7 @@ use tandem_domain::problem::{Code, Problem};
 use super::folder::Folder;
 use super::state;
 
-/// Holds a download to other limits. One that runs follows within a second; one that does not is held to
+/// Gives a download other limits. One that runs follows within a second; one that does not is held to
 /// them by its next start.
 pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     limits.check()?;
@@ -20,7 +20,7 @@ pub fn limit(name: &str, limits: &FetchLimits) -> Result<JobState, Problem> {
     state(&folder, name)
 }
 
-/// Whether two requests ask for one thing, whatever they are held to.
+/// Whether two requests ask for one thing, whatever their limits are.
 pub(super) fn same_work(kept: &NodeWork, asked: &NodeWork) -> bool {
     let mut kept = kept.clone();
     if let (Some(kept), Some(asked)) = (kept.fetches_mut(), asked.fetches()) {

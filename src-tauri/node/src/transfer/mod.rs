@@ -314,7 +314,7 @@ impl TransferState {
         Ok(())
     }
 
-    /// Begins a target anew.
+    /// Begins a target again.
     fn again(&self, target: usize) -> Result<(), Stop> {
         let file = &self.transfer.targets[target];
         file.forget()

@@ -146,7 +146,7 @@ impl Notes {
             safe.add(mark.from, mark.to);
         }
         kept.written.retain(|m| !safe.covers(m.from, m.to));
-        // Written anew, so that a half line at the end cannot swallow the next one.
+        // Written again, so that a half line at the end cannot swallow the next one.
         let mut fresh = format!("{}\n", head(size));
         fresh.extend(kept.safe.iter().map(line));
         fresh.push_str(&format!("boot {boot}\n"));

@@ -62,7 +62,7 @@ impl StreamingHash {
         self.news.notify_one();
     }
 
-    /// Back to the first byte, because the file begins anew.
+    /// Back to the first byte, because the file begins again.
     pub(super) fn reset(&self) {
         let mut state = self.state();
         state.hasher = self.fresh.clone();

@@ -160,7 +160,7 @@ impl Drop for LimitWatcher {
     }
 }
 
-/// What a job is held to: the limits of its request until the file says otherwise.
+/// The limits of a job: those of its request until the file says otherwise.
 pub struct Watch {
     limits: FetchLimits,
     file: Option<PathBuf>,

@@ -1,6 +1,6 @@
 //! Every launch of Step-3.7-Flash, word for word: one and two machines, plain and each way to MTP.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p tandem-domain` writes the file anew. A difference is a change of what is
+//! `UPDATE_EXPECT=1 cargo test -p tandem-domain` writes the file again. A difference is a change of what is
 //! started on people's machines; say its reason in the commit.
 
 use std::fmt::Write as _;

@@ -10,7 +10,7 @@ const ACCEPTED_PER_POSITION: &str = "vllm:spec_decode_num_accepted_tokens_per_po
 /// How the drafts between two scrapes fared.
 ///
 /// `None` where the server does not speculate, where nothing was drafted in between, or where the
-/// counters went backwards because it was started anew.
+/// counters went backwards because it was started again.
 pub(super) fn acceptance(before: &Metrics, after: &Metrics) -> Option<Acceptance> {
     let grown = |name: &str| {
         let difference = after.sum(name)? - before.sum(name).unwrap_or(0.0);

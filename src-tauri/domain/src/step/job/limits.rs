@@ -56,7 +56,7 @@ mod tests {
         }
     }
 
-    /// A machine whose job is held to what it was started with, and then told.
+    /// A machine whose job has the limits of its start, and then those it is told.
     #[derive(Default)]
     struct Node {
         held: Mutex<Vec<FetchLimits>>,
@@ -139,7 +139,7 @@ mod tests {
         async fn reconnect(&self) {}
     }
 
-    /// A step that downloads, planned to be held to this.
+    /// A step that downloads, planned with these limits.
     struct Download(FetchLimits);
 
     #[async_trait]
@@ -172,7 +172,7 @@ mod tests {
         }
     }
 
-    /// What the machine was held to, in turn, by a run that was planned at `1 MB/s`.
+    /// The limits that the machine got, in turn, from a run that was planned at `1 MB/s`.
     async fn held(cell: LiveLimits, meanwhile: Option<FetchLimits>) -> Vec<FetchLimits> {
         let node = Arc::new(Node {
             meanwhile: meanwhile.map(|limits| (cell.clone(), limits)),

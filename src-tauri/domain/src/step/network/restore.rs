@@ -176,7 +176,7 @@ async fn ip(
     Ok(())
 }
 
-/// Has NetworkManager read its profiles anew. netplan takes away the files of those it made and says
+/// Has NetworkManager read its profiles again. netplan takes away the files of those it made and says
 /// nothing, so NetworkManager would keep them in memory and use them again as soon as no DHCP server
 /// answers, which is most of a minute later.
 async fn forget_profiles(machine: &MachineServices) -> Result<(), StepError> {

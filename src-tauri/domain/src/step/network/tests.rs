@@ -30,7 +30,7 @@ struct State {
     files: BTreeMap<String, Vec<u8>>,
     active: String,
     /// Whether NetworkManager knows the profile that netplan made for the port. It goes on knowing it
-    /// after the file is gone, until it is told to read its profiles anew.
+    /// after the file is gone, until it is told to read its profiles again.
     knows_netplans: bool,
     mtu: u64,
     addresses: Vec<String>,

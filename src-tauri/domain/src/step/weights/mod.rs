@@ -69,7 +69,7 @@ impl FetchWeights {
         }
     }
 
-    /// What the download is held to now.
+    /// The limits of the download now.
     fn limits(&self, cx: &StepContext) -> FetchLimits {
         let planned = || self.launch.download.clone();
         cx.services.download.now().unwrap_or_else(planned)

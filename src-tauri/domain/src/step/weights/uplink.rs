@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(Uplink::of(&head, &[]), None);
         let other = read(11.5, 99.0, 30.0, 30.0);
         assert!(Uplink::of(&head, &other).is_some());
-        // A clock that was set, and a counter that began anew.
+        // A clock that was set, and a counter that began again.
         let mut turned = head.clone();
         turned[20].at -= 5.0;
         assert_eq!(Uplink::of(&turned, &other), None);

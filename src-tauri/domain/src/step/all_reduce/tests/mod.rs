@@ -93,7 +93,7 @@ async fn a_good_one_is_not_repeated_but_a_slow_one_and_one_on_an_older_wire_are(
     pair.completes().await;
     pair.completes().await;
     assert_eq!(pair.dockers[0].started.lock().unwrap().len(), 1);
-    // The wire was measured anew since, perhaps with another cable.
+    // The wire was measured again since, perhaps with another cable.
     *pair.wire_at.lock().unwrap() = 2_000;
     let fresh = Pair {
         run: TestRun::default(),
