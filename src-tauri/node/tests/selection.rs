@@ -207,11 +207,7 @@ fn one_quant_of_a_repository_is_fetched_and_the_others_are_not_missing() {
     );
     site.hub.faults().clear();
 
-    let undone = home.answer(&["undo", "--job", JOB], &json!({}));
-    assert_eq!(undone["left"], json!([]));
-    let mut after = home.tree();
-    after.retain(|name, _| !name.starts_with(".local"));
-    assert_eq!(after, before, "as if nothing had been");
+    home.undone_to(JOB, &before);
 }
 
 #[test]
@@ -302,11 +298,7 @@ fn two_repositories_are_one_job_that_is_killed_goes_on_and_is_undone() {
         assert_eq!(looked["faults"], json!([]), "{repo}");
     }
 
-    let undone = home.answer(&["undo", "--job", JOB], &json!({}));
-    assert_eq!(undone["left"], json!([]));
-    let mut after = home.tree();
-    after.retain(|name, _| !name.starts_with(".local"));
-    assert_eq!(after, before, "as if nothing had been");
+    home.undone_to(JOB, &before);
 }
 
 #[test]

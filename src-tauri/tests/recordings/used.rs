@@ -46,11 +46,14 @@ pub(crate) async fn chat(app: &App) -> Result<Value, Problem> {
     let picture = std::fs::read("../icons/64x64.png").expect("the app has an icon");
     let image = app.add_image(picture).await?;
     let images = vec![image.id.clone()];
-    let first = asked(app, None, "What can you do?", images, true).await?;
+    let first = ask(app, None, "What can you do?", images, true).await?;
+    let first = first.whole().await;
     let brief = "And in one sentence?";
-    let brief = asked(app, Some(first.conversation), brief, Vec::new(), false).await?;
+    let brief = ask(app, Some(first.conversation), brief, Vec::new(), false).await?;
+    let brief = brief.whole().await;
     let name = "Suggest a name for a boat with two engines.";
-    asked(app, None, name, Vec::new(), false).await?;
+    let named = ask(app, None, name, Vec::new(), false).await?;
+    named.whole().await;
     let mut conversations = Vec::new();
     for summary in app.list_conversations().await? {
         let messages = app.conversation(&summary.id).await?;
@@ -88,6 +91,12 @@ struct Asked {
 }
 
 impl Asked {
+    /// Hears the whole answer.
+    async fn whole(mut self) -> Self {
+        self.hear(|_| false).await;
+        self
+    }
+
     /// Hears more, to the event that is waited for or to the end.
     async fn hear(&mut self, waited_for: impl Fn(&ChatEvent) -> bool) {
         while let Some(event) = self.told.recv().await {
@@ -98,18 +107,6 @@ impl Asked {
             }
         }
     }
-}
-
-async fn asked(
-    app: &App,
-    id: Option<ConversationId>,
-    text: &str,
-    images: Vec<String>,
-    thinking: bool,
-) -> Result<Asked, Problem> {
-    let mut asked = ask(app, id, text, images, thinking).await?;
-    asked.hear(|_| false).await;
-    Ok(asked)
 }
 
 async fn ask(

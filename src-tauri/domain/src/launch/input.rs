@@ -1,11 +1,11 @@
-//! What is input for, before it is resolved.
+//! What is asked for, before it is resolved.
 
 use crate::machine::SetupMachine;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
 use crate::recipe::{Choices, VariantId};
 
-/// What is input for.
+/// What is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct LaunchInput<'a> {
     /// The variant it is to end in.

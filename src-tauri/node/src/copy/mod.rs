@@ -49,14 +49,14 @@ pub async fn copy(
         let _reporter = Reporter::start(Arc::clone(&meter), Arc::clone(&context.lines));
         let listed = crate::fetch::listed(&request.fetch, hub_token.clone(), context).await?;
         let _held = crate::fetch::prepare(&cache, &listed.repos, context)?;
-        let road = CopyJob {
+        let job = CopyJob {
             request,
             ticket: &ticket,
             cache: &cache,
         };
         match &request.share {
-            None => road.bring(listed.blobs(), &meter, context).await?,
-            Some(share) => road.exchange(share, listed, &meter, context).await?,
+            None => job.bring(listed.blobs(), &meter, context).await?,
+            Some(share) => job.exchange(share, listed, &meter, context).await?,
         }
     }
     // Links, references, and whatever the other machine did not have.
@@ -171,24 +171,24 @@ async fn carry(
     cancel: &CancellationToken,
     context: &Context,
 ) -> Result<Carried, Stop> {
-    let flow = Arc::new(schedule::CopySchedule::new(
+    let schedule = Arc::new(schedule::CopySchedule::new(
         wanted,
         origin.from.to_owned(),
         Arc::clone(meter),
         cancel.clone(),
     ));
-    let road = receive::Peer {
+    let peer = receive::Peer {
         addresses: origin.addresses(),
         token: Secret::new(origin.ticket.token.clone()),
         streams: usize::from(origin.streams.clamp(1, 16)),
     };
     let began = std::time::Instant::now();
-    let carrying = Arc::clone(&flow);
-    tokio::task::spawn_blocking(move || receive::carry(&carrying, &road))
+    let carrying = Arc::clone(&schedule);
+    tokio::task::spawn_blocking(move || receive::carry(&carrying, &peer))
         .await
         .map_err(|e| Problem::new(Code::Broken, "The copy failed.").cause(e.to_string()))??;
     let seconds = began.elapsed().as_secs_f64().max(1e-3);
-    let copied = flow.copied();
+    let copied = schedule.copied();
     context.lines.note(format!(
         "{} came over the private link in {seconds:.1} s, {}/s.",
         bytes(copied),
@@ -196,7 +196,7 @@ async fn carry(
     ));
     Ok(Carried {
         copied,
-        left: flow.left(),
+        left: schedule.left(),
     })
 }
 

@@ -40,69 +40,69 @@ pub(super) struct Peer {
 }
 
 /// Copies until everything is here, or known not to be had, or it cannot go on.
-pub(super) fn carry(flow: &CopySchedule, road: &Peer) -> Result<(), Stop> {
-    if road.addresses.is_empty() {
-        return Err(flow
-            .broken(format!("{} serves at no address.", flow.source))
+pub(super) fn carry(schedule: &CopySchedule, peer: &Peer) -> Result<(), Stop> {
+    if peer.addresses.is_empty() {
+        return Err(schedule
+            .broken(format!("{} serves at no address.", schedule.source))
             .into());
     }
     std::thread::scope(|scope| {
-        for address in &road.addresses {
-            for _ in 0..road.streams {
-                scope.spawn(|| haul(flow, *address, &road.token));
+        for address in &peer.addresses {
+            for _ in 0..peer.streams {
+                scope.spawn(|| haul(schedule, *address, &peer.token));
             }
         }
-        scope.spawn(|| keep_safe(flow));
-        scope.spawn(|| check(flow, road));
-        ask(flow, road);
+        scope.spawn(|| keep_safe(schedule));
+        scope.spawn(|| check(schedule, peer));
+        ask(schedule, peer);
     });
-    flow.ended()
+    schedule.ended()
 }
 
 /// Opens a stream, or says what is wrong and waits a moment.
-fn open(flow: &CopySchedule, address: SocketAddr, token: &Secret) -> Option<Stream> {
+fn open(schedule: &CopySchedule, address: SocketAddr, token: &Secret) -> Option<Stream> {
     match wire::connect(address, token) {
         Ok(stream) => {
-            flow.heard();
+            schedule.heard();
             return Some(stream);
         }
-        Err(Refusal::Stranger) => flow.end(Err(stranger(flow, address).into())),
-        Err(Refusal::FileFetch(e)) => {
+        Err(Refusal::Stranger) => schedule.end(Err(stranger(schedule, address).into())),
+        Err(Refusal::Connection(e)) => {
             let refused = e.kind() == ErrorKind::ConnectionRefused;
-            flow.failed(format!("{address}: {e}"), refused);
+            schedule.failed(format!("{address}: {e}"), refused);
         }
     }
-    if flow.going() {
-        flow.rest(PAUSE);
+    if schedule.going() {
+        schedule.rest(PAUSE);
     }
     None
 }
 
-fn stranger(flow: &CopySchedule, address: SocketAddr) -> Problem {
+fn stranger(schedule: &CopySchedule, address: SocketAddr) -> Problem {
     Problem::new(
         Code::LinkFails,
         "The two machines did not recognise each other.",
     )
     .cause(format!(
         "What answers at {address} does not know the key that {} made for this copy.",
-        flow.source
+        schedule.source
     ))
     .fix("Resume; a new key is made. If it stays, something else answers at that address.")
     .retry(Retry::Now)
 }
 
 /// One stream: takes stretch after stretch.
-fn haul(flow: &CopySchedule, address: SocketAddr, token: &Secret) {
+fn haul(schedule: &CopySchedule, address: SocketAddr, token: &Secret) {
     let mut buffer = Buffer::new(STRIDE);
     let mut last = None;
-    while flow.going() {
-        let Some(mut stream) = open(flow, address, token) else {
+    while schedule.going() {
+        let Some(mut stream) = open(schedule, address, token) else {
             continue;
         };
-        while let Some(stretch) = flow.next(last) {
+        while let Some(stretch) = schedule.next(last) {
             last = Some(stretch.blob);
-            if let Err(e) = take(flow, &mut stream, stretch, &mut buffer) {
-                flow.failed(format!("{address}: {e}"), false);
+            if let Err(e) = take(schedule, &mut stream, stretch, &mut buffer) {
+                schedule.failed(format!("{address}: {e}"), false);
                 break;
             }
         }
@@ -111,12 +111,12 @@ fn haul(flow: &CopySchedule, address: SocketAddr, token: &Secret) {
 
 /// Brings one stretch. What came of it counts, whatever happens then.
 fn take(
-    flow: &CopySchedule,
+    schedule: &CopySchedule,
     stream: &mut Stream,
     stretch: Stretch,
     buffer: &mut [u8],
 ) -> io::Result<()> {
-    let one = &flow.wanted[stretch.blob];
+    let one = &schedule.wanted[stretch.blob];
     let piece = (stretch.from / tree::PIECE) as usize;
     let whole = (stretch.from, stretch.to) == tree::bounds(piece, one.size);
     let mut hasher = PieceHasher::new(piece, one.size);
@@ -128,13 +128,13 @@ fn take(
             to: stretch.to,
         })?;
         let until = Instant::now() + SILENCE;
-        match stream.hear(|| flow.going() && Instant::now() < until)? {
-            Answer::Bytes => flow.expect(&stretch).map_err(|stop| {
-                flow.end(Err(stop));
+        match stream.hear(|| schedule.going() && Instant::now() < until)? {
+            Answer::Bytes => schedule.expect(&stretch).map_err(|stop| {
+                schedule.end(Err(stop));
                 io::Error::from(ErrorKind::StorageFull)
             })?,
             Answer::Gone => {
-                flow.absent(&one.etag);
+                schedule.absent(&one.etag);
                 return Ok(());
             }
             _ => return Err(ErrorKind::InvalidData.into()),
@@ -142,13 +142,13 @@ fn take(
         while at < stretch.to {
             let want = ((stretch.to - at) as usize).min(buffer.len());
             let part = &mut buffer[..want];
-            stream.read(part, || flow.going())?;
-            flow.heard();
+            stream.read(part, || schedule.going())?;
+            schedule.heard();
             if whole {
                 hasher.update(part);
             }
-            if let Err(stop) = flow.put(&stretch, at, part) {
-                flow.end(Err(stop));
+            if let Err(stop) = schedule.put(&stretch, at, part) {
+                schedule.end(Err(stop));
                 return Err(ErrorKind::StorageFull.into());
             }
             at += want as u64;
@@ -158,41 +158,45 @@ fn take(
     let outcome = bring();
     // A piece that did not come in one go is read back when its blob is checked.
     let node = (whole && at == stretch.to).then(|| hasher.node());
-    flow.arrived(stretch, at, node);
+    schedule.arrived(stretch, at, node);
     outcome
 }
 
 /// Asks what can be had, and says at the end that nothing more is wanted.
-fn ask(flow: &CopySchedule, road: &Peer) {
-    let mut turns = road.addresses.iter().cycle();
+fn ask(schedule: &CopySchedule, peer: &Peer) {
+    let mut turns = peer.addresses.iter().cycle();
     let mut stalled: Option<Instant> = None;
-    while flow.going() {
+    while schedule.going() {
         let Some(address) = turns.next() else { return };
-        let Some(mut stream) = open(flow, *address, &road.token) else {
+        let Some(mut stream) = open(schedule, *address, &peer.token) else {
             continue;
         };
         loop {
-            if flow.complete() {
-                flow.end(Ok(()));
+            if schedule.complete() {
+                schedule.end(Ok(()));
             }
-            if !flow.going() {
+            if !schedule.going() {
                 // Also on a cancel: nobody comes back to that key.
                 let _ = stream.say(&Ask::Bye);
                 return;
             }
-            if let Err(e) = look(flow, &mut stream, &mut stalled) {
-                flow.failed(format!("{address}: {e}"), false);
+            if let Err(e) = look(schedule, &mut stream, &mut stalled) {
+                schedule.failed(format!("{address}: {e}"), false);
                 break;
             }
-            flow.rest(LOOK);
+            schedule.rest(LOOK);
         }
     }
 }
 
 /// One question what can be had.
-fn look(flow: &CopySchedule, stream: &mut Stream, stalled: &mut Option<Instant>) -> io::Result<()> {
+fn look(
+    schedule: &CopySchedule,
+    stream: &mut Stream,
+    stalled: &mut Option<Instant>,
+) -> io::Result<()> {
     stream.say(&Ask::State {
-        wanted: flow.awaited(),
+        wanted: schedule.awaited(),
     })?;
     let until = Instant::now() + SILENCE;
     let Answer::State {
@@ -200,60 +204,60 @@ fn look(flow: &CopySchedule, stream: &mut Stream, stalled: &mut Option<Instant>)
         wrong,
         working,
         held,
-    } = stream.hear(|| flow.going() && Instant::now() < until)?
+    } = stream.hear(|| schedule.going() && Instant::now() < until)?
     else {
         return Err(ErrorKind::InvalidData.into());
     };
-    flow.heard();
+    schedule.heard();
     for etag in &wrong {
-        flow.absent(etag);
+        schedule.absent(etag);
     }
     for one in &ready {
-        flow.offered(one);
+        schedule.offered(one);
     }
-    let idle = flow.is_idle();
-    flow.meter.hold(held.filter(|_| idle).map(|held| {
+    let idle = schedule.is_idle();
+    schedule.meter.hold(held.filter(|_| idle).map(|held| {
         let text = match &held {
-            PauseReason::Paused => format!("Waiting for {}, which is paused", flow.source),
+            PauseReason::Paused => format!("Waiting for {}, which is paused", schedule.source),
             PauseReason::Until { opens } => {
-                format!("Waiting for {}, which waits until {opens}", flow.source)
+                format!("Waiting for {}, which waits until {opens}", schedule.source)
             }
         };
         (held, text)
     }));
-    flow.meter.doing(if idle {
-        format!("Waiting for {} to have more", flow.source)
+    schedule.meter.doing(if idle {
+        format!("Waiting for {} to have more", schedule.source)
     } else {
-        format!("Copying from {} over the private link", flow.source)
+        format!("Copying from {} over the private link", schedule.source)
     });
     if working || !idle {
         *stalled = None;
     } else if stalled.get_or_insert_with(Instant::now).elapsed() > STALLED {
-        for etag in flow.awaited() {
-            flow.absent(&etag);
+        for etag in schedule.awaited() {
+            schedule.absent(&etag);
         }
     }
     Ok(())
 }
 
 /// Checks every blob that is whole and puts it in its place.
-fn check(flow: &CopySchedule, road: &Peer) {
-    while let Some(blob) = flow.next_whole() {
-        if let Err(stop) = settle(flow, road, blob) {
-            flow.end(Err(stop));
+fn check(schedule: &CopySchedule, peer: &Peer) {
+    while let Some(blob) = schedule.next_whole() {
+        if let Err(stop) = settle(schedule, peer, blob) {
+            schedule.end(Err(stop));
         }
     }
 }
 
-fn settle(flow: &CopySchedule, road: &Peer, blob: usize) -> Result<(), Stop> {
-    let one = &flow.wanted[blob];
+fn settle(schedule: &CopySchedule, peer: &Peer, blob: usize) -> Result<(), Stop> {
+    let one = &schedule.wanted[blob];
     let read_back = |e| disk::problem("reading back what arrived", &one.target.path, &e);
-    let (tree, known) = flow.proof(blob);
+    let (tree, known) = schedule.proof(blob);
     let mut nodes = Vec::with_capacity(known.len());
     for (piece, node) in known.into_iter().enumerate() {
         let node = match node {
             Some(node) => node,
-            None => tree::read_node(one.target.file(), piece, one.size, || flow.going())
+            None => tree::read_node(one.target.file(), piece, one.size, || schedule.going())
                 .map_err(read_back)?
                 .ok_or(Stop::Cancelled)?,
         };
@@ -275,27 +279,27 @@ fn settle(flow: &CopySchedule, road: &Peer, blob: usize) -> Result<(), Stop> {
             crate::fetch::sync_folder(&one.blob)
         };
         place().map_err(|e| disk::problem("putting a file in its place", &one.blob, &e))?;
-        flow.is_here(blob);
+        schedule.is_here(blob);
         return Ok(());
     }
-    let Some(theirs) = nodes_there(flow, road, &one.etag) else {
+    let Some(theirs) = nodes_there(schedule, peer, &one.etag) else {
         return Ok(());
     };
     let differ = |p: &usize| theirs.get(*p) != Some(&hex::encode(nodes[*p]));
     let wrong: Vec<usize> = (0..nodes.len()).filter(differ).collect();
-    if wrong.is_empty() || !flow.again(blob, &wrong) {
+    if wrong.is_empty() || !schedule.again(blob, &wrong) {
         // Either its own bytes are not those any more whose hash was checked there, or the way spoils them.
         one.target
             .forget()
             .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
-        flow.meter.take(one.size);
+        schedule.meter.take(one.size);
         return Err(Problem::new(
             Code::HashMismatch,
             "A file did not arrive as it was checked on the other machine.",
         )
         .cause(format!(
             "The file with the hash {} came from {} several times and is another one each time.",
-            one.etag, flow.source
+            one.etag, schedule.source
         ))
         .fix("Resume. If it stays, run a deep check on that machine: its disk or its memory may fail.")
         .retry(Retry::Now)
@@ -305,24 +309,24 @@ fn settle(flow: &CopySchedule, road: &Peer, blob: usize) -> Result<(), Stop> {
 }
 
 /// The nodes as they are read on the other machine now; `None` when it is over before they came.
-fn nodes_there(flow: &CopySchedule, road: &Peer, etag: &str) -> Option<Vec<String>> {
-    let mut turns = road.addresses.iter().cycle();
-    while flow.going() {
+fn nodes_there(schedule: &CopySchedule, peer: &Peer, etag: &str) -> Option<Vec<String>> {
+    let mut turns = peer.addresses.iter().cycle();
+    while schedule.going() {
         let address = *turns.next()?;
-        let Some(mut stream) = open(flow, address, &road.token) else {
+        let Some(mut stream) = open(schedule, address, &peer.token) else {
             continue;
         };
         let until = Instant::now() + READING;
         let asked = stream.say(&Ask::Nodes {
             etag: etag.to_owned(),
         });
-        match asked.and_then(|()| stream.hear(|| flow.going() && Instant::now() < until)) {
+        match asked.and_then(|()| stream.hear(|| schedule.going() && Instant::now() < until)) {
             Ok(Answer::Nodes { nodes }) => return Some(nodes),
             Ok(_) => {
-                flow.absent(etag);
+                schedule.absent(etag);
                 return None;
             }
-            Err(e) => flow.failed(format!("{address}: {e}"), false),
+            Err(e) => schedule.failed(format!("{address}: {e}"), false),
         }
     }
     None
@@ -330,22 +334,22 @@ fn nodes_there(flow: &CopySchedule, road: &Peer, etag: &str) -> Option<Vec<Strin
 
 /// Makes what was written safe, soon after it was and beside the rest, so that little is left to wait for
 /// at the end of a blob.
-fn keep_safe(flow: &CopySchedule) {
-    while flow.going() && !flow.complete() {
-        flow.rest(SAFE);
-        for one in &flow.wanted {
-            if !flow.going() || flow.complete() {
+fn keep_safe(schedule: &CopySchedule) {
+    while schedule.going() && !schedule.complete() {
+        schedule.rest(SAFE);
+        for one in &schedule.wanted {
+            if !schedule.going() || schedule.complete() {
                 break;
             }
             if let Err(e) = one.target.sync() {
                 let problem = disk::problem("writing what arrived", &one.target.path, &e);
-                flow.end(Err(problem.into()));
+                schedule.end(Err(problem.into()));
                 return;
             }
         }
     }
     // What arrived before the end is kept for the next start.
-    for one in &flow.wanted {
+    for one in &schedule.wanted {
         let _ = one.target.sync();
     }
 }

@@ -38,12 +38,12 @@ pub(super) struct CopySchedule {
     pub(super) source: String,
     pub(super) meter: Arc<Meter>,
     pub(super) cancel: CancellationToken,
-    inner: Mutex<FlowState>,
+    inner: Mutex<ScheduleState>,
     wake: Condvar,
     copied: AtomicU64,
 }
 
-struct FlowState {
+struct ScheduleState {
     queue: VecDeque<Stretch>,
     blobs: Vec<Blob>,
     /// Blobs whose last byte arrived and that nobody has checked yet.
@@ -106,7 +106,7 @@ impl CopySchedule {
             source,
             meter,
             cancel,
-            inner: Mutex::new(FlowState {
+            inner: Mutex::new(ScheduleState {
                 queue: VecDeque::new(),
                 blobs,
                 whole: VecDeque::new(),
@@ -119,7 +119,7 @@ impl CopySchedule {
         }
     }
 
-    fn inner(&self) -> MutexGuard<'_, FlowState> {
+    fn inner(&self) -> MutexGuard<'_, ScheduleState> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -281,7 +281,7 @@ impl CopySchedule {
         self.wait(|inner| inner.whole.pop_front())
     }
 
-    fn wait<T>(&self, take: impl Fn(&mut FlowState) -> Option<T>) -> Option<T> {
+    fn wait<T>(&self, take: impl Fn(&mut ScheduleState) -> Option<T>) -> Option<T> {
         let mut inner = self.inner();
         loop {
             if inner.end.is_some() || self.cancel.is_cancelled() {

@@ -97,15 +97,15 @@ impl Seal {
 /// Why two ends do not speak with each other.
 #[derive(Debug)]
 pub(super) enum Refusal {
-    /// The line failed.
-    FileFetch(io::Error),
+    /// The connection failed.
+    Connection(io::Error),
     /// The other end does not know the token.
     Stranger,
 }
 
 impl From<io::Error> for Refusal {
     fn from(error: io::Error) -> Self {
-        Self::FileFetch(error)
+        Self::Connection(error)
     }
 }
 

@@ -101,7 +101,7 @@ pub(crate) async fn selected_files(
     hub: &Hub,
     repositories: &Repositories,
 ) -> Result<Vec<ListedRepo>, Stop> {
-    let mut listings = Vec::new();
+    let (mut listings, mut has_tokenizer) = (Vec::new(), Vec::new());
     for what in repositories.iter() {
         check_repo(&what.repo)?;
         let listing = hub.revision(&what.repo, &what.revision).await?;
@@ -113,12 +113,9 @@ pub(crate) async fn selected_files(
                 indexes.insert(name.to_owned(), shards);
             }
         }
+        has_tokenizer.push(selected.has_tokenizer());
         listings.push((what, listing, indexes));
     }
-    let has_tokenizer: Vec<bool> = listings
-        .iter()
-        .map(|(what, listing, _)| of_names(what, &listing.files, &BTreeMap::new()).has_tokenizer())
-        .collect();
     let mut repos = Vec::new();
     for (n, (what, listing, indexes)) in listings.iter().enumerate() {
         let selected = of_names(what, &listing.files, indexes);

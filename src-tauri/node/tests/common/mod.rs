@@ -84,6 +84,16 @@ impl Home {
         self.path.with_extension("sock")
     }
 
+    /// Undoes a job, which must leave the home as it was.
+    pub fn undone_to(&self, job: &str, before: &BTreeMap<String, String>) {
+        let undone = self.answer(&["undo", "--job", job], &json!({}));
+        assert_eq!(undone["left"], json!([]));
+        let mut after = self.tree();
+        // Where the app keeps the program is not the job's.
+        after.retain(|name, _| !name.starts_with(".local"));
+        assert_eq!(after, *before, "as if nothing had been");
+    }
+
     pub fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command

@@ -176,7 +176,7 @@ fn wire(cx: &StepContext) -> Option<LinkReport> {
     Some(report)
 }
 
-/// The result in words, with the number and the transport it went.
+/// The result in words, with the number and the transport.
 fn sentence(receipt: &AllReduceReceipt) -> String {
     let Some(all_reduce) = &receipt.all_reduce else {
         return "Not measured: the image has no PyTorch that `python3` finds.".into();
