@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tandem_domain::ports::{Command, Machine, MachineError, RemoteFile};
+use tandem_domain::ports::{Command, Machine, MachineError, RemoteFile, TooLong};
 
 /// How long a condition may take to come true.
 const SOON: Duration = Duration::from_secs(10);
@@ -93,7 +93,11 @@ async fn streams(machine: &dyn Machine) {
         .map(|n| (n % 251) as u8 ^ (n >> 12) as u8)
         .collect();
     let output = machine
-        .exec(&Command::new("cat", [""; 0]).stdin(stdin.clone()))
+        .exec(
+            &Command::new("cat", [""; 0])
+                .stdin(stdin.clone())
+                .most(stdin.len()),
+        )
         .await
         .expect("it ran");
     assert!(output.stdout == stdin, "5 MB of stdin come back");
@@ -115,13 +119,23 @@ async fn streams(machine: &dyn Machine) {
     let size = 64 << 20;
     let big = format!("head -c {size} /dev/zero; echo done >&2");
     let output = machine
-        .exec(&sh(&big).timeout(Some(Duration::from_secs(120))))
+        .exec(&sh(&big).most(size).timeout(Some(Duration::from_secs(120))))
         .await
         .expect("it ran");
     assert_eq!(
         (output.stdout.len(), output.error_text().as_str()),
         (size, "done")
     );
+
+    for script in ["yes", "yes >&2"] {
+        let endless = sh(script).most(10_000);
+        let error = machine.exec(&endless).await.expect_err("it has no end");
+        assert_eq!(error, MachineError::too_much(&endless, TooLong::Output));
+    }
+    let endless = sh("yes | tr -d '\\n'");
+    let outcome = machine.lines(&endless, &mut |_| {}).await;
+    let error = outcome.expect_err("the line has no end");
+    assert_eq!(error, MachineError::too_much(&endless, TooLong::Line));
 
     let mut lines = Vec::new();
     let script = "printf 'one\\ntwo \\303\\251\\r\\n\\nlast'; echo aside >&2; exit 4";

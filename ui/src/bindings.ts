@@ -413,6 +413,12 @@ export type Code =
 "connection-lost" | 
 /**  The remote command took longer than it may. */
 "timed-out" | 
+/**  A command printed, or a file holds, more than Tandem takes. */
+"too-large" | 
+/**  The user's login shell does not run commands as it should. */
+"login-shell" | 
+/**  The user's password is too old. */
+"password-expired" | 
 /**  Both addresses lead to one machine. */
 "same-machine-twice" | 
 /**  The user may not become root there. */

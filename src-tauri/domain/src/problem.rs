@@ -25,6 +25,12 @@ pub enum Code {
     ConnectionLost,
     /// The remote command took longer than it may.
     TimedOut,
+    /// A command printed, or a file holds, more than Tandem takes.
+    TooLarge,
+    /// The user's login shell does not run commands as it should.
+    LoginShell,
+    /// The user's password is too old.
+    PasswordExpired,
     /// Both addresses lead to one machine.
     SameMachineTwice,
     /// The user may not become root there.

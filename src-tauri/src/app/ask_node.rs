@@ -8,6 +8,9 @@ use tandem_domain::problem::{Code, Problem};
 
 use super::workspace::Workspace;
 
+/// How many bytes an answer of the node program may have.
+const LONGEST_ANSWER: usize = 4 << 20;
+
 impl Workspace {
     /// Reads a machine's facts.
     pub(super) async fn read_facts(&self, machine: &MachineServices) -> Result<Facts, Problem> {
@@ -53,7 +56,11 @@ impl Workspace {
         read: impl Fn(&Output) -> Option<T>,
     ) -> Result<T, Problem> {
         let on = |e: MachineError| e.problem(&machine.name);
-        let ask = |program: &str| Command::new(program, words.iter().copied()).stdin(stdin.clone());
+        let ask = |program: &str| {
+            Command::new(program, words.iter().copied())
+                .stdin(stdin.clone())
+                .most(LONGEST_ANSWER)
+        };
         let installed = machine.shell.exec(&ask(PROGRAM)).await.map_err(on)?;
         if let Some(answer) = read(&installed) {
             return Ok(answer);

@@ -14,6 +14,7 @@ mod programs;
 mod runs;
 mod serving;
 mod settings;
+mod signal_queue;
 mod workspace;
 
 use std::collections::HashMap;

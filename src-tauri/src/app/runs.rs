@@ -17,15 +17,18 @@ use tandem_domain::run::{
 use tandem_domain::step::ids;
 use tandem_domain::step::job::limits::{download_step, limit_download};
 use tandem_domain::step::services::{Driver, LiveLimits, Services};
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use super::signal_queue::{self, signal_queue};
 use super::workspace::Workspace;
 use super::{App, lock, stored};
 use crate::wire::{PlanView, VariantView};
 
 /// Signals a slow watcher may lag behind before it reads from the database again.
 const SIGNALS: usize = 4096;
+/// Signals that may wait for the disk.
+const UNWRITTEN: usize = 4096;
 
 /// The run that goes on.
 pub(super) struct LiveRun {
@@ -231,7 +234,7 @@ impl App {
             }
         };
         let id = live.id.clone();
-        let (to_disk, from_run) = mpsc::unbounded_channel();
+        let (to_disk, from_run) = signal_queue(UNWRITTEN);
         let writer = tokio::spawn(keep(workspace.clone(), id.clone(), from_run, self.clone()));
         let signals = live.signals.clone();
         let listener = move |signal: RunSignal| {
@@ -240,7 +243,7 @@ impl App {
                 // Nobody watching is no error.
                 let _ = signals.send(signal.clone());
             }
-            let _ = to_disk.send(signal);
+            to_disk.send(signal);
         };
         let driver = Driver {
             run: id.clone(),
@@ -478,7 +481,7 @@ fn replay(
 async fn keep(
     workspace: Arc<Workspace>,
     id: RunId,
-    mut signals: mpsc::UnboundedReceiver<RunSignal>,
+    mut signals: signal_queue::Receiver,
     app: App,
 ) -> Option<RunSignal> {
     let mut batch = Vec::new();

@@ -19,7 +19,7 @@ use tandem_domain::ports::{
 use tokio::sync::OnceCell;
 
 use super::error::{DockerFailure, closed, sort};
-use super::log::{LogReading, OutputStream};
+use super::log::{LogReading, OutputStream, Tail};
 use super::pull::Layers;
 use super::transport::{self, SOCKET, TransportError};
 use super::{listing, spec};
@@ -302,15 +302,13 @@ impl Containers for SshContainers {
             tail: tail.to_string(),
             ..LogsOptions::default()
         };
-        let mut lines = Vec::new();
+        // A line of the engine's may be several of ours.
+        let mut lines = Tail::new(tail);
         let mut read = LogReading::default();
-        let mut push = |line: &str| lines.push(line.to_owned());
+        let mut push = |line: &str| lines.push(line);
         self.read_log(name, options, &mut read, &mut push).await?;
         read.end(&mut push);
-        // A line of the engine's may be several of ours.
-        let surplus = lines.len().saturating_sub(tail);
-        lines.drain(..surplus);
-        Ok(lines)
+        Ok(lines.into_lines())
     }
 
     async fn follow(

@@ -1,11 +1,21 @@
 //! Log lines out of a container's raw output.
 
+use std::collections::VecDeque;
+
+/// How many bytes of a line are kept. What follows up to its end is left out, and three dots stand for it.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// How many bytes of a log's end are held.
+const MOST_TAIL: usize = 4 << 20;
+
 /// Cuts a stream at `\n` and `\r` and takes the colours out. Progress bars redraw their line with a
 /// lone `\r`: each drawing is a line of its own.
 #[derive(Debug, Default)]
 pub struct LineCutter {
     line: Vec<u8>,
     after_return: bool,
+    /// Whether bytes of this line were left out.
+    cut: bool,
 }
 
 impl LineCutter {
@@ -18,6 +28,7 @@ impl LineCutter {
                 b'\n' => self.end_line(on_line),
                 b'\r' if self.line.is_empty() => {}
                 b'\r' => self.end_line(on_line),
+                _ if self.line.len() == LONGEST_LINE => self.cut = true,
                 _ => self.line.push(byte),
             }
         }
@@ -32,7 +43,11 @@ impl LineCutter {
 
     fn end_line(&mut self, on_line: &mut dyn FnMut(&str)) {
         let line = std::mem::take(&mut self.line);
-        on_line(&plain(&String::from_utf8_lossy(&line)));
+        let mut line = plain(&String::from_utf8_lossy(&line));
+        if std::mem::take(&mut self.cut) {
+            line.push('…');
+        }
+        on_line(&line);
     }
 }
 
@@ -118,9 +133,43 @@ impl LogReading {
     }
 }
 
+/// The last lines of a log, of which no more is held than is asked for.
+#[derive(Debug)]
+pub(super) struct Tail {
+    lines: VecDeque<String>,
+    bytes: usize,
+    most: usize,
+}
+
+impl Tail {
+    /// Room for this many lines, and for [`MOST_TAIL`] bytes.
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            lines: VecDeque::new(),
+            bytes: 0,
+            most,
+        }
+    }
+
+    pub(super) fn push(&mut self, line: &str) {
+        self.bytes += line.len();
+        self.lines.push_back(line.to_owned());
+        while self.lines.len() > self.most || self.bytes > MOST_TAIL {
+            let Some(first) = self.lines.pop_front() else {
+                break;
+            };
+            self.bytes -= first.len();
+        }
+    }
+
+    pub(super) fn into_lines(self) -> Vec<String> {
+        self.lines.into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{LineCutter, LogReading, OutputStream};
+    use super::{LONGEST_LINE, LineCutter, LogReading, OutputStream, Tail};
 
     fn lines(text: &str, piece: usize) -> Vec<String> {
         let mut cutter = LineCutter::default();
@@ -148,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn a_line_without_an_end_is_cut() {
+        let mut cutter = LineCutter::default();
+        let mut lines = Vec::new();
+        for _ in 0..100 {
+            cutter.feed(&[b'x'; 10_000], &mut |line| lines.push(line.len()));
+            assert!(cutter.line.len() <= LONGEST_LINE);
+        }
+        cutter.feed(b"\nnext\n", &mut |line| lines.push(line.len()));
+        assert_eq!(lines, [LONGEST_LINE + "…".len(), 4]);
+    }
+
+    #[test]
     fn what_was_read_is_not_read_again() {
         let mut lines = Vec::new();
         let mut push = |line: &str| lines.push(line.to_owned());
@@ -165,5 +226,20 @@ mod tests {
         }
         read.end(&mut push);
         assert_eq!(lines, ["one", "aside", "two", "last"]);
+    }
+
+    #[test]
+    fn of_a_log_only_the_end_is_held() {
+        let mut tail = Tail::new(2);
+        for line in ["one", "two", "three"] {
+            tail.push(line);
+        }
+        assert_eq!(tail.into_lines(), ["two", "three"]);
+        let mut tail = Tail::new(usize::MAX);
+        let long = "x".repeat(LONGEST_LINE);
+        for _ in 0..1000 {
+            tail.push(&long);
+        }
+        assert_eq!(tail.into_lines().len(), 64, "4 MiB");
     }
 }

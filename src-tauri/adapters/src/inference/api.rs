@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response, header};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -22,6 +22,9 @@ use super::chunks::{AnswerReader, error_text};
 
 /// How long a question without a stream may take.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// The longest answer that is read whole, in bytes. The counters of a busy server have some hundred thousand.
+const LONGEST: usize = 4 << 20;
 
 /// The API behind one way to a server.
 pub struct HttpModelApi {
@@ -102,9 +105,19 @@ impl Answer {
     }
 
     async fn whole(self) -> Result<Bytes, ApiError> {
-        let body = self.response.into_body().collect().await;
-        body.map(http_body_util::Collected::to_bytes)
-            .map_err(|e| ApiError::Lost { detail: words(&e) })
+        let body = Limited::new(self.response.into_body(), LONGEST);
+        let body = body.collect().await;
+        body.map(http_body_util::Collected::to_bytes).map_err(|e| {
+            match e.downcast::<hyper::Error>() {
+                Ok(e) => ApiError::Lost { detail: words(&e) },
+                Err(e) if e.is::<LengthLimitError>() => ApiError::Garbled {
+                    detail: "it is longer than Tandem reads".into(),
+                },
+                Err(e) => ApiError::Lost {
+                    detail: e.to_string(),
+                },
+            }
+        })
     }
 }
 

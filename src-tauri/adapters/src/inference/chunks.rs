@@ -8,6 +8,9 @@ use tandem_domain::ports::ApiError;
 
 use super::sse::EventReader;
 
+/// The longest answer, in bytes of its words. A model's whole context is less.
+const LONGEST_ANSWER: usize = 4 << 20;
+
 #[derive(Debug, Deserialize)]
 struct Chunk {
     #[serde(default)]
@@ -59,6 +62,8 @@ pub(super) struct AnswerReader {
     usage: Option<Usage>,
     reason: Option<String>,
     done: bool,
+    /// Bytes of words so far.
+    length: usize,
 }
 
 impl AnswerReader {
@@ -70,7 +75,8 @@ impl AnswerReader {
         on_delta: &mut (dyn FnMut(ChatDelta) + Send),
     ) -> Result<(), ApiError> {
         let mut events = Vec::new();
-        self.events.feed(bytes, |data| events.push(data.to_owned()));
+        let read = self.events.feed(bytes, |data| events.push(data.to_owned()));
+        read.map_err(|_| too_long("a part of the answer"))?;
         for event in events {
             if self.done {
                 break;
@@ -112,10 +118,16 @@ impl AnswerReader {
                 reasoning,
                 reasoning_content,
             } = choice.delta;
+            let content = content.unwrap_or_default();
+            let reasoning = reasoning.or(reasoning_content).unwrap_or_default();
+            self.length += content.len() + reasoning.len();
+            if self.length > LONGEST_ANSWER {
+                return Err(too_long("the answer"));
+            }
             on_delta(ChatDelta {
                 at,
-                content: content.unwrap_or_default(),
-                reasoning: reasoning.or(reasoning_content).unwrap_or_default(),
+                content,
+                reasoning,
                 tokens,
             });
         }
@@ -155,6 +167,12 @@ impl Chunk {
         // Some servers put a word where others put the HTTP status.
         let code = code.and_then(|c| u16::try_from(c).ok()).unwrap_or(500);
         Some((code, message.clone()))
+    }
+}
+
+fn too_long(what: &str) -> ApiError {
+    ApiError::Garbled {
+        detail: format!("{what} is longer than Tandem reads"),
     }
 }
 

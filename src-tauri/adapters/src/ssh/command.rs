@@ -18,22 +18,24 @@ use tandem_domain::ports::Command;
 const KEEPER: &str = r#"n=$1; shift; exec 4>&2 2>/dev/null; { exec 4>&-; sh -c 'echo $PPID'; head -c "$n"; exec >/dev/null; while read -r _; do :; done; trap "" TERM HUP INT; kill -TERM 0; sleep 2; kill -KILL 0; } | { read -r w; env LC_ALL=C.UTF-8 "$@" 2>&4 4>&-; s=$?; kill "$w"; exit "$s"; }"#;
 
 /// How a command becomes root.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Elevation {
     /// It does not.
     None,
     /// By sudo, which must not ask.
-    Free(Marks),
+    Free,
     /// By sudo, which prints the prompt on stderr when it wants the password on stdin.
-    Asked(Marks),
+    Asked,
 }
 
-/// What is printed on stderr to keep the talk with sudo apart from the command's own output.
+/// What is printed to keep the command's own output apart from what comes before it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Marks {
+    /// Printed on stdout and stderr by the login shell's first command, after its start files.
+    pub(super) begun: String,
     /// sudo's prompt.
     pub(super) prompt: String,
-    /// Printed as root before the command starts.
+    /// Printed on stdout and stderr as root before the command starts.
     pub(super) started: String,
 }
 
@@ -42,6 +44,7 @@ impl Marks {
     pub(super) fn new() -> Self {
         let nonce: u128 = rand::random();
         Self {
+            begun: format!("<begun {nonce:032x}>"),
             prompt: format!("<sudo {nonce:032x}>"),
             started: format!("<root {nonce:032x}>"),
         }
@@ -77,26 +80,29 @@ fn quote_program(program: &str) -> String {
 }
 
 /// The line to hand to the user's login shell.
-pub(super) fn line(command: &Command, elevation: &Elevation) -> String {
-    let mut line = String::from("exec ");
-    let script = match elevation {
-        Elevation::None => {
-            line.push_str("sh -c ");
-            KEEPER.to_owned()
-        }
-        Elevation::Free(marks) => {
-            line.push_str("env LC_ALL=C sudo -n -- sh -c ");
-            format!("printf %s {} >&2; {KEEPER}", quote(&marks.started))
-        }
-        Elevation::Asked(marks) => {
-            // -k: no remembered login, so that a password is either not needed or asked for.
-            line.push_str("env LC_ALL=C sudo -S -k -p ");
-            line.push_str(&quote(&marks.prompt));
-            line.push_str(" -- sh -c ");
-            format!("printf %s {} >&2; {KEEPER}", quote(&marks.started))
-        }
+pub(super) fn line(command: &Command, elevation: Elevation, marks: &Marks) -> String {
+    let say = |mark: &str| {
+        let mark = quote(mark);
+        format!("printf %s {mark}; printf %s {mark} >&2; ")
     };
-    line.push_str(&quote(&script));
+    let mut line = String::from("exec sh -c ");
+    let begin = say(&marks.begun);
+    match elevation {
+        Elevation::None => line.push_str(&quote(&format!("{begin}{KEEPER}"))),
+        Elevation::Free | Elevation::Asked => {
+            line.push_str(&quote(&format!("{begin}exec env LC_ALL=C \"$@\"")));
+            line.push_str(" tandem sudo ");
+            if elevation == Elevation::Free {
+                line.push_str("-n");
+            } else {
+                // -k: no remembered login, so that a password is either not needed or asked for.
+                line.push_str("-S -k -p ");
+                line.push_str(&quote(&marks.prompt));
+            }
+            line.push_str(" -- sh -c ");
+            line.push_str(&quote(&format!("{}{KEEPER}", say(&marks.started))));
+        }
+    }
     line.push_str(" tandem ");
     line.push_str(&command.stdin.len().to_string());
     line.push(' ');
@@ -116,7 +122,17 @@ mod tests {
     use proptest::prelude::*;
     use tandem_domain::ports::Command;
 
-    use super::{Elevation, line, quote};
+    use super::{Elevation, Marks, quote};
+
+    /// The line of a command that does not become root. Its marks are empty, so that only its own output comes.
+    fn line(command: &Command) -> String {
+        let marks = Marks {
+            begun: String::new(),
+            prompt: String::new(),
+            started: String::new(),
+        };
+        super::line(command, Elevation::None, &marks)
+    }
 
     /// Runs a line in `sh`, as sshd would, with stdin kept open until the command has ended.
     fn run(line: &str, stdin: &[u8], home: &std::path::Path) -> std::process::Output {
@@ -162,7 +178,7 @@ mod tests {
             let mut args = vec!["-c".to_owned(), "printf '%s\\0' \"$@\"; cat".to_owned(), "x".to_owned()];
             args.extend(words.iter().cloned());
             let command = Command::new("sh", args).stdin(stdin.clone());
-            let output = run(&line(&command, &Elevation::None), &stdin, "/".as_ref());
+            let output = run(&line(&command), &stdin, "/".as_ref());
             let mut expected = Vec::new();
             for word in &words {
                 expected.extend_from_slice(word.as_bytes());
@@ -180,7 +196,7 @@ mod tests {
     fn the_status_is_the_commands() {
         for (script, status) in [("exit 0", 0), ("exit 7", 7), ("kill -KILL $$", 137)] {
             let command = Command::new("sh", ["-c", script]);
-            let output = run(&line(&command, &Elevation::None), b"", "/".as_ref());
+            let output = run(&line(&command), b"", "/".as_ref());
             assert_eq!(output.status.code(), Some(status), "`{script}`");
         }
     }
@@ -193,7 +209,7 @@ mod tests {
         let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&program, mode).expect("made executable");
         let command = Command::new("~/it's here", ["~/left $HOME alone"]);
-        let output = run(&line(&command, &Elevation::None), b"", home.path());
+        let output = run(&line(&command), b"", home.path());
         assert_eq!(
             String::from_utf8_lossy(&output.stdout),
             "~/left $HOME alone"

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use russh::ChannelMsg;
-use tandem_domain::ports::{Command, MachineError};
+use tandem_domain::ports::{Command, MachineError, TooLong};
 use tandem_domain::secret::Secret;
 
 use super::command::{self, Elevation, Marks};
 use super::error;
+use super::opening::{Talk, Turn};
 use super::session::Session;
 
 /// How long a stream that the command left open to a child of its own is still listened to.
@@ -26,12 +27,15 @@ pub(super) struct Who<'a> {
     pub(super) sudo_password: Option<Secret>,
 }
 
+/// What is given the command's stdout as it comes. An error ends the command.
+pub(super) type Take<'a> = dyn FnMut(&[u8]) -> Result<(), TooLong> + Send + 'a;
+
 /// Runs a command and hands over its stdout as it comes. Dropping the future ends the command.
 pub(super) async fn run(
     session: &Session,
     command: &Command,
     who: Who<'_>,
-    on_stdout: &mut (dyn FnMut(&[u8]) + Send),
+    on_stdout: &mut Take<'_>,
 ) -> Result<Ended, MachineError> {
     let running = listen(session, command, who, on_stdout);
     let Some(limit) = command.timeout else {
@@ -48,7 +52,7 @@ pub(super) async fn run(
 
 /// What may be sent now.
 enum Feed {
-    /// Nothing: sudo has not let us in yet.
+    /// Nothing: the shell, or sudo, has not come to the command yet and would take it for itself.
     Hold,
     /// The password, because sudo asked.
     Password,
@@ -62,27 +66,25 @@ async fn listen(
     session: &Session,
     command: &Command,
     who: Who<'_>,
-    on_stdout: &mut (dyn FnMut(&[u8]) + Send),
+    on_stdout: &mut Take<'_>,
 ) -> Result<Ended, MachineError> {
     let during = || error::lost(format!("running `{}`", command.program));
+    let too_much = |what: TooLong| MachineError::too_much(command, what);
     let elevation = match (command.sudo, &who.sudo_password) {
         (false, _) => Elevation::None,
-        (true, None) => Elevation::Free(Marks::new()),
-        (true, Some(_)) => Elevation::Asked(Marks::new()),
+        (true, None) => Elevation::Free,
+        (true, Some(_)) => Elevation::Asked,
     };
+    let marks = Marks::new();
     let mut channel = session.command_channel().await?;
     let writer = channel.writer();
     writer
-        .exec(true, command::line(command, &elevation))
+        .exec(true, command::line(command, elevation, &marks))
         .await
         .map_err(|_| during())?;
 
-    let mut sudo = SudoTalk::new(&elevation);
-    let mut feed = if command.sudo {
-        Feed::Hold
-    } else {
-        Feed::Stdin
-    };
+    let mut talk = Talk::new(&marks, elevation);
+    let mut feed = Feed::Hold;
     let mut stderr = Vec::new();
     let mut status = None;
     let stdin = bytes::Bytes::copy_from_slice(&command.stdin);
@@ -108,32 +110,34 @@ async fn listen(
                         Some(_) => tokio::time::timeout(GRACE, channel.wait()).await,
                     }
                 };
-                tokio::select! {
+                let turn = tokio::select! {
                     biased;
                     message = message => match message {
                         Err(_) => break Next::Finished,
                         Ok(None) if status.is_some() => break Next::Finished,
                         Ok(None) => return Err(during()),
-                        Ok(Some(ChannelMsg::Data { data })) => on_stdout(&data),
+                        Ok(Some(ChannelMsg::Data { data })) => {
+                            let heard = talk.stdout(&data);
+                            let (own, turn) = heard.map_err(|_| shell(&who, &talk))?;
+                            on_stdout(&own).map_err(too_much)?;
+                            turn
+                        }
                         Ok(Some(ChannelMsg::ExtendedData { data, ext: 1 })) => {
-                            stderr.extend_from_slice(&data);
-                            match sudo.read(&mut stderr) {
-                                SudoState::Nothing => {}
-                                SudoState::Asks => break Next::Feed(Feed::Password),
-                                SudoState::Root => break Next::Feed(Feed::Stdin),
-                                SudoState::AsksAgain => {
-                                    return Err(MachineError::WrongPassword {
-                                        user: who.user.to_owned(),
-                                        address: who.address.to_owned(),
-                                    });
-                                }
+                            let heard = talk.stderr(&data);
+                            let (own, turn) = heard.map_err(|_| shell(&who, &talk))?;
+                            stderr.extend_from_slice(&own);
+                            if stderr.len() > command.most {
+                                return Err(too_much(TooLong::Output));
                             }
+                            turn
                         }
                         Ok(Some(ChannelMsg::ExitStatus { exit_status })) => {
                             status = Some(i32::try_from(exit_status).unwrap_or(i32::MAX));
+                            Turn::Nothing
                         }
                         Ok(Some(ChannelMsg::ExitSignal { signal_name, .. })) => {
                             status = Some(128 + signal_number(&signal_name));
+                            Turn::Nothing
                         }
                         Ok(Some(ChannelMsg::Eof | ChannelMsg::Close)) if status.is_some() => {
                             break Next::Finished;
@@ -145,11 +149,22 @@ async fn listen(
                                 detail: "the SSH server runs no commands for this user".to_owned(),
                             });
                         }
-                        Ok(Some(_)) => {}
+                        Ok(Some(_)) => Turn::Nothing,
                     },
                     sent = &mut sending => {
                         sent.map_err(|_| during())?;
                         break Next::Feed(match feed { Feed::Password => Feed::Hold, _ => Feed::Done });
+                    }
+                };
+                match turn {
+                    Turn::Nothing => {}
+                    Turn::Asks => break Next::Feed(Feed::Password),
+                    Turn::Started => break Next::Feed(Feed::Stdin),
+                    Turn::AsksAgain => {
+                        return Err(MachineError::WrongPassword {
+                            user: who.user.to_owned(),
+                            address: who.address.to_owned(),
+                        });
                     }
                 }
             }
@@ -160,10 +175,11 @@ async fn listen(
         }
     }
     let status = status.ok_or_else(during)?;
-    if sudo.is_waiting() {
-        return Err(refusal(&sudo.strip(&stderr)));
+    match (talk.begun(), talk.started()) {
+        (false, _) => Err(shell(&who, &talk)),
+        (true, false) => Err(refusal(who.user, &talk.sudo_said())),
+        (true, true) => Ok(Ended { status, stderr }),
     }
-    Ok(Ended { status, stderr })
 }
 
 enum Next {
@@ -171,87 +187,58 @@ enum Next {
     Finished,
 }
 
-/// Follows what sudo prints on stderr until the command starts.
-struct SudoTalk {
-    marks: Option<Marks>,
-    asked: usize,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum SudoState {
-    Nothing,
-    Asks,
-    AsksAgain,
-    Root,
-}
-
-impl SudoTalk {
-    fn new(elevation: &Elevation) -> Self {
-        let marks = match elevation {
-            Elevation::None => None,
-            Elevation::Free(marks) | Elevation::Asked(marks) => Some(marks.clone()),
+/// The login shell did not come to the command.
+fn shell(who: &Who<'_>, talk: &Talk) -> MachineError {
+    let said = talk.shell_said();
+    if expired(&said) {
+        return MachineError::PasswordExpired {
+            user: who.user.to_owned(),
         };
-        Self { marks, asked: 0 }
     }
-
-    fn is_waiting(&self) -> bool {
-        self.marks.is_some()
-    }
-
-    /// Looks at stderr so far. Once the command has started, cuts off all that came before it.
-    fn read(&mut self, stderr: &mut Vec<u8>) -> SudoState {
-        let Some(marks) = &self.marks else {
-            return SudoState::Nothing;
-        };
-        if let Some(at) = find(stderr, marks.started.as_bytes()) {
-            stderr.drain(..at + marks.started.len());
-            self.marks = None;
-            return SudoState::Root;
-        }
-        let asked = String::from_utf8_lossy(stderr)
-            .matches(&marks.prompt)
-            .count();
-        if asked == self.asked {
-            return SudoState::Nothing;
-        }
-        self.asked = asked;
-        if asked == 1 {
-            SudoState::Asks
-        } else {
-            SudoState::AsksAgain
-        }
-    }
-
-    fn strip(&self, stderr: &[u8]) -> String {
-        let text = String::from_utf8_lossy(stderr).into_owned();
-        match &self.marks {
-            Some(marks) => text.replace(&marks.prompt, ""),
-            None => text,
-        }
-    }
+    error::shell(who.user, &said)
 }
 
-fn find(text: &[u8], what: &[u8]) -> Option<usize> {
-    text.windows(what.len()).position(|window| window == what)
+/// Whether the words are PAM's or sudo's for a password that has expired.
+fn expired(said: &str) -> bool {
+    [
+        "assword is expired",
+        "assword expired",
+        "assword has expired",
+        "assword change required",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 /// What sudo meant when it did not start the command. Its language is fixed to English.
-fn refusal(stderr: &str) -> MachineError {
-    if stderr.contains("a password is required") {
+fn refusal(user: &str, said: &str) -> MachineError {
+    // The words of sudo and of sudo-rs.
+    let asks = [
+        "a password is required",
+        "interactive authentication is required",
+        "Authentication required but not attempted",
+    ];
+    if asks.iter().any(|words| said.contains(words)) {
         return MachineError::SudoPasswordNeeded;
     }
-    let line = stderr
+    if expired(said) {
+        return MachineError::PasswordExpired {
+            user: user.to_owned(),
+        };
+    }
+    let lines: Vec<&str> = said
         .lines()
         .map(str::trim)
-        .rfind(|l| !l.is_empty())
-        .unwrap_or("nothing");
-    let line = line
-        .strip_prefix("sudo: ")
-        .unwrap_or(line)
-        .trim_end_matches('.');
-    MachineError::SudoRefused {
-        detail: line.to_owned(),
-    }
+        // It tells what becomes of the refusal, not why.
+        .filter(|l| !l.is_empty() && !l.starts_with("This incident "))
+        .map(|l| l.strip_prefix("sudo: ").unwrap_or(l))
+        .map(|l| l.trim_end_matches('.'))
+        .collect();
+    let detail = match lines.len() {
+        0 => "it gave no reason".to_owned(),
+        n => error::cut(&lines[n.saturating_sub(3)..].join("; ")),
+    };
+    MachineError::SudoRefused { detail }
 }
 
 /// The number of a signal that ended the whole session, as Linux numbers them.
@@ -276,56 +263,40 @@ fn signal_number(signal: &russh::Sig) -> i32 {
 
 #[cfg(test)]
 mod tests {
-    use super::{Elevation, Marks, SudoState, SudoTalk, refusal};
+    use super::refusal;
     use tandem_domain::ports::MachineError;
 
     #[test]
-    fn the_talk_is_understood_byte_by_byte() {
-        let marks = Marks {
-            prompt: "<ask>".into(),
-            started: "<go>".into(),
-        };
-        let mut talk = SudoTalk::new(&Elevation::Asked(marks));
-        let mut stderr = Vec::new();
-        let mut heard = Vec::new();
-        for byte in b"the lecture\n<ask><go>warning: x" {
-            stderr.push(*byte);
-            match talk.read(&mut stderr) {
-                SudoState::Nothing => {}
-                other => heard.push(other),
-            }
-        }
-        assert_eq!(heard, [SudoState::Asks, SudoState::Root]);
-        assert_eq!(
-            stderr, b"warning: x",
-            "only the command's own words are left"
-        );
-    }
-
-    #[test]
-    fn a_second_question_means_that_the_password_was_wrong() {
-        let marks = Marks {
-            prompt: "<ask>".into(),
-            started: "<go>".into(),
-        };
-        let mut talk = SudoTalk::new(&Elevation::Asked(marks));
-        let mut stderr = b"<ask>".to_vec();
-        assert_eq!(talk.read(&mut stderr), SudoState::Asks);
-        stderr.extend_from_slice(b"Sorry, try again.\n<ask>");
-        assert_eq!(talk.read(&mut stderr), SudoState::AsksAgain);
-    }
-
-    #[test]
     fn the_reasons_of_sudo_are_told_apart() {
+        for words in [
+            "sudo: a password is required\n",
+            "sudo: interactive authentication is required\n",
+        ] {
+            assert_eq!(refusal("me", words), MachineError::SudoPasswordNeeded);
+        }
+        for (words, reason) in [
+            (
+                "me is not in the sudoers file.\nThis incident has been reported to the administrator.\n",
+                "me is not in the sudoers file",
+            ),
+            (
+                "\nSorry, user me is not allowed to execute '/usr/bin/sh -c true' as root on a.\n",
+                "Sorry, user me is not allowed to execute '/usr/bin/sh -c true' as root on a",
+            ),
+            (
+                "sudo: /etc/sudo.conf is owned by uid 1000, should be 0\nsudo: effective uid is not 0\n",
+                "/etc/sudo.conf is owned by uid 1000, should be 0; effective uid is not 0",
+            ),
+            ("", "it gave no reason"),
+        ] {
+            let detail = reason.to_owned();
+            assert_eq!(refusal("me", words), MachineError::SudoRefused { detail });
+        }
+        let old = "sudo: Account or password is expired, reset your password and try again\n";
+        let user = "me".to_owned();
         assert_eq!(
-            refusal("sudo: a password is required\n"),
-            MachineError::SudoPasswordNeeded
-        );
-        assert_eq!(
-            refusal("\nnvidia is not in the sudoers file.\n"),
-            MachineError::SudoRefused {
-                detail: "nvidia is not in the sudoers file".into()
-            }
+            refusal("me", old),
+            MachineError::PasswordExpired { user: user.clone() }
         );
     }
 }

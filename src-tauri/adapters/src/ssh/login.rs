@@ -18,6 +18,9 @@ const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
 /// OpenSSH ends a connection at the sixth refusal; one is left for a password.
 const MOST_KEYS: usize = 5;
 
+/// A password, a second factor and the words around them are asked for in fewer turns.
+const MOST_QUESTIONS: usize = 8;
+
 /// Logs in on a connection whose host key was compared.
 pub(super) async fn login(
     handle: &mut Handle<HostKeyCheck>,
@@ -174,7 +177,7 @@ impl Login<'_> {
             .await
             .map_err(lost)?;
         let mut given = false;
-        loop {
+        for _ in 0..MOST_QUESTIONS {
             let prompts = match state {
                 KeyboardInteractiveAuthResponse::Success => return Ok(Attempt::In),
                 KeyboardInteractiveAuthResponse::Failure { .. } => return Ok(Attempt::Refused),
@@ -200,6 +203,7 @@ impl Login<'_> {
                 .await
                 .map_err(lost)?;
         }
+        Ok(Attempt::Refused)
     }
 }
 

@@ -4,13 +4,16 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
-use tandem_domain::ports::{Command, Machine, MachineError, Output, RemoteFile};
+use tandem_domain::ports::{
+    Command, LONGEST_LINE, Machine, MachineError, Output, RemoteFile, TooLong,
+};
 use tandem_domain::secret::Secret;
 use tokio::sync::Mutex;
 
 use super::error;
-use super::exec::{self, Ended, Who};
+use super::exec::{self, Ended, Take, Who};
 use super::session::{OpenError, Session, SshStream};
+use super::sftp::MOST_FILE;
 use super::target::{Auth, SshTarget};
 
 /// The status by which [`READ`] says that there is no such file.
@@ -105,7 +108,7 @@ impl SshMachine {
     async fn run(
         &self,
         command: &Command,
-        on_stdout: &mut (dyn FnMut(&[u8]) + Send),
+        on_stdout: &mut Take<'_>,
     ) -> Result<Ended, MachineError> {
         let session = self.session().await?;
         let target = self.target();
@@ -145,9 +148,14 @@ impl Machine for SshMachine {
 
     async fn exec(&self, command: &Command) -> Result<Output, MachineError> {
         let mut stdout = Vec::new();
-        let ended = self
-            .run(command, &mut |bytes| stdout.extend_from_slice(bytes))
-            .await?;
+        let mut take = |bytes: &[u8]| {
+            stdout.extend_from_slice(bytes);
+            if stdout.len() > command.most {
+                return Err(TooLong::Output);
+            }
+            Ok(())
+        };
+        let ended = self.run(command, &mut take).await?;
         Ok(Output {
             status: ended.status,
             stdout,
@@ -170,8 +178,11 @@ impl Machine for SshMachine {
                     on_line(&String::from_utf8_lossy(
                         line.strip_suffix(b"\r").unwrap_or(line),
                     ));
+                } else if rest.len() > LONGEST_LINE {
+                    return Err(TooLong::Line);
                 }
             }
+            Ok(())
         };
         let ended = self.run(command, &mut cut).await?;
         if !rest.is_empty() {
@@ -190,8 +201,18 @@ impl Machine for SshMachine {
         }
         let path = self.absolute(path).await?;
         let output = self
-            .exec(&Command::new("sh", ["-c", READ, "sh", &path]).sudo())
-            .await?;
+            .exec(
+                &Command::new("sh", ["-c", READ, "sh", &path])
+                    .most(MOST_FILE)
+                    .sudo(),
+            )
+            .await;
+        let output = match output {
+            Err(MachineError::TooMuch { most, .. }) => {
+                return Err(MachineError::FileTooLarge { path, most });
+            }
+            other => other?,
+        };
         match output.status {
             0 => Ok(Some(output.stdout)),
             NO_FILE => Ok(None),

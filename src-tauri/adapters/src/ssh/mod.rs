@@ -4,6 +4,7 @@
 //! host key is compared before anything of the person's is sent. Every remote command lives as long
 //! as the call that waits for it: `command` says how.
 
+mod after_shell;
 mod agent;
 mod command;
 pub mod config;
@@ -13,6 +14,7 @@ mod host_key_check;
 pub mod keys;
 mod login;
 mod machine;
+mod opening;
 mod session;
 mod sftp;
 mod target;

@@ -29,6 +29,8 @@ const KEEPALIVES: usize = 3;
 /// OpenSSH allows ten sessions on one connection; one of them is for files, and one that is ending
 /// may still be counted.
 const MOST_COMMANDS: usize = 8;
+/// How long a channel may take to open.
+const CHANNEL_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a refused session is asked for again: those of commands that were ended with KILL are
 /// counted until the machine has noticed.
 const SESSION_PATIENCE: Duration = Duration::from_secs(5);
@@ -77,6 +79,11 @@ async fn greet(
     // Small packets must not wait for more: nearly everything here is a question and an answer.
     let _ = stream.set_nodelay(true);
     let mut config = client::Config {
+        // Never compressed: a few bytes of the other side's would unpack to gigabytes here.
+        preferred: russh::Preferred {
+            compression: Cow::Borrowed(&[russh::compression::NONE]),
+            ..russh::Preferred::default()
+        },
         keepalive_interval: Some(KEEPALIVE),
         keepalive_max: KEEPALIVES,
         window_size: 8 << 20,
@@ -125,6 +132,7 @@ pub(super) struct Session {
     handle: Arc<Handle<HostKeyCheck>>,
     commands: Arc<Semaphore>,
     sftp: OnceCell<Arc<Sftp>>,
+    user: String,
 }
 
 impl Session {
@@ -153,6 +161,7 @@ impl Session {
             handle: Arc::new(handle),
             commands: Arc::new(Semaphore::new(MOST_COMMANDS)),
             sftp: OnceCell::new(),
+            user: target.user.clone(),
         })
     }
 
@@ -188,8 +197,8 @@ impl Session {
                 permit: Some(permit),
             })
         });
-        match opening.await {
-            Ok(Ok(channel)) => Ok(channel),
+        match tokio::time::timeout(CHANNEL_PATIENCE, opening).await {
+            Ok(Ok(Ok(channel))) => Ok(channel),
             _ => Err(error::lost("opening a channel")),
         }
     }
@@ -220,12 +229,11 @@ impl Session {
     /// The connection's file transfer, opened at its first use.
     pub(super) async fn sftp(&self) -> Result<Arc<Sftp>, MachineError> {
         let open = || async {
-            let channel = self
-                .handle
-                .channel_open_session()
-                .await
-                .map_err(|_| error::lost("opening the file transfer"))?;
-            Sftp::open(channel).await.map(Arc::new)
+            let lost = || error::lost("opening the file transfer");
+            let opening = self.handle.channel_open_session();
+            let opened = tokio::time::timeout(CHANNEL_PATIENCE, opening).await;
+            let channel = opened.map_err(|_| lost())?.map_err(|_| lost())?;
+            Sftp::open(channel, &self.user).await.map(Arc::new)
         };
         self.sftp.get_or_try_init(open).await.cloned()
     }
@@ -243,9 +251,9 @@ pub(super) enum OpenError {
 async fn stream(
     opening: tokio::task::JoinHandle<Result<SshStream, russh::Error>>,
 ) -> Result<SshStream, OpenError> {
-    match opening.await {
-        Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(russh::Error::ChannelOpenFailure(reason))) => Err(OpenError::Refused(reason)),
+    match tokio::time::timeout(CHANNEL_PATIENCE, opening).await {
+        Ok(Ok(Ok(stream))) => Ok(stream),
+        Ok(Ok(Err(russh::Error::ChannelOpenFailure(reason)))) => Err(OpenError::Refused(reason)),
         _ => Err(OpenError::Lost),
     }
 }

@@ -1,6 +1,7 @@
 //! Files on a machine, by SFTP: whole reads, and writes that a reader sees all or nothing of.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
@@ -13,6 +14,7 @@ use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tandem_domain::ports::MachineError;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
+use super::after_shell::{AfterShell, Before};
 use super::error;
 
 /// Replaces the target, which SFTP's own rename refuses to do.
@@ -24,6 +26,13 @@ const DEPTH: usize = 16;
 /// A disk that flushes gigabytes takes its time to answer.
 const ANSWER_SECONDS: u64 = 120;
 
+/// How long the file transfer may take to open.
+const OPEN_PATIENCE: Duration = Duration::from_secs(30);
+/// How long a file that is read may take to come.
+const READ_PATIENCE: Duration = Duration::from_secs(120);
+/// The largest file that is read. The index of a checkpoint with hundreds of thousands of tensors has 30 MB.
+pub(super) const MOST_FILE: usize = 64 << 20;
+
 /// The file transfer of one connection.
 pub(super) struct Sftp {
     raw: RawSftpSession,
@@ -33,7 +42,16 @@ pub(super) struct Sftp {
 }
 
 impl Sftp {
-    pub(super) async fn open(channel: Channel<Msg>) -> Result<Self, MachineError> {
+    /// Opens the file transfer on a channel. `user` is named where the login shell stands in the way.
+    pub(super) async fn open(channel: Channel<Msg>, user: &str) -> Result<Self, MachineError> {
+        let opening = Self::begin(channel, user);
+        match tokio::time::timeout(OPEN_PATIENCE, opening).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(error::lost("opening the file transfer")),
+        }
+    }
+
+    async fn begin(channel: Channel<Msg>, user: &str) -> Result<Self, MachineError> {
         let during = || error::lost("opening the file transfer");
         channel
             .request_subsystem(true, "sftp")
@@ -43,11 +61,16 @@ impl Sftp {
             request_timeout_secs: ANSWER_SECONDS,
             ..Config::default()
         };
-        let raw = RawSftpSession::new_with_config(channel.into_stream(), config);
-        let version = raw.init().await.map_err(|_| MachineError::File {
-            act: "open",
-            path: "sftp".to_owned(),
-            detail: "the SSH server offers no file transfer".to_owned(),
+        let before = Before::default();
+        let stream = AfterShell::new(channel.into_stream(), before.clone());
+        let raw = RawSftpSession::new_with_config(stream, config);
+        let version = raw.init().await.map_err(|_| match before.said() {
+            said if said.is_empty() => MachineError::File {
+                act: "open",
+                path: "sftp".to_owned(),
+                detail: "the SSH server offers no file transfer".to_owned(),
+            },
+            said => error::shell(user, &said),
         })?;
         let has = |name: &str| version.extensions.contains_key(name);
         let (posix_rename, fsync) = (has(POSIX_RENAME), has(FSYNC));
@@ -74,13 +97,27 @@ impl Sftp {
         }
     }
 
-    /// Reads a whole file; `None` where there is none.
+    /// Reads a whole file; `None` where there is none. One of more than [`MOST_FILE`] bytes is an error.
     pub(super) async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, MachineError> {
         let path = self.absolute(path);
-        let failed = |e: &SftpError| error::file(e, "read", &path);
+        match tokio::time::timeout(READ_PATIENCE, self.content(&path)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(MachineError::File {
+                act: "read",
+                path,
+                detail: format!(
+                    "it had not come in full after {} s",
+                    READ_PATIENCE.as_secs()
+                ),
+            }),
+        }
+    }
+
+    async fn content(&self, path: &str) -> Result<Option<Vec<u8>>, MachineError> {
+        let failed = |e: &SftpError| error::file(e, "read", path);
         let handle = match self
             .raw
-            .open(&path, OpenFlags::READ, FileAttributes::empty())
+            .open(path, OpenFlags::READ, FileAttributes::empty())
             .await
         {
             Ok(handle) => handle.handle,
@@ -95,9 +132,23 @@ impl Sftp {
                 .read(&handle, content.len() as u64, 4 * CHUNK as u32)
                 .await
             {
+                // An answer without bytes is no end, and asking again would go on for ever.
+                Ok(data) if data.data.is_empty() => {
+                    break Err(MachineError::File {
+                        act: "read",
+                        path: path.to_owned(),
+                        detail: "the machine sent a part without a byte in it".to_owned(),
+                    });
+                }
                 Ok(data) => content.extend_from_slice(&data.data),
                 Err(e) if error::is_eof(&e) => break Ok(Some(content)),
                 Err(e) => break Err(failed(&e)),
+            }
+            if content.len() > MOST_FILE {
+                break Err(MachineError::FileTooLarge {
+                    path: path.to_owned(),
+                    most: MOST_FILE,
+                });
             }
         };
         // The content is here; a handle that does not close ends with the connection.

@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::problem::{Code, Problem, Retry};
+use crate::problem::{Code, Problem, Retry, bytes as bytes_text};
+
+/// What a command may print where nothing else is said.
+const MOST: usize = 1 << 20;
+/// The longest line that [`Machine::lines`] takes, in bytes.
+pub const LONGEST_LINE: usize = 256 << 10;
 
 /// A command on a machine: a program and its arguments, never a shell string.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,10 +24,13 @@ pub struct Command {
     pub sudo: bool,
     /// How long it may take. `None` waits for ever.
     pub timeout: Option<Duration>,
+    /// How many bytes it may print on stdout and how many on stderr, each counted for itself; with one more it
+    /// is ended. [`Machine::lines`] does not count the bytes of stdout, but each line has a limit there.
+    pub most: usize,
 }
 
 impl Command {
-    /// A command with a limit of 60 s, as the machine's user, with nothing on stdin.
+    /// A command with a limit of 60 s and 1 MiB of output, as the machine's user, with nothing on stdin.
     pub fn new<A: Into<String>>(
         program: impl Into<String>,
         args: impl IntoIterator<Item = A>,
@@ -33,6 +41,7 @@ impl Command {
             stdin: Vec::new(),
             sudo: false,
             timeout: Some(Duration::from_secs(60)),
+            most: MOST,
         }
     }
 
@@ -54,6 +63,13 @@ impl Command {
     #[must_use]
     pub fn timeout(mut self, timeout: Option<Duration>) -> Self {
         self.timeout = timeout;
+        self
+    }
+
+    /// The same with room for this many bytes of output.
+    #[must_use]
+    pub fn most(mut self, bytes: usize) -> Self {
+        self.most = bytes;
         self
     }
 }
@@ -160,6 +176,38 @@ pub enum MachineError {
         /// How long was waited, in seconds.
         seconds: u64,
     },
+    /// The command printed more than it may and was ended.
+    #[error("`{program}` printed {what} of more than {most} bytes")]
+    TooMuch {
+        /// The program, without its arguments.
+        program: String,
+        /// What was too long.
+        what: TooLong,
+        /// How many bytes it may have.
+        most: usize,
+    },
+    /// A file is larger than Tandem reads of such a file.
+    #[error("`{path}` has more than {most} bytes")]
+    FileTooLarge {
+        /// The path on the machine.
+        path: String,
+        /// How many bytes it may have.
+        most: usize,
+    },
+    /// The user's login shell did not start the command. A start file ended it, or prints without an end.
+    #[error("the login shell of {user} did not start the command: {printed}")]
+    Shell {
+        /// The user whose shell it is.
+        user: String,
+        /// The first line that it printed; empty where it printed nothing.
+        printed: String,
+    },
+    /// The password is right and too old: the system wants a new one before it does anything else.
+    #[error("the password of {user} has expired")]
+    PasswordExpired {
+        /// The user who logs in.
+        user: String,
+    },
     /// The user may not become root.
     #[error("sudo refused: {detail}")]
     SudoRefused {
@@ -187,7 +235,37 @@ pub enum MachineError {
     },
 }
 
+/// What of a command's output was longer than it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TooLong {
+    /// All of it.
+    Output,
+    /// One line.
+    Line,
+}
+
+impl std::fmt::Display for TooLong {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Output => "an output",
+            Self::Line => "a line",
+        })
+    }
+}
+
 impl MachineError {
+    /// The error of a command that printed more than it may.
+    pub fn too_much(command: &Command, what: TooLong) -> Self {
+        Self::TooMuch {
+            program: command.program.clone(),
+            what,
+            most: match what {
+                TooLong::Output => command.most,
+                TooLong::Line => LONGEST_LINE,
+            },
+        }
+    }
+
     /// The error in words, for a machine of this name.
     pub fn problem(&self, machine: &str) -> Problem {
         let p = match self {
@@ -220,6 +298,27 @@ impl MachineError {
             Self::TimedOut { program, seconds } => Problem::new(Code::TimedOut, format!("`{program}` did not end."))
                 .cause(format!("It was given {seconds} s."))
                 .retry(Retry::Now),
+            Self::TooMuch { program, what, most } => Problem::new(Code::TooLarge, format!("Tandem stopped `{program}`."))
+                .cause(format!("It printed {what} of more than {}; what Tandem asks it for is shorter.", bytes_text(*most as u64)))
+                .fix(format!("Run `{program}` on the machine and look at what it prints.")),
+            Self::FileTooLarge { path, most } => Problem::new(Code::TooLarge, format!("Tandem did not read `{path}`."))
+                .cause(format!("It has more than {}; the file that Tandem looks for there is smaller.", bytes_text(*most as u64)))
+                .fix("Look at the file on the machine, and move it away if it is not what its name says."),
+            Self::Shell { user, printed } => Problem::new(Code::LoginShell, format!("The login shell of `{user}` did not run Tandem's command."))
+                .cause(match printed.as_str() {
+                    "" => "It ended before the command began, and printed nothing.".to_owned(),
+                    line => format!("It ended before the command began, or printed without an end. Its first line was: {line}"),
+                })
+                .fix_with(
+                    "A start file of the shell ends it, or prints, where nobody types. In `~/.bashrc` this line at the top prevents both. Then try again.",
+                    "case $- in *i*) ;; *) return ;; esac",
+                ),
+            Self::PasswordExpired { user } => Problem::new(Code::PasswordExpired, format!("The password of `{user}` has expired."))
+                .cause("The machine wants a new one before it does anything else.")
+                .fix("Sign in on the machine itself, set a new password with `passwd`, then type the new one here."),
+            Self::SudoRefused { detail } if !is_about_rights(detail) => Problem::new(Code::SudoRefused, "sudo did not run the command.")
+                .cause(format!("It answered: {detail}."))
+                .fix("Run `sudo true` on the machine as this user. When that works, try again."),
             Self::SudoRefused { detail } => Problem::new(Code::SudoRefused, "The user may not do this as root.")
                 .cause(format!("sudo answered: {detail}."))
                 .fix("Add the user to the group `sudo` from an account that is in it, then try again."),
@@ -239,16 +338,29 @@ impl MachineError {
     }
 }
 
+/// Whether sudo refused because of who the user is: the words of sudo and of sudo-rs.
+fn is_about_rights(detail: &str) -> bool {
+    [
+        "sudoers",
+        "not allowed to",
+        "may not run",
+        "I'm afraid I can't do that",
+    ]
+    .iter()
+    .any(|words| detail.contains(words))
+}
+
 /// One Linux machine.
 #[async_trait]
 pub trait Machine: Send + Sync {
     /// The name people know it by.
     fn name(&self) -> &str;
 
-    /// Runs a command to its end and gives back all it printed. A status other than 0 is not an error here.
+    /// Runs a command to its end and gives back all it printed. More than [`Command::most`] is an error. A status other than 0 is not an error here.
     async fn exec(&self, command: &Command) -> Result<Output, MachineError>;
 
-    /// Runs a command and hands over each line of its stdout as it comes, without the line end.
+    /// Runs a command and hands over each line of its stdout as it comes, without the line end. A line of more
+    /// than [`LONGEST_LINE`] bytes ends the command and is an error.
     async fn lines(
         &self,
         command: &Command,

@@ -19,7 +19,7 @@ use crate::ids::MachineId;
 pub use containers::{
     ContainerError, Containers, DockerInfo, Image, KeptImage, PullProgress, Stock, tagged,
 };
-pub use machine::{Command, Machine, MachineError, Output, RemoteFile};
+pub use machine::{Command, LONGEST_LINE, Machine, MachineError, Output, RemoteFile, TooLong};
 
 /// A model that a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

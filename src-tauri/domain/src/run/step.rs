@@ -346,12 +346,12 @@ impl<S> StepContext<S> {
         });
     }
 
-    /// Adds a line to the step's log.
+    /// Adds a line to the step's log. One of more than 8 KiB is cut, and three dots stand for the rest.
     pub fn log(&self, machine: Option<&str>, line: impl Into<String>) {
         (self.signals)(RunSignal::Log {
             step: self.step.clone(),
             machine: machine.map(str::to_owned),
-            line: line.into(),
+            line: shortened(line.into()),
         });
     }
 
@@ -376,5 +376,30 @@ impl<S> StepContext<S> {
             futures::future::Either::Left((result, _)) => result,
             futures::future::Either::Right(_) => Err(StepError::Cancelled),
         }
+    }
+}
+
+/// A line of a log, cut where it is longer than anybody reads.
+fn shortened(mut line: String) -> String {
+    const LONGEST: usize = 8 << 10;
+    if line.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|at| line.is_char_boundary(*at));
+        line.truncate(end.unwrap_or(0));
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shortened;
+
+    #[test]
+    fn a_long_line_is_cut_between_two_letters() {
+        assert_eq!(shortened("é".into()), "é");
+        let cut = shortened("é".repeat(5000));
+        assert_eq!(cut, format!("{}…", "é".repeat(4096)));
+        let odd = shortened(format!("x{}", "é".repeat(5000)));
+        assert_eq!(odd, format!("x{}…", "é".repeat(4095)));
     }
 }

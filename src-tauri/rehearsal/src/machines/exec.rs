@@ -6,7 +6,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use tandem_domain::ports::{Command, MachineError, Output};
+use tandem_domain::ports::{Command, LONGEST_LINE, MachineError, Output, TooLong};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Child;
 
@@ -129,12 +129,15 @@ async fn listen(
     let Some(child) = &mut running.child else {
         unreachable!("it was put in just now");
     };
-    let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) =
+    let (Some(mut stdin), Some(stdout), Some(stderr)) =
         (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         unreachable!("all three were asked for");
     };
     let (mut out, mut err) = (Vec::new(), Vec::new());
+    let mut long_line = false;
+    // Of more nothing is read, and the command ends at its next word.
+    let room = command.most as u64 + 1;
     let status = {
         let feed = async move {
             // A program that does not read its input is no fault.
@@ -142,11 +145,11 @@ async fn listen(
         };
         let hear = async {
             match on_line {
-                None => stdout.read_to_end(&mut out).await.map(|_| ()),
-                Some(on_line) => lines(stdout, on_line).await,
+                None => stdout.take(room).read_to_end(&mut out).await.map(|_| ()),
+                Some(on_line) => lines(stdout, on_line, &mut long_line).await,
             }
         };
-        let complaints = async { stderr.read_to_end(&mut err).await.map(|_| ()) };
+        let complaints = async { stderr.take(room).read_to_end(&mut err).await.map(|_| ()) };
         let streams = async {
             let ((), heard, complained) = tokio::join!(feed, hear, complaints);
             heard.and(complained)
@@ -167,6 +170,12 @@ async fn listen(
     };
     // It has ended by itself; what it left running may go on.
     running.group = None;
+    if long_line {
+        return Err(MachineError::too_much(command, TooLong::Line));
+    }
+    if out.len().max(err.len()) > command.most {
+        return Err(MachineError::too_much(command, TooLong::Output));
+    }
     Ok(Output {
         status: number(status),
         stdout: out,
@@ -174,10 +183,24 @@ async fn listen(
     })
 }
 
-async fn lines(stdout: tokio::process::ChildStdout, on_line: OnLine<'_>) -> std::io::Result<()> {
+async fn lines(
+    stdout: tokio::process::ChildStdout,
+    on_line: OnLine<'_>,
+    too_long: &mut bool,
+) -> std::io::Result<()> {
     let mut reader = BufReader::new(stdout);
     let mut line = Vec::new();
-    while reader.read_until(b'\n', &mut line).await? > 0 {
+    let room = LONGEST_LINE as u64 + 1;
+    while (&mut reader)
+        .take(room)
+        .read_until(b'\n', &mut line)
+        .await?
+        > 0
+    {
+        *too_long = line.len() > LONGEST_LINE;
+        if *too_long {
+            break;
+        }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
         on_line(&String::from_utf8_lossy(text));
