@@ -29,6 +29,7 @@ async fn append_for_ever(db: &Path, run: &str) {
         .expect("the database opens after a kill");
     let run = RunId(run.to_owned());
     let mut out = std::io::stdout();
+    let mut last = store.events(&run).await.expect("it is read").len() as u64;
     for at in 0.. {
         let event = RunEvent {
             seq: 0,
@@ -38,7 +39,11 @@ async fn append_for_ever(db: &Path, run: &str) {
                 seen: "x".repeat(at as usize * 37 % 5000),
             },
         };
-        let kept = store.append(&run, event).await.expect("it is written");
+        let kept = store
+            .append(&run, last, event)
+            .await
+            .expect("it is written");
+        last = kept.seq;
         writeln!(out, "{}", kept.seq).expect("somebody reads");
     }
 }
@@ -101,7 +106,8 @@ async fn nothing_written_is_lost() {
             events.iter().map(|e| e.seq).eq(1..=events.len() as u64),
             "round {round}: no gap"
         );
-        RunState::fold(&events).expect("what is there makes sense");
+        let state = RunState::fold(&events);
+        assert_eq!(state.last_seq, events.len() as u64);
         assert_eq!(
             store.unfinished_runs().await.expect("it is read").len(),
             1,

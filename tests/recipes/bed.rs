@@ -317,7 +317,7 @@ impl Bed {
 
     /// The run, folded.
     pub async fn state(&self) -> RunState {
-        RunState::fold(&self.events().await).expect("the journal folds")
+        RunState::fold(&self.events().await)
     }
 
     /// The problem that ended it.
@@ -389,8 +389,13 @@ fn mark(event: &RunEvent) -> (Option<StepId>, String) {
 
 #[async_trait]
 impl Journal for DeadlyJournal {
-    async fn append(&self, run: &RunId, event: RunEvent) -> Result<RunEvent, JournalError> {
-        let written = self.store.append(run, event).await?;
+    async fn append(
+        &self,
+        run: &RunId,
+        after: u64,
+        event: RunEvent,
+    ) -> Result<RunEvent, JournalError> {
+        let written = self.store.append(run, after, event).await?;
         if self
             .seen
             .lock()

@@ -213,7 +213,7 @@ async fn run_once(
     };
     driver.go().await;
     let events = store.events(&new.id).await.expect("the journal is read");
-    RunState::fold(&events).expect("the journal folds")
+    RunState::fold(&events)
 }
 
 /// The machines of a rehearsal as the recipes see them.

@@ -260,9 +260,7 @@ impl App {
         let mut named = Vec::new();
         for run in stored(workspace.store.runs().await)?.into_iter().take(RUNS) {
             let events = self.run_detail(&run.id).await?.events;
-            let Ok(state) = RunState::fold(&events) else {
-                continue; // a history that contradicts itself names nothing
-            };
+            let state = RunState::fold(&events);
             let receipts = state.steps.into_values();
             let done = receipts.filter(|step| step.status.is_done());
             let text = done.filter_map(|s| Some(s.receipt?.to_string()));

@@ -130,7 +130,7 @@ mod tests {
                 event,
             })
             .collect();
-        RunState::fold(&all).expect("a legal history")
+        RunState::fold(&all)
     }
 
     /// A report of this time, by its method.

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 
 import type { Event, Problem, RunEvent, RunOutcome } from '../bindings';
 import { problem } from '../test/problem';
-import { apply, EMPTY, fold, IllegalMove, isDone, isOurs, nextStatus, type Status } from './fold';
+import { EMPTY, fold, isDone, isOurs, nextStatus, type Status } from './fold';
 
 const why = problem('disk-too-small', 'The weights were not downloaded.');
 const E = {
@@ -60,11 +60,15 @@ describe('the table of legal moves', () => {
     expect(state.steps.a).toMatchObject({ status: 'waiting', problem: why });
   });
 
-  it('changes nothing on an illegal move', () => {
-    const before = fold(history(['a', E.applying]));
-    const event: RunEvent = { seq: 2, at: 0, step: 'a', event: E.undone };
-    expect(() => apply(before, event)).toThrow(IllegalMove);
-    expect(before.steps.a?.status).toBe('applying');
+  it('takes a step that was begun as under way after an illegal move, and remembers the move', () => {
+    const torn = fold(
+      history(['a', E.applying], ['a', E.undoing], ['a', E.undone], ['a', E.applied]),
+    );
+    expect(torn.steps.a?.status).toBe('applying');
+    expect(torn.odd).toEqual([4]);
+    const never = fold(history(['a', E.undoing]));
+    expect(never.steps.a?.status).toBe('waiting');
+    expect(never.odd).toEqual([1]);
   });
 
   it('ignores what a later version wrote', () => {
@@ -107,6 +111,7 @@ type Fixture = {
     steps: Record<string, { status: Status; said: string | null; problem: Problem | null }>;
     outcome: RunOutcome | null;
     last_seq: number;
+    odd: number[];
   };
 };
 
@@ -128,5 +133,6 @@ describe('the history that the engine wrote', () => {
     expect(Object.keys(state.steps).sort()).toEqual(Object.keys(expected.steps).sort());
     expect(state.outcome).toBe(expected.outcome);
     expect(state.last_seq).toBe(expected.last_seq);
+    expect(state.odd).toEqual(expected.odd);
   });
 });

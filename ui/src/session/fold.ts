@@ -25,6 +25,8 @@ export type StepState = {
   /** When its last act began and ended, for people only. */
   began: number | null;
   ended: number | null;
+  /** Whether its act was ever begun. */
+  begun: boolean;
 };
 
 /** A run, folded. */
@@ -33,6 +35,8 @@ export type RunState = {
   outcome: RunOutcome | null;
   cancelling: boolean;
   last_seq: number;
+  /** The numbers of the events that make no sense: two programs have written to its history. */
+  odd: number[];
 };
 
 /** A step nothing has happened to. */
@@ -42,19 +46,17 @@ export const UNTOUCHED: StepState = {
   said: null,
   began: null,
   ended: null,
+  begun: false,
 };
 
 /** A run nothing has happened in. */
-export const EMPTY: RunState = { steps: {}, outcome: null, cancelling: false, last_seq: 0 };
-
-/** A move that no run may make. */
-export class IllegalMove extends Error {
-  constructor(event: RunEvent, status: Status) {
-    super(
-      `event ${event.seq} (${event.event.kind}) cannot follow ${status} in step ${event.step ?? ''}`,
-    );
-  }
-}
+export const EMPTY: RunState = {
+  steps: {},
+  outcome: null,
+  cancelling: false,
+  last_seq: 0,
+  odd: [],
+};
 
 const FRESH: readonly Status[] = ['waiting', 'already-done', 'undone'];
 const TOUCHED: readonly Status[] = ['applying', 'applied', 'verified', 'failed'];
@@ -89,14 +91,21 @@ export function nextStatus(status: Status, event: Event): Status | null {
   }
 }
 
-/** Takes one event in. An illegal move throws and changes nothing. */
+/**
+ * Takes one event in. After an illegal move nobody knows what its step left: it stands as under way if it was
+ * ever begun, and as before if not.
+ */
 export function apply(state: RunState, event: RunEvent): RunState {
-  let { steps, outcome, cancelling } = state;
+  let { steps, outcome, cancelling, odd } = state;
   if (event.step !== null) {
     const step = steps[event.step] ?? UNTOUCHED;
     const status = nextStatus(step.status, event.event);
-    if (status === null) throw new IllegalMove(event, step.status);
-    steps = { ...steps, [event.step]: { ...step, ...said(step, event), status } };
+    const next: StepState =
+      status === null
+        ? { ...step, status: step.begun ? 'applying' : step.status }
+        : { ...step, ...said(step, event), status };
+    if (status === null) odd = [...odd, event.seq];
+    steps = { ...steps, [event.step]: next };
   }
   if (event.event.kind === 'cancel-requested') cancelling = true;
   if (event.event.kind === 'resumed') {
@@ -107,7 +116,7 @@ export function apply(state: RunState, event: RunEvent): RunState {
     outcome = event.event.outcome;
     cancelling = false;
   }
-  return { steps, outcome, cancelling, last_seq: event.seq };
+  return { steps, outcome, cancelling, last_seq: event.seq, odd };
 }
 
 function said(step: StepState, { event, at }: RunEvent): Partial<StepState> {
@@ -115,7 +124,7 @@ function said(step: StepState, { event, at }: RunEvent): Partial<StepState> {
     case 'already-done':
       return { said: event.found, problem: null, ended: at };
     case 'applying':
-      return { problem: null, began: at, ended: null };
+      return { problem: null, began: at, ended: null, begun: true };
     case 'verified':
       // A resumed run looks again at what is done; that does not make the act longer.
       return { said: event.seen, problem: null, ended: step.ended ?? at };

@@ -179,6 +179,12 @@ export class RunWatch {
         this.logs.set(signal.step, [...kept, line].slice(-LOG_LINES));
         break;
       }
+      case 'stopped':
+        this.problem = signal.problem;
+        this.live = false;
+        this.cancelAsked = false;
+        this.changed();
+        break;
       case 'event':
         this.#addEvent(signal.event);
     }
@@ -186,13 +192,12 @@ export class RunWatch {
 
   #addEvent(event: Extract<RunSignal, { signal: 'event' }>['event']): void {
     if (event.seq <= this.state.last_seq) return;
-    try {
-      this.state = apply(this.state, event);
-    } catch {
-      // A history that does not fold was missed in part: read it anew from disk.
+    if (event.seq > this.state.last_seq + 1) {
+      // Something was missed: read it anew from disk.
       void this.open();
       return;
     }
+    this.state = apply(this.state, event);
     if (event.event.kind === 'resumed') this.live = true;
     if (event.event.kind === 'finished') {
       this.live = false;

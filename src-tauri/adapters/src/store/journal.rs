@@ -38,23 +38,36 @@ impl Store {
     pub(super) async fn append_event(
         &self,
         run: &RunId,
+        after: u64,
         mut event: RunEvent,
     ) -> Result<RunEvent, StoreError> {
         const DOING: &str = "writing to the journal";
         let body = serde_json::to_value(&event.event).map_err(says("run_event", "body", &run.0))?;
         let kind = body["kind"].as_str().unwrap_or("unknown").to_owned();
         let mut tx = self.write(DOING).await?;
-        let seq: i64 = sqlx::query_scalar(
+        let there: i64 =
+            sqlx::query_scalar("select coalesce(max(seq), 0) from run_event where run_id = ?1")
+                .bind(&run.0)
+                .fetch_one(&mut *tx)
+                .await
+                .map_err(doing(DOING))?;
+        if there as u64 != after {
+            return Err(StoreError::Overtaken {
+                known: after,
+                there: there as u64,
+            });
+        }
+        sqlx::query(
             "insert into run_event (run_id, seq, at, step, kind, body)
-             select ?1, coalesce(max(seq), 0) + 1, ?2, ?3, ?4, ?5 from run_event where run_id = ?1
-             returning seq",
+             values (?1, ?2, ?3, ?4, ?5, ?6)",
         )
         .bind(&run.0)
+        .bind(there + 1)
         .bind(event.at)
         .bind(event.step.as_ref().map(|s| &s.0))
         .bind(&kind)
         .bind(body.to_string())
-        .fetch_one(&mut *tx)
+        .execute(&mut *tx)
         .await
         .map_err(doing(DOING))?;
 
@@ -75,7 +88,7 @@ impl Store {
                 .map_err(doing(DOING))?;
         }
         tx.commit().await.map_err(doing(DOING))?;
-        event.seq = seq as u64;
+        event.seq = after + 1;
         Ok(event)
     }
 
@@ -114,8 +127,13 @@ impl Store {
 
 #[async_trait]
 impl Journal for Store {
-    async fn append(&self, run: &RunId, event: RunEvent) -> Result<RunEvent, JournalError> {
-        Ok(self.append_event(run, event).await?)
+    async fn append(
+        &self,
+        run: &RunId,
+        after: u64,
+        event: RunEvent,
+    ) -> Result<RunEvent, JournalError> {
+        Ok(self.append_event(run, after, event).await?)
     }
 
     async fn events(&self, run: &RunId) -> Result<Vec<RunEvent>, JournalError> {

@@ -26,7 +26,7 @@ pub fn text(detail: &RunDetail, facts: &[Facts], version: &str) -> String {
             if f.simulated { " · simulated" } else { "" }
         );
     }
-    let state = RunState::fold(&detail.events).unwrap_or_default();
+    let state = RunState::fold(&detail.events);
     for step in &detail.plan.steps {
         let of_step = state.step(&step.id);
         let _ = writeln!(out, "\n[{:?}] {}", of_step.status, step.title);
@@ -45,6 +45,9 @@ pub fn text(detail: &RunDetail, facts: &[Facts], version: &str) -> String {
         .iter()
         .filter(|e| matches!(e.event, Event::Resumed))
         .count();
+    for odd in &state.odd {
+        let _ = writeln!(out, "\nodd: {odd}");
+    }
     let _ = writeln!(
         out,
         "\noutcome: {:?} · {} events · taken up again {retries} times",

@@ -21,11 +21,13 @@ pub type Listener = Arc<dyn Fn(RunSignal) + Send + Sync>;
 pub enum Outcome {
     /// It is written down as this.
     Finished(RunOutcome),
-    /// The journal could not be written, so it stopped where it was.
-    JournalLost(String),
+    /// The journal could not be written, or somebody else writes to it: it stopped where it was, and how it
+    /// ended is not written down.
+    JournalLost(JournalError),
 }
 
-/// Carries one run out. It is the only writer of that run's journal.
+/// Carries one run out. It is the only writer of that run's journal: the journal refuses what is written by one
+/// that does not know the last event, and who is refused stops at once.
 ///
 /// `S` is what the steps may use beside the machines; the loop only hands it on.
 pub struct Driver<S> {
@@ -47,6 +49,9 @@ pub struct Driver<S> {
     pub listener: Listener,
 }
 
+/// How far a run came, and how it ended.
+type Ending = (RunState, RunOutcome);
+
 impl<S: Clone + Send + Sync + 'static> Driver<S> {
     /// Carries the plan out from wherever its journal says it is.
     ///
@@ -62,21 +67,25 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         self.ending(self.backward().await).await
     }
 
-    async fn ending(&self, result: Result<RunOutcome, JournalError>) -> Outcome {
+    async fn ending(&self, result: Result<Ending, JournalError>) -> Outcome {
         let written = match result {
-            Ok(outcome) => self
-                .write(None, Event::Finished { outcome })
+            Ok((state, outcome)) => self
+                .note(state, None, Event::Finished { outcome })
                 .await
                 .map(|_| outcome),
             Err(e) => Err(e),
         };
         match written {
             Ok(outcome) => Outcome::Finished(outcome),
-            Err(e) => Outcome::JournalLost(e.0),
+            Err(e) => {
+                let problem = e.problem();
+                (self.listener)(RunSignal::Stopped { problem });
+                Outcome::JournalLost(e)
+            }
         }
     }
 
-    async fn forward(&self) -> Result<RunOutcome, JournalError> {
+    async fn forward(&self) -> Result<Ending, JournalError> {
         let mut state = self.state().await?;
         if state.last_seq > 0 {
             state = self.note(state, None, Event::Resumed).await?;
@@ -146,10 +155,10 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
                 Err(error) => return self.failed(state, id, error).await,
             }
         }
-        Ok(RunOutcome::Completed)
+        Ok((state, RunOutcome::Completed))
     }
 
-    async fn backward(&self) -> Result<RunOutcome, JournalError> {
+    async fn backward(&self) -> Result<Ending, JournalError> {
         let mut state = self.state().await?;
         state = self.note(state, None, Event::Resumed).await?;
         let mut stuck = false;
@@ -182,11 +191,12 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
             };
             state = self.note(state, Some(id), event).await?;
         }
-        Ok(if stuck {
+        let outcome = if stuck {
             RunOutcome::NeedsAttention
         } else {
             RunOutcome::Undone
-        })
+        };
+        Ok((state, outcome))
     }
 
     /// Writes down why a step did not end well, which ends the run.
@@ -195,25 +205,26 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         state: RunState,
         step: StepId,
         error: StepError,
-    ) -> Result<RunOutcome, JournalError> {
+    ) -> Result<Ending, JournalError> {
         let Some(problem) = error.into_problem() else {
             return self.cancelled(state, Some(step)).await;
         };
-        self.note(state, Some(step), Event::Failed { problem })
+        let state = self
+            .note(state, Some(step), Event::Failed { problem })
             .await?;
-        Ok(RunOutcome::Failed)
+        Ok((state, RunOutcome::Failed))
     }
 
     async fn cancelled(
         &self,
         state: RunState,
         step: Option<StepId>,
-    ) -> Result<RunOutcome, JournalError> {
-        let state = self.note(state, None, Event::CancelRequested).await?;
+    ) -> Result<Ending, JournalError> {
+        let mut state = self.note(state, None, Event::CancelRequested).await?;
         if let Some(id) = step {
-            self.note(state, Some(id), Event::Stopped).await?;
+            state = self.note(state, Some(id), Event::Stopped).await?;
         }
-        Ok(RunOutcome::Cancelled)
+        Ok((state, RunOutcome::Cancelled))
     }
 
     fn context(&self, id: &StepId, state: &RunState) -> StepContext<S> {
@@ -237,7 +248,7 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
 
     async fn state(&self) -> Result<RunState, JournalError> {
         let events = self.journal.events(&self.run).await?;
-        RunState::fold(&events).map_err(|e| JournalError(e.to_string()))
+        Ok(RunState::fold(&events))
     }
 
     async fn note(
@@ -246,25 +257,19 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         step: Option<StepId>,
         event: Event,
     ) -> Result<RunState, JournalError> {
-        let written = self.write(step, event).await?;
-        state
-            .apply(&written)
-            .map_err(|e| JournalError(e.to_string()))?;
-        Ok(state)
-    }
-
-    async fn write(&self, step: Option<StepId>, event: Event) -> Result<RunEvent, JournalError> {
         let event = RunEvent {
             seq: 0,
             at: self.clock.now_ms(),
             step,
             event,
         };
-        let written = self.journal.append(&self.run, event).await?;
-        (self.listener)(RunSignal::Event {
-            event: written.clone(),
-        });
-        Ok(written)
+        let written = self
+            .journal
+            .append(&self.run, state.last_seq, event)
+            .await?;
+        state.apply(&written);
+        (self.listener)(RunSignal::Event { event: written });
+        Ok(state)
     }
 }
 

@@ -27,7 +27,12 @@ impl MemoryJournal {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn append(&self, run: &RunId, mut event: RunEvent) -> Result<RunEvent, JournalError> {
+    async fn append(
+        &self,
+        run: &RunId,
+        after: u64,
+        mut event: RunEvent,
+    ) -> Result<RunEvent, JournalError> {
         if let Some(left) = self
             .writes_left
             .lock()
@@ -35,13 +40,20 @@ impl Journal for MemoryJournal {
             .as_mut()
         {
             if *left == 0 {
-                return Err(JournalError("the process is dead".into()));
+                return Err(JournalError::Failed("the process is dead".into()));
             }
             *left -= 1;
         }
         let mut events = self.events.lock().expect("nothing panics while holding it");
         let of_run = events.entry(run.clone()).or_default();
-        event.seq = of_run.len() as u64 + 1;
+        let there = of_run.len() as u64;
+        if there != after {
+            return Err(JournalError::Overtaken {
+                known: after,
+                there,
+            });
+        }
+        event.seq = there + 1;
         of_run.push(event.clone());
         Ok(event)
     }

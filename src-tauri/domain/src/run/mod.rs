@@ -11,6 +11,8 @@ mod journal;
 #[cfg(any(test, feature = "fake"))]
 pub mod memory;
 #[cfg(test)]
+mod odd_histories;
+#[cfg(test)]
 mod schedules;
 mod state;
 mod step;
@@ -223,6 +225,11 @@ pub enum RunSignal {
         machine: Option<String>,
         /// The line, without colour codes.
         line: String,
+    },
+    /// It stopped where it was, and how it ended could not be written down. The last that is heard of it.
+    Stopped {
+        /// Why, and what to do.
+        problem: Problem,
     },
 }
 

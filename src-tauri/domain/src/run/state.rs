@@ -55,8 +55,8 @@ impl Status {
     }
 }
 
-/// A move that no run may make.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+/// A move that no run makes by itself: two programs have written to its history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("event {seq} ({event}) cannot follow {status:?} in step `{step}`")]
 pub struct IllegalMove {
     /// The event's number.
@@ -108,6 +108,21 @@ pub struct StepState {
     pub problem: Option<crate::problem::Problem>,
     /// The last sentence about it.
     pub summary: Option<String>,
+    /// What the act found that was undone last: what counts if the history then goes on oddly.
+    pub undone_before: Option<serde_json::Value>,
+}
+
+impl StepState {
+    /// After a move that makes no sense nobody knows what stands. If the act was ever begun it may stand, so it is
+    /// looked at again by a resumed run, and undo takes it back.
+    fn doubt(&mut self) {
+        if self.before.is_none() {
+            self.before = self.undone_before.clone();
+        }
+        if self.before.is_some() {
+            self.status = Status::Applying;
+        }
+    }
 }
 
 /// A run, folded.
@@ -121,16 +136,18 @@ pub struct RunState {
     pub cancelling: bool,
     /// The last event's number.
     pub last_seq: u64,
+    /// What in its history makes no sense.
+    pub odd: Vec<IllegalMove>,
 }
 
 impl RunState {
-    /// Folds a history.
-    pub fn fold<'a>(events: impl IntoIterator<Item = &'a RunEvent>) -> Result<Self, IllegalMove> {
+    /// Folds a history, whatever it holds: see [`RunState::apply`].
+    pub fn fold<'a>(events: impl IntoIterator<Item = &'a RunEvent>) -> Self {
         let mut state = Self::default();
         for event in events {
-            state.apply(event)?;
+            state.apply(event);
         }
-        Ok(state)
+        state
     }
 
     /// The state of one step.
@@ -138,17 +155,22 @@ impl RunState {
         self.steps.get(id).cloned().unwrap_or_default()
     }
 
-    /// Takes one event in. An illegal move changes nothing.
-    pub fn apply(&mut self, event: &RunEvent) -> Result<(), IllegalMove> {
+    /// Takes one event in. An illegal move is kept in [`RunState::odd`]; its step then stands as
+    /// [`Status::Applying`] if it was ever begun, and as before if not.
+    pub fn apply(&mut self, event: &RunEvent) {
         if let Some(id) = &event.step {
             let step = self.steps.entry(id.clone()).or_default();
-            let status = next_status(step.status, &event.event).ok_or_else(|| IllegalMove {
-                seq: event.seq,
-                event: kind(&event.event),
-                status: step.status,
-                step: id.clone(),
-            })?;
+            let next = next_status(step.status, &event.event);
             match &event.event {
+                _ if next.is_none() => {
+                    self.odd.push(IllegalMove {
+                        seq: event.seq,
+                        event: kind(&event.event),
+                        status: step.status,
+                        step: id.clone(),
+                    });
+                    step.doubt();
+                }
                 Event::AlreadyDone { found, receipt } => {
                     step.receipt = serde_json::from_str(receipt).ok();
                     step.summary = Some(found.clone());
@@ -157,7 +179,9 @@ impl RunState {
                 Event::Applying { before } => {
                     // What was found before the first act counts, unless undo has restored it since.
                     if step.before.is_none() || step.status == Status::Undone {
-                        step.before = serde_json::from_str(before).ok();
+                        // A history is read whatever is in it, and a step that was begun is one to undo.
+                        let before = serde_json::from_str(before);
+                        step.before = Some(before.unwrap_or_default());
                     }
                     step.problem = None;
                 }
@@ -172,12 +196,12 @@ impl RunState {
                 Event::Undone { did } => {
                     step.summary = Some(did.clone());
                     step.problem = None;
-                    step.before = None;
+                    step.undone_before = step.before.take();
                     step.receipt = None;
                 }
                 _ => {}
             }
-            step.status = status;
+            step.status = next.unwrap_or(step.status);
         }
         match &event.event {
             Event::CancelRequested => self.cancelling = true,
@@ -192,7 +216,6 @@ impl RunState {
             _ => {}
         }
         self.last_seq = event.seq;
-        Ok(())
     }
 }
 

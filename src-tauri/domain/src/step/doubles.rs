@@ -224,7 +224,7 @@ impl TestRun {
     /// Where the run stands by its journal.
     pub(crate) async fn state(&self) -> RunState {
         let events = self.journal.events(&RunId("r".into())).await.unwrap();
-        RunState::fold(&events).unwrap()
+        RunState::fold(&events)
     }
 
     /// Where one step stands.

@@ -102,7 +102,7 @@ async fn one_that_was_restarted_already_is_left_alone() {
     };
     pair.run
         .journal
-        .append(&RunId("r".into()), event)
+        .append(&RunId("r".into()), 0, event)
         .await
         .unwrap();
     // The order reached the first machine, and the app died.
@@ -124,7 +124,7 @@ async fn one_that_is_ending_or_on_its_way_up_is_not_told_again() {
     };
     pair.run
         .journal
-        .append(&RunId("r".into()), event)
+        .append(&RunId("r".into()), 0, event)
         .await
         .unwrap();
     pair.both[0].set(|s| s.ending = 12);
