@@ -1,6 +1,7 @@
 //! A desk with the app on it: a display without a screen, the driver, the window, and a home of its own.
 
 use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -186,6 +187,21 @@ impl Desk {
             let _ = kill_process(app, Signal::KILL);
         }
         drop(driver);
+        self.is_private();
+    }
+
+    /// What the app keeps is its user's alone, though the window's own engine writes into the same folder.
+    fn is_private(&self) {
+        let data = self.folder.path().join("data");
+        let others = |path: &Path| {
+            let found = std::fs::metadata(path).expect("it is there");
+            found.permissions().mode() & 0o077
+        };
+        assert_eq!(others(&data), 0, "the folder");
+        for entry in std::fs::read_dir(&data).expect("it is listed") {
+            let path = entry.expect("it is listed").path();
+            assert_eq!(others(&path), 0, "{}", path.display());
+        }
     }
 
     /// Kills the app as a power cut would, in the middle of whatever it does.

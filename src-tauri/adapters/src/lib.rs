@@ -1,5 +1,6 @@
 //! How it is done for real: SSH, Docker, the model's API, the database, the keyring.
 
+pub mod data_folder;
 pub mod discover;
 pub mod docker;
 pub mod image_resize;
@@ -7,3 +8,4 @@ pub mod inference;
 pub mod secrets;
 pub mod ssh;
 pub mod store;
+pub mod this_computer;

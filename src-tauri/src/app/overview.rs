@@ -102,6 +102,7 @@ mod tests {
     use std::time::Duration;
 
     use tandem_adapters::store::SavedMachine;
+    use tandem_domain::problem::Code;
     use tokio::sync::mpsc;
 
     use super::*;
@@ -141,6 +142,20 @@ mod tests {
         tokio::time::timeout(Duration::from_secs(30), heard.recv())
             .await
             .expect("something is heard")
+    }
+
+    #[tokio::test]
+    async fn a_second_app_on_the_folder_is_told_who_holds_it() {
+        let (folder, app) = opened().await;
+        let second = App::open(folder.path(), Programs::find(None)).await;
+        let problem = second.err().expect("one at a time");
+        assert_eq!(problem.code, Code::Locked);
+        let cause = problem.cause.expect("it says who");
+        let holder = format!("process {}", std::process::id());
+        assert!(cause.contains(&holder), "{cause}");
+        drop(app);
+        let next = App::open(folder.path(), Programs::find(None)).await;
+        assert!(next.is_ok(), "it is free again");
     }
 
     #[tokio::test]

@@ -7,6 +7,8 @@ use std::sync::Arc;
 use russh::keys::ssh_key::LineEnding;
 use russh::keys::{Algorithm, PrivateKey};
 
+use crate::data_folder::{FolderError, close_file};
+
 /// The file in the app's data folder.
 const FILE: &str = "id_ed25519";
 
@@ -25,6 +27,13 @@ pub enum KeyError {
         /// What the system or the parser said.
         #[source]
         source: std::io::Error,
+    },
+    /// The key's file is not ours alone, and cannot be made so.
+    #[error("the key cannot be trusted to be Tandem's alone")]
+    Open {
+        /// Which file, and why.
+        #[source]
+        source: FolderError,
     },
     /// The file holds something else.
     #[error("`{path}` is not a private key that Tandem can use")]
@@ -54,20 +63,44 @@ pub enum KeyError {
 }
 
 impl OwnKey {
-    /// The key kept in this folder; made there, readable by the user alone, if there is none.
-    /// The comment tells a reader of `authorized_keys` whose it is.
+    /// The key kept in this folder; made there, readable by the user alone, if there is none. Of several that
+    /// make it at once all get the same. A key that others could read is closed to them; one that belongs to
+    /// another user is refused. The comment tells a reader of `authorized_keys` whose it is.
     pub fn load_or_make(folder: &Path, comment: &str) -> Result<Self, KeyError> {
         let path = folder.join(FILE);
-        match std::fs::read_to_string(&path) {
-            Ok(text) => PrivateKey::from_openssh(&text)
-                .map(|key| Self(Arc::new(key)))
-                .map_err(|source| KeyError::Parse { path, source }),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Self::make(&path, comment),
-            Err(source) => Err(KeyError::Read { path, source }),
+        if let Some(key) = Self::load(&path)? {
+            return Ok(key);
+        }
+        Self::make(&path, comment)?;
+        // Whoever was first, this is the key that is on disk.
+        let gone = || std::io::Error::from(std::io::ErrorKind::NotFound);
+        Self::load(&path)?.ok_or_else(|| KeyError::Read {
+            path,
+            source: gone(),
+        })
+    }
+
+    /// The key in this file; `None` where there is no file.
+    fn load(path: &Path) -> Result<Option<Self>, KeyError> {
+        close_file(path).map_err(|source| KeyError::Open { source })?;
+        match std::fs::read_to_string(path) {
+            Ok(text) => match PrivateKey::from_openssh(&text) {
+                Ok(key) => Ok(Some(Self(Arc::new(key)))),
+                Err(source) => Err(KeyError::Parse {
+                    path: path.to_owned(),
+                    source,
+                }),
+            },
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(KeyError::Read {
+                path: path.to_owned(),
+                source,
+            }),
         }
     }
 
-    fn make(path: &Path, comment: &str) -> Result<Self, KeyError> {
+    /// Puts a new key into this file, unless one is there by then.
+    fn make(path: &Path, comment: &str) -> Result<(), KeyError> {
         let make = |source| KeyError::Make { source };
         let mut key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
             .map_err(make)?;
@@ -90,12 +123,13 @@ impl OwnKey {
                 file.write_all(text.as_bytes())
                     .and_then(|()| file.sync_all())
             })
-            .and_then(|()| std::fs::rename(&beside, path));
-        if let Err(e) = written {
-            let _ = std::fs::remove_file(&beside);
-            return Err(write(e));
+            // A link, unlike a rename, leaves alone what is there.
+            .and_then(|()| std::fs::hard_link(&beside, path));
+        let _ = std::fs::remove_file(&beside);
+        match written {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(write(e)),
+            _ => Ok(()),
         }
-        Ok(Self(Arc::new(key)))
     }
 
     /// The line for `authorized_keys`, without a line end.
@@ -148,6 +182,47 @@ mod tests {
             !format!("{made:?}").contains("PRIVATE"),
             "Debug shows the fingerprint only"
         );
+    }
+
+    #[test]
+    fn all_that_make_it_at_once_hold_the_same_key() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().expect("a folder");
+            let start = std::sync::Barrier::new(4);
+            let lines: Vec<String> = std::thread::scope(|scope| {
+                let makers: Vec<_> = (0..4)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            start.wait();
+                            let key = OwnKey::load_or_make(folder.path(), "tandem");
+                            key.expect("made or read").public_line()
+                        })
+                    })
+                    .collect();
+                let made = makers.into_iter().map(|m| m.join().expect("no panic"));
+                made.collect()
+            });
+            assert!(lines.iter().all(|line| *line == lines[0]), "{lines:?}");
+            let files = std::fs::read_dir(folder.path()).expect("listed").count();
+            assert_eq!(files, 1, "nothing is left beside the key");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_could_read_is_closed_to_them() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let made = OwnKey::load_or_make(folder.path(), "tandem").expect("made");
+        let file = folder.path().join("id_ed25519");
+        let open = std::fs::Permissions::from_mode(0o644);
+        std::fs::set_permissions(&file, open).expect("set");
+        let again = OwnKey::load_or_make(folder.path(), "tandem").expect("read");
+        assert_eq!(again.public_line(), made.public_line());
+        let mode = std::fs::metadata(&file)
+            .expect("there")
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use sqlx::migrate::MigrateError;
+
+use crate::data_folder::FolderError;
 use tandem_domain::bench::BenchStoreError;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::run::JournalError;
@@ -10,14 +12,9 @@ use tandem_domain::run::JournalError;
 /// Why the database did not do it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The folder for the file could not be made.
-    #[error("could not make the folder `{}`", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    /// The folder for the file could not be made or closed to others, or the file could not.
+    #[error("could not make it private")]
+    Folder(#[source] FolderError),
     /// The file could not be opened.
     #[error("could not open `{}`", path.display())]
     Open {
@@ -69,6 +66,14 @@ pub enum StoreError {
     Taken {
         /// What is.
         what: Taken,
+    },
+    /// Somebody else has written to the run: see [`JournalError::Overtaken`].
+    #[error("{known} events of the run were known, and {there} are written")]
+    Overtaken {
+        /// The number of the last event that the writer knew.
+        known: u64,
+        /// The number of the last event that is there.
+        there: u64,
     },
     /// A query failed.
     #[error("the database failed while {doing}")]
@@ -177,9 +182,7 @@ impl StoreError {
     pub fn problem(&self) -> Problem {
         let unopened = "Tandem's database was not opened.";
         let problem = match self {
-            Self::Folder { path, .. } => Problem::new(Code::JournalWrite, unopened)
-                .cause(format!("The folder `{}` could not be made.", path.display()))
-                .fix("Check the folder's owner and rights, then start Tandem again."),
+            Self::Folder(error) => error.problem(),
             Self::Open { path, .. } => Problem::new(Code::JournalWrite, unopened)
                 .cause(format!("`{}` could not be read or written.", path.display()))
                 .fix("Check the file's owner and rights, then start Tandem again."),
@@ -212,6 +215,9 @@ impl StoreError {
             }
             Self::Taken { what: Taken::Id } => Problem::new(Code::Broken, "It was not saved.")
                 .cause("Something with the same id is saved already."),
+            Self::Overtaken { known, there } => {
+                JournalError::Overtaken { known: *known, there: *there }.problem()
+            }
             Self::Query { doing, .. } => Problem::new(Code::Broken, "Tandem's database failed.")
                 .cause(format!("It happened while {doing}.")),
             Self::Row { .. } => Problem::new(Code::Broken, "Tandem could not read its own notes.")
@@ -234,7 +240,10 @@ impl StoreError {
 
 impl From<StoreError> for JournalError {
     fn from(error: StoreError) -> Self {
-        Self(error.chain().join(": "))
+        match error {
+            StoreError::Overtaken { known, there } => Self::Overtaken { known, there },
+            other => Self::Failed(other.chain().join(": ")),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub use runs::{LOG_LINES, LogLine, NewRun};
 
 use error::{doing, says};
 
+use crate::data_folder::{close_file, make_private};
+
 /// Compiled in. Never change one that was released; add another.
 static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations");
 
@@ -52,10 +54,13 @@ impl Store {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         let path = path.as_ref().to_owned();
         if let Some(folder) = path.parent() {
-            private_folder(folder).map_err(|source| StoreError::Folder {
-                path: folder.to_owned(),
-                source,
-            })?;
+            make_private(folder).map_err(StoreError::Folder)?;
+        }
+        // SQLite gives the two beside it the mode of the first.
+        for ending in ["", "-wal", "-shm"] {
+            let mut file = path.clone().into_os_string();
+            file.push(ending);
+            close_file(Path::new(&file)).map_err(StoreError::Folder)?;
         }
         let options = SqliteConnectOptions::new()
             .filename(&path)
@@ -64,6 +69,20 @@ impl Store {
             .busy_timeout(Duration::from_secs(10))
             .synchronous(SqliteSynchronous::Full);
         let failed = |source| StoreError::opening(&path, source);
+        #[cfg(unix)]
+        if !path.exists() {
+            // Made here, so that it is nobody else's from its first byte.
+            let mut new = std::fs::File::options();
+            new.write(true).create_new(true);
+            std::os::unix::fs::OpenOptionsExt::mode(&mut new, 0o600);
+            let made = new.open(&path).map(drop);
+            // Another one may have been faster, with the same in mind.
+            if let Err(source) = made
+                && source.kind() != std::io::ErrorKind::AlreadyExists
+            {
+                return Err(failed(sqlx::Error::Io(source)));
+            }
+        }
         let writer = SqlitePoolOptions::new()
             .max_connections(1)
             // SQLite ends a transaction by itself when the disk is full. The library then takes the
@@ -140,13 +159,4 @@ impl Store {
             .await
             .map_err(doing(what))
     }
-}
-
-/// Makes a folder that only its owner may look into: conversations are in it.
-fn private_folder(folder: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }

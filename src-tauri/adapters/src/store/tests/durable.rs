@@ -23,6 +23,31 @@ async fn a_closed_database_opens_again_with_everything_in_it() {
     drop(folder);
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn a_folder_that_the_window_made_first_is_closed_to_others_with_all_that_is_in_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("a folder");
+    let data = folder.path().join("dev.tandem.app");
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    // What the window's engine leaves, and an earlier Tandem that opened the folder with the umask 022.
+    std::fs::create_dir_all(data.join("storage")).unwrap();
+    let path = data.join("tandem.db");
+    let first = Store::open(&path).await.expect("it opens");
+    first.create_run(&new_run("r1", 1)).await.unwrap();
+    let files = ["tandem.db", "tandem.db-wal", "tandem.db-shm"].map(|f| data.join(f));
+    std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+    for file in &files {
+        std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    let again = Store::open(&path).await.expect("it opens");
+    again.create_run(&new_run("r2", 1)).await.unwrap();
+    assert_eq!(mode(&data), 0o700);
+    for file in &files {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+    }
+}
+
 #[tokio::test]
 async fn a_database_of_a_newer_tandem_is_left_alone() {
     let (_folder, store) = store().await;
@@ -74,7 +99,7 @@ async fn a_page_gone_bad_is_found_on_opening() {
     store.create_run(&run).await.unwrap();
     for n in 0..400 {
         store
-            .append(&run.id, event(n, Event::CancelRequested))
+            .append(&run.id, n as u64, event(n, Event::CancelRequested))
             .await
             .unwrap();
     }
@@ -95,7 +120,7 @@ async fn what_was_written_can_be_neither_changed_nor_renumbered() {
     store.create_run(&run).await.unwrap();
     for at in 1..=3 {
         store
-            .append(&run.id, event(at, Event::Resumed))
+            .append(&run.id, at as u64 - 1, event(at, Event::Resumed))
             .await
             .unwrap();
     }
@@ -155,7 +180,9 @@ async fn an_event_of_a_later_version_reads_as_unknown_and_stays_as_it_is() {
         .await
         .expect_err("a known kind must be whole");
     assert!(
-        error.0.contains("`body` of row `2` in `run_event`"),
+        error
+            .to_string()
+            .contains("`body` of row `2` in `run_event`"),
         "{error}"
     );
 }
@@ -182,7 +209,10 @@ async fn a_full_database_says_so_and_keeps_what_it_has() {
     let mut written = 0;
     let error = loop {
         let verified = Event::Verified { seen: long.clone() };
-        match store.append_event(&run.id, event(written, verified)).await {
+        match store
+            .append_event(&run.id, written as u64, event(written, verified))
+            .await
+        {
             Ok(_) => written += 1,
             Err(error) => break error,
         }
@@ -195,7 +225,7 @@ async fn a_full_database_says_so_and_keeps_what_it_has() {
         .await
         .unwrap();
     let next = store
-        .append(&run.id, event(0, Event::Resumed))
+        .append(&run.id, written as u64, event(0, Event::Resumed))
         .await
         .expect("there is room again");
     assert_eq!(next.seq, written as u64 + 1, "the failed write left no gap");
