@@ -1,6 +1,7 @@
 //! Step `docker`: the machines' user may use Docker.
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::ports::{Command, ContainerError, MachineServices};
@@ -14,6 +15,35 @@ use crate::step::services::{Services, StepContext};
 pub(crate) struct OpenDocker {
     /// The users, for the words.
     pub users: Vec<String>,
+}
+
+/// What was there on one machine.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(untagged)]
+enum DockerBefore {
+    /// Whether Docker answered the user, and whether the user was in the group: a socket can be closed to a member
+    /// for another reason.
+    Noted { open: bool, member: bool },
+    /// An earlier Tandem noted only whether Docker answered.
+    Open(bool),
+}
+
+impl DockerBefore {
+    /// Whether the run put the user into the group.
+    fn is_ours(&self) -> bool {
+        match self {
+            Self::Noted { open, member } => !open && !member,
+            Self::Open(open) => !open,
+        }
+    }
+}
+
+/// Whether the machine's user is in the group, by the machine's list of groups.
+async fn is_member(machine: &MachineServices) -> Result<bool, StepError> {
+    let groups = Command::new("id", ["-nG", &machine.user]);
+    let failed = "The user's groups were not read.";
+    let groups = must(machine, &groups, Code::Broken, failed).await?;
+    Ok(groups.text().split_whitespace().any(|g| g == "docker"))
 }
 
 impl OpenDocker {
@@ -37,14 +67,27 @@ impl Step<Services> for OpenDocker {
             title: "Docker".into(),
             will: "Lets your user on the machines use Docker, if it may not yet. Who may use Docker can become root there.".into(),
             exactly: users.iter().map(|user| format!("sudo usermod -aG docker {user}")).collect(),
-            undo: "Takes the user out of the group again.".into(),
+            undo: "Takes the user out of the group again, if this run put the user in.".into(),
             privileged: true,
         }
     }
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
-        let open = on_all(&cx.machines, |_, s| Box::pin(Self::is_open(s))).await?;
-        Ok(found(open.iter().all(|o| *o), "Docker answers.", &open))
+        let before = on_all(&cx.machines, |_, s| {
+            Box::pin(async move {
+                Ok(DockerBefore::Noted {
+                    open: Self::is_open(s).await?,
+                    member: is_member(s).await?,
+                })
+            })
+        })
+        .await?;
+        let is_open = |b: &DockerBefore| matches!(b, DockerBefore::Noted { open: true, .. });
+        Ok(found(
+            before.iter().all(is_open),
+            "Docker answers.",
+            &before,
+        ))
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -87,20 +130,12 @@ impl Step<Services> for OpenDocker {
         before: &Value,
         _: Option<&Value>,
     ) -> Result<String, StepError> {
-        undo_on_all(&cx.machines, before, |was_open: bool, machine| {
+        undo_on_all(&cx.machines, before, |was: DockerBefore, machine| {
             Box::pin(async move {
-                if was_open {
+                if !was.is_ours() {
                     return Ok(());
                 }
-                let groups = Command::new("id", ["-nG", &machine.user]);
-                let groups = must(
-                    machine,
-                    &groups,
-                    Code::Broken,
-                    "The user's groups were not read.",
-                )
-                .await?;
-                if groups.text().split_whitespace().any(|g| g == "docker") {
+                if is_member(machine).await? {
                     let out = Command::new("gpasswd", ["-d", &machine.user, "docker"]).sudo();
                     must(
                         machine,
@@ -115,6 +150,73 @@ impl Step<Services> for OpenDocker {
             })
         })
         .await?;
-        Ok("The user is out of the group `docker` again.".into())
+        Ok("The group `docker` has the members it had.".into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::ports::MachineError;
+    use crate::run::{Event, Journal as _, Outcome, RunEvent, RunId, RunOutcome};
+    use crate::step::doubles::{Commanded, TestRun, machine};
+
+    /// A machine whose user is in these groups, and whose commands are remembered.
+    struct Groups {
+        names: Mutex<Vec<&'static str>>,
+        said: Mutex<Vec<String>>,
+    }
+
+    impl Commanded for Groups {
+        fn run(&self, command: &Command) -> Result<String, MachineError> {
+            let line = format!("{} {}", command.program, command.args.join(" "));
+            let mut names = self.names.lock().unwrap();
+            if command.program == "gpasswd" {
+                names.retain(|name| *name != "docker");
+            }
+            self.said.lock().unwrap().push(line);
+            Ok(names.join(" "))
+        }
+    }
+
+    #[tokio::test]
+    async fn only_whom_the_run_put_into_the_group_is_taken_out() {
+        let before = |value: Value| async move {
+            let groups = Arc::new(Groups {
+                names: Mutex::new(vec!["user", "docker"]),
+                said: Mutex::default(),
+            });
+            let machines = vec![machine("spark", groups.clone(), &Arc::default())];
+            let run = TestRun::default();
+            let begun = RunEvent {
+                seq: 0,
+                at: 0,
+                step: Some(StepId::from(ids::DOCKER)),
+                event: Event::Applying {
+                    before: json!([value]).to_string(),
+                },
+            };
+            run.journal
+                .append(&RunId("r".into()), 0, begun)
+                .await
+                .unwrap();
+            let driver = run.driver(vec![Arc::new(OpenDocker { users: vec![] })], machines);
+            let undone = driver.undo().await;
+            assert_eq!(undone, Outcome::Finished(RunOutcome::Undone));
+            groups.names.lock().unwrap().contains(&"docker")
+        };
+        assert!(!before(json!({"open": false, "member": false})).await);
+        assert!(
+            before(json!({"open": false, "member": true})).await,
+            "a member before"
+        );
+        assert!(
+            before(json!({"open": true, "member": false})).await,
+            "nothing was done"
+        );
+        assert!(!before(json!(false)).await, "as an earlier Tandem noted it");
+        assert!(before(json!(true)).await);
     }
 }

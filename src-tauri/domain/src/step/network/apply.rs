@@ -11,6 +11,14 @@ use crate::step::network::AddressLink;
 use crate::step::network::ports::{self, Links, Port, PortsBefore};
 use crate::step::services::StepContext;
 
+/// How the name of the scratch folder begins.
+const SCRATCH: &str = "/tmp/tandem-netplan.";
+
+fn is_scratch(path: &str) -> bool {
+    let ending = path.strip_prefix(SCRATCH).unwrap_or_default();
+    ending.len() == 10 && ending.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
 impl AddressLink {
     /// A machine's own ends, each with the other end and the prefix.
     pub(super) fn ends(&self, position: usize) -> impl Iterator<Item = (&RailEnd, &RailEnd, u8)> {
@@ -154,9 +162,17 @@ impl AddressLink {
     ) -> Result<(), StepError> {
         let failed = "The netplan files could not be tried out.";
         let run = |program: &str, args: &[&str]| Command::new(program, args.iter().copied()).sudo();
-        let made = run("mktemp", &["-d"]);
+        let made = run("mktemp", &["-d", &format!("{SCRATCH}XXXXXXXXXX")]);
         let made = must(machine, &made, Code::NetplanRefused, failed).await?;
         let scratch = made.text().trim().to_owned();
+        // Root removes it in the end, so nothing else than what was asked for may be meant.
+        if !is_scratch(&scratch) {
+            return Err(Problem::new(Code::NetplanRefused, failed)
+                .cause("`mktemp` did not answer with the folder it was asked for.")
+                .on(machine.name.clone())
+                .detail(scratch)
+                .into());
+        }
         let result = async {
             let etc = format!("{scratch}/etc");
             let copies = [

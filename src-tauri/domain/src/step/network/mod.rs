@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::machine::Facts;
@@ -27,9 +28,19 @@ mod ports;
 mod restore;
 mod switch;
 #[cfg(test)]
+mod switch_script;
+#[cfg(test)]
 mod tests;
 
 use ports::PortsBefore;
+
+/// What the step leaves.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct NetworkReceipt {
+    /// The content of Tandem's netplan file on each machine. A run of an earlier Tandem did not note it.
+    #[serde(default)]
+    files: Vec<String>,
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -103,7 +114,7 @@ impl AddressLink {
                 "{name}: where NetworkManager holds on to a port with a profile of its own\nsudo nmcli connection down uuid UUID"
             ),
             format!(
-                "{name}: over a new connection, so that the change stays\nsudo rm {0}/armed\nsudo rm -rf {0} {unit}",
+                "{name}: over a new connection, so that the change stays\nsudo rm {0}/armed-RUN\nsudo rm -rf {0} {unit}",
                 switch::FOLDER
             ),
         ]
@@ -146,7 +157,7 @@ impl AddressLink {
             })
         };
         on_all(&cx.machines, |i, s| {
-            Box::pin(async move { switch::arm(s, was(i)?, self.delay).await })
+            Box::pin(async move { switch::arm(s, &cx.run, was(i)?, self.delay).await })
         })
         .await?;
         on_all(&cx.machines, |i, s| {
@@ -164,8 +175,9 @@ impl AddressLink {
         for machine in &cx.machines {
             machine.shell.reconnect().await;
         }
-        on_all(&cx.machines, |_, s| Box::pin(switch::still_armed(s))).await?;
-        on_all(&cx.machines, |_, s| Box::pin(switch::confirm(s))).await?;
+        let run = &cx.run;
+        on_all(&cx.machines, |_, s| Box::pin(switch::still_armed(s, run))).await?;
+        on_all(&cx.machines, |_, s| Box::pin(switch::confirm(s, run))).await?;
         Ok(())
     }
 }
@@ -228,6 +240,7 @@ impl Step<Services> for AddressLink {
     async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
         let before: Vec<PortsBefore> = stored(before)?;
         cx.safe_point()?;
+        on_all(&cx.machines, |_, s| Box::pin(switch::alone(cx, s))).await?;
         on_all(&cx.machines, |i, s| Box::pin(self.try_out(i, s))).await?;
         if let Err(error) = self.change(cx, &before).await {
             // Both machines or neither. One that cannot be reached now does it by itself.
@@ -249,12 +262,15 @@ impl Step<Services> for AddressLink {
         }
         // All is decided; what is left of the switch does nothing, and undo takes it away too.
         if let Err(StepError::Problem(problem)) =
-            on_all(&cx.machines, |_, s| Box::pin(switch::disarm(s))).await
+            on_all(&cx.machines, |_, s| Box::pin(switch::disarm(s, &cx.run))).await
         {
             let machine = problem.machine.clone();
             cx.log(machine.as_deref(), format!("Not tidied up: {problem}"));
         }
-        Ok(json!({}))
+        let left = (0..cx.machines.len()).map(|i| netplan::render(&self.plan, i));
+        Ok(value(&NetworkReceipt {
+            files: left.collect(),
+        }))
     }
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
@@ -275,9 +291,16 @@ impl Step<Services> for AddressLink {
         &self,
         cx: &StepContext,
         before: &Value,
-        _: Option<&Value>,
+        receipt: Option<&Value>,
     ) -> Result<String, StepError> {
         let before: Vec<PortsBefore> = stored(before)?;
+        let left: NetworkReceipt = receipt.map(stored).transpose()?.unwrap_or_default();
+        on_all(&cx.machines, |_, s| Box::pin(switch::alone(cx, s))).await?;
+        let (before_it, left) = (&before, &left);
+        on_all(&cx.machines, |i, s| {
+            Box::pin(restore::as_left(s, before_it.get(i), left.files.get(i)))
+        })
+        .await?;
         let mut said = vec!["The ports are as they were.".to_owned()];
         said.extend(restore::restore_all(cx, &before).await?);
         Ok(said.join(" "))

@@ -26,12 +26,38 @@ pub(super) async fn restore_all(
                 return Ok(Vec::new());
             };
             let notes = restore(cx, machine, was).await?;
-            switch::disarm(machine).await?;
+            switch::disarm(machine, &cx.run).await?;
             Ok(notes)
         })
     })
     .await?;
     Ok(notes.into_iter().flatten().collect())
+}
+
+/// An error where Tandem's netplan file is another than before the run and than the run left: what was made of it
+/// since is not overwritten. A run of an earlier Tandem did not note what it left, and is taken back as it was.
+pub(super) async fn as_left(
+    machine: &MachineServices,
+    before: Option<&PortsBefore>,
+    left: Option<&String>,
+) -> Result<(), StepError> {
+    let (Some(before), Some(left)) = (before, left) else {
+        return Ok(());
+    };
+    match ports::file_of(machine).await? {
+        Some(now) if now != *left && Some(&now) != before.file.as_ref() => Err(Problem::new(
+            Code::NetworkPlan,
+            "The addresses of the private link were not put back.",
+        )
+        .cause(format!("`{}` was changed after this run.", netplan::FILE))
+        .fix_with(
+            "If another run changed it, undo that one first. If you changed it and do not need it, remove it; then undo again.",
+            format!("sudo rm {}", netplan::FILE),
+        )
+        .on(machine.name.clone())
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// Makes one machine's ports as they were.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::*;
 use crate::network::{Rail, RailEnd};
 use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
-use crate::run::{Outcome, RunOutcome};
+use crate::run::{Outcome, RunId, RunOutcome};
 use crate::step::doubles::{self, TestRun};
 use crate::step::network::ports::Port;
 use crate::step::services::Driver;
@@ -35,6 +35,8 @@ struct State {
     mtu: u64,
     addresses: Vec<String>,
     said: Vec<String>,
+    /// Whether a timer is set.
+    waits: bool,
 }
 
 impl Managed {
@@ -48,6 +50,7 @@ impl Managed {
                 mtu: 1500,
                 addresses: vec![],
                 said: vec![],
+                waits: false,
             }),
         })
     }
@@ -78,15 +81,27 @@ impl Managed {
                 return (2, "Error: ipv4: Address not found.\n".into());
             }
             ["cat", ..] => return (0, "0\n".into()),
-            ["mktemp", ..] => return (0, "/tmp/tmp.scratch\n".into()),
+            ["mktemp", ..] => return (0, "/tmp/tandem-netplan.Scratch001\n".into()),
             ["stat", ..] => return (i32::from(!planned), "600\n".into()),
             ["test", "-e", path] => {
                 let there = state.files.keys().any(|f| f.starts_with(path));
                 return (i32::from(!there), String::new());
             }
-            ["rm", .., path] => {
+            ["ls", "-1", folder] => {
+                let names = state.files.keys().filter_map(|f| f.strip_prefix(folder));
+                let names: Vec<&str> = names.map(|n| n.trim_start_matches('/')).collect();
+                return (0, names.join("\n"));
+            }
+            ["rm", paths @ ..] => {
                 let before = state.files.len();
-                state.files.retain(|f, _| !f.starts_with(path));
+                let goes = |f: &str, path: &str| {
+                    f == path
+                        || f.strip_prefix(path)
+                            .is_some_and(|rest| rest.starts_with('/'))
+                };
+                state
+                    .files
+                    .retain(|f, _| !paths.iter().any(|path| goes(f, path)));
                 let lacking = before == state.files.len() && !line.contains(" -");
                 return (i32::from(lacking), String::new());
             }
@@ -123,6 +138,7 @@ impl Managed {
                 state.active = (*uuid).into();
             }
             ["nmcli", ..] => panic!("not this one: {line}"),
+            ["systemctl", "is-active", ..] if state.waits => return (0, "active\n".into()),
             ["systemctl", "is-active", ..] => return (3, "inactive\n".into()),
             _ => {}
         }
@@ -305,7 +321,8 @@ fn the_switch_puts_back_what_was_there() {
             mac: String::new(),
         }],
     };
-    let script = switch::script(&was);
+    let run = RunId("0123abcd".into());
+    let script = switch::script(&was, &run);
     assert!(
         script.contains("port enp1s0f1np1 down 1500 eui64 profile 169.254.7.8/16\n"),
         "{script}"
@@ -318,5 +335,65 @@ fn the_switch_puts_back_what_was_there() {
         "{script}"
     );
     let none = PortsBefore { file: None, ..was };
-    assert!(switch::script(&none).contains("rm -f /etc/netplan/90-tandem.yaml\n"));
+    assert!(switch::script(&none, &run).contains("rm -f /etc/netplan/90-tandem.yaml\n"));
+}
+
+/// The flag of another run on a machine.
+const FOREIGN: &str = "/var/lib/tandem-network/armed-ffff";
+
+#[tokio::test]
+async fn the_switch_of_another_run_is_never_called_off() {
+    let machines = [
+        Managed::new("192.168.100.10"),
+        Managed::new("192.168.100.11"),
+    ];
+    let run = TestRun::default();
+    let cx = driver(&machines, &run);
+    {
+        let mut state = machines[1].state.lock().unwrap();
+        state.files.insert(FOREIGN.into(), Vec::new());
+        state.waits = true;
+    }
+    // What waits there is waited for by the check; here the other run came after it.
+    let services: Vec<_> = cx.machines.clone();
+    let other = RunId("eeee".into());
+    switch::disarm(&services[1], &other).await.unwrap();
+    let kept = |m: &Managed| m.state.lock().unwrap().files.contains_key(FOREIGN);
+    assert!(kept(&machines[1]), "it is not its own");
+    assert_eq!(cx.go().await, Outcome::Finished(RunOutcome::Failed));
+    assert!(kept(&machines[1]));
+    let changed = |m: &Managed| m.state.lock().unwrap().files.contains_key(netplan::FILE);
+    assert!(!machines.iter().any(|m| changed(m)), "nothing was changed");
+    // Without a timer its run died before it changed anything.
+    machines[1].state.lock().unwrap().waits = false;
+    assert_eq!(
+        driver(&machines, &run).go().await,
+        Outcome::Finished(RunOutcome::Completed)
+    );
+    assert!(!kept(&machines[1]));
+}
+
+#[tokio::test]
+async fn what_was_made_of_the_addresses_since_is_not_overwritten() {
+    let machines = [
+        Managed::new("192.168.100.10"),
+        Managed::new("192.168.100.11"),
+    ];
+    let run = TestRun::default();
+    let done = driver(&machines, &run).go().await;
+    assert_eq!(done, Outcome::Finished(RunOutcome::Completed));
+    let others = b"network: {version: 2}\n".to_vec();
+    let write = |content: Option<Vec<u8>>| {
+        let mut state = machines[0].state.lock().unwrap();
+        match content {
+            Some(content) => state.files.insert(netplan::FILE.into(), content),
+            None => state.files.remove(netplan::FILE),
+        }
+    };
+    write(Some(others.clone()));
+    let undone = driver(&machines, &run).undo().await;
+    assert_eq!(undone, Outcome::Finished(RunOutcome::NeedsAttention));
+    assert_eq!(write(None), Some(others), "it is as somebody made it");
+    let undone = driver(&machines, &run).undo().await;
+    assert_eq!(undone, Outcome::Finished(RunOutcome::Undone));
 }
