@@ -2,6 +2,7 @@
 //! stores the choices, and is taken up again from them.
 
 mod detail;
+pub mod later;
 pub mod link;
 pub mod report;
 pub mod request;

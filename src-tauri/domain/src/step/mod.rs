@@ -3,7 +3,7 @@
 pub mod all_reduce;
 pub(crate) mod docker;
 #[cfg(test)]
-mod doubles;
+pub(crate) mod doubles;
 pub mod facts;
 pub(crate) mod follow;
 pub(crate) mod graft;

@@ -42,6 +42,25 @@ pub(crate) async fn remove(machine: &MachineServices, name: &str) -> Result<(), 
     Ok(())
 }
 
+/// Removes the container that carries this identity; one of another run, or another's, stays. Says whether one of
+/// another run stands there. Safe to repeat.
+pub(crate) async fn remove_if(
+    machine: &MachineServices,
+    name: &str,
+    identity: &str,
+) -> Result<bool, StepError> {
+    let Some(state) = find(machine, name).await? else {
+        return Ok(false);
+    };
+    match label(&state) {
+        Some(of) if of == identity => {
+            remove(machine, name).await?;
+            Ok(false)
+        }
+        of => Ok(of.is_some()),
+    }
+}
+
 /// Removes a container of ours; another's of that name stays, and is why `message` is said. Safe to repeat.
 pub(crate) async fn clear(
     machine: &MachineServices,

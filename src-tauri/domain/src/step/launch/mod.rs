@@ -1,12 +1,14 @@
 //! Steps `launch-…`: the server over all machines, once for each variant of the plan.
 
+#[cfg(test)]
+mod tests;
 mod wait;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::artifact::ArtifactRole;
 use crate::container::command::as_command;
@@ -24,7 +26,7 @@ use crate::step::image::ImageReceipt;
 use crate::step::machines::on_all;
 use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
-use crate::step::stored::value;
+use crate::step::stored::{stored, value};
 use crate::step::weights::WeightsReceipt;
 use crate::step::{owned, page_cache};
 
@@ -55,6 +57,14 @@ pub struct LaunchReceipt {
     /// A later launch stands in this one's place.
     #[serde(default)]
     pub superseded: bool,
+}
+
+/// What is noted before a launch.
+#[derive(Debug, Serialize, Deserialize)]
+struct LaunchBefore {
+    /// See [`LaunchReceipt::identity`].
+    #[serde(default)]
+    identity: Option<String>,
 }
 
 impl LaunchServer {
@@ -199,7 +209,7 @@ impl Step<Services> for LaunchServer {
                 ),
             },
             exactly,
-            undo: "Stops and removes the container.".into(),
+            undo: "Stops and removes the container that this run started.".into(),
             privileged: false,
         }
     }
@@ -238,7 +248,11 @@ impl Step<Services> for LaunchServer {
                 });
             }
         }
-        Ok(StepCheck::Needed { before: json!({}) })
+        Ok(StepCheck::Needed {
+            before: value(&LaunchBefore {
+                identity: Some(receipt.identity),
+            }),
+        })
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
@@ -304,10 +318,27 @@ impl Step<Services> for LaunchServer {
     async fn undo(
         &self,
         cx: &StepContext,
-        _: &Value,
-        _: Option<&Value>,
+        before: &Value,
+        receipt: Option<&Value>,
     ) -> Result<String, StepError> {
-        on_all(&cx.machines, |_, s| Box::pin(owned::remove(s, SERVER))).await?;
-        Ok("The server is stopped and its container removed.".into())
+        let noted = match receipt {
+            Some(receipt) => Some(stored::<LaunchReceipt>(receipt)?.identity),
+            None => stored::<LaunchBefore>(before)?.identity,
+        };
+        let identity = match noted {
+            Some(identity) => identity,
+            // An earlier Tandem noted it only at the end.
+            None => self.containers(cx, self.own()?)?.1.identity,
+        };
+        let identity = &identity;
+        let others = on_all(&cx.machines, |_, s| {
+            Box::pin(owned::remove_if(s, SERVER, identity))
+        })
+        .await?;
+        Ok(if others.contains(&true) {
+            "This run's server was gone; the one of another run stays.".into()
+        } else {
+            "The server is stopped and its container removed.".into()
+        })
     }
 }
