@@ -10,6 +10,7 @@
 mod containers;
 mod journal;
 mod lab;
+mod lease;
 mod machine;
 mod rehearsal;
 mod relay;

@@ -19,6 +19,7 @@ pub mod fit;
 pub mod graft;
 pub mod ids;
 pub mod launch;
+pub mod lease;
 pub mod machine;
 pub mod neighbours;
 pub mod network;

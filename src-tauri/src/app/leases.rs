@@ -1,0 +1,92 @@
+//! The leases that a run has on its machines, from before its first act to after its last.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tandem_adapters::this_computer::who;
+use tandem_domain::lease::{self, Holder, LeaseError, RENEWED_EVERY};
+use tandem_domain::ports::MachineServices;
+use tandem_domain::problem::Problem;
+use tandem_domain::run::RunId;
+use tokio_util::sync::CancellationToken;
+
+/// How long the end of a run may wait for machines that do not answer.
+const SOON: Duration = Duration::from_secs(5);
+
+/// See the module.
+pub(super) struct Leases {
+    machines: Vec<MachineServices>,
+    holder: Arc<Holder>,
+    ended: CancellationToken,
+}
+
+impl Leases {
+    /// Takes the lease of every machine, or none and says who works there. A machine that does not answer now is
+    /// asked again while the run lasts; that it does not answer is the run's to tell.
+    pub(super) async fn take(machines: Vec<MachineServices>, run: &RunId) -> Result<Self, Problem> {
+        let here = who();
+        let holder = Holder {
+            word: super::new_id(),
+            who: format!("{}@{}", here.user, here.host),
+            run: run.0.clone(),
+        };
+        let leases = Self {
+            machines,
+            holder: Arc::new(holder),
+            ended: CancellationToken::new(),
+        };
+        for machine in &leases.machines {
+            match lease::take(machine.shell.as_ref(), &leases.holder).await {
+                Ok(()) => {}
+                Err(held @ LeaseError::Held { .. }) => {
+                    leases.give_back().await;
+                    return Err(held.problem(&machine.name));
+                }
+                Err(other) => {
+                    let problem = other.problem(&machine.name);
+                    tracing::warn!(machine = machine.name, %problem, "no lease yet");
+                }
+            }
+        }
+        Ok(leases)
+    }
+
+    /// Renews them until they are given back. Where somebody else has taken one over, the run is cancelled.
+    pub(super) fn keep(&self, run: CancellationToken) {
+        for machine in self.machines.clone() {
+            let (holder, ended, run) = (self.holder.clone(), self.ended.clone(), run.clone());
+            tokio::spawn(async move {
+                loop {
+                    tokio::select! {
+                        () = ended.cancelled() => return,
+                        () = tokio::time::sleep(RENEWED_EVERY) => {}
+                    }
+                    let shell = machine.shell.as_ref();
+                    if let Ok(false) = lease::renew(shell, &holder).await
+                        // It is gone with a restart of the home folder, or was never taken.
+                        && let Err(LeaseError::Held { who, .. }) = lease::take(shell, &holder).await
+                        && !ended.is_cancelled()
+                    {
+                        tracing::error!(machine = machine.name, who, "the lease was taken over");
+                        run.cancel();
+                        return;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Gives them back. What cannot be reached soon is taken over by the next one that comes, after a while.
+    pub(super) async fn give_back(&self) {
+        self.ended.cancel();
+        let all = self.machines.iter().map(|machine| async {
+            if let Err(error) = lease::give_back(machine.shell.as_ref(), &self.holder).await {
+                tracing::warn!(machine = machine.name, %error, "a lease was not given back");
+            }
+        });
+        let all = futures::future::join_all(all);
+        if tokio::time::timeout(SOON, all).await.is_err() {
+            tracing::warn!("a machine did not answer, so its lease was not given back");
+        }
+    }
+}
