@@ -20,6 +20,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::machines::neighbours,
             commands::machines::probe_host,
             commands::machines::add_machine,
+            commands::machines::change_machine,
+            commands::machines::undos_of_machine,
             commands::machines::remove_machine,
             commands::machines::refresh_machine,
             commands::machines::give_password,
@@ -73,10 +75,42 @@ pub const BINDINGS: &str = "../ui/src/bindings.ts";
 
 /// The folder for Tandem's files: `TANDEM_DATA`, or the platform's own.
 pub fn data_dir(of_platform: Option<std::path::PathBuf>) -> std::path::PathBuf {
-    let chosen = std::env::var_os("TANDEM_DATA").map(Into::into);
+    let chosen = std::env::var_os(DATA).map(Into::into);
     chosen
         .or(of_platform)
         .unwrap_or_else(|| std::path::PathBuf::from("tandem-data"))
+}
+
+/// The environment's name for the folder.
+const DATA: &str = "TANDEM_DATA";
+
+/// The window's name in `tauri.conf.json`.
+const WINDOW: &str = "main";
+
+/// Opens the window. Not before the app is there: the window's engine makes files in the same folder.
+fn open_window(tauri_app: &tauri::App) -> tauri::Result<()> {
+    let windows = &tauri_app.config().app.windows;
+    for config in windows.iter().filter(|w| w.label == WINDOW) {
+        tauri::WebviewWindowBuilder::from_config(tauri_app, config)?.build()?;
+    }
+    Ok(())
+}
+
+/// Says why there is no window, where a person sees it, and ends.
+fn tell(handle: &tauri::AppHandle, problem: &tandem_domain::problem::Problem) {
+    use tauri_plugin_dialog::{DialogExt as _, MessageDialogKind};
+    eprintln!("{problem}");
+    let rest = [
+        problem.cause.clone(),
+        problem.fix.as_ref().map(|fix| fix.sentence.clone()),
+    ];
+    let text: Vec<String> = rest.into_iter().flatten().collect();
+    let ending = handle.clone();
+    let dialog = handle.dialog().message(text.join("\n\n"));
+    dialog
+        .title(&problem.message)
+        .kind(MessageDialogKind::Error)
+        .show(move |_| ending.exit(1));
 }
 
 /// Opens the window and stays until it is closed.
@@ -84,17 +118,32 @@ pub fn run() {
     use tauri::Manager;
     let builder = builder();
     let handler = builder.invoke_handler();
-    tauri::Builder::default()
+    let mut tauri_app = tauri::Builder::default();
+    // Two Tandems on folders of their own are no second start of each other.
+    if std::env::var_os(DATA).is_none() {
+        tauri_app = tauri_app.plugin(tauri_plugin_single_instance::init(|first, _, _| {
+            if let Some(window) = first.get_webview_window(WINDOW) {
+                // A window that cannot be raised stays where it is.
+                let _ = window.unminimize();
+                let _ = window.show();
+                let _ = window.set_focus();
+            }
+        }));
+    }
+    tauri_app
         .plugin(tauri_plugin_dialog::init())
         .invoke_handler(handler)
         .setup(|tauri_app| {
             let paths = tauri_app.path();
             let folder = data_dir(paths.app_data_dir().ok());
             let programs = app::Programs::find(paths.resource_dir().ok());
-            let opened = tauri::async_runtime::block_on(app::App::open(&folder, programs));
-            // Without its database there is nothing to show; the words go where they can be read.
-            let opened = opened.map_err(|problem| problem.to_string())?;
-            tauri_app.manage(opened);
+            match tauri::async_runtime::block_on(app::App::open(&folder, programs)) {
+                Ok(opened) => {
+                    tauri_app.manage(opened);
+                    open_window(tauri_app)?;
+                }
+                Err(problem) => tell(tauri_app.handle(), &problem),
+            }
             Ok(())
         })
         .run(tauri::generate_context!())

@@ -146,6 +146,19 @@ pub struct NewMachine {
     pub host_key: String,
 }
 
+/// How a machine is reached from now on.
+#[derive(Debug, Clone, Deserialize, Type)]
+pub struct ChangedMachine {
+    /// Host name, IP address or alias.
+    pub address: String,
+    /// SSH port.
+    pub port: u16,
+    /// The user there.
+    pub user: String,
+    /// Needed unless a key is accepted. Kept in memory only.
+    pub password: Option<String>,
+}
+
 /// A plan to be looked at before it runs.
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct PlanView {

@@ -1487,7 +1487,11 @@ step: StepId;
 /**  The machine's name, if about one. */
 machine: string | null; 
 /**  The line, without colour codes. */
-line: string };
+line: string } | 
+/**  It stopped where it was, and how it ended could not be written down. The last that is heard of it. */
+{ signal: "stopped"; 
+/**  Why, and what to do. */
+problem: Problem };
 
 /**  A run in the list. */
 export type RunSummary = {

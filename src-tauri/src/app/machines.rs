@@ -1,11 +1,11 @@
 //! Machines: adding, looking, forgetting; and the turn to a rehearsal and back.
 
 use tandem_adapters::ssh::{self, HostPin};
-use tandem_adapters::store::SavedMachine;
+use tandem_adapters::store::{MachineChange, SavedMachine};
 use tandem_domain::container::SERVER;
 use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
-use tandem_domain::machine::identity::same_machine;
+use tandem_domain::machine::identity::{known_before, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
@@ -14,21 +14,12 @@ use tandem_rehearsal::machines::Rehearsal;
 
 use super::workspace::{Seen, Workspace, resolve};
 use super::{App, lock, stored};
-use crate::wire::{HostProbe, MachineView, NewMachine, Overview, SudoAccess};
+use crate::wire::{ChangedMachine, HostProbe, MachineView, NewMachine, Overview, SudoAccess};
 
 impl App {
     /// Reads the host key at an address.
     pub async fn probe_host(&self, address: &str, port: u16) -> Result<HostProbe, Problem> {
-        let address = address.trim();
-        if address.is_empty() || address.contains(char::is_whitespace) {
-            return Err(Problem::new(Code::BadInput, "The address cannot be used.")
-                .cause(if address.is_empty() {
-                    "It is empty."
-                } else {
-                    "It contains a space."
-                })
-                .fix("Type a host name such as spark-1a2b.local, or an IP address."));
-        }
+        let address = usable_address(address)?;
         let host = resolve(address)?;
         let port = host.port.unwrap_or(port);
         let key = ssh::probe(&host.host_name, port)
@@ -61,13 +52,7 @@ impl App {
                     .fix("Remove one first."),
             );
         }
-        let user = machine.user.trim();
-        if user.is_empty() || user.contains(char::is_whitespace) {
-            return Err(
-                Problem::new(Code::BadInput, "The user name cannot be used.")
-                    .fix("Type the name you sign in with on that machine."),
-            );
-        }
+        let user = usable_user(&machine.user)?;
         let mut saved = SavedMachine {
             id: super::new_id().into(),
             name: machine.address.trim().to_owned(),
@@ -96,6 +81,12 @@ impl App {
             ))
             .fix("Type the address of your other Spark."));
         }
+        // Removed and added again it is the same to its runs.
+        let removed = stored(workspace.store.removed_machines().await)?;
+        if let Some(id) = known_before(&facts, &removed) {
+            workspace.call(&saved.id, id);
+            saved.id = id.clone();
+        }
         saved.name = unique(&facts.hostname, &saved.address, &known);
         saved.facts = Some(facts);
         let kept = stored(workspace.store.add_machine(&saved).await);
@@ -107,6 +98,70 @@ impl App {
         Ok(view(&workspace, &saved))
     }
 
+    /// Changes how a machine is reached. The new address must lead to the same machine, with the host key that
+    /// was accepted; nothing is changed otherwise.
+    pub async fn change_machine(
+        &self,
+        id: &MachineId,
+        change: ChangedMachine,
+    ) -> Result<MachineView, Problem> {
+        let workspace = self.workspace().await;
+        if self.live_id().is_some() {
+            return Err(Problem::new(Code::Locked, "The machine was not changed.")
+                .cause("A run is working on it.")
+                .fix("Cancel the run or wait for its end."));
+        }
+        if workspace.simulated() {
+            return Err(
+                Problem::new(Code::BadInput, "A rehearsed machine has no address.")
+                    .fix("Leave the rehearsal to change real machines."),
+            );
+        }
+        let saved = workspace.machine(id).await?;
+        let mut moved = SavedMachine {
+            address: usable_address(&change.address)?.to_owned(),
+            port: change.port,
+            user: usable_user(&change.user)?.to_owned(),
+            ..saved.clone()
+        };
+        // Under another id until it is known to be the same: the connection that there is stays usable.
+        let trial = SavedMachine {
+            id: super::new_id().into(),
+            ..moved.clone()
+        };
+        let password = change.password.filter(|p| !p.is_empty()).map(Secret::new);
+        let held = (moved.user == saved.user).then(|| workspace.password_of(id));
+        let facts = workspace.meet(&trial, password.or(held.flatten())).await?;
+        if let Some(before) = &saved.facts
+            && !same_machine(before, &facts)
+        {
+            workspace.forget(&trial.id);
+            return Err(Problem::new(Code::BadInput, "The machine was not changed.")
+                .cause(format!(
+                    "Another machine, `{}`, answers at `{}`.",
+                    facts.hostname, moved.address
+                ))
+                .fix("Type the address of this machine. To work with the other one, remove this one and add that."));
+        }
+        let change = MachineChange {
+            name: moved.name.clone(),
+            address: moved.address.clone(),
+            port: moved.port,
+            user: moved.user.clone(),
+        };
+        let kept = stored(workspace.store.change_machine(id, &change).await);
+        if kept.is_err() {
+            workspace.forget(&trial.id);
+        }
+        kept?;
+        workspace.forget(id);
+        workspace.call(&trial.id, id);
+        stored(workspace.store.keep_facts(id, &facts).await)?;
+        moved.facts = Some(facts);
+        self.note(&workspace, &moved);
+        Ok(view(&workspace, &moved))
+    }
+
     /// Forgets a machine.
     pub async fn remove_machine(&self, id: &MachineId) -> Result<(), Problem> {
         let workspace = self.workspace().await;
@@ -115,7 +170,7 @@ impl App {
                 .cause("A run is working on it.")
                 .fix("Cancel the run or wait for its end."));
         }
-        stored(workspace.store.remove_machine(id).await)?;
+        stored(workspace.store.remove_machine(id, self.now()).await)?;
         workspace.forget(id);
         self.changed();
         Ok(())
@@ -238,6 +293,31 @@ impl App {
         );
         self.changed();
     }
+}
+
+fn usable_address(address: &str) -> Result<&str, Problem> {
+    let address = address.trim();
+    if !address.is_empty() && !address.contains(char::is_whitespace) {
+        return Ok(address);
+    }
+    Err(Problem::new(Code::BadInput, "The address cannot be used.")
+        .cause(if address.is_empty() {
+            "It is empty."
+        } else {
+            "It contains a space."
+        })
+        .fix("Type a host name such as spark-1a2b.local, or an IP address."))
+}
+
+fn usable_user(user: &str) -> Result<&str, Problem> {
+    let user = user.trim();
+    if !user.is_empty() && !user.contains(char::is_whitespace) {
+        return Ok(user);
+    }
+    Err(
+        Problem::new(Code::BadInput, "The user name cannot be used.")
+            .fix("Type the name you sign in with on that machine."),
+    )
 }
 
 fn busy() -> Problem {

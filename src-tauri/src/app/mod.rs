@@ -4,6 +4,7 @@ mod ask_node;
 mod bench;
 mod chat;
 mod disk;
+mod leases;
 mod link;
 mod machines;
 mod neighbours;
@@ -15,6 +16,7 @@ mod runs;
 mod serving;
 mod settings;
 mod signal_queue;
+mod undo;
 mod workspace;
 
 use std::collections::HashMap;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tandem_adapters::data_folder::DataFolder;
 use tandem_adapters::secrets::HubToken;
 use tandem_adapters::store::{Store, StoreError};
 use tandem_domain::ids::MachineId;
@@ -42,6 +45,8 @@ pub struct App {
 
 struct Inner {
     data_dir: PathBuf,
+    /// Nobody else works on the folder as long as this lives.
+    _folder: DataFolder,
     programs: Arc<Programs>,
     clock: Arc<SystemClock>,
     hub_token: HubToken,
@@ -61,8 +66,9 @@ struct Inner {
 }
 
 impl App {
-    /// Opens the app on its folder. A rehearsal that was open is open again.
+    /// Opens the app on its folder, which no other process uses then. A rehearsal that was open is open again.
     pub async fn open(data_dir: &Path, programs: Programs) -> Result<Self, Problem> {
+        let folder = DataFolder::take(data_dir).map_err(|e| e.problem())?;
         let store = Store::open(data_dir.join("tandem.db"))
             .await
             .map_err(|e| e.problem())?;
@@ -71,6 +77,7 @@ impl App {
         let app = Self {
             inner: Arc::new(Inner {
                 data_dir: data_dir.to_owned(),
+                _folder: folder,
                 programs,
                 clock: Arc::new(SystemClock::new()),
                 hub_token: HubToken::new(),

@@ -20,6 +20,7 @@ use tandem_domain::step::services::{Driver, LiveLimits, Services};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
+use super::leases::Leases;
 use super::signal_queue::{self, signal_queue};
 use super::workspace::Workspace;
 use super::{App, lock, stored};
@@ -137,11 +138,13 @@ impl App {
             simulated: workspace.simulated(),
         };
         let live = self.claim(&run.id)?;
+        let leases = self.leases(&workspace, &procedure, &run.id).await?;
         if let Err(e) = workspace.store.create_run(&run).await {
+            leases.give_back().await;
             self.release();
             return Err(e.problem());
         }
-        self.launch(workspace, procedure, live, Direction::Forward)
+        self.launch(workspace, procedure, live, leases, Direction::Forward)
             .await?;
         Ok(run.id)
     }
@@ -174,7 +177,32 @@ impl App {
             .filter(|r| r.name() == planned || matches!(direction, Direction::Backward))
             .ok_or_else(|| stale("It was planned by another version of Tandem."))?;
         let live = self.claim(id)?;
-        self.launch(workspace, procedure, live, direction).await
+        if matches!(direction, Direction::Backward)
+            && let Err(problem) = self.free_to_undo(&workspace, id).await
+        {
+            self.release();
+            return Err(problem);
+        }
+        let leases = self.leases(&workspace, &procedure, id).await?;
+        self.launch(workspace, procedure, live, leases, direction)
+            .await
+    }
+
+    /// The leases of a claimed run's machines. Where there are none to have, the run is not claimed any more.
+    async fn leases(
+        &self,
+        workspace: &Workspace,
+        procedure: &Procedure,
+        id: &RunId,
+    ) -> Result<Leases, Problem> {
+        let taken = match workspace.services_of(procedure.machines()).await {
+            Ok(machines) => Leases::take(machines, id).await,
+            Err(problem) => Err(problem),
+        };
+        if taken.is_err() {
+            self.release();
+        }
+        taken
     }
 
     /// Makes this the live run, or says which one is.
@@ -209,6 +237,7 @@ impl App {
         workspace: Arc<Workspace>,
         procedure: Procedure,
         live: LiveRun,
+        leases: Leases,
         direction: Direction,
     ) -> Result<(), Problem> {
         let prepared = async {
@@ -229,10 +258,12 @@ impl App {
         let (steps, machines) = match prepared {
             Ok(prepared) => prepared,
             Err(problem) => {
+                leases.give_back().await;
                 self.release();
                 return Err(problem);
             }
         };
+        leases.keep(live.cancel.clone());
         let id = live.id.clone();
         let (to_disk, from_run) = signal_queue(UNWRITTEN);
         let writer = tokio::spawn(keep(workspace.clone(), id.clone(), from_run, self.clone()));
@@ -271,7 +302,7 @@ impl App {
             match &ended {
                 Ok(Outcome::Finished(outcome)) => tracing::info!(run = %id, ?outcome, "run ended"),
                 // It shows as interrupted, with its last written step, and can be resumed or undone.
-                Ok(Outcome::JournalLost(why)) => tracing::error!(run = %id, why, "journal lost"),
+                Ok(Outcome::JournalLost(why)) => tracing::error!(run = %id, %why, "journal lost"),
                 Err(e) => tracing::error!(run = %id, error = %e, "run panicked"),
             }
             let end = writer.await.ok().flatten();
@@ -281,6 +312,7 @@ impl App {
             if let Ok(Outcome::Finished(RunOutcome::Completed | RunOutcome::Undone)) = ended {
                 app.refresh_machines_of(&workspace, &id, &procedure).await;
             }
+            leases.give_back().await;
             app.release();
             if let Some(end) = end {
                 let _ = live.signals.send(end);
@@ -454,10 +486,7 @@ impl App {
         id: &RunId,
     ) -> Result<RunState, Problem> {
         let events = self.events(workspace, id).await?;
-        RunState::fold(&events).map_err(|e| {
-            Problem::new(Code::Broken, "The run's history contradicts itself.")
-                .cause(format!("{e}."))
-        })
+        Ok(RunState::fold(&events))
     }
 }
 
@@ -510,7 +539,7 @@ async fn keep(
                 RunSignal::Progress { step, progress: p } => {
                     progress.insert(step, p);
                 }
-                RunSignal::Event { .. } => {}
+                RunSignal::Event { .. } | RunSignal::Stopped { .. } => {}
             }
         }
         if let Err(e) = workspace.store.append_log(&id, &lines).await {
@@ -530,5 +559,9 @@ async fn keep(
 
 /// Whether it is the last thing a run says.
 fn is_end(signal: &RunSignal) -> bool {
-    matches!(signal, RunSignal::Event { event } if matches!(event.event, Event::Finished { .. }))
+    match signal {
+        RunSignal::Event { event } => matches!(event.event, Event::Finished { .. }),
+        RunSignal::Stopped { .. } => true,
+        RunSignal::Progress { .. } | RunSignal::Log { .. } => false,
+    }
 }

@@ -251,6 +251,23 @@ impl Workspace {
         lock(&self.seen).remove(id);
     }
 
+    /// Calls a machine by another id: what is connected and held for the one is the other's then.
+    pub(super) fn call(&self, now: &MachineId, id: &MachineId) {
+        fn moved<T>(map: &Mutex<HashMap<MachineId, T>>, now: &MachineId, id: &MachineId) {
+            let mut map = lock(map);
+            if let Some(value) = map.remove(now) {
+                map.insert(id.clone(), value);
+            }
+        }
+        moved(&self.connected, now, id);
+        moved(&self.passwords, now, id);
+        moved(&self.seen, now, id);
+    }
+
+    pub(super) fn password_of(&self, id: &MachineId) -> Option<Secret> {
+        lock(&self.passwords).get(id).cloned()
+    }
+
     pub(super) fn holds_password(&self, id: &MachineId) -> bool {
         lock(&self.passwords).contains_key(id)
     }

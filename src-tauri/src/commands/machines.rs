@@ -1,12 +1,15 @@
 //! Machines: who could be added, who is there, how they are.
 
 use tandem_domain::ids::MachineId;
+use tandem_domain::run::RunSummary;
 use tauri::State;
 use tauri::ipc::Channel;
 
 use super::Answer;
 use crate::app::App;
-use crate::wire::{HostProbe, MachineView, Neighbour, NewMachine, Overview, PairView};
+use crate::wire::{
+    ChangedMachine, HostProbe, MachineView, Neighbour, NewMachine, Overview, PairView,
+};
 
 /// What surrounds every screen.
 #[tauri::command]
@@ -49,6 +52,24 @@ pub async fn probe_host(app: State<'_, App>, address: String, port: u16) -> Answ
 #[specta::specta]
 pub async fn add_machine(app: State<'_, App>, machine: NewMachine) -> Answer<MachineView> {
     app.add_machine(machine).await
+}
+
+/// Changes how a machine is reached. The new address must lead to the same machine.
+#[tauri::command]
+#[specta::specta]
+pub async fn change_machine(
+    app: State<'_, App>,
+    id: MachineId,
+    change: ChangedMachine,
+) -> Answer<MachineView> {
+    app.change_machine(&id, change).await
+}
+
+/// The runs that can be undone only while this machine is here, the newest first.
+#[tauri::command]
+#[specta::specta]
+pub async fn undos_of_machine(app: State<'_, App>, id: MachineId) -> Answer<Vec<RunSummary>> {
+    app.undos_of_machine(&id).await
 }
 
 /// Forgets a machine. Nothing changes on the machine itself.

@@ -216,6 +216,16 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       machines = [...machines, next];
       return next;
     },
+    changeMachine: async (id, { address, port, user, password }) => {
+      await wait(tickMs * 4);
+      if (password === 'wrong') throw recorded('wrong-password', address, user);
+      machines = machines.map((m) => (m.id === id ? { ...m, address, port, user } : m));
+      return find(id);
+    },
+    undosOfMachine: async (id) => {
+      const here = machines.some((m) => m.id === id);
+      return runs.map((r) => r.summary).filter((run) => here && run.outcome === 'completed');
+    },
     removeMachine: async (id) => {
       machines = machines.filter((m) => m.id !== find(id).id);
       return null;

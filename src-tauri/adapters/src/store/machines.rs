@@ -139,6 +139,8 @@ impl Store {
             .map(serde_json::to_string)
             .transpose()
             .map_err(says("machine", "facts", &machine.id.0))?;
+        const DOING: &str = "adding a machine";
+        let mut tx = self.write(DOING).await?;
         sqlx::query(
             "insert into machine
                (id, name, address, port, user, host_key, machine_id, facts, position, added_at, simulated)
@@ -154,10 +156,30 @@ impl Store {
         .bind(facts)
         .bind(machine.added_at)
         .bind(machine.simulated)
-        .execute(&self.writer)
+        .execute(&mut *tx)
         .await
-        .map_err(taken("adding a machine"))?;
-        Ok(())
+        .map_err(taken(DOING))?;
+        sqlx::query("delete from removed_machine where id = ?1")
+            .bind(&machine.id.0)
+            .execute(&mut *tx)
+            .await
+            .map_err(doing(DOING))?;
+        tx.commit().await.map_err(doing(DOING))
+    }
+
+    /// The machines that were removed and whose facts are known, the latest first.
+    pub async fn removed_machines(&self) -> Result<Vec<(MachineId, Facts)>, StoreError> {
+        let rows: Vec<(String, String)> =
+            sqlx::query_as("select id, facts from removed_machine order by removed_at desc, id")
+                .fetch_all(&self.readers)
+                .await
+                .map_err(doing("listing the removed machines"))?;
+        let read = |(id, facts): (String, String)| {
+            let facts =
+                serde_json::from_str(&facts).map_err(says("removed_machine", "facts", &id))?;
+            Ok((id.into(), facts))
+        };
+        rows.into_iter().map(read).collect()
     }
 
     /// Changes how a machine is called and reached; `false` if there is none.
@@ -216,13 +238,30 @@ impl Store {
         tx.commit().await.map_err(doing(DOING))
     }
 
-    /// Forgets a machine; `false` if there was none. Its runs and measurements stay.
-    pub async fn remove_machine(&self, id: &MachineId) -> Result<bool, StoreError> {
+    /// Forgets how a machine is reached; `false` if there was none. Its runs and measurements stay, and what it
+    /// is known by: see [`Store::removed_machines`].
+    pub async fn remove_machine(&self, id: &MachineId, now: i64) -> Result<bool, StoreError> {
+        const DOING: &str = "removing a machine";
+        let mut tx = self.write(DOING).await?;
+        sqlx::query(
+            "insert or replace into removed_machine (id, facts, removed_at)
+             select id,
+               case when machine_id is null then facts
+                 else json_set(facts, '$.machine_id', machine_id) end,
+               ?2
+             from machine where id = ?1 and facts is not null",
+        )
+        .bind(&id.0)
+        .bind(now)
+        .execute(&mut *tx)
+        .await
+        .map_err(doing(DOING))?;
         let done = sqlx::query("delete from machine where id = ?1")
             .bind(&id.0)
-            .execute(&self.writer)
+            .execute(&mut *tx)
             .await
-            .map_err(doing("removing a machine"))?;
+            .map_err(doing(DOING))?;
+        tx.commit().await.map_err(doing(DOING))?;
         Ok(done.rows_affected() == 1)
     }
 }

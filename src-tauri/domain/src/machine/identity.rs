@@ -21,6 +21,13 @@ pub fn cloned(a: &Facts, b: &Facts) -> bool {
         && !on_a.iter().any(|mac| on_b.contains(mac))
 }
 
+/// The id under which a machine was known here before it was removed, if it was. Its runs name it by that id.
+pub fn known_before<'a, Id>(now: &Facts, removed: &'a [(Id, Facts)]) -> Option<&'a Id> {
+    let is_it = |before: &Facts| same_machine(before, now) && !cloned(before, now);
+    let known = removed.iter().find(|(_, before)| is_it(before));
+    known.map(|(id, _)| id)
+}
+
 /// Whether a MAC address is an adapter's own and not made up by software, as bridges have them.
 fn burnt_in(mac: &str) -> bool {
     let first = mac.split(':').next().unwrap_or_default();
@@ -62,6 +69,9 @@ mod tests {
             !cloned(&a, &blind),
             "without an adapter there is no telling"
         );
+        let removed = [("b", machine("2", &[])), ("a", a.clone())];
+        assert_eq!(known_before(&asleep, &removed), Some(&"a"));
+        assert_eq!(known_before(&copy, &removed), None, "a copy is another");
         let other = machine("2", &["3c:6d:66:cc:b3:b7"]);
         assert!(!same_machine(&a, &other) && !cloned(&a, &other));
     }

@@ -93,7 +93,7 @@ async fn a_run_is_kept_with_its_plan_and_its_outcome_follows_its_events() {
         outcome: RunOutcome::NeedsAttention,
     };
     store
-        .append(&run.id, event(200, finish))
+        .append(&run.id, 0, event(200, finish))
         .await
         .expect("it is written");
     let detail = store.run(&run.id).await.unwrap().expect("it is there");
@@ -104,7 +104,7 @@ async fn a_run_is_kept_with_its_plan_and_its_outcome_follows_its_events() {
     assert_eq!(unfinished(store.unfinished_runs().await.unwrap()), ["r0"]);
 
     store
-        .append(&run.id, event(300, Event::Resumed))
+        .append(&run.id, 1, event(300, Event::Resumed))
         .await
         .expect("it is written");
     let summary = &store.runs().await.unwrap()[0];
@@ -130,7 +130,7 @@ async fn every_outcome_has_the_name_it_has_on_the_wire() {
         let run = new_run(&n.to_string(), n as i64);
         store.create_run(&run).await.unwrap();
         store
-            .append(&run.id, event(9, Event::Finished { outcome }))
+            .append(&run.id, 0, event(9, Event::Finished { outcome }))
             .await
             .unwrap();
         assert_eq!(
@@ -311,12 +311,23 @@ async fn machines_keep_their_order_and_their_key() {
         })
     ));
 
-    assert!(store.remove_machine(&"a".into()).await.unwrap());
-    assert!(!store.remove_machine(&"a".into()).await.unwrap());
+    assert!(store.remove_machine(&"a".into(), 5).await.unwrap());
+    assert!(!store.remove_machine(&"a".into(), 6).await.unwrap());
+    let removed = store.removed_machines().await.unwrap();
+    let known: Vec<(&str, &str)> = removed
+        .iter()
+        .map(|(id, facts)| (id.0.as_str(), facts.machine_id.as_str()))
+        .collect();
+    assert_eq!(
+        known,
+        [("a", "m-a")],
+        "though the last look did not read it"
+    );
     store
-        .add_machine(&machine("c", "spark-c", "m-a"))
+        .add_machine(&machine("a", "spark-c", "m-a"))
         .await
-        .expect("it may be added again");
+        .expect("it may be added again, as what it was");
+    assert_eq!(store.removed_machines().await.unwrap(), []);
 }
 
 fn bench(id: &str, at: i64) -> BenchResult {
