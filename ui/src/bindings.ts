@@ -16,6 +16,10 @@ export const commands = {
 	probeHost: (address: string, port: number) => __TAURI_INVOKE<HostProbe>("probe_host", { address, port }),
 	/**  Signs in, pins the host key, looks at the machine and keeps it. The same machine twice is refused. */
 	addMachine: (machine: NewMachine) => __TAURI_INVOKE<MachineView>("add_machine", { machine }),
+	/**  Changes how a machine is reached. The new address must lead to the same machine. */
+	changeMachine: (id: MachineId, change: ChangedMachine) => __TAURI_INVOKE<MachineView>("change_machine", { id, change }),
+	/**  The runs that can be undone only while this machine is here, the newest first. */
+	undosOfMachine: (id: MachineId) => __TAURI_INVOKE<RunSummary[]>("undos_of_machine", { id }),
 	/**  Forgets a machine. Nothing changes on the machine itself. */
 	removeMachine: (id: MachineId) => __TAURI_INVOKE<null>("remove_machine", { id }),
 	/**  Looks at a machine again. */
@@ -276,6 +280,18 @@ export type Cabling = {
 	next: string,
 	/**  In the order of the machines. */
 	panels: Panel[],
+};
+
+/**  How a machine is reached from now on. */
+export type ChangedMachine = {
+	/**  Host name, IP address or alias. */
+	address: string,
+	/**  SSH port. */
+	port: number,
+	/**  The user there. */
+	user: string,
+	/**  Needed unless a key is accepted. Kept in memory only. */
+	password: string | null,
 };
 
 /**  What the window hears while an answer comes. */
