@@ -2,7 +2,7 @@
 
 /// This computer and its user.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Who {
+pub struct ThisComputer {
     /// The computer's name.
     pub host: String,
     /// The user's.
@@ -10,7 +10,7 @@ pub struct Who {
 }
 
 /// This computer and its user, by what the system says; `unknown` where it says nothing.
-pub fn who() -> Who {
+pub fn who() -> ThisComputer {
     let of = |names: &[&str]| {
         let mut found = names.iter().filter_map(|name| std::env::var(name).ok());
         found.find(|value| !value.is_empty())
@@ -25,7 +25,7 @@ pub fn who() -> Who {
     #[cfg(not(unix))]
     let host = of(&["COMPUTERNAME"]);
     let unknown = || "unknown".to_owned();
-    Who {
+    ThisComputer {
         host: host.filter(|h| !h.is_empty()).unwrap_or_else(unknown),
         user: of(&["USER", "LOGNAME", "USERNAME"]).unwrap_or_else(unknown),
     }

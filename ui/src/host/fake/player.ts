@@ -17,8 +17,10 @@ import { RECORDED, type RecordedRun } from './recorded';
 /** The step whose download can be held back. */
 const DOWNLOADS = 'weights';
 
-const of = (signal: RunSignal): string | null =>
-  signal.signal === 'event' ? signal.event.step : signal.step;
+const of = (signal: RunSignal): string | null => {
+  if (signal.signal === 'stopped') return null;
+  return signal.signal === 'event' ? signal.event.step : signal.step;
+};
 
 /** One run of the fake host. */
 export class FakeRun {
@@ -179,6 +181,7 @@ export class FakeRun {
       this.logs.set(signal.step, [...(this.logs.get(signal.step) ?? []), line]);
       return this.#tell(signal);
     }
+    if (signal.signal === 'stopped') return this.#tell(signal);
     const { step } = signal;
     let { parts } = signal.progress;
     if (step === DOWNLOADS) {
