@@ -129,6 +129,20 @@ pub struct HostProbe {
     pub host_key: String,
     /// The user that `~/.ssh/config` names for it.
     pub user: Option<String>,
+    /// Who has vouched for the key so far.
+    pub known: KeyKnown,
+}
+
+/// What the person's own ssh knows of a host key. A key that it would refuse is an error instead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Type)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyKnown {
+    /// Nothing.
+    No,
+    /// This key, for this address.
+    ToSsh,
+    /// The address, by keys of other kinds.
+    ByAnotherKind,
 }
 
 /// A machine to add.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tandem_adapters::docker::SshContainers;
+use tandem_adapters::ssh::known_hosts::KnownHosts;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, probe};
 use tandem_domain::ports::{
     Command, ContainerError, Containers, Machine, MachineError, RemoteFile,
@@ -16,7 +17,9 @@ use crate::machine::machine_contract;
 const SPARK: Spark = Spark::A;
 
 async fn machine() -> Arc<SshMachine> {
-    let key = probe(SPARK.address(), 22).await.expect("sshd answers");
+    let key = probe(SPARK.address(), 22, &KnownHosts::default())
+        .await
+        .expect("sshd answers");
     Arc::new(SshMachine::new(SshTarget {
         name: SPARK.name().into(),
         address: SPARK.address().into(),

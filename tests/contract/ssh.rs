@@ -3,9 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_adapters::ssh::config::{AgentChoice, ConfigHost};
 use tandem_adapters::ssh::keys::OwnKey;
+use tandem_adapters::ssh::known_hosts::KnownHosts;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels, probe};
-use tandem_domain::ports::{ApiError, Command, Machine, MachineError, RemoteFile, Tunnels};
+use tandem_domain::ports::{
+    ApiError, Command, Machine, MachineError, PassedOver, RemoteFile, Tunnels,
+};
 use tandem_domain::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -34,7 +38,9 @@ async fn the_machine_holds_its_contract() {
 #[tokio::test]
 async fn the_host_key_is_read_without_logging_in_and_pins() {
     let mut sshd = Sshd::start("LogLevel VERBOSE");
-    let key = probe("127.0.0.1", sshd.port).await.unwrap();
+    let key = probe("127.0.0.1", sshd.port, &KnownHosts::default())
+        .await
+        .unwrap();
     assert_eq!(key.fingerprint, sshd.fingerprint());
     assert_eq!(key.algorithm, "ssh-ed25519");
     let log = std::fs::read_to_string(sshd.folder().join("log")).unwrap();
@@ -50,7 +56,10 @@ async fn the_host_key_is_read_without_logging_in_and_pins() {
         .await
         .expect("the line pins the key");
     sshd.change_host_key();
-    let shown = probe("127.0.0.1", sshd.port).await.unwrap().fingerprint;
+    let shown = probe("127.0.0.1", sshd.port, &KnownHosts::default())
+        .await
+        .unwrap()
+        .fingerprint;
     let error = SshMachine::new(pinned)
         .connect()
         .await
@@ -86,7 +95,8 @@ async fn our_own_key_is_enough_once_it_is_installed() {
         MachineError::KeyRefused {
             user: sshd.user.clone(),
             address: "127.0.0.1".into(),
-            tried: 1
+            tried: 1,
+            passed_over: Vec::new(),
         }
     );
     std::fs::write(
@@ -116,15 +126,23 @@ async fn an_rsa_key_file_is_taken_and_a_locked_one_passed_over() {
     )
     .unwrap();
     let mut with_files = target(&sshd);
-    with_files.auth = vec![Auth::KeyFile(locked)];
+    with_files.auth = vec![Auth::KeyFile(locked.clone())];
     let error = SshMachine::new(with_files.clone())
         .connect()
         .await
         .expect_err("locked");
-    assert!(
-        matches!(error, MachineError::KeyRefused { tried: 0, .. }),
-        "{error:?}"
+    let path = locked.display().to_string();
+    assert_eq!(
+        error,
+        MachineError::KeyRefused {
+            user: sshd.user.clone(),
+            address: "127.0.0.1".into(),
+            tried: 0,
+            passed_over: vec![PassedOver::LockedKey { path }],
+        }
     );
+    let fix = error.problem("spark-a").fix.expect("a way");
+    assert!(fix.command.is_some_and(|c| c.starts_with("ssh-add ")));
     with_files.auth.push(Auth::KeyFile(open));
     SshMachine::new(with_files)
         .connect()
@@ -146,21 +164,53 @@ async fn an_agents_keys_are_offered() {
         assert!(start.elapsed() < Duration::from_secs(10), "no agent");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let added = std::process::Command::new("ssh-add")
-        .arg(sshd.key())
-        .env("SSH_AUTH_SOCK", &socket)
-        .output()
-        .unwrap();
-    assert!(added.status.success(), "ssh-add");
+    run_agent(&socket, sshd.key().to_str().unwrap());
+    // More keys than the server's patience, in front of the one that it takes.
+    for n in 0..8 {
+        let other = sshd.folder().join(format!("other{n}"));
+        let path = other.to_str().unwrap();
+        run("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", path]);
+    }
     let mut by_agent = target(&sshd);
+    let agent_at = |path: &std::path::Path| AgentChoice::Socket(path.to_owned());
     by_agent.auth = vec![
-        Auth::Agent(Some("/no/agent/here".into())),
-        Auth::Agent(Some(socket)),
+        Auth::Agent(agent_at("/no/agent/here".as_ref())),
+        Auth::Agent(agent_at(&socket)),
     ];
-    let outcome = SshMachine::new(by_agent).connect().await;
+    let all = SshMachine::new(by_agent.clone()).connect().await;
+    run_agent(&socket, "-D");
+    for n in 0..8 {
+        let other = sshd.folder().join(format!("other{n}"));
+        run_agent(&socket, other.to_str().unwrap());
+    }
+    run_agent(&socket, sshd.key().to_str().unwrap());
+    let full = SshMachine::new(by_agent.clone()).connect().await;
+    let host = ConfigHost {
+        identity_files: vec![sshd.key()],
+        agent: agent_at(&socket),
+        ..ConfigHost::plain("spark-a")
+    };
+    by_agent.auth = Auth::of_person(&host, &[]);
+    // The file itself is not needed where the agent holds the key.
+    by_agent.auth.truncate(1);
+    let named = SshMachine::new(by_agent).connect().await;
     agent.kill().unwrap();
     agent.wait().unwrap();
-    outcome.expect("let in by the agent's key");
+    all.expect("let in by the agent's key");
+    assert!(
+        matches!(full, Err(MachineError::KeyRefused { .. })),
+        "the one that fits comes too late: {full:?}"
+    );
+    named.expect("the key that the configuration names comes first");
+}
+
+/// Has the agent at this socket take a key, or forget all (`-D`).
+fn run_agent(socket: &std::path::Path, what: &str) {
+    let done = std::process::Command::new("ssh-add")
+        .arg(what)
+        .env("SSH_AUTH_SOCK", socket)
+        .output();
+    assert!(done.unwrap().status.success(), "ssh-add {what}");
 }
 
 /// A user with a password, for as long as a test needs one.
@@ -233,14 +283,14 @@ async fn a_password_is_taken_or_refused() {
 
 #[tokio::test]
 async fn addresses_that_lead_nowhere_are_told_apart() {
-    let error = probe("127.0.0.1", free_port())
+    let error = probe("127.0.0.1", free_port(), &KnownHosts::default())
         .await
         .expect_err("nothing listens");
     assert!(
         matches!(&error, MachineError::Unreachable { detail, .. } if detail.contains("refused")),
         "{error:?}"
     );
-    let error = probe("no-such-host.invalid", 22)
+    let error = probe("no-such-host.invalid", 22, &KnownHosts::default())
         .await
         .expect_err("no such name");
     assert!(
@@ -257,7 +307,9 @@ async fn addresses_that_lead_nowhere_are_told_apart() {
             .write_all(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
             .await;
     });
-    let error = probe("127.0.0.1", port).await.expect_err("a web server");
+    let error = probe("127.0.0.1", port, &KnownHosts::default())
+        .await
+        .expect_err("a web server");
     assert!(matches!(error, MachineError::NotSsh { .. }), "{error:?}");
 }
 

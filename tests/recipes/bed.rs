@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tandem_adapters::docker::SshContainers;
 use tandem_adapters::ssh::keys::OwnKey;
+use tandem_adapters::ssh::known_hosts::KnownHosts;
 use tandem_adapters::ssh::{self, Auth, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{NewRun, Store};
 use tandem_domain::machine::Facts;
@@ -138,7 +139,7 @@ impl Bed {
     pub async fn new(folder: &Path, request: SetupRequest) -> Self {
         let mut host_keys = Vec::new();
         for spark in Spark::BOTH {
-            let key = ssh::probe(spark.address(), 22)
+            let key = ssh::probe(spark.address(), 22, &KnownHosts::default())
                 .await
                 .expect("the machine shows its key");
             host_keys.push(key.openssh_line);

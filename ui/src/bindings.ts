@@ -761,6 +761,8 @@ export type Facts = {
 	docker_version?: string | null,
 	/**  Whether DGX OS switches the adapter off while no cable is plugged in. */
 	hotplug?: boolean,
+	/**  Whether `/dev/infiniband` has devices, which a container needs for RDMA. `None` where nobody looked. */
+	rdma_nodes?: boolean | null,
 	/**  Milliseconds since 1970 on that machine. */
 	clock_ms?: number,
 	/**
@@ -952,6 +954,8 @@ export type HostProbe = {
 	host_key: string,
 	/**  The user that `~/.ssh/config` names for it. */
 	user: string | null,
+	/**  Who has vouched for the key so far. */
+	known: KeyKnown,
 };
 
 /**  A picked image as it is kept. */
@@ -1001,6 +1005,15 @@ export type Interface = {
 	/**  Who manages it. */
 	owner?: Owner | null,
 };
+
+/**  What the person's own ssh knows of a host key. A key that it would refuse is an error instead. */
+export type KeyKnown = 
+/**  Nothing. */
+"no" | 
+/**  This key, for this address. */
+"to-ssh" | 
+/**  The address, by keys of other kinds. */
+"by-another-kind";
 
 /**  PCIe lanes. */
 export type Lanes = {

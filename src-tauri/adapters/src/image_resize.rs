@@ -3,12 +3,14 @@
 //! What comes in is whatever a person dropped on the window. What goes out is a JPEG or a PNG of a
 //! bounded size, upright, without the place and time that cameras write into their files.
 
+use std::borrow::Cow;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base64::Engine as _;
 use image::codecs::jpeg::JpegEncoder;
-use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader};
+use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 use tandem_domain::problem::{Code, Problem, bytes as bytes_text};
 
 /// The longer side after the bounding, in pixels.
@@ -21,8 +23,17 @@ pub const LONGER_SIDE: u32 = 1568;
 /// The largest file that is read.
 pub const MAX_BYTES: u64 = 25_000_000;
 
-/// The most pixels that are decoded: 160 MB of memory.
+/// The most pixels that are decoded: 160 MB of memory with 8 bits a channel.
 pub const MAX_PIXELS: u64 = 40_000_000;
+
+/// The longest side that is decoded. Resizing works on whole rows, with 16 bytes a pixel.
+const MAX_SIDE: u32 = 32_768;
+
+/// What a picture may take in memory once it is decoded, in bytes.
+const MAX_MEMORY: u64 = 256 << 20;
+
+/// One picture at a time, whoever asks, so that several take no more memory than one.
+static ONE: Mutex<()> = Mutex::new(());
 
 /// Where JPEG's loss is not seen and text stays readable.
 const JPEG_QUALITY: u8 = 88;
@@ -65,6 +76,12 @@ pub enum ImageError {
         /// Down.
         height: u32,
     },
+    /// Decoded, it would take more memory than Tandem gives to a picture.
+    #[error("the picture would take more than {most} bytes of memory")]
+    TooMuchMemory {
+        /// What it may take.
+        most: u64,
+    },
     /// It is no picture, or of a kind we do not read.
     #[error("the file is not a PNG, JPEG, WebP or GIF picture{}", if *heic { " but an HEIC one" } else { "" })]
     UnknownKind {
@@ -96,10 +113,16 @@ impl ImageError {
                 .fix("Save it smaller, then add that."),
             Self::TooManyPixels { width, height } => problem
                 .cause(format!(
-                    "It has {width} × {height} pixels; {} million in all are the most.",
+                    "It has {width} × {height} pixels; {} million in all and {MAX_SIDE} a side are the most.",
                     MAX_PIXELS / 1_000_000
                 ))
                 .fix("Save it smaller, or cut out the part that matters, then add that."),
+            Self::TooMuchMemory { most } => problem
+                .cause(format!(
+                    "Decoded it would take more than {} of memory.",
+                    bytes_text(*most)
+                ))
+                .fix("Save it smaller, or with 8 bits a channel, then add that."),
             Self::UnknownKind { heic: true } => problem
                 .cause("It is an HEIC picture, as telephones make them.")
                 .fix("Export it as JPEG, then add that."),
@@ -159,15 +182,23 @@ pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
     if size > MAX_BYTES {
         return Err(ImageError::TooLarge { size });
     }
-    let damaged = |e: image::ImageError| ImageError::Damaged {
-        detail: e.to_string(),
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let damaged = |e: image::ImageError| match e {
+        image::ImageError::Limits(_) => ImageError::TooMuchMemory { most: MAX_MEMORY },
+        e => ImageError::Damaged {
+            detail: e.to_string(),
+        },
     };
+    let bytes = &without_packed_notes(bytes)[..];
     // By its content: names lie, and pasted pictures have none.
-    let reader = ImageReader::new(Cursor::new(bytes))
+    let mut reader = ImageReader::new(Cursor::new(bytes))
         .with_guessed_format()
         .map_err(|e| ImageError::Damaged {
             detail: e.to_string(),
         })?;
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_MEMORY);
+    reader.limits(limits);
     let readable = [
         ImageFormat::Png,
         ImageFormat::Jpeg,
@@ -182,11 +213,19 @@ pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     // Before decoding: a few kilobytes can unfold to gigabytes.
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
         return Err(ImageError::TooManyPixels { width, height });
     }
+    if decoder.total_bytes() > MAX_MEMORY {
+        return Err(ImageError::TooMuchMemory { most: MAX_MEMORY });
+    }
     let orientation = decoder.orientation().map_err(damaged)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(damaged)?;
+    let mut picture = eight_bits(DynamicImage::from_decoder(decoder).map_err(damaged)?);
+    // First coarsely, with next to no memory: a fine look at every pixel takes 16 bytes for each.
+    if picture.width().max(picture.height()) > 2 * LONGER_SIDE {
+        picture = picture.thumbnail(2 * LONGER_SIDE, 2 * LONGER_SIDE);
+    }
     picture.apply_orientation(orientation);
     if picture.width().max(picture.height()) > LONGER_SIDE {
         // Keeps the proportions. A side of a very thin picture stays at 1 px.
@@ -197,6 +236,42 @@ pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
         );
     }
     encode(&picture)
+}
+
+/// The same with 8 bits a channel, which is what goes out.
+fn eight_bits(picture: DynamicImage) -> DynamicImage {
+    match picture {
+        DynamicImage::ImageLuma8(_)
+        | DynamicImage::ImageLumaA8(_)
+        | DynamicImage::ImageRgb8(_)
+        | DynamicImage::ImageRgba8(_) => picture,
+        wider if wider.color().has_alpha() => wider.into_rgba8().into(),
+        wider => wider.into_rgb8().into(),
+    }
+}
+
+/// A PNG without its colour profile and its texts, which are packed and may unfold to gigabytes. Neither is needed:
+/// the picture that goes out has none. Other files, and those that are no sound PNG, stay as they are.
+fn without_packed_notes(bytes: &[u8]) -> Cow<'_, [u8]> {
+    const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+    const PACKED: [&[u8]; 3] = [b"iCCP", b"zTXt", b"iTXt"];
+    let Some(mut rest) = bytes.strip_prefix(SIGNATURE) else {
+        return Cow::Borrowed(bytes);
+    };
+    let mut kept = SIGNATURE.to_vec();
+    while let Some((length, _)) = rest.split_first_chunk() {
+        // Length, name, data and checksum.
+        let whole = (u32::from_be_bytes(*length) as usize).saturating_add(12);
+        let Some((chunk, after)) = rest.split_at_checked(whole) else {
+            break;
+        };
+        if !PACKED.contains(&&chunk[4..8]) {
+            kept.extend_from_slice(chunk);
+        }
+        rest = after;
+    }
+    kept.extend_from_slice(rest);
+    Cow::Owned(kept)
 }
 
 fn encode(picture: &DynamicImage) -> Result<PreparedImage, ImageError> {
@@ -389,6 +464,50 @@ mod tests {
                 }
             })
         })
+    }
+
+    #[test]
+    fn a_side_without_an_end_and_too_much_depth_are_refused() {
+        let thin = RgbImage::new(MAX_SIDE + 1, 1).into();
+        assert_eq!(
+            prepare(&file(&thin, ImageFormat::Png)),
+            Err(ImageError::TooManyPixels {
+                width: MAX_SIDE + 1,
+                height: 1
+            })
+        );
+        // Its header alone: it is refused before anything is unpacked.
+        let mut deep = file(
+            &image::ImageBuffer::<Rgba<u16>, _>::new(1, 1).into(),
+            ImageFormat::Png,
+        );
+        deep[16..20].copy_from_slice(&6_000u32.to_be_bytes());
+        deep[20..24].copy_from_slice(&6_000u32.to_be_bytes());
+        let sum = crc32(&deep[12..29]).to_be_bytes();
+        deep[29..33].copy_from_slice(&sum);
+        let refused = prepare(&deep);
+        assert_eq!(refused, Err(ImageError::TooMuchMemory { most: MAX_MEMORY }));
+    }
+
+    #[test]
+    fn a_packed_profile_is_left_out_before_it_unfolds() {
+        use image::ImageEncoder as _;
+        let picture = two_halves(16, 16).to_rgb8();
+        let mut bytes = Vec::new();
+        let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
+        let profile = vec![0; 1 << 20];
+        encoder
+            .set_icc_profile(profile)
+            .expect("a PNG may have one");
+        let colour = image::ExtendedColorType::Rgb8;
+        let written = encoder.write_image(picture.as_raw(), 16, 16, colour);
+        written.expect("it is written");
+        let has = |bytes: &[u8]| bytes.windows(4).any(|w| w == b"iCCP");
+        assert!(has(&bytes));
+        assert!(!has(&without_packed_notes(&bytes)));
+        assert_eq!(prepare(&bytes).expect("it is read").width, 16);
+        let cut = &bytes[..bytes.len() - 3];
+        assert!(without_packed_notes(cut).ends_with(&cut[cut.len() - 5..]));
     }
 
     #[tokio::test]

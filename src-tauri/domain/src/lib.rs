@@ -31,4 +31,5 @@ pub mod procedure;
 pub mod recipe;
 pub mod run;
 pub mod secret;
+pub mod shell;
 pub mod step;

@@ -83,6 +83,8 @@ pub struct Facts {
     pub docker_version: Option<String>,
     /// Whether DGX OS switches the adapter off while no cable is plugged in.
     pub hotplug: bool,
+    /// Whether `/dev/infiniband` has devices, which a container needs for RDMA. `None` where nobody looked.
+    pub rdma_nodes: Option<bool>,
     /// Milliseconds since 1970 on that machine.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub clock_ms: i64,
@@ -211,6 +213,21 @@ pub enum Owner {
 }
 
 impl Facts {
+    /// Whether its GPU is that of a Spark and its twins, whatever system runs on it.
+    pub fn is_gb10(&self) -> bool {
+        self.gpu.as_ref().is_some_and(|gpu| gpu.contains("GB10"))
+    }
+
+    /// Whether it runs DGX OS, whose updates bring kernel, driver and firmware.
+    pub fn runs_dgx_os(&self) -> bool {
+        self.product.is_some() || self.dgx_os.is_some()
+    }
+
+    /// Whether its adapter is awake and a container could not use it for RDMA all the same.
+    pub fn lacks_rdma_nodes(&self) -> bool {
+        self.rdma_nodes == Some(false) && self.interfaces.iter().any(|i| i.fabric)
+    }
+
     /// The fabric interfaces that have a carrier, the first PCIe domain first.
     pub fn cabled(&self) -> Vec<&Interface> {
         let mut list: Vec<_> = self

@@ -110,15 +110,17 @@ impl Added {
     }
 }
 
-/// How a Spark and its twins by ASUS, HP and others are named in the factory: a word and the last four
+/// How a Spark and its twins by ASUS, HP, Acer, Dell, MSI and others are named in the factory: a word and the last four
 /// digits of the management port's MAC. People rename them, so this is a hint and never a condition.
 pub fn factory_name(name: &str) -> bool {
     let name = plain(name);
     let Some((word, tail)) = name.rsplit_once('-') else {
         return false;
     };
-    matches!(word, "spark" | "gx10" | "zgx" | "gn100")
-        && tail.len() == 4
+    matches!(
+        word,
+        "spark" | "gx10" | "zgx" | "gn100" | "promaxgb10" | "edgexpert"
+    ) && tail.len() == 4
         && tail.bytes().all(|b| b.is_ascii_hexdigit())
 }
 

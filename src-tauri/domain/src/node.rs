@@ -35,6 +35,7 @@ use crate::problem::Problem;
 pub use crate::run::PauseReason;
 
 pub mod disk;
+pub mod hub_address;
 
 mod copy;
 mod fetch;

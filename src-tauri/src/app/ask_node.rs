@@ -76,6 +76,14 @@ impl Workspace {
         read(&output).ok_or_else(|| no_answer(machine, &output))
     }
 
+    /// Removes what an app that was killed in the middle of a question left behind.
+    async fn remove_old_copies(&self, machine: &MachineServices) {
+        let remove = Command::new("sh", ["-c", REMOVE_OLD, "sh", COPIES]);
+        if let Err(error) = machine.shell.exec(&remove).await {
+            tracing::warn!(%error, "older copies of the node program were not looked for");
+        }
+    }
+
     /// Puts a copy of the node program into `/tmp` of a machine, for one question.
     async fn copy_of_program(&self, machine: &MachineServices) -> Result<ProgramCopy, Problem> {
         let on = |e: MachineError| e.problem(&machine.name);
@@ -89,7 +97,8 @@ impl Workspace {
             .programs
             .build(&arch)
             .ok_or_else(|| no_build(machine, &arch))?;
-        let folder = format!("/tmp/tandem-look-{}", super::new_id());
+        self.remove_old_copies(machine).await;
+        let folder = format!("{COPIES}{}", super::new_id());
         let path = format!("{folder}/tandem-node");
         machine
             .shell
@@ -99,6 +108,13 @@ impl Workspace {
         Ok(ProgramCopy { folder, path })
     }
 }
+
+/// The folders of copies begin with this.
+const COPIES: &str = "/tmp/tandem-look-";
+/// Removes the folders of `$1` that are this user's own, hold nothing but a copy of the program and are an hour old: an
+/// app that was killed left them. Another Tandem's copy, which is asked right now, is younger.
+const REMOVE_OLD: &str = r#"for d in "$1"*; do [ -d "$d" ] && [ ! -L "$d" ] && [ -O "$d" ] || continue
+find "$d" -maxdepth 0 -mmin +60 -exec rm -f -- "$d/tandem-node" \; -exec rmdir -- "$d" \; 2>/dev/null; done; :"#;
 
 /// A copy of the node program that is removed after it was asked, so that asking leaves nothing behind.
 struct ProgramCopy {
@@ -203,5 +219,49 @@ mod tests {
                 "{not_known:?} may be known to a copy"
             );
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_old_copies_that_hold_nothing_else_are_removed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let at = |name: &str| folder.path().join(name);
+        for name in ["look-old", "look-new", "look-more"] {
+            std::fs::create_dir(at(name)).expect("made");
+            std::fs::write(at(name).join("tandem-node"), "x").expect("written");
+        }
+        std::fs::write(at("look-more").join("mine"), "x").expect("written");
+        std::os::unix::fs::symlink(at("look-new"), at("look-link")).expect("linked");
+        let run = |program: &str, args: &[&std::ffi::OsStr]| {
+            let status = std::process::Command::new(program).args(args).status();
+            assert!(status.expect("it runs").success(), "{program}");
+        };
+        for name in ["look-old", "look-more", "look-link"] {
+            run(
+                "touch",
+                &[
+                    "-h".as_ref(),
+                    "-d".as_ref(),
+                    "2 hours ago".as_ref(),
+                    at(name).as_ref(),
+                ],
+            );
+        }
+        run(
+            "sh",
+            &[
+                "-c".as_ref(),
+                super::REMOVE_OLD.as_ref(),
+                "sh".as_ref(),
+                at("look-").as_ref(),
+            ],
+        );
+        assert!(!at("look-old").exists());
+        assert!(at("look-new/tandem-node").exists());
+        assert!(
+            at("look-more/mine").exists(),
+            "what somebody put there stays"
+        );
+        assert!(at("look-link").exists());
     }
 }

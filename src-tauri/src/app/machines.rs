@@ -1,5 +1,6 @@
 //! Machines: adding, looking, forgetting; and the turn to a rehearsal and back.
 
+use tandem_adapters::ssh::known_hosts::{KnownHosts, Standing};
 use tandem_adapters::ssh::{self, HostPin};
 use tandem_adapters::store::{MachineChange, SavedMachine};
 use tandem_domain::container::SERVER;
@@ -12,19 +13,29 @@ use tandem_domain::secret::Secret;
 use tandem_domain::step::facts::unfit;
 use tandem_rehearsal::machines::Rehearsal;
 
-use super::workspace::{Seen, Workspace, resolve};
+use super::workspace::{Seen, Workspace, refused_key, resolve};
 use super::{App, lock, stored};
-use crate::wire::{ChangedMachine, HostProbe, MachineView, NewMachine, Overview, SudoAccess};
+use crate::wire::{ChangedMachine, HostProbe, KeyKnown, MachineView, NewMachine, Overview, SudoAccess};
 
 impl App {
     /// Reads the host key at an address.
     pub async fn probe_host(&self, address: &str, port: u16) -> Result<HostProbe, Problem> {
         let address = usable_address(address)?;
-        let host = resolve(address)?;
+        let host = resolve(address, None)?;
         let port = host.port.unwrap_or(port);
-        let key = ssh::probe(&host.host_name, port)
+        let known = KnownHosts::of(&host.known_hosts, &host.known_as(port));
+        let key = ssh::probe(&host.host_name, port, &known)
             .await
             .map_err(|e| e.problem(address))?;
+        let standing = known.standing(&key.openssh_line);
+        if let Some(error) = refused_key(address, &host, port, &key, &standing) {
+            return Err(error.problem(address));
+        }
+        let known = match standing {
+            Standing::Known(_) => KeyKnown::ToSsh,
+            Standing::OtherKind(_) => KeyKnown::ByAnotherKind,
+            _ => KeyKnown::No,
+        };
         Ok(HostProbe {
             address: address.to_owned(),
             port,
@@ -32,6 +43,7 @@ impl App {
             fingerprint: key.fingerprint,
             host_key: key.openssh_line,
             user: host.user,
+            known,
         })
     }
 

@@ -21,7 +21,7 @@ impl App {
         let added: Vec<_> = machines
             .iter()
             .map(|m| {
-                let host = resolve(&m.address).map(|h| h.host_name);
+                let host = resolve(&m.address, Some(&m.user)).map(|h| h.host_name);
                 let leads_to = host.unwrap_or_else(|_| m.address.clone());
                 Added::new(&m.address, &leads_to, m.facts.as_ref())
             })

@@ -1,5 +1,6 @@
 //! Remembered choices, and the Hub.
 
+use tandem_domain::node::hub_address::is_readable_on_the_way;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
@@ -29,6 +30,12 @@ impl App {
                     .fix("Use https://huggingface.co or a mirror, or leave it empty."),
             );
         }
+        if is_readable_on_the_way(endpoint) && self.inner.hub_token.load().await.is_some() {
+            return Err(token_in_the_open(
+                "The Hub's address was not kept.",
+                endpoint,
+            ));
+        }
         stored(self.inner.real.store.put_setting(SETTING, &settings).await)
     }
 
@@ -45,6 +52,10 @@ impl App {
                 .cause("It contains a space or a line break.")
                 .fix("Copy it again from the Hub's settings; it begins with hf_."));
         }
+        let endpoint = self.real_endpoint().await?;
+        if is_readable_on_the_way(&endpoint) {
+            return Err(token_in_the_open("The token was not kept.", &endpoint));
+        }
         let notice = self.inner.hub_token.save(Secret::new(token)).await;
         self.changed();
         Ok(notice)
@@ -55,6 +66,16 @@ impl App {
         if let Some(endpoint) = workspace.hub_endpoint() {
             return Ok(endpoint);
         }
+        let endpoint = self.real_endpoint().await?;
+        // `HF_ENDPOINT` is not asked about when a token is kept.
+        if is_readable_on_the_way(&endpoint) && self.inner.hub_token.load().await.is_some() {
+            return Err(token_in_the_open("The Hub was not asked.", &endpoint));
+        }
+        Ok(endpoint)
+    }
+
+    /// The Hub's address of the real machines.
+    async fn real_endpoint(&self) -> Result<String, Problem> {
         let chosen = self.settings().await?.hub_endpoint.trim().to_owned();
         let from_env = || std::env::var("HF_ENDPOINT").ok().filter(|e| !e.is_empty());
         let endpoint = Some(chosen).filter(|e| !e.is_empty()).or_else(from_env);
@@ -63,4 +84,13 @@ impl App {
             .trim_end_matches('/')
             .to_owned())
     }
+}
+
+/// A token and an address that do not go together.
+fn token_in_the_open(message: &str, endpoint: &str) -> Problem {
+    Problem::new(Code::HubToken, message)
+        .cause(format!(
+            "`{endpoint}` is no `https` address, so everybody on the way could read the token."
+        ))
+        .fix("Use the address with https, or delete the token in Settings.")
 }

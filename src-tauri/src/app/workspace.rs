@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use tandem_adapters::docker::SshContainers;
 use tandem_adapters::ssh::config::{self, ConfigHost};
 use tandem_adapters::ssh::keys::OwnKey;
-use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, SshTunnels};
+use tandem_adapters::ssh::known_hosts::{KnownHosts, Standing};
+use tandem_adapters::ssh::{Auth, HostKey, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
 use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
 use tandem_domain::machine::SetupMachine;
-use tandem_domain::ports::{Clock, MachineServices, NodePrograms};
+use tandem_domain::ports::{Clock, MachineError, MachineServices, NodePrograms};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tandem_rehearsal::machines::Rehearsal;
@@ -199,13 +200,27 @@ impl Workspace {
         };
         let line = saved.host_key.as_deref().ok_or_else(unpinned)?;
         let host_key = HostPin::parse(line).map_err(|_| unpinned())?;
-        let host = resolve(&saved.address)?;
+        let host = resolve(&saved.address, Some(&saved.user))?;
+        let known = KnownHosts::of(&host.known_hosts, &host.known_as(saved.port));
+        let standing = known.standing(line);
+        // A key that ssh knows otherwise was accepted here by the person; one that is revoked never counts.
+        if matches!(standing, Standing::Revoked(_)) {
+            let key = HostKey {
+                algorithm: String::new(),
+                fingerprint: host_key.fingerprint().to_owned(),
+                openssh_line: line.to_owned(),
+            };
+            let refused = refused_key(&saved.address, &host, saved.port, &key, &standing);
+            if let Some(error) = refused {
+                return Err(error.problem(&saved.name));
+            }
+        }
         let password = lock(&self.passwords).get(&saved.id).cloned();
         let mut auth: Vec<Auth> = self.own_key.iter().cloned().map(Auth::OwnKey).collect();
         // Before the agent: one with many keys uses up the server's patience.
         auth.extend(password.clone().map(Auth::Password));
-        auth.push(Auth::Agent(None));
-        auth.extend(host.identity_files.iter().cloned().map(Auth::KeyFile));
+        let default_keys = ssh_config().map(|path| config::default_keys(&path));
+        auth.extend(Auth::of_person(&host, &default_keys.unwrap_or_default()));
         Ok(SshTarget {
             name: saved.name.clone(),
             address: host.host_name,
@@ -322,31 +337,47 @@ pub(super) fn ssh_config() -> Option<PathBuf> {
     std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".ssh/config"))
 }
 
-/// What `~/.ssh/config` makes of a name; the name itself where it says nothing.
-pub(super) fn resolve(address: &str) -> Result<ConfigHost, Problem> {
-    let plain = || ConfigHost {
-        alias: address.to_owned(),
-        host_name: address.to_owned(),
-        ..ConfigHost::default()
-    };
+/// What the person's own ssh makes of a name, for this user where one is given; the name itself where nothing is
+/// said about it.
+pub(super) fn resolve(address: &str, user: Option<&str>) -> Result<ConfigHost, Problem> {
     let Some(path) = ssh_config() else {
-        return Ok(plain());
+        return Ok(ConfigHost::plain(address));
     };
     let unusable = |e: config::ConfigError| {
         Problem::new(Code::BadInput, format!("`{address}` cannot be used."))
             .cause(format!("{e}."))
-            .fix("Give the machine's own address instead.")
+            .fix("Give the machine's own address instead, or mend `~/.ssh/config`.")
     };
-    let mut host = config::host(&path, address).map_err(unusable)?;
+    let host = config::host(&path, address, user).map_err(unusable)?;
     host.reachable().map_err(unusable)?;
-    if host.identity_files.is_empty() {
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        let names = ["id_ed25519", "id_ecdsa", "id_rsa"];
-        host.identity_files = names
-            .iter()
-            .map(|n| folder.join(n))
-            .filter(|p| p.is_file())
-            .collect();
-    }
     Ok(host)
+}
+
+/// The error for a key that the person's own ssh would not accept from this host.
+pub(super) fn refused_key(
+    address: &str,
+    host: &ConfigHost,
+    port: u16,
+    key: &HostKey,
+    standing: &Standing,
+) -> Option<MachineError> {
+    let address = address.to_owned();
+    let shown = key.fingerprint.clone();
+    match standing {
+        Standing::New | Standing::Known(_) | Standing::OtherKind(_) => None,
+        Standing::Changed { place, fingerprint } => Some(MachineError::KnownByAnotherKey {
+            address,
+            known: fingerprint.clone(),
+            shown,
+            file: place.file.display().to_string(),
+            line: place.line,
+            name: host.known_as(port),
+        }),
+        Standing::Revoked(place) => Some(MachineError::HostKeyRevoked {
+            address,
+            shown,
+            file: place.file.display().to_string(),
+            line: place.line,
+        }),
+    }
 }

@@ -70,6 +70,7 @@ fn of_machines() -> Map<String, Value> {
             user,
             address,
             tried: 2,
+            passed_over: Vec::new(),
         },
         MachineError::SudoPasswordNeeded,
     ];

@@ -201,6 +201,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
         fingerprint: SHOWN,
         host_key: `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI${address}`,
         user: known ? 'nvidia' : null,
+        known: address.endsWith('.known') ? 'to-ssh' : 'no',
       };
     },
     addMachine: async (added) => {

@@ -108,6 +108,11 @@ export class AddMachines {
     }
   }
 
+  /** Whether the person's own ssh knows every key in view, so that there is nothing to ask. */
+  readonly vouched = $derived.by(
+    () => this.stage === 'keys' && this.wanted.every((e) => e.probe?.known === 'to-ssh'),
+  );
+
   /** Reads the host keys of all machines at once. Nothing is sent but the greeting. */
   async readKeys(): Promise<void> {
     if (this.missing !== null || this.stage === 'reading') return;

@@ -78,6 +78,18 @@ describe('adding both machines', () => {
     expect(form.userOf(form.entries[1])).toBe('ada');
   });
 
+  it('asks about a key unless the person’s own ssh knows every one', async () => {
+    const known = await filled('spark-b.known');
+    expect(known.form.stage).toBe('keys');
+    expect(known.form.vouched).toBe(false);
+    known.form.back();
+    known.form.entries[0].address = 'spark-a.known';
+    const reading = known.form.readKeys();
+    await vi.advanceTimersByTimeAsync(100);
+    await reading;
+    expect(known.form.vouched).toBe(true);
+  });
+
   it('refuses the same address twice before anything is asked', () => {
     const form = new AddMachines(fakeHost('empty'), 0);
     expect(form.missing).toMatch(/first/);

@@ -6,11 +6,18 @@ use russh::keys::PublicKey;
 use russh::keys::agent::AgentIdentity;
 use russh::keys::agent::client::{AgentClient, AgentStream};
 
+use super::config::AgentChoice;
+
 /// A connection to an agent.
 pub(super) type Agent = AgentClient<Box<dyn AgentStream + Send + Unpin + 'static>>;
 
 /// The agent and the keys it holds; `None` where no agent answers.
-pub(super) async fn keys(socket: Option<&Path>) -> Option<(Agent, Vec<PublicKey>)> {
+pub(super) async fn keys(choice: &AgentChoice) -> Option<(Agent, Vec<PublicKey>)> {
+    let socket = match choice {
+        AgentChoice::None => return None,
+        AgentChoice::Environment => None,
+        AgentChoice::Socket(path) => Some(path.as_path()),
+    };
     let mut agent = connect(socket).await?;
     let identities = match agent.request_identities().await {
         Ok(identities) => identities,

@@ -8,6 +8,7 @@
 //! (`setsid`, `systemd-run`) are outside of the group and stay.
 
 use tandem_domain::ports::Command;
+use tandem_domain::shell::quote;
 
 /// `$1` is the count of bytes for the command's stdin; the command follows. The status of the whole
 /// is the command's, 128 + n if signal n ended it.
@@ -49,26 +50,6 @@ impl Marks {
             started: format!("<root {nonce:032x}>"),
         }
     }
-}
-
-/// Quotes one word so that every shell in use takes it literally: POSIX shells, zsh and fish.
-/// Inside single quotes fish knows escapes, so quotes and backslashes stand outside of them.
-pub(super) fn quote(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:,+@%".contains(&b);
-    if !word.is_empty() && word.bytes().all(plain) {
-        return word.to_owned();
-    }
-    let mut out = String::with_capacity(word.len() + 8);
-    out.push('\'');
-    for c in word.chars() {
-        match c {
-            '\'' => out.push_str("'\"'\"'"),
-            '\\' => out.push_str("'\"\\\\\"'"),
-            _ => out.push(c),
-        }
-    }
-    out.push('\'');
-    out
 }
 
 /// Quotes a program; a leading `~/` becomes the home folder of the user who logs in, also under sudo.

@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use russh::client::{AuthResult, Handle, KeyboardInteractiveAuthResponse};
-use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg};
+use russh::keys::{Algorithm, HashAlg, PrivateKeyWithHashAlg, PublicKey};
 use russh::{MethodKind, MethodSet};
-use tandem_domain::ports::MachineError;
+use tandem_domain::ports::{MachineError, PassedOver};
 use tandem_domain::secret::Secret;
 
+use super::config::AgentChoice;
 use super::host_key_check::HostKeyCheck;
 use super::target::{Auth, SshTarget};
-use super::{agent, error};
+use super::{agent, error, key_file};
 
 /// How long the server may think about a login. PAM delays a wrong password by a few seconds.
 const LOGIN_PATIENCE: Duration = Duration::from_secs(30);
@@ -29,7 +30,8 @@ pub(super) async fn login(
     let mut login = Login {
         handle,
         target,
-        keys_tried: 0,
+        tried: Vec::new(),
+        passed_over: Vec::new(),
     };
     match tokio::time::timeout(LOGIN_PATIENCE, login.steps()).await {
         Ok(outcome) => outcome,
@@ -41,7 +43,10 @@ pub(super) async fn login(
 struct Login<'a> {
     handle: &'a mut Handle<HostKeyCheck>,
     target: &'a SshTarget,
-    keys_tried: usize,
+    /// The keys that were offered; none is offered twice.
+    tried: Vec<PublicKey>,
+    /// What could not be offered.
+    passed_over: Vec<PassedOver>,
 }
 
 /// What became of one attempt.
@@ -64,14 +69,25 @@ impl Login<'_> {
         for auth in &self.target.auth {
             let attempt = match auth {
                 Auth::OwnKey(key) => self.key(key.private()).await?,
-                Auth::KeyFile(path) => match russh::keys::load_secret_key(path, None) {
-                    Ok(key) => self.key(Arc::new(key)).await?,
-                    Err(e) => {
-                        tracing::info!(path = %path.display(), error = %e, "key file passed over");
+                Auth::KeyFile(path) => match key_file::private(path) {
+                    Ok(key) => self.key(key).await?,
+                    Err(why) => {
+                        // One whose public half was offered by the agent is not in the way.
+                        let public = key_file::public(path);
+                        if !public.is_some_and(|key| self.was_tried(&key)) {
+                            self.passed_over.push(why);
+                        }
                         Attempt::Refused
                     }
                 },
-                Auth::Agent(socket) => self.agent(socket.as_deref()).await?,
+                Auth::AgentKeys { agent, of } => {
+                    let wanted: Vec<PublicKey> = of
+                        .iter()
+                        .filter_map(|path| key_file::public(path))
+                        .collect();
+                    self.agent(agent, Some(&wanted)).await?
+                }
+                Auth::Agent(agent) => self.agent(agent, None).await?,
                 Auth::Password(password) => {
                     let attempt = self.password(password, &methods).await?;
                     password_refused |= attempt.is_some();
@@ -89,22 +105,27 @@ impl Login<'_> {
         if password_refused {
             return Err(MachineError::WrongPassword { user, address });
         }
-        if self.handle.is_closed() && self.keys_tried < MOST_KEYS {
+        if self.handle.is_closed() && self.tried.len() < MOST_KEYS {
             return Err(error::lost("logging in"));
         }
         Err(MachineError::KeyRefused {
             user,
             address,
-            tried: self.keys_tried,
+            tried: self.tried.len(),
+            passed_over: std::mem::take(&mut self.passed_over),
         })
+    }
+
+    fn was_tried(&self, key: &PublicKey) -> bool {
+        self.tried.iter().any(|t| t.key_data() == key.key_data())
     }
 
     /// Offers one key, unless the server would end the connection for it.
     async fn key(&mut self, key: Arc<russh::keys::PrivateKey>) -> Result<Attempt, MachineError> {
-        if self.keys_tried == MOST_KEYS {
+        if self.tried.len() == MOST_KEYS || self.was_tried(key.public_key()) {
             return Ok(Attempt::Refused);
         }
-        self.keys_tried += 1;
+        self.tried.push(key.public_key().clone());
         let hash = self.hash_for(&key.algorithm()).await;
         let key = PrivateKeyWithHashAlg::new(key, hash);
         judge(
@@ -123,16 +144,39 @@ impl Login<'_> {
         best.ok().flatten().flatten()
     }
 
-    /// Offers the agent's keys. An agent that is not there holds none.
-    async fn agent(&mut self, socket: Option<&std::path::Path>) -> Result<Attempt, MachineError> {
-        let Some((mut agent, keys)) = agent::keys(socket).await else {
+    /// Offers the agent's keys: all, or those that are wanted, in that order. An agent that is not there holds none.
+    async fn agent(
+        &mut self,
+        choice: &AgentChoice,
+        wanted: Option<&[PublicKey]>,
+    ) -> Result<Attempt, MachineError> {
+        if wanted.is_some_and(<[_]>::is_empty) {
+            return Ok(Attempt::Refused);
+        }
+        let Some((mut agent, held)) = agent::keys(choice).await else {
+            if let AgentChoice::Socket(path) = choice {
+                let silent = PassedOver::SilentAgent {
+                    path: path.display().to_string(),
+                };
+                if !self.passed_over.contains(&silent) {
+                    self.passed_over.push(silent);
+                }
+            }
             return Ok(Attempt::Refused);
         };
+        let holds = |key: &&PublicKey| held.iter().any(|h| h.key_data() == key.key_data());
+        let keys: Vec<PublicKey> = match wanted {
+            Some(wanted) => wanted.iter().filter(holds).cloned().collect(),
+            None => held,
+        };
         for key in keys {
-            if self.keys_tried == MOST_KEYS {
+            if self.tried.len() == MOST_KEYS {
                 break;
             }
-            self.keys_tried += 1;
+            if self.was_tried(&key) {
+                continue;
+            }
+            self.tried.push(key.clone());
             let hash = self.hash_for(&key.algorithm()).await;
             let offered = self
                 .handle

@@ -13,9 +13,10 @@ use tokio::sync::{OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use super::error;
 use super::host_key_check::HostKeyCheck;
+use super::known_hosts::{KnownHosts, same_kind};
 use super::login::login;
 use super::sftp::Sftp;
-use super::target::{HostKey, HostPin, SshTarget};
+use super::target::{HostKey, SshTarget};
 
 /// A byte stream through the machine: to a socket or to a port of its loopback.
 pub type SshStream = russh::ChannelStream<Msg>;
@@ -35,14 +36,15 @@ const CHANNEL_PATIENCE: Duration = Duration::from_secs(30);
 /// counted until the machine has noticed.
 const SESSION_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Reads the host key of the SSH server at this address. Nothing is sent but our greeting.
-pub async fn probe(address: &str, port: u16) -> Result<HostKey, MachineError> {
+/// Reads the host key of the SSH server at this address, if it can be of a kind by which the host is known. Nothing
+/// is sent but our greeting.
+pub async fn probe(address: &str, port: u16, known: &KnownHosts) -> Result<HostKey, MachineError> {
     let shown = Arc::default();
     let check = HostKeyCheck {
         pin: None,
         shown: Arc::clone(&shown),
     };
-    let outcome = greet(address, port, check).await;
+    let outcome = greet(address, port, check, known.kinds().collect()).await;
     match (take(&shown), outcome) {
         (Some(key), _) => Ok(HostKey::of(&key)),
         (None, Err(e)) => Err(e),
@@ -61,6 +63,7 @@ async fn greet(
     address: &str,
     port: u16,
     check: HostKeyCheck,
+    first_kinds: Vec<Algorithm>,
 ) -> Result<Handle<HostKeyCheck>, MachineError> {
     let unreachable = |detail: String| MachineError::Unreachable {
         address: address.to_owned(),
@@ -90,9 +93,7 @@ async fn greet(
         channel_buffer_size: 1024,
         ..client::Config::default()
     };
-    if let Some(algorithm) = check.pin.as_ref().and_then(HostPin::algorithm) {
-        config.preferred.key = Cow::Owned(first(algorithm, &config.preferred.key));
-    }
+    config.preferred.key = Cow::Owned(kinds(&first_kinds, &config.preferred.key));
     let handshake = client::connect_stream(Arc::new(config), stream, check);
     match tokio::time::timeout(PATIENCE, handshake).await {
         Ok(Ok(handle)) => Ok(handle),
@@ -107,15 +108,16 @@ async fn greet(
     }
 }
 
-/// The same list with the pinned kind in front, so that a machine with several keys shows that one.
-fn first(wanted: &Algorithm, list: &[Algorithm]) -> Vec<Algorithm> {
-    let is_wanted = |a: &&Algorithm| match wanted {
-        Algorithm::Rsa { .. } => matches!(a, Algorithm::Rsa { .. }),
-        other => *a == other,
-    };
+/// The same list with the wanted kinds in front, so that a machine with several keys shows one of these. RSA with
+/// SHA-1 is not among them: its signatures can be forged.
+fn kinds(wanted: &[Algorithm], list: &[Algorithm]) -> Vec<Algorithm> {
+    let is_wanted = |a: &&Algorithm| wanted.iter().any(|w| same_kind(w, a));
     let front = list.iter().filter(is_wanted);
     let rest = list.iter().filter(|a| !is_wanted(a));
-    front.chain(rest).cloned().collect()
+    let all = front.chain(rest);
+    all.filter(|a| !matches!(a, Algorithm::Rsa { hash: None }))
+        .cloned()
+        .collect()
 }
 
 /// An I/O error without the number that the standard library adds.
@@ -143,7 +145,14 @@ impl Session {
             pin: Some(target.host_key.clone()),
             shown: Arc::clone(&shown),
         };
-        let mut handle = match greet(&target.address, target.port, check).await {
+        let pinned = target.host_key.algorithm().cloned();
+        let greeting = greet(
+            &target.address,
+            target.port,
+            check,
+            pinned.into_iter().collect(),
+        );
+        let mut handle = match greeting.await {
             Ok(handle) => handle,
             Err(e) => {
                 return Err(match take(&shown) {
@@ -303,5 +312,29 @@ impl Drop for CommandChannel {
                 drop(permit);
             });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use russh::Preferred;
+    use russh::keys::Algorithm;
+
+    use super::kinds;
+
+    #[test]
+    fn the_known_kind_is_asked_for_first_and_sha1_never() {
+        let list = Preferred::DEFAULT.key;
+        assert!(
+            list.contains(&Algorithm::Rsa { hash: None }),
+            "the library would"
+        );
+        let asked = kinds(&[Algorithm::Rsa { hash: None }], &list);
+        assert!(
+            matches!(asked[0], Algorithm::Rsa { hash: Some(_) }),
+            "{asked:?}"
+        );
+        assert!(!asked.contains(&Algorithm::Rsa { hash: None }));
+        assert_eq!(asked.len(), list.len() - 1);
     }
 }

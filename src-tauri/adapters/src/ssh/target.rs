@@ -6,6 +6,7 @@ use std::sync::Arc;
 use russh::keys::{Algorithm, HashAlg, PublicKey};
 use tandem_domain::secret::Secret;
 
+use super::config::{AgentChoice, ConfigHost};
 use super::keys::OwnKey;
 
 /// A host key as a person compares it and as it is kept.
@@ -99,10 +100,44 @@ pub enum Auth {
     /// A private key of the person's. One that is locked by a passphrase is passed over: an agent
     /// is the way to use it.
     KeyFile(PathBuf),
-    /// The keys that an agent holds: the one at this socket, or the one the environment names.
-    Agent(Option<PathBuf>),
+    /// Those of the agent's keys that belong to these files, private or public, in the files' order.
+    AgentKeys {
+        /// Which agent.
+        agent: AgentChoice,
+        /// The files.
+        of: Vec<PathBuf>,
+    },
+    /// All keys that an agent holds.
+    Agent(AgentChoice),
     /// The user's password, by `password` or, where the server wants that, `keyboard-interactive`.
     Password(Secret),
+}
+
+impl Auth {
+    /// The person's own keys for this host, in an order that is OpenSSH's but for one thing: where keys are named,
+    /// they come before the other keys of the agent, so that a full agent does not use up the server's patience.
+    /// `default_keys` are those that count where none is named.
+    pub fn of_person(host: &ConfigHost, default_keys: &[PathBuf]) -> Vec<Self> {
+        let agent = || host.agent.clone();
+        let is_named = !host.identity_files.is_empty();
+        let files = if is_named {
+            &host.identity_files[..]
+        } else {
+            default_keys
+        };
+        let of_files = Self::AgentKeys {
+            agent: agent(),
+            of: files.to_vec(),
+        };
+        let files = files.iter().cloned().map(Self::KeyFile);
+        let all = (!host.identities_only).then(|| Self::Agent(agent()));
+        let first = std::iter::once(of_files);
+        if is_named {
+            first.chain(files).chain(all).collect()
+        } else {
+            first.chain(all).chain(files).collect()
+        }
+    }
 }
 
 /// A machine to be reached.

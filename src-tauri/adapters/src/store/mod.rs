@@ -65,6 +65,8 @@ impl Store {
         let options = SqliteConnectOptions::new()
             .filename(&path)
             .foreign_keys(true)
+            // What is deleted is overwritten, so that a deleted conversation is not found in the file.
+            .pragma("secure_delete", "on")
             // Another copy of Tandem, or a backup, may hold the file for a moment.
             .busy_timeout(Duration::from_secs(10))
             .synchronous(SqliteSynchronous::Full);

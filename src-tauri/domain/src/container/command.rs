@@ -1,10 +1,14 @@
 //! A container as one would type it.
 
 use crate::container::ContainerSpec;
+use crate::shell::{as_words, quote};
 
 /// The container as one would type it, for people to read.
 pub fn as_command(spec: &ContainerSpec) -> String {
-    let mut words = vec!["docker run -d".to_owned(), format!("--name {}", spec.name)];
+    let mut words = vec![
+        "docker run -d".to_owned(),
+        format!("--name {}", quote(&spec.name)),
+    ];
     if spec.gpus {
         words.push("--gpus all".into());
     }
@@ -17,37 +21,32 @@ pub fn as_command(spec: &ContainerSpec) -> String {
     if spec.rdma_limits {
         words.push("--ulimit memlock=-1 --ulimit stack=67108864".into());
     }
-    words.extend(spec.devices.iter().map(|d| format!("--device {d}")));
+    words.extend(
+        spec.devices
+            .iter()
+            .map(|d| format!("--device {}", quote(d))),
+    );
     words.extend(spec.capabilities.iter().map(|c| format!("--cap-add {c}")));
     words.extend(spec.mounts.iter().map(|m| {
-        format!(
-            "-v {}:{}{}",
-            m.source,
-            m.target,
-            if m.read_only { ":ro" } else { "" }
-        )
+        let ro = if m.read_only { ":ro" } else { "" };
+        format!("-v {}", quote(&format!("{}:{}{ro}", m.source, m.target)))
     }));
     words.extend(
         spec.env
             .iter()
-            .map(|(name, value)| format!("-e {name}={value}")),
+            .map(|(name, value)| format!("-e {}", quote(&format!("{name}={value}")))),
     );
-    if let Some(entry) = &spec.entrypoint {
-        words.push(format!("--entrypoint '{}'", entry.join(" ")));
+    // Docker takes one word there; the others come before the command's own.
+    let mut entry = spec.entrypoint.iter().flatten();
+    words.extend(
+        entry
+            .next()
+            .map(|program| format!("--entrypoint {}", quote(program))),
+    );
+    words.push(quote(&spec.image));
+    let rest: Vec<&String> = entry.chain(&spec.command).collect();
+    if !rest.is_empty() {
+        words.push(as_words(rest));
     }
-    words.push(spec.image.clone());
-    words.push(as_words(&spec.command));
     words.join(" ")
-}
-
-/// Arguments as one would type them.
-pub fn as_words(args: &[String]) -> String {
-    let quoted = args.iter().map(|arg| {
-        if arg.contains(['{', ' ', '"']) {
-            format!("'{arg}'")
-        } else {
-            arg.clone()
-        }
-    });
-    quoted.collect::<Vec<_>>().join(" ")
 }

@@ -161,7 +161,7 @@ fn what_belongs_to_another_user_is_refused_with_the_cure() {
     let problem = refused(&revision, &[]).unwrap();
     assert_eq!(
         problem.fix.unwrap().command.unwrap(),
-        r#"sudo chown -R "$USER": '/h/it'\''s here'"#
+        r#"sudo chown -R "$USER": '/h/it'"'"'s here'"#
     );
 }
 

@@ -129,7 +129,7 @@ pub fn refused(item: &DiskItem, uses: &[Use]) -> Option<Problem> {
 
 /// The command that gives a path to the user who types it.
 pub fn own(path: &str) -> String {
-    format!("sudo chown -R \"$USER\": '{}'", path.replace('\'', r"'\''"))
+    format!("sudo chown -R \"$USER\": {}", crate::shell::quote(path))
 }
 
 fn title(item: &DiskItem) -> String {

@@ -248,13 +248,21 @@ fn a_host_that_does_not_announce_ssh_needs_the_name_of_a_spark() {
 
 #[test]
 fn the_names_of_the_factory_are_known() {
-    for name in ["spark-fb97", "GX10-9641.local.", "zgx-3285", "gn100-89ac"] {
+    for name in [
+        "spark-fb97",
+        "GX10-9641.local.",
+        "zgx-3285",
+        "gn100-89ac",
+        "promaxgb10-41b1",
+        "edgexpert-45d2",
+    ] {
         assert!(factory_name(name), "{name}");
     }
     for name in [
         "spark-",
         "spark-bd26-2",
         "spark-zzzz",
+        "dgx-spark-01",
         "spark",
         "nas-1234",
         "my-spark-1",

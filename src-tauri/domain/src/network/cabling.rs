@@ -137,9 +137,15 @@ pub fn cabling_after_restart(machines: &[&Facts]) -> Option<Cabling> {
     Some(Cabling {
         state: CableState::AdapterMissing,
         seen,
-        next: "If the cable was in both machines while they started: install DGX OS's updates, unplug the \
-               power for a minute, and ask the maker for help if that changes nothing."
-            .to_owned(),
+        next: format!(
+            "If the cable was in both machines while they started: install {}, unplug the power for a minute, \
+             and ask the maker for help if that changes nothing.",
+            if machines.iter().all(|m| m.runs_dgx_os()) {
+                "DGX OS's updates"
+            } else {
+                "the adapter's firmware and driver anew"
+            }
+        ),
         ..cabling
     })
 }

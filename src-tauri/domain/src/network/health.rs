@@ -6,6 +6,9 @@ use crate::machine::Facts;
 
 mod both;
 mod one;
+
+pub(crate) use one::{NO_RDMA_NODES, rdma_cure};
+
 #[cfg(test)]
 mod tests;
 

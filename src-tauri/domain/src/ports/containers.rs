@@ -7,6 +7,7 @@ use super::MachineError;
 use crate::container::{ContainerSpec, ContainerState};
 use crate::disk::Mounting;
 use crate::problem::{Code, Problem, Retry};
+use crate::shell::quote;
 
 /// The Docker engine of a machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +119,7 @@ impl ContainerError {
                 .cause(format!("`{user}` is not in the group `docker`."))
                 .fix_with(
                     "Add the user to the group; connections made from then on may use Docker.",
-                    format!("sudo usermod -aG docker {user}"),
+                    format!("sudo usermod -aG docker {}", quote(user)),
                 ),
             Self::NotRunning { detail } => Problem::new(Code::DockerNotRunning, "Docker does not answer on this machine.")
                 .cause(format!("{detail}."))
@@ -133,7 +134,7 @@ impl ContainerError {
                 .retry(Retry::Now),
             Self::NameTaken { name } => Problem::new(Code::ContainerForeign, format!("The container `{name}` was not started."))
                 .cause("A container of that name exists already.")
-                .fix_with("Remove it if you do not need it.", format!("docker rm -f {name}")),
+                .fix_with("Remove it if you do not need it.", format!("docker rm -f {}", quote(name))),
             Self::Refused { act, detail } => Problem::new(Code::DockerNotRunning, format!("Docker could not {act}."))
                 .cause(format!("{detail}."))
                 .retry(Retry::Now),

@@ -5,6 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::problem::{Code, Problem, Retry, bytes as bytes_text};
+use crate::shell::quote;
 
 /// What a command may print where nothing else is said.
 const MOST: usize = 1 << 20;
@@ -144,6 +145,34 @@ pub enum MachineError {
         /// The fingerprint that the server shows.
         shown: String,
     },
+    /// The person's own ssh knows this host by another key.
+    #[error("ssh knows {address} by {known}, and it showed {shown}")]
+    KnownByAnotherKey {
+        /// The address that was tried, as the person gave it.
+        address: String,
+        /// The fingerprint that ssh knows.
+        known: String,
+        /// The fingerprint that the server shows.
+        shown: String,
+        /// The file of known hosts.
+        file: String,
+        /// The line there, from 1.
+        line: usize,
+        /// The name by which the file has it.
+        name: String,
+    },
+    /// The key is marked as revoked in a file of known hosts.
+    #[error("the host key {shown} of {address} is revoked")]
+    HostKeyRevoked {
+        /// The address that was tried, as the person gave it.
+        address: String,
+        /// The fingerprint that the server shows.
+        shown: String,
+        /// The file of known hosts.
+        file: String,
+        /// The line there, from 1.
+        line: usize,
+    },
     /// The password was refused.
     #[error("{user}@{address} did not accept the password")]
     WrongPassword {
@@ -161,6 +190,8 @@ pub enum MachineError {
         address: String,
         /// How many keys were offered.
         tried: usize,
+        /// What could not be offered.
+        passed_over: Vec<PassedOver>,
     },
     /// The connection ended.
     #[error("the connection was lost while {during}")]
@@ -235,6 +266,40 @@ pub enum MachineError {
     },
 }
 
+/// A key, or a holder of keys, that was named and could not be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PassedOver {
+    /// The key is locked by a passphrase, which Tandem does not ask for.
+    LockedKey {
+        /// Its file on this computer.
+        path: String,
+    },
+    /// The file holds no key that can be used.
+    UnusableKey {
+        /// The file on this computer.
+        path: String,
+        /// Why, without a full stop.
+        detail: String,
+    },
+    /// The agent that the configuration names does not answer.
+    SilentAgent {
+        /// Its socket on this computer.
+        path: String,
+    },
+}
+
+impl std::fmt::Display for PassedOver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::LockedKey { path } => write!(f, "The key `{path}` is locked by a passphrase."),
+            Self::UnusableKey { path, detail } => {
+                write!(f, "`{path}` holds no key that Tandem can use: {detail}.")
+            }
+            Self::SilentAgent { path } => write!(f, "The agent at `{path}` does not answer."),
+        }
+    }
+}
+
 /// What of a command's output was longer than it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TooLong {
@@ -284,13 +349,20 @@ impl MachineError {
             Self::WrongPassword { user, address } => Problem::new(Code::WrongPassword, format!("`{address}` did not let `{user}` in."))
                 .cause("The password was not accepted.")
                 .fix("Type the password you use on that machine itself, and check the user name."),
-            Self::KeyRefused { user, address, tried } => Problem::new(Code::KeyRefused, format!("`{address}` did not let `{user}` in."))
-                .cause(match tried {
-                    0 => "There was no key and no password.".to_owned(),
-                    1 => "The one key that was offered was not accepted, and no password was given.".to_owned(),
-                    n => format!("None of the {n} keys that were offered was accepted, and no password was given."),
-                })
-                .fix("Give the password once; Tandem then installs a key of its own."),
+            Self::KeyRefused { user, address, tried, passed_over } => key_refused(user, address, *tried, passed_over),
+            Self::KnownByAnotherKey { address, known, shown, file, line, name } => {
+                Problem::new(Code::HostKeyChanged, format!("Tandem did not connect to `{address}`."))
+                    .cause(format!("Your ssh knows it by the key {known} (`{file}`, line {line}), and it showed {shown}. Either the machine was set up afresh, or another one answers at this address."))
+                    .fix_with(
+                        "If you know why the key changed, remove the old one, then try again. Otherwise find out which machine answers.",
+                        format!("ssh-keygen -R {} -f {}", quote(name), quote(file)),
+                    )
+            }
+            Self::HostKeyRevoked { address, shown, file, line } => {
+                Problem::new(Code::HostKeyChanged, format!("Tandem did not connect to `{address}`."))
+                    .cause(format!("It showed the key {shown}, which is marked as revoked (`{file}`, line {line}): whoever has it may not be trusted."))
+                    .fix("Give the machine a new host key on its own screen, then add it again.")
+            }
             Self::Lost { during } => Problem::new(Code::ConnectionLost, "The connection to the machine was lost.")
                 .cause(format!("It ended while {during}."))
                 .fix("Check the network; then resume. What was under way on the machine goes on there.")
@@ -335,6 +407,34 @@ impl MachineError {
                 .retry(Retry::Now),
         };
         p.on(machine)
+    }
+}
+
+fn key_refused(user: &str, address: &str, tried: usize, passed_over: &[PassedOver]) -> Problem {
+    let offered = match tried {
+        0 => "No key was offered and no password was given.".to_owned(),
+        1 => "The one key that was offered was not accepted, and no password was given.".to_owned(),
+        n => format!(
+            "None of the {n} keys that were offered was accepted, and no password was given."
+        ),
+    };
+    let passed = passed_over.iter().map(PassedOver::to_string);
+    let cause: Vec<String> = std::iter::once(offered).chain(passed).collect();
+    let problem = Problem::new(
+        Code::KeyRefused,
+        format!("`{address}` did not let `{user}` in."),
+    )
+    .cause(cause.join(" "));
+    let locked = passed_over.iter().find_map(|p| match p {
+        PassedOver::LockedKey { path } => Some(path),
+        _ => None,
+    });
+    match locked {
+        Some(path) => problem.fix_with(
+            "Unlock the key into your SSH agent on this computer, then try again. Or give the password once; Tandem then installs a key of its own.",
+            format!("ssh-add {}", quote(path)),
+        ),
+        None => problem.fix("Give the password once; Tandem then installs a key of its own."),
     }
 }
 

@@ -19,7 +19,9 @@ use crate::ids::MachineId;
 pub use containers::{
     ContainerError, Containers, DockerInfo, Image, KeptImage, PullProgress, Stock, tagged,
 };
-pub use machine::{Command, LONGEST_LINE, Machine, MachineError, Output, RemoteFile, TooLong};
+pub use machine::{
+    Command, LONGEST_LINE, Machine, MachineError, Output, PassedOver, RemoteFile, TooLong,
+};
 
 /// A model that a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,7 +66,7 @@ impl Step<Services> for OpenDocker {
             id: StepId::from(ids::DOCKER),
             title: "Docker".into(),
             will: "Lets your user on the machines use Docker, if it may not yet. Who may use Docker can become root there.".into(),
-            exactly: users.iter().map(|user| format!("sudo usermod -aG docker {user}")).collect(),
+            exactly: users.iter().map(|user| format!("sudo usermod -aG docker {}", crate::shell::quote(user))).collect(),
             undo: "Takes the user out of the group again, if this run put the user in.".into(),
             privileged: true,
         }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::identity::{cloned, same_machine};
 use crate::machine::{DockerAccess, Facts};
+use crate::network::health::{NO_RDMA_NODES, rdma_cure};
 use crate::node::PROGRAM;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, bytes};
@@ -109,6 +110,17 @@ pub fn unfit_to_join(names: &[&str], facts: &[Facts]) -> Vec<Problem> {
                 Problem::new(Code::MachineUnfit, "This kernel often cannot use the private link.")
                     .cause(format!("Kernel {} reserves no contiguous memory (CmaTotal is 0 kB), and RDMA then fails.", f.kernel))
                     .fix("Start the machine with kernel 6.17, or add `kho=off` to the kernel's command line.")
+                    .severity(crate::problem::Severity::Warning)
+                    .on(*name),
+            );
+        }
+    }
+    for (name, f) in names.iter().zip(facts) {
+        if facts.len() > 1 && f.lacks_rdma_nodes() {
+            all.push(
+                Problem::new(Code::MachineUnfit, "This machine has no `/dev/infiniband`.")
+                    .cause(NO_RDMA_NODES)
+                    .fix(rdma_cure(f))
                     .severity(crate::problem::Severity::Warning)
                     .on(*name),
             );

@@ -4,6 +4,7 @@ use crate::container::{ContainerState, LABEL};
 use crate::ports::{ContainerError, MachineServices};
 use crate::problem::{Code, Problem};
 use crate::run::StepError;
+use crate::shell::quote;
 
 /// The identity that a container of ours carries; `None` for another's.
 pub(crate) fn label(state: &ContainerState) -> Option<&str> {
@@ -96,7 +97,7 @@ pub(crate) fn foreign(machine: &MachineServices, name: &str, message: &str) -> P
         ))
         .fix_with(
             "Rename or remove it if you do not need it.",
-            format!("docker rm -f {name}"),
+            format!("docker rm -f {}", quote(name)),
         )
         .on(machine.name.clone())
 }

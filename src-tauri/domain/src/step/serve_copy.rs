@@ -28,8 +28,8 @@ pub(crate) fn words(network: Option<&NetworkPlan>, from: usize) -> Vec<String> {
 /// The same as it is shown to a person.
 pub(crate) fn shown(words: &[String]) -> String {
     format!(
-        "tandem-node {}   (on these addresses only, for one other machine with a key made for this copy; it ends by itself)",
-        words.join(" ")
+        "tandem-node {}   # on these addresses only, for one other machine with a key made for this copy; it ends by itself",
+        crate::shell::as_words(words)
     )
 }
 

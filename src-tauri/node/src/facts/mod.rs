@@ -74,10 +74,19 @@ pub fn gather() -> Facts {
         netplan: netplan(Path::new("/etc/netplan")),
         gpu_now: gpu_now(),
         hotplug: Path::new(HOTPLUG).exists(),
+        rdma_nodes: Some(has_rdma_nodes(Path::new("/dev/infiniband"))),
         clock_ms: crate::job_output::now_ms(),
         clock_ahead_ms: None,
         simulated: false,
     }
+}
+
+/// Whether there is a device by which a program asks an adapter for RDMA.
+fn has_rdma_nodes(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|e| e.file_name())
+        .any(|name| name.to_string_lossy().starts_with("uverbs"))
 }
 
 /// The output of a program that ended well in time.

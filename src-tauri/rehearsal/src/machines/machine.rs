@@ -96,6 +96,7 @@ impl SimulatedMachine {
             driver: Some("580.142".into()),
             memory_total: 127_600_748 * 1024,
             memory_available: 122_000_000 * 1024,
+            rdma_nodes: Some(true),
             cma_total: Some(131_072 * 1024),
             disk_free: bytes(|d| d.f_bavail),
             disk_total: bytes(|d| d.f_blocks),

@@ -538,3 +538,20 @@ async fn settings_and_drafts_are_replaced_by_name() {
     assert!(store.delete_draft("setup").await.unwrap());
     assert!(!store.delete_draft("setup").await.unwrap());
 }
+
+#[tokio::test]
+async fn what_is_deleted_is_not_found_in_the_file() {
+    let (folder, store) = store().await;
+    let words = "the words that nobody may find ".repeat(1000);
+    store.put_setting("draft", &words).await.expect("kept");
+    store.put_setting("draft", &"").await.expect("replaced");
+    store.close().await;
+    let mut files = 0;
+    for entry in std::fs::read_dir(folder.path().join("data")).expect("listed") {
+        let bytes = std::fs::read(entry.expect("a file").path()).expect("read");
+        let text = String::from_utf8_lossy(&bytes);
+        assert!(!text.contains("the words that nobody may find"));
+        files += 1;
+    }
+    assert!(files > 0);
+}

@@ -3,7 +3,6 @@
 use serde_json::json;
 
 use crate::artifact::ArtifactRole;
-use crate::container::command::as_words;
 use crate::container::{ContainerSpec, Mount, SERVER, fabric};
 use crate::engine::OnDisk;
 use crate::graft::mtp_method::MtpMethod;
@@ -12,6 +11,7 @@ use crate::node::GraftKind;
 use crate::problem::{Code, Problem};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, words};
+use crate::shell::as_words;
 
 /// Where the machine's Hugging Face home is seen inside.
 const HF_HOME: &str = "/root/.cache/huggingface";

@@ -90,7 +90,7 @@ fn driver(a: &Facts, b: &Facts) -> Option<Finding> {
             "{} A fault may then show on one machine only, which is hard to find.",
             versions(a, b, both)
         ),
-        UPDATE,
+        update(a, b),
     ))
 }
 
@@ -104,7 +104,7 @@ fn firmware(a: &Facts, b: &Facts) -> Option<Finding> {
             "{} It is worth ruling out before looking for other faults of the link.",
             versions(a, b, both)
         ),
-        UPDATE,
+        update(a, b),
     ))
 }
 
@@ -118,7 +118,7 @@ fn dgx_os(a: &Facts, b: &Facts) -> Option<Finding> {
             "{} Drivers, kernel and firmware come with it.",
             versions(a, b, both)
         ),
-        UPDATE,
+        update(a, b),
     ))
 }
 
@@ -132,7 +132,11 @@ fn kernel(a: &Facts, b: &Facts) -> Option<Finding> {
             "{} An update that waits for a restart is the usual reason.",
             versions(a, b, both)
         ),
-        "Restart the machine with the older kernel; install DGX OS's updates if that changes nothing.",
+        if a.runs_dgx_os() && b.runs_dgx_os() {
+            "Restart the machine with the older kernel; install DGX OS's updates if that changes nothing."
+        } else {
+            "Restart the machine with the older kernel; install its system's updates if that changes nothing."
+        },
     ))
 }
 
@@ -148,6 +152,15 @@ fn docker(a: &Facts, b: &Facts) -> Option<Finding> {
         ),
         "",
     ))
+}
+
+/// How both come to one state.
+fn update(a: &Facts, b: &Facts) -> &'static str {
+    if a.runs_dgx_os() && b.runs_dgx_os() {
+        UPDATE
+    } else {
+        "Install the updates of both systems and restart the machines."
+    }
 }
 
 const UPDATE: &str = "Install DGX OS's updates on both machines, for instance in the DGX Dashboard, and \

@@ -30,6 +30,7 @@ const LOW_DISK: u64 = 151_000_000_000;
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut all = Vec::new();
     all.extend(not_a_spark(facts));
+    all.extend(no_rdma_nodes(facts));
     all.extend(docker_from_snap(facts));
     all.extend(kernel_without_cma(facts));
     all.extend(half_the_lanes(facts));
@@ -45,6 +46,22 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
 
 fn not_a_spark(facts: &Facts) -> Option<Finding> {
     let name = &facts.hostname;
+    if facts.is_gb10() && !facts.runs_dgx_os() {
+        return Some(finding(
+            Level::Note,
+            "another-system",
+            format!("`{name}` has a Spark's GPU and another system than DGX OS."),
+            format!(
+                "It runs {}. Tandem is made for DGX OS, which brings Docker, NVIDIA's container toolkit and the \
+                 drivers of the private link; this system has what was installed on it.",
+                match facts.os.as_str() {
+                    "" => "a system that does not say its name",
+                    os => os,
+                }
+            ),
+            "",
+        ));
+    }
     let Some(product) = &facts.product else {
         return Some(finding(
             Level::Warning,
@@ -72,8 +89,38 @@ fn not_a_spark(facts: &Facts) -> Option<Finding> {
             "gpu-silent",
             format!("The GPU of `{name}` does not answer."),
             "`nvidia-smi` names no GPU, so no model can run on it.",
-            "Restart the machine; if the GPU stays silent, install DGX OS's updates.",
+            if facts.runs_dgx_os() {
+                "Restart the machine; if the GPU stays silent, install DGX OS's updates."
+            } else {
+                "Restart the machine; if the GPU stays silent, install NVIDIA's driver for its system again."
+            },
         )),
+    }
+}
+
+/// The same condition as the set-up's own look at the machines.
+fn no_rdma_nodes(facts: &Facts) -> Option<Finding> {
+    facts.lacks_rdma_nodes().then(|| {
+        finding(
+            Level::Warning,
+            "no-rdma-nodes",
+            format!("`{}` has no `/dev/infiniband`.", facts.hostname),
+            NO_RDMA_NODES,
+            rdma_cure(facts),
+        )
+    })
+}
+
+/// What it means that there is no `/dev/infiniband`.
+pub(crate) const NO_RDMA_NODES: &str = "Containers reach the adapter's RDMA by it. Without it a model over two \
+    machines uses TCP, at less than a tenth of the speed.";
+
+/// What brings `/dev/infiniband`.
+pub(crate) fn rdma_cure(facts: &Facts) -> &'static str {
+    if facts.runs_dgx_os() {
+        "Restart the machine; if that changes nothing, install DGX OS's updates."
+    } else {
+        "Install `rdma-core` and load the drivers with `sudo modprobe -a mlx5_ib ib_uverbs rdma_ucm`, then refresh."
     }
 }
 
@@ -84,7 +131,11 @@ fn docker_from_snap(facts: &Facts) -> Option<Finding> {
             "docker-from-snap",
             format!("Docker on `{}` comes from snap.", facts.hostname),
             "Snap's Docker does not work with NVIDIA's container toolkit, so containers see no GPU.",
-            "Remove it with `sudo snap remove docker` and use the Docker that DGX OS brings.",
+            if facts.runs_dgx_os() {
+                "Remove it with `sudo snap remove docker` and use the Docker that DGX OS brings."
+            } else {
+                "Remove it with `sudo snap remove docker` and install Docker Engine from Docker's own packages."
+            },
         )
     })
 }
@@ -242,7 +293,11 @@ fn driver_610(facts: &Facts) -> Option<Finding> {
             "With drivers of the 610 series only about 50 GiB of memory were left for the server, too little for {}.",
             catalog::proposed(2).title
         ),
-        "Use the 580 driver that DGX OS brings.",
+        if facts.runs_dgx_os() {
+            "Use the 580 driver that DGX OS brings."
+        } else {
+            "Install a driver of the 580 series."
+        },
     ))
 }
 

@@ -329,3 +329,36 @@ fn one_identity_is_all_that_is_said_of_both() {
         all[0].cure
     );
 }
+
+#[test]
+fn a_spark_with_another_system_is_a_spark_and_is_told_no_cure_of_dgx_os() {
+    let another = |f: &mut Facts| {
+        f.product = None;
+        f.dgx_os = None;
+        f.os = "Rocky Linux 10.2 (Red Quartz)".into();
+        f.rdma_nodes = Some(false);
+        f.docker_snap = true;
+        f.kernel = "6.18.39".into();
+        f.driver = Some("610.43.03".into());
+        f.firmware = Some("28.46.0000".into());
+    };
+    let all = after(another);
+    let states: Vec<&str> = all.iter().map(|f| f.state.as_str()).collect();
+    for state in [
+        "another-system",
+        "no-rdma-nodes",
+        "docker-from-snap",
+        "kernel-differs",
+    ] {
+        assert!(states.contains(&state), "{state} in {states:?}");
+    }
+    assert!(!states.contains(&"not-a-spark"), "{states:?}");
+    for finding in all {
+        assert!(!finding.cure.contains("DGX"), "{finding:?}");
+        assert!(!finding.cure.contains("address leads"), "{finding:?}");
+    }
+    only("no-rdma-nodes", Level::Warning, Some(1), |f| {
+        f.rdma_nodes = Some(false);
+    });
+    assert!(after(|f| f.rdma_nodes = None).is_empty(), "nobody looked");
+}

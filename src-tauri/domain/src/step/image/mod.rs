@@ -13,6 +13,7 @@ use crate::ports::{Image, MachineServices, PullProgress};
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::plan::LaunchPlan;
 use crate::run::{ProgressPart, Receipt, Step, StepCheck, StepError, StepId, StepPlan};
+use crate::shell::quote;
 use crate::step::link_test::LinkTestReceipt;
 use crate::step::machines::{on_all, undo_on_all};
 use crate::step::rate::Rate;
@@ -64,7 +65,7 @@ impl BringImage {
 
     fn words(&self) -> (String, Vec<String>) {
         let image = &self.launch.image.name;
-        let pull = format!("docker pull {image}");
+        let pull = format!("docker pull {}", quote(image));
         let engine = engine::of(self.launch.engine).title();
         let about = self.launch.image.about.as_ref();
         let about = about.map_or(String::new(), |size| format!(" It has about {size}."));
@@ -79,9 +80,12 @@ impl BringImage {
         );
         let exactly = vec![
             pull,
-            format!("docker save {image}   (through Docker's socket, into Tandem's own folder)"),
+            format!(
+                "docker save {}   # through Docker's socket, into Tandem's own folder",
+                quote(image)
+            ),
             serve_copy::shown(&self.serve_words(0, "IMAGE")),
-            "docker load   (of that file, on the other machine)".into(),
+            "docker load   # of that file, on the other machine".into(),
         ];
         (will, exactly)
     }
@@ -141,7 +145,7 @@ impl BringImage {
             ))
             .fix_with(
                 "Remove the older one, then resume; it is pulled again.",
-                format!("docker rmi {}", self.launch.image.name),
+                format!("docker rmi {}", quote(&self.launch.image.name)),
             )
             .into());
         }

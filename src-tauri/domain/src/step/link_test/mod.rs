@@ -282,8 +282,8 @@ impl ReadOnly<Services> for LinkTest {
             title: "Bandwidth".into(),
             will: "Measures what the private link carries, for about half a minute: each rail alone, then all together, in both directions. A slow link is said with its cure and stops nothing.".into(),
             exactly: vec![
-                format!("ib_write_bw -d {device} -D 5 -F --report_gbits, between the private addresses"),
-                "tandem-node bandwidth, over TCP, where there is no RDMA".into(),
+                format!("ib_write_bw -d {device} -D 5 -F --report_gbits   # between the private addresses"),
+                "tandem-node bandwidth   # over TCP, where there is no RDMA".into(),
             ],
             undo: "Changes nothing.".into(),
             privileged: false,

@@ -94,7 +94,7 @@ impl AddressLink {
                 netplan::render(&self.plan, position)
             ),
             format!(
-                "{name}: first, with nothing changed yet\nsudo netplan generate --root-dir SCRATCH   (a copy of /etc/netplan with that file)"
+                "{name}: first, with nothing changed yet\nsudo netplan generate --root-dir SCRATCH   # a copy of /etc/netplan with that file"
             ),
             format!(
                 "{name}: then, so that it puts everything back by itself after {} s or at its next start\n\
@@ -103,7 +103,7 @@ impl AddressLink {
                 switch::unit(),
                 unit.rsplit('/').next().unwrap_or_default(),
                 timer.program,
-                timer.args.join(" ")
+                crate::shell::as_words(&timer.args)
             ),
             format!("{name}: whether an address is taken\n{}", probes.trim_end()),
             format!(

@@ -258,7 +258,7 @@ impl Step<Services> for RestartBoth {
             will: "Restarts both machines at once and waits until they are back, for some minutes. Whatever runs on them stops.".into(),
             exactly: vec![
                 "sudo systemctl reboot --no-block".into(),
-                format!("cat {BOOT_ID}   (until it says another start than before)"),
+                format!("cat {BOOT_ID}   # until it says another start than before"),
             ],
             undo: "A restart is not taken back. It changes nothing on the disks.".into(),
             privileged: true,
