@@ -3,7 +3,10 @@
 /// Quotes one word so that every shell in use takes it literally: POSIX shells, zsh and fish.
 /// Inside single quotes fish knows escapes, so quotes and backslashes stand outside of them.
 pub fn quote(word: &str) -> String {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:,+@%".contains(&b);
+    // At the beginning of a line `a=b` sets a variable; after a dash it is an option.
+    let option = word.starts_with('-');
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || b"_-./:,+@%".contains(&b) || (option && b == b'=');
     if !word.is_empty() && word.bytes().all(plain) {
         return word.to_owned();
     }

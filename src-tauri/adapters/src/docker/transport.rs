@@ -71,9 +71,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         ready!(Pin::new(&mut self.stream).poll_read(cx, out))?;
         let came = out.filled().len() - before;
         if let Some(left) = &mut self.left {
-            *left = left.checked_sub(came).ok_or_else(|| {
-                std::io::Error::other("Docker's answer is longer than Tandem reads")
-            })?;
+            let Some(rest) = left.checked_sub(came) else {
+                out.set_filled(before);
+                let words = "Docker's answer is longer than Tandem reads";
+                return Poll::Ready(Err(std::io::Error::other(words)));
+            };
+            *left = rest;
         }
         Poll::Ready(Ok(()))
     }

@@ -34,7 +34,7 @@ pub fn as_command(spec: &ContainerSpec) -> String {
     words.extend(
         spec.env
             .iter()
-            .map(|(name, value)| format!("-e {}", quote(&format!("{name}={value}")))),
+            .map(|(name, value)| format!("-e {}={}", quote(name), quote(value))),
     );
     // Docker takes one word there; the others come before the command's own.
     let mut entry = spec.entrypoint.iter().flatten();
