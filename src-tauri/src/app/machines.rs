@@ -15,7 +15,9 @@ use tandem_rehearsal::machines::Rehearsal;
 
 use super::workspace::{Seen, Workspace, refused_key, resolve};
 use super::{App, lock, stored};
-use crate::wire::{ChangedMachine, HostProbe, KeyKnown, MachineView, NewMachine, Overview, SudoAccess};
+use crate::wire::{
+    ChangedMachine, HostProbe, KeyKnown, MachineView, NewMachine, Overview, SudoAccess,
+};
 
 impl App {
     /// Reads the host key at an address.
