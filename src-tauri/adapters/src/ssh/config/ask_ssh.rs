@@ -15,12 +15,16 @@ const MOST: u64 = 1 << 20;
 /// Stands for a user that no configuration names: ssh itself would answer with the local one.
 const NO_USER: &str = "tandem-names-no-user";
 
-/// Asks ssh; `None` where there is no ssh program.
+/// Asks ssh; `None` where there is no ssh program, and where a name could mean something to a shell: a `Match exec`
+/// puts it into a command line, and older versions of ssh do so as it is.
 pub(super) fn ask(
     path: &Path,
     alias: &str,
     user: Option<&str>,
 ) -> Result<Option<ConfigHost>, ConfigError> {
+    if !is_plain(alias) || !user.is_none_or(is_plain) {
+        return Ok(None);
+    }
     let mut command = Command::new("ssh");
     command.args(["-G", "-F", "/dev/stdin"]);
     if let Some(user) = user {
@@ -62,6 +66,12 @@ pub(super) fn ask(
     Err(ConfigError::Refused {
         detail: detail.replace("/dev/stdin", &path.display().to_string()),
     })
+}
+
+/// Whether a name is one that no shell changes.
+fn is_plain(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-:%@[]+".contains(&b);
+    !name.is_empty() && !name.starts_with('-') && name.bytes().all(plain)
 }
 
 /// The files that ssh itself would read: the person's, then the system's, then what holds without both. The first
@@ -191,6 +201,16 @@ mod tests {
             .expect("an ssh");
         assert_eq!(direct.user.as_deref(), Some("owner"));
         assert!(direct.proxy.is_none());
+
+        let mark = home.path().join("mark");
+        let exec = format!("Match exec \"touch {} # %n\"\n Port 7\n", mark.display());
+        std::fs::write(&path, exec).expect("written");
+        for odd in ["a$(id)", "a;b", "-oProxyCommand=x", "a b"] {
+            assert_eq!(ask(&path, odd, None).expect("no answer"), None, "{odd}");
+            let as_user = ask(&path, "spark-a", Some(odd));
+            assert_eq!(as_user.expect("no answer"), None, "{odd}");
+        }
+        assert!(!mark.exists(), "nothing was run for such a name");
 
         std::fs::write(&path, "Bogus yes\n").expect("written");
         match ask(&path, "spark-a", None) {
