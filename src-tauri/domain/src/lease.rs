@@ -18,7 +18,8 @@ pub const STALE_AFTER: Duration = Duration::from_secs(5 * 60);
 /// Who takes a lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// A random word that nobody else has.
+    /// A random word that nobody else has. It stays the same over the lives of an app, so that a killed one finds
+    /// its own lease again.
     pub word: String,
     /// The user and the computer, as `anna@laptop`.
     pub who: String,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tandem_adapters::store::Store;
 use tandem_adapters::this_computer::who;
 use tandem_domain::lease::{self, Holder, LeaseError, RENEWED_EVERY};
 use tandem_domain::ports::MachineServices;
@@ -10,8 +11,23 @@ use tandem_domain::problem::Problem;
 use tandem_domain::run::RunId;
 use tokio_util::sync::CancellationToken;
 
+use super::stored;
+
 /// How long the end of a run may wait for machines that do not answer.
 const SOON: Duration = Duration::from_secs(5);
+
+/// Where the word of a database is kept in it.
+const SETTING: &str = "lease_word";
+
+/// The random word by which the leases of this database are known on the machines. Made once.
+pub(super) async fn word(store: &Store) -> Result<String, Problem> {
+    if let Some(word) = stored(store.setting::<String>(SETTING).await)? {
+        return Ok(word);
+    }
+    let word = super::new_id();
+    stored(store.put_setting(SETTING, &word).await)?;
+    Ok(word)
+}
 
 /// See the module.
 pub(super) struct Leases {
@@ -23,10 +39,18 @@ pub(super) struct Leases {
 impl Leases {
     /// Takes the lease of every machine, or none and says who works there. A machine that does not answer now is
     /// asked again while the run lasts; that it does not answer is the run's to tell.
-    pub(super) async fn take(machines: Vec<MachineServices>, run: &RunId) -> Result<Self, Problem> {
+    ///
+    /// The word is that of the database, which one process uses at a time: what a killed life of this app still
+    /// holds is its own.
+    pub(super) async fn take(
+        machines: Vec<MachineServices>,
+        run: &RunId,
+        word: String,
+    ) -> Result<Self, Problem> {
         let here = who();
         let holder = Holder {
-            word: super::new_id(),
+            // A copy of the database on another computer is another holder.
+            word: format!("{word}-{}", here.host),
             who: format!("{}@{}", here.user, here.host),
             run: run.0.clone(),
         };
@@ -88,5 +112,23 @@ impl Leases {
         if tokio::time::timeout(SOON, all).await.is_err() {
             tracing::warn!("a machine did not answer, so its lease was not given back");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_killed_app_finds_its_own_lease_again_and_another_folder_has_another_word() {
+        let mut words = Vec::new();
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        for folder in [&folders[0], &folders[0], &folders[1]] {
+            let store = Store::open(folder.path().join("tandem.db")).await;
+            // Not closed: a killed process closes nothing.
+            words.push(word(&store.expect("it opens")).await.expect("a word"));
+        }
+        assert_eq!(words[0], words[1]);
+        assert_ne!(words[0], words[2]);
     }
 }

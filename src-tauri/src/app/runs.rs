@@ -20,7 +20,7 @@ use tandem_domain::step::services::{Driver, LiveLimits, Services};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
-use super::leases::Leases;
+use super::leases::{self, Leases};
 use super::signal_queue::{self, signal_queue};
 use super::workspace::Workspace;
 use super::{App, lock, stored};
@@ -195,10 +195,12 @@ impl App {
         procedure: &Procedure,
         id: &RunId,
     ) -> Result<Leases, Problem> {
-        let taken = match workspace.services_of(procedure.machines()).await {
-            Ok(machines) => Leases::take(machines, id).await,
-            Err(problem) => Err(problem),
-        };
+        let taken = async {
+            let machines = workspace.services_of(procedure.machines()).await?;
+            let word = leases::word(&workspace.store).await?;
+            Leases::take(machines, id, word).await
+        }
+        .await;
         if taken.is_err() {
             self.release();
         }

@@ -33,8 +33,10 @@ pub(crate) fn normal(value: &Value, folder: &Path, standin: u64) -> Value {
     let mut parts = text.split("127.0.0.1:");
     let mut ported = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        ported.push_str("127.0.0.1:40000");
-        ported.push_str(part.trim_start_matches(|c: char| c.is_ascii_digit()));
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit());
+        // Where no number follows, all ports are meant.
+        let port = if rest.len() < part.len() { "40000" } else { "" };
+        ported.push_str(&format!("127.0.0.1:{port}{rest}"));
     }
     let mut value: Value = serde_json::from_str(&ported).expect("it was JSON");
     forget_token(&mut value);
