@@ -167,7 +167,7 @@ pub struct Route {
 pub struct NetplanFile {
     /// Absolute.
     pub path: String,
-    /// Its text, where the user may read it.
+    /// What of its text names ports of this machine, where the user may read it.
     pub text: Option<String>,
 }
 

@@ -8,7 +8,7 @@
 //! tandem-node cancel --job NAME              -> one line JobState; what is on disk stays for a resume
 //! tandem-node limit  --job NAME              reads a FetchLimits from stdin, holds the job to it from now on, one line JobState
 //! tandem-node asked  --job NAME              -> one line JobAsked; what the job was asked to do, and how it stands
-//! tandem-node undo   --job NAME              ends the job, removes exactly what it made and its folder, one line Undone
+//! tandem-node undo   --job NAME              ends the job, removes exactly what it made, and its folder once nothing is left, one line Undone
 //! tandem-node grafted                        reads a graft's NodeRequest, looks only: GraftReceipt, or null if there is work
 //! tandem-node run    KIND                    the work itself, in the foreground, lines on stdout
 //! tandem-node copy serve …                   -> one line Serving; see CopyRequest and SaveImage
@@ -32,6 +32,7 @@ use crate::artifact::Selection;
 use crate::graft::mtp_method::MtpMethod;
 use crate::graft::patch::PatchFile;
 use crate::problem::Problem;
+use crate::repository::{check_commit, check_repository, check_revision};
 pub use crate::run::PauseReason;
 
 pub mod disk;
@@ -145,6 +146,27 @@ impl NodeWork {
 }
 
 impl NodeWork {
+    /// Refuses names of repositories, revisions and commits that would lead out of the cache. Whoever carries
+    /// a work out asks this first, wherever the request comes from.
+    pub fn check_names(&self) -> Result<(), Problem> {
+        let all = |repositories: &Repositories| -> Result<(), Problem> {
+            repositories.iter().try_for_each(RepoFiles::check_names)
+        };
+        match self {
+            Self::Fetch(request) => all(&request.repositories),
+            Self::Copy(request) => all(&request.fetch.repositories),
+            Self::Survey(request) => all(&request.repositories),
+            Self::Probe(request) => request.what.check_names(),
+            Self::Graft(request) => request.check_names(),
+            Self::Verify(request) => {
+                check_repository(&request.repo)?;
+                check_revision(&request.commit)
+            }
+            Self::Check(request) => request.check_names(),
+            Self::SaveImage(_) | Self::LoadImage(_) => Ok(()),
+        }
+    }
+
     /// The limits of what it fetches from the Hub, where that can have any.
     pub fn fetches(&self) -> Option<&FetchRequest> {
         match self {
@@ -187,6 +209,17 @@ pub struct GraftRequest {
     /// it holds exactly the tensors that `source_repo` names.
     #[serde(default)]
     pub draft_repo: Option<String>,
+}
+
+impl GraftRequest {
+    /// Refuses names that would lead out of the cache.
+    pub fn check_names(&self) -> Result<(), Problem> {
+        check_repository(&self.repo)?;
+        check_commit(&self.commit)?;
+        check_repository(&self.source_repo)?;
+        check_revision(&self.source_revision)?;
+        self.draft_repo.as_deref().map_or(Ok(()), check_repository)
+    }
 }
 
 /// Where the MTP layers to serve with are.
@@ -339,14 +372,18 @@ impl NodeEvent {
 }
 
 /// Answer of `undo`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Undone {
     /// Files and links removed.
     pub removed: u32,
     /// Bytes freed.
     pub bytes: u64,
-    /// What could not be removed, as sentences.
+    /// What could not be removed, as sentences. The job keeps its notes of it, so that another undo tries
+    /// again; with nothing left the job is forgotten.
     pub left: Vec<String>,
+    /// What the job made and others use by now, as sentences. It stays, and the job forgets it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub kept: Vec<String>,
 }
 
 /// Answer of `start` and `cancel`.

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tandem_domain::node::disk::{CheckReceipt, CheckRequest, FaultKind};
 use tandem_domain::secret::Secret;
 
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::hub::Hub;
 use crate::stop::Stop;
@@ -38,7 +38,6 @@ pub async fn check(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<CheckReceipt, Stop> {
-    check_repo(&request.repo)?;
     let began = Instant::now();
     let cache = Cache::find(request.hf_home.as_deref())?;
     let patience = context.settings.patience;

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use tandem_domain::problem::{Code, Problem, Retry, bytes};
 
+use crate::own_file;
+
 /// Free and all bytes of the disk that holds, or would hold, a path.
 pub fn space(path: &Path) -> Option<(u64, u64)> {
     let there = nearest(path)?;
@@ -55,6 +57,16 @@ fn to_own(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> &Path {
 /// A failure of a file or folder, in words.
 pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
     let shown = path.display();
+    if let Some(what) = own_file::not_own(error) {
+        return Problem::new(
+            Code::MachineUnfit,
+            "Something else stands where Tandem keeps a file of its own.",
+        )
+        .cause(format!(
+            "{doing} was not done: {shown} is in the way, for {what}."
+        ))
+        .fix("Look what it is and who put it there. Remove it if nobody needs it, then resume.");
+    }
     match Errno::from_io_error(error) {
         Some(Errno::NOSPC | Errno::DQUOT) => Problem::new(
             Code::DiskFull,

@@ -1,7 +1,9 @@
 //! Every work by its name, and how it ends.
 
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 use serde::Serialize;
 use tandem_domain::node::{NodeEvent, NodeWork};
 use tandem_domain::problem::{Code, Problem};
@@ -16,7 +18,7 @@ pub async fn perform(work: NodeWork, token: Option<Secret>, context: &Context) -
     let cancel = context.cancel.clone();
     let outcome = tokio::select! {
         biased;
-        outcome = carry_out(work, token, context) => outcome,
+        outcome = caught(carry_out(work, token, context)) => outcome,
         () = overdue(&cancel) => Err(Stop::Cancelled),
     };
     context.fetched.save();
@@ -27,6 +29,27 @@ pub async fn perform(work: NodeWork, token: Option<Secret>, context: &Context) -
             None => NodeEvent::Cancelled,
         },
     }
+}
+
+/// A work that breaks off by a fault of this program ends with words and not in silence.
+async fn caught<T>(work: impl Future<Output = Result<T, Stop>>) -> Result<T, Stop> {
+    AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let said = said.or_else(|| panic.downcast_ref::<String>().cloned());
+            Err(Problem::new(
+                Code::Broken,
+                "The work broke off by a fault of Tandem's own.",
+            )
+            .cause(format!(
+                "{}.",
+                said.unwrap_or_else(|| "It left no words".into())
+            ))
+            .fix("Resume; what has arrived is kept. If it stays, report it with this text.")
+            .into())
+        })
 }
 
 /// Ends a while after the cancellation: the work notices by itself and tidies up; this is for a
@@ -41,6 +64,7 @@ async fn carry_out(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<serde_json::Value, Stop> {
+    work.check_names()?;
     match work {
         NodeWork::Copy(request) => value(crate::copy::copy(&request, token, context).await?),
         NodeWork::Fetch(request) => value(crate::fetch::fetch(&request, token, context).await?),

@@ -6,7 +6,7 @@ mod listing;
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +16,10 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, link_target};
 use crate::context::Context;
-use crate::created_paths::{CreatedPaths, relative};
+use crate::created_paths::{CreatedPath, CreatedPaths, relative};
 use crate::disk;
 use crate::hub::Remote;
+use crate::own_file;
 use crate::selected;
 use crate::stop::Stop;
 use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
@@ -81,7 +82,12 @@ pub async fn fetch(
         first: snapshots.remove(0),
         others: snapshots,
         fetched: context.fetched.total(),
-        made: context.made.entries(),
+        made: context
+            .made
+            .entries()
+            .iter()
+            .map(|entry| entry.path().to_owned())
+            .collect(),
     })
 }
 
@@ -143,7 +149,7 @@ fn lock_one(cache: &Cache, name: &str, context: &Context) -> Result<File, Proble
         folder(cache, lock.parent().unwrap_or(&repo), context)?;
         context
             .made
-            .note(relative(cache.home(), &lock))
+            .note(CreatedPath::File(relative(cache.home(), &lock)))
             .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
     }
     tokio::task::block_in_place(|| cache.hold(name))
@@ -174,12 +180,16 @@ pub(crate) fn begin(
 ) -> Result<(Target, PathBuf), Problem> {
     let (partial, notes) = (with_ending(blob, PARTIAL), with_ending(blob, NOTES));
     let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
-    for path in [blob, &partial, &notes] {
-        context
-            .made
-            .note(relative(cache.home(), path))
-            .map_err(failed)?;
+    let below = |path: &Path| relative(cache.home(), path);
+    let made = [
+        CreatedPath::Blob(below(blob)),
+        CreatedPath::File(below(&partial)),
+        CreatedPath::File(below(&notes)),
+    ];
+    for entry in made {
+        context.made.note(entry).map_err(failed)?;
     }
+    own_file::refuse_links(cache.home(), &partial).map_err(failed)?;
     let target = Target::open(&partial, &notes, size, false).map_err(failed)?;
     Ok((target, notes))
 }
@@ -207,8 +217,8 @@ fn link(
     }
     match std::fs::symlink_metadata(&path) {
         Ok(meta) if meta.is_symlink() => {
-            let resolves =
-                std::fs::metadata(&path).is_ok_and(|m| m.is_file() && m.len() == remote.size);
+            let resolves = std::fs::metadata(&path)
+                .is_ok_and(|m| m.is_file() && m.len() == remote.size.bytes());
             let names_it =
                 std::fs::read_link(&path).is_ok_and(|t| t.file_name() == target.file_name());
             if resolves && names_it {
@@ -223,14 +233,12 @@ fn link(
             return Ok(());
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            context
-                .made
-                .note(relative(cache.home(), &path))
-                .map_err(failed)?;
+            let entry = CreatedPath::Link(relative(cache.home(), &path));
+            context.made.note(entry).map_err(failed)?;
         }
         Err(e) => return Err(failed(e)),
     }
-    let beside = with_ending(&path, "tandem-new");
+    let beside = own_file::beside(&path);
     let _ = std::fs::remove_file(&beside);
     std::os::unix::fs::symlink(&target, &beside).map_err(failed)?;
     std::fs::rename(&beside, &path).map_err(failed)
@@ -245,31 +253,28 @@ fn refer(
 ) -> Result<(), Problem> {
     let path = cache.reference(repo, name);
     let failed = |e: io::Error| disk::problem("writing the branch's reference", &path, &e);
+    own_file::refuse_links(cache.home(), &path).map_err(failed)?;
     let before = match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text.trim().to_owned()),
+        Ok(text) => Some(text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
         Err(e) => return Err(failed(e)),
     };
-    if before.as_deref() == Some(commit) {
+    if before.as_deref().is_some_and(|b| b.trim() == commit) {
         return Ok(());
     }
-    let entry = relative(cache.home(), &path);
-    let own = made.entries().contains(&entry);
-    match before {
-        Some(before) if !own => made.note(format!("{entry}={before}")).map_err(failed)?,
-        Some(_) => {}
-        None => made.note(entry).map_err(failed)?,
+    let path_below = relative(cache.home(), &path);
+    let is_noted = |entry: &CreatedPath| matches!(entry, CreatedPath::Reference { path, .. } if *path == path_below);
+    if !made.entries().iter().any(is_noted) {
+        let entry = CreatedPath::Reference {
+            path: path_below,
+            was: before,
+        };
+        made.note(entry).map_err(failed)?;
     }
     if let Some(folder) = path.parent() {
         made.folder(cache.home(), folder).map_err(failed)?;
     }
-    let beside = with_ending(&path, "tandem-new");
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(commit.as_bytes())?;
-        // An empty reference after a loss of power would hide the snapshot from every program.
-        file.sync_data()?;
-        std::fs::rename(&beside, &path)
-    };
-    write().map_err(failed)
+    // Flushed before it has its name: an empty reference after a loss of power would hide the snapshot from
+    // every program.
+    own_file::replace(&path, commit.as_bytes()).map_err(failed)
 }

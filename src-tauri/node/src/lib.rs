@@ -23,6 +23,7 @@ pub mod hub_error;
 pub mod image;
 pub mod job;
 pub mod job_output;
+pub mod own_file;
 pub mod probe;
 mod selected;
 pub mod shared;

@@ -70,6 +70,7 @@ fn answer(arguments: &[String]) -> Result<ExitCode, Problem> {
         // Started by `copy serve` and by `start`, not by a person.
         ["copy", "serving", rest @ ..] => {
             let offer = Offer::of(rest).ok_or_else(usage)?;
+            job::own_limits::set();
             copy::serve::serve(&offer, print)?;
         }
         ["work", "--job", name] => job::work(name, None)?,

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed, RepoFiles};
 use tandem_domain::secret::Secret;
 
-use crate::cache::check_repo;
 use crate::context::Context;
 use crate::hub::{Hub, Remote};
 use crate::stop::Stop;
@@ -29,7 +28,6 @@ pub async fn probe(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<Probed, Stop> {
-    check_repo(&request.what.repo)?;
     request.limits.check()?;
     let minute = request
         .limits
@@ -55,7 +53,7 @@ pub async fn probe(
         return Ok(Probed { bytes: 0 });
     };
     let remote = hub.head(repo, &listing.commit, name).await?;
-    if remote.size == 0 {
+    if remote.size.bytes() == 0 {
         return Ok(Probed { bytes: 0 });
     }
     let throttle = Throttle::default();
@@ -108,7 +106,7 @@ async fn read(
     throttle: &Throttle,
     came: &AtomicU64,
 ) {
-    let part = remote.size / connections;
+    let part = remote.size.bytes() / connections;
     let range = (part > 0).then(|| (n * part, (n + 1) * part));
     loop {
         let answer = hub.get(&remote.url, range).await.ok();

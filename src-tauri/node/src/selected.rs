@@ -10,9 +10,10 @@ use tandem_domain::problem::Problem;
 
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::relative;
+use crate::created_paths::{CreatedPath, relative};
 use crate::digest::sha256;
 use crate::disk;
+use crate::own_file;
 
 /// Which files of a revision should be there: those of any of these selections.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +84,9 @@ pub(crate) fn keep(
     }
     let write = || -> io::Result<()> {
         context.made.folder(cache.home(), &folder)?;
-        context.made.note(relative(cache.home(), &path))?;
-        std::fs::write(&path, &text)
+        let entry = CreatedPath::File(relative(cache.home(), &path));
+        context.made.note(entry)?;
+        own_file::replace(&path, &text)
     };
     write().map_err(|e| disk::problem("keeping which files were selected", &path, &e))
 }

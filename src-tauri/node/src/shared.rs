@@ -69,7 +69,7 @@ impl Shared {
         list.sync_all()?;
         let below = self.path.strip_prefix(cache.hub()).unwrap_or(&self.path);
         let target = Path::new("../..").join(below);
-        let new = blob.with_file_name(format!(".{etag}.tandem-new"));
+        let new = crate::own_file::beside(&blob);
         let _ = std::fs::remove_file(&new);
         symlink(target, &new)?;
         std::fs::rename(&new, &blob)?;

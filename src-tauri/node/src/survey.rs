@@ -16,7 +16,7 @@ use crate::cache::Cache;
 use crate::context::Context;
 use crate::disk;
 use crate::fetch::{ListedRepo, PARTIAL, selected_files, with_ending};
-use crate::hub::{Hub, Remote};
+use crate::hub::{Hub, Remote, limited};
 use crate::stop::Stop;
 
 /// How long the line is measured at most.
@@ -62,7 +62,7 @@ fn on_disk(cache: &Cache, repos: &[ListedRepo]) -> Survey {
         let weights = weights.filter(|(name, _)| is_weights(name));
         found.files += one.files.len() as u32;
         found.bytes += one.bytes();
-        found.weights += weights.map(|(_, f)| f.size).sum::<u64>();
+        found.weights += weights.map(|(_, f)| f.size.bytes()).sum::<u64>();
         let snapshot = cache.snapshot(&one.repo, &one.commit);
         for (name, remote) in &one.files {
             if let Some(fault) = foreign(&snapshot.join(name)) {
@@ -72,12 +72,12 @@ fn on_disk(cache: &Cache, repos: &[ListedRepo]) -> Survey {
                 });
             }
             let blob = cache.blob(&one.repo, &remote.etag);
-            if cache.holds(&one.repo, &remote.etag, remote.size) {
-                found.here += remote.size;
+            if cache.holds(&one.repo, &remote.etag, remote.size.bytes()) {
+                found.here += remote.size.bytes();
             } else if seen.insert(blob.clone()) {
-                let begun = begun(&with_ending(&blob, PARTIAL)).min(remote.size);
+                let begun = begun(&with_ending(&blob, PARTIAL)).min(remote.size.bytes());
                 found.partial += begun;
-                found.missing += remote.size - begun;
+                found.missing += remote.size.bytes() - begun;
             }
         }
     }
@@ -128,13 +128,13 @@ fn unfinished(blobs: &Path) -> Vec<FileFault> {
 
 /// A small file's bytes. What cannot be read is not known: a survey only tells.
 async fn read(hub: &Hub, remote: Option<&Remote>) -> Option<Vec<u8>> {
-    let remote = remote.filter(|r| r.size > 0 && r.size <= READABLE)?;
+    let remote = remote.filter(|r| (1..=READABLE).contains(&r.size.bytes()))?;
     let answer = hub.get(&remote.url, None).await.ok()?;
     if !answer.status().is_success() {
         return None;
     }
-    let bytes = answer.bytes().await.ok()?;
-    (bytes.len() as u64 == remote.size).then(|| bytes.to_vec())
+    let bytes = limited(answer, remote.size.bytes()).await.ok()?;
+    (bytes.len() as u64 == remote.size.bytes()).then_some(bytes)
 }
 
 /// Whether the index has a tensor of a layer beyond the model's own.
@@ -150,7 +150,7 @@ fn mtp_in(config: Option<&[u8]>, index: Option<&[u8]>) -> Option<bool> {
 async fn measure(hub: &Hub, remote: &Remote, connections: u16, context: &Context) -> Option<f64> {
     let counted = AtomicU64::new(0);
     let started = Instant::now();
-    let share = remote.size / u64::from(connections);
+    let share = remote.size.bytes() / u64::from(connections);
     let readers = (0..u64::from(connections)).map(|n| {
         let counted = &counted;
         async move {

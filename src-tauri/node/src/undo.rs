@@ -2,195 +2,232 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
+use rustix::io::Errno;
 use tandem_domain::node::Undone;
 
-/// Removes what the notes name, below the Hugging Face home. A blob that another snapshot links to
-/// and a folder that is not empty stay: somebody else uses them.
-pub fn undo(home: &Path, entries: &BTreeSet<String>) -> Undone {
-    let mut undone = Undone {
-        removed: 0,
-        bytes: 0,
-        left: Vec::new(),
-    };
-    let mut blobs = Vec::new();
-    let mut folders = Vec::new();
-    for entry in entries {
-        if let Some(folder) = entry.strip_suffix('/') {
-            folders.push(folder);
-            continue;
-        }
-        if let Some((path, commit)) = restored(entry) {
-            if let Err(e) = std::fs::write(home.join(path), commit) {
-                undone
-                    .left
-                    .push(format!("{path} could not be set back: {e}."));
-            }
-            continue;
-        }
-        if !stays_inside(entry) {
-            undone
-                .left
-                .push(format!("{entry} is not in the Hugging Face home."));
-        } else if entry.contains("/blobs/") {
-            blobs.push(entry.as_str());
-        } else {
-            remove(home, entry, &mut undone);
-        }
-    }
-    for entry in blobs {
-        let path = home.join(entry);
-        if is_linked(&path) {
-            undone
-                .left
-                .push(format!("{entry} is used by another snapshot and was kept."));
-        } else {
-            remove(home, entry, &mut undone);
-        }
-    }
-    // The deepest first; one that is not empty holds what others put there.
-    folders.sort_by_key(|f| std::cmp::Reverse(depth(f)));
-    for folder in folders {
-        let _ = std::fs::remove_dir(folder_of(home, folder));
-    }
-    undone
+use crate::created_paths::{CreatedPath, absolute};
+use crate::own_file;
+
+/// What became of an entry.
+enum Outcome {
+    /// It is not there any more.
+    Gone,
+    /// Others use it by now; for this job it is over.
+    Kept(String),
+    /// It is still there and still the job's.
+    Left(String),
+    /// It is a folder that holds something of this kind.
+    Waits,
 }
 
-/// A noted folder; the kernel does not remove one by the names `.` and `..`.
-fn folder_of(home: &Path, entry: &str) -> PathBuf {
-    let mut path = home.to_path_buf();
-    for part in Path::new(entry).components() {
-        match part {
-            Component::ParentDir => {
-                path.pop();
+/// Removes what the notes name, and says what is still to be removed: after its cause has been mended, the
+/// same again for these takes back the rest. A blob that another snapshot links to and a folder that is not
+/// empty stay: somebody else uses them.
+pub fn undo(home: &Path, entries: &BTreeSet<CreatedPath>) -> (Undone, BTreeSet<CreatedPath>) {
+    let mut undoing = Undoing {
+        home,
+        undone: Undone::default(),
+        left: BTreeSet::new(),
+    };
+    // Links before the blobs that they lead to, and the deepest folder first.
+    let mut in_order: Vec<&CreatedPath> = entries.iter().collect();
+    in_order.sort_by_key(|entry| match entry {
+        CreatedPath::Blob(_) => (1, 0),
+        CreatedPath::Folder(path) => (2, -depth(path)),
+        _ => (0, 0),
+    });
+    for entry in in_order {
+        let outcome = undoing.take_back(entry);
+        match outcome {
+            Outcome::Gone => {}
+            Outcome::Kept(why) => undoing.undone.kept.push(why),
+            Outcome::Left(why) => {
+                undoing.undone.left.push(why);
+                undoing.left.insert(entry.clone());
             }
-            Component::Normal(name) => path.push(name),
-            _ => {}
+            Outcome::Waits => {
+                undoing.left.insert(entry.clone());
+            }
         }
     }
-    path
+    (undoing.undone, undoing.left)
 }
 
 fn depth(folder: &str) -> i64 {
-    Path::new(folder)
-        .components()
-        .map(|c| match c {
-            Component::ParentDir => -1,
-            Component::Normal(_) => 1,
-            _ => 0,
-        })
-        .sum()
+    let parts = Path::new(folder).components();
+    let deeper = parts.map(|part| match part {
+        Component::ParentDir => -1,
+        Component::Normal(_) => 1,
+        _ => 0,
+    });
+    deeper.sum()
 }
 
-/// A reference that named another commit before.
-fn restored(entry: &str) -> Option<(&str, &str)> {
-    let (path, commit) = entry.rsplit_once('=')?;
-    let is_commit = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
-    (is_commit && path.contains("/refs/") && stays_inside(path)).then_some((path, commit))
+struct Undoing<'a> {
+    home: &'a Path,
+    undone: Undone,
+    left: BTreeSet<CreatedPath>,
 }
 
-fn stays_inside(entry: &str) -> bool {
-    Path::new(entry)
-        .components()
-        .all(|c| matches!(c, Component::Normal(_)))
-}
-
-fn remove(home: &Path, entry: &str, undone: &mut Undone) {
-    let path = home.join(entry);
-    let size =
-        std::fs::symlink_metadata(&path).map_or(0, |m| if m.is_file() { m.len() } else { 0 });
-    match std::fs::remove_file(&path) {
-        Ok(()) => {
-            undone.removed += 1;
-            undone.bytes += size;
+impl Undoing<'_> {
+    fn take_back(&mut self, entry: &CreatedPath) -> Outcome {
+        let path = absolute(self.home, entry.path());
+        // Whoever put a link in a folder's place leads to what the job never made.
+        if own_file::refuse_links(self.home, &path).is_err() {
+            return Outcome::Left(format!("{} is behind a link now.", entry.path()));
         }
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-            ) => {}
-        Err(e) => undone
-            .left
-            .push(format!("{entry} could not be removed: {e}.")),
+        match entry {
+            CreatedPath::Folder(name) => self.folder(name, &path),
+            CreatedPath::Blob(name) if self.others_link(&path) => {
+                Outcome::Kept(format!("{name} is used by another snapshot and was kept."))
+            }
+            CreatedPath::Reference {
+                path: name,
+                was: Some(was),
+            } => {
+                match std::fs::symlink_metadata(&path) {
+                    Ok(_) => match own_file::replace(&path, was.as_bytes()) {
+                        Ok(()) => Outcome::Gone,
+                        Err(e) => Outcome::Left(format!("{name} could not be set back: {e}.")),
+                    },
+                    // Somebody removed the branch since.
+                    Err(_) => Outcome::Gone,
+                }
+            }
+            CreatedPath::Checkpoint(name) => self.checkpoint(name, &path),
+            CreatedPath::File(name)
+            | CreatedPath::Blob(name)
+            | CreatedPath::Link(name)
+            | CreatedPath::Reference {
+                path: name,
+                was: None,
+            } => self.file(name, &path),
+        }
     }
-}
 
-/// Whether any snapshot of the repository links to a blob.
-fn is_linked(blob: &Path) -> bool {
-    let Some(repo) = blob.parent().and_then(Path::parent) else {
-        return false;
-    };
-    let mut folders: Vec<PathBuf> = vec![repo.join("snapshots")];
-    while let Some(folder) = folders.pop() {
-        let Ok(list) = std::fs::read_dir(&folder) else {
-            continue;
-        };
-        for entry in list.flatten() {
-            let path = entry.path();
-            match entry.file_type() {
-                Ok(kind) if kind.is_dir() => folders.push(path),
-                Ok(kind)
-                    if kind.is_symlink()
-                        && std::fs::read_link(&path)
-                            .is_ok_and(|t| t.file_name() == blob.file_name()) =>
-                {
-                    return true;
+    /// A file with what a death left beside it.
+    fn file(&mut self, name: &str, path: &Path) -> Outcome {
+        for path in [own_file::beside(path).as_path(), path] {
+            let meta = std::fs::symlink_metadata(path);
+            let size = meta.map_or(0, |m| if m.is_file() { m.len() } else { 0 });
+            match std::fs::remove_file(path) {
+                Ok(()) => {
+                    self.undone.removed += 1;
+                    self.undone.bytes += size;
+                }
+                Err(e) if is_gone(&e) => {}
+                Err(e) => return Outcome::Left(format!("{name} could not be removed: {e}.")),
+            }
+        }
+        Outcome::Gone
+    }
+
+    fn folder(&self, name: &str, path: &Path) -> Outcome {
+        match std::fs::remove_dir(path) {
+            Ok(()) => Outcome::Gone,
+            Err(e) if is_gone(&e) => Outcome::Gone,
+            Err(e)
+                if matches!(
+                    Errno::from_io_error(&e),
+                    Some(Errno::NOTEMPTY | Errno::EXIST)
+                ) =>
+            {
+                // It holds what others put there, or what could not be removed.
+                let holds =
+                    |entry: &CreatedPath| absolute(self.home, entry.path()).starts_with(path);
+                if self.left.iter().any(holds) {
+                    Outcome::Waits
+                } else {
+                    Outcome::Gone
+                }
+            }
+            Err(e) => Outcome::Left(format!("{name} could not be removed: {e}.")),
+        }
+    }
+
+    /// A checkpoint that was made beside a snapshot, finished or not.
+    fn checkpoint(&mut self, name: &str, path: &Path) -> Outcome {
+        for path in [path.to_path_buf(), crate::graft::unfinished(path)] {
+            if std::fs::symlink_metadata(&path).is_ok_and(|m| m.is_symlink()) {
+                return Outcome::Left(format!("{name} is a link now."));
+            }
+            let mut counted = (0, 0);
+            count(&path, &mut counted);
+            let removed = std::fs::remove_dir_all(&path);
+            let mut remaining = (0, 0);
+            if removed.is_err() {
+                count(&path, &mut remaining);
+            }
+            self.undone.removed += counted.0.saturating_sub(remaining.0);
+            self.undone.bytes += counted.1.saturating_sub(remaining.1);
+            match removed {
+                Err(e) if !is_gone(&e) => {
+                    return Outcome::Left(format!("{name} could not be removed: {e}."));
                 }
                 _ => {}
             }
         }
+        Outcome::Gone
     }
-    false
-}
 
-/// Removes a checkpoint made beside a snapshot, and the folders above it that are then empty.
-pub fn remove_overlay(home: &Path, overlay: &Path) -> Undone {
-    let mut undone = Undone {
-        removed: 0,
-        bytes: 0,
-        left: Vec::new(),
-    };
-    let tandem = home.join("tandem");
-    if !overlay.starts_with(&tandem) || overlay == tandem {
-        undone.left.push(format!(
-            "{} is not a checkpoint that Tandem made.",
-            overlay.display()
-        ));
-        return undone;
-    }
-    for path in [overlay.to_path_buf(), crate::graft::unfinished(overlay)] {
-        count(&path, &mut undone);
-        match std::fs::remove_dir_all(&path) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => undone
-                .left
-                .push(format!("{} could not be removed: {e}.", path.display())),
-            _ => {}
+    /// Whether a snapshot of the repository links to a blob by another link than those that are still to be
+    /// removed.
+    fn others_link(&self, blob: &Path) -> bool {
+        let Some(repo) = blob.parent().and_then(Path::parent) else {
+            return false;
+        };
+        let own: BTreeSet<PathBuf> = self
+            .left
+            .iter()
+            .map(|entry| absolute(self.home, entry.path()))
+            .collect();
+        let mut folders: Vec<PathBuf> = vec![repo.join("snapshots")];
+        while let Some(folder) = folders.pop() {
+            let Ok(list) = std::fs::read_dir(&folder) else {
+                continue;
+            };
+            for entry in list.flatten() {
+                let path = entry.path();
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => folders.push(path),
+                    Ok(kind)
+                        if kind.is_symlink()
+                            && !own.contains(&path)
+                            && std::fs::read_link(&path)
+                                .is_ok_and(|t| t.file_name() == blob.file_name()) =>
+                    {
+                        return true;
+                    }
+                    _ => {}
+                }
+            }
         }
+        false
     }
-    for folder in overlay
-        .ancestors()
-        .skip(1)
-        .take_while(|p| p.starts_with(&tandem))
-    {
-        let _ = std::fs::remove_dir(folder);
-    }
-    undone
 }
 
-/// Counts what goes. A file with other links frees nothing.
-fn count(folder: &Path, undone: &mut Undone) {
-    use std::os::unix::fs::MetadataExt;
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Counts files and what they free: one with other links frees nothing.
+fn count(folder: &Path, found: &mut (u32, u64)) {
     let Ok(list) = std::fs::read_dir(folder) else {
         return;
     };
     for entry in list.flatten() {
         match entry.metadata() {
-            Ok(meta) if meta.is_dir() => count(&entry.path(), undone),
+            Ok(meta) if meta.is_dir() => count(&entry.path(), found),
             Ok(meta) => {
-                undone.removed += 1;
+                found.0 += 1;
                 if meta.nlink() == 1 && meta.is_file() {
-                    undone.bytes += meta.len();
+                    found.1 += meta.len();
                 }
             }
             Err(_) => {}

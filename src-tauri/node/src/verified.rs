@@ -13,6 +13,8 @@ use crate::digest::{Digest, Hasher, read_through};
 
 const NAME: &str = "user.tandem.proven";
 const VERSION: &str = "1";
+/// In the place of the version: the hash was told by another machine, and not taken here yet.
+const TOLD: &str = "told-1";
 
 /// What a file was proven to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,17 +48,43 @@ impl VerifiedMark {
 /// Notes it. Nothing writes to the file after this. Where the disk takes no attributes nothing is noted,
 /// and whoever needs the proof reads the file again.
 pub fn note(file: &File, proof: &VerifiedMark) {
+    write(file, VERSION, proof);
+}
+
+/// Notes what another machine says that a file is, where the tree was compared with what came and the hash that
+/// the file is named by was not taken. It is no proof: [`read`] does not give it.
+pub fn note_told(file: &File, told: &VerifiedMark) {
+    write(file, TOLD, told);
+}
+
+/// The hash of a file was taken here and is this one: what was told becomes a proof.
+pub fn was_hashed(file: &File, etag: &str) {
+    if let Some(told) = read_told(file).filter(|told| told.etag == etag) {
+        note(file, &told);
+    }
+}
+
+fn write(file: &File, kind: &str, mark: &VerifiedMark) {
     let Ok(stamp) = stamp(file) else { return };
-    let text = format!("{VERSION} {stamp} {} {}", proof.etag, proof.tree);
+    let text = format!("{kind} {stamp} {} {}", mark.etag, mark.tree);
     let _ = rustix::fs::fsetxattr(file, NAME, text.as_bytes(), rustix::fs::XattrFlags::empty());
 }
 
 /// The proof that a file carries, if it still is the file of then.
 pub fn read(file: &File) -> Option<VerifiedMark> {
+    mark(file, VERSION)
+}
+
+/// What another machine told of a file, if it still is the file of then.
+pub fn read_told(file: &File) -> Option<VerifiedMark> {
+    mark(file, TOLD)
+}
+
+fn mark(file: &File, kind: &str) -> Option<VerifiedMark> {
     let mut buffer = [0u8; 512];
     let n = rustix::fs::fgetxattr(file, NAME, &mut buffer).ok()?;
     let text = std::str::from_utf8(buffer.get(..n)?).ok()?;
-    let rest = text.strip_prefix(VERSION)?.strip_prefix(' ')?;
+    let rest = text.strip_prefix(kind)?.strip_prefix(' ')?;
     let rest = rest.strip_prefix(&stamp(file).ok()?)?.strip_prefix(' ')?;
     let (etag, tree) = rest.split_once(' ')?;
     Some(VerifiedMark {
@@ -170,5 +198,23 @@ mod tests {
         ));
         assert_eq!(prove(&file, "5f3-17a", || true).unwrap(), Reading::Unknown);
         assert_eq!(prove(&file, &etag, || false).unwrap(), Reading::Stopped);
+    }
+
+    #[test]
+    fn what_was_told_is_no_proof_until_it_was_hashed_here() {
+        let dir = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR")).unwrap();
+        let path = dir.path().join("blob");
+        std::fs::write(&path, b"hello").unwrap();
+        let file = File::open(&path).unwrap();
+        let told = VerifiedMark {
+            etag: crate::digest::sha256(b"hello"),
+            tree: blake3::hash(b"hello").to_hex().to_string(),
+        };
+        note_told(&file, &told);
+        assert_eq!((read(&file), read_told(&file)), (None, Some(told.clone())));
+        was_hashed(&file, &crate::digest::sha256(b"other"));
+        assert_eq!(read(&file), None);
+        was_hashed(&file, &told.etag);
+        assert_eq!((read(&file), read_told(&file)), (Some(told), None));
     }
 }

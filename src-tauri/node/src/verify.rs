@@ -5,7 +5,7 @@ use tandem_domain::node::disk::CheckRequest;
 use tandem_domain::node::{FileFault, VerifyReceipt, VerifyRequest};
 use tandem_domain::secret::Secret;
 
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::check::examine;
 use crate::context::Context;
 use crate::graft::Manifest;
@@ -17,7 +17,6 @@ pub async fn verify(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<VerifyReceipt, Stop> {
-    check_repo(&request.repo)?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let hub = context.hub(&request.endpoint, token)?;
     // Asked before anything is hashed, so that a Hub which is away is told at once.

@@ -14,6 +14,7 @@ use common::{Home, Site, kill, until};
 use serde_json::{Value, json};
 use tandem_domain::node::{CopyTicket, NodeEvent, PauseReason, Serving};
 use tandem_domain::problem::Code;
+use tandem_node::verified::{self, VerifiedMark};
 use tandem_rehearsal::checkpoint::{NVFP4_REPO, synthetic};
 use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 
@@ -321,4 +322,83 @@ fn only_private_addresses_are_served_at() {
         );
         assert_eq!(said["event"], "failed", "{address}: {said}");
     }
+}
+
+/// Gives a blob other bytes of the same length, with a mark that says they were checked. `false` where the disk
+/// keeps no marks.
+fn forge(home: &Home, name: &str) -> bool {
+    let snapshot = home
+        .hf()
+        .join("hub/models--o--mixed/snapshots")
+        .join("c".repeat(40));
+    let blob = std::fs::canonicalize(snapshot.join(name)).unwrap();
+    let mut bytes = std::fs::read(&blob).unwrap();
+    bytes.reverse();
+    std::fs::write(&blob, &bytes).unwrap();
+    let forged = VerifiedMark {
+        etag: blob.file_name().unwrap().to_str().unwrap().to_owned(),
+        tree: blake3::hash(&bytes).to_hex().to_string(),
+    };
+    let file = std::fs::File::open(&blob).unwrap();
+    verified::note(&file, &forged);
+    verified::read(&file) == Some(forged)
+}
+
+#[test]
+fn what_the_other_machine_says_of_a_file_is_not_taken_at_its_word() {
+    let site = Site::with(|repos| {
+        common::write_mixed(repos, 2, 65 << 20);
+        let folder = repos.join(common::MIXED).join("c".repeat(40));
+        std::fs::write(folder.join("modeling.py"), "print('good')\n").unwrap();
+    });
+    let (a, b) = (site.home("a"), site.home("b"));
+    a.done("fetch", &a.fetch(common::MIXED, "main"));
+    let names = ["modeling.py", "config.json", "model-1.safetensors"];
+    if !names.into_iter().all(|name| forge(&a, name)) {
+        println!("not run: this file system keeps no marks");
+        return;
+    }
+    let serving = serve(&a, common::MIXED, None);
+    b.done("copy", &copy(&b, common::MIXED, &serving));
+    let snapshot = b
+        .hf()
+        .join("hub/models--o--mixed/snapshots")
+        .join("c".repeat(40));
+    let code = std::fs::read_to_string(snapshot.join("modeling.py")).unwrap();
+    assert_eq!(code, "print('good')\n", "code is what the Hub has");
+    assert_eq!(
+        std::fs::read_to_string(snapshot.join("config.json")).unwrap(),
+        "{}"
+    );
+    let mark = |name: &str| {
+        let file = std::fs::File::open(snapshot.join(name)).unwrap();
+        (
+            verified::read(&file).is_some(),
+            verified::read_told(&file).is_some(),
+        )
+    };
+    for large in ["model-0.safetensors", "model-1.safetensors"] {
+        assert_eq!(mark(large), (false, true), "{large} is only told");
+    }
+    let check = |deep| {
+        let request = json!({
+            "kind": "check", "endpoint": b.endpoint, "repo": common::MIXED,
+            "commit": "main", "deep": deep, "repair": false,
+        });
+        b.done("check", &request)
+    };
+    let quick = check(false);
+    assert_eq!(quick["faults"], json!([]));
+    assert!(
+        quick["unchecked"].to_string().contains("2 large files"),
+        "{quick}"
+    );
+    let deep = check(true);
+    assert_eq!(deep["faults"][0]["name"], "model-1.safetensors", "{deep}");
+    assert_eq!(
+        mark("model-0.safetensors"),
+        (true, false),
+        "hashed here now"
+    );
+    assert_eq!(mark("model-1.safetensors"), (false, true));
 }

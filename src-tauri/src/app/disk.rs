@@ -81,7 +81,7 @@ impl App {
         }
         let (cancel, _done) = self.listens_alone(&saved)?;
         let request = self.check_request(&workspace, target, deep, repair).await?;
-        let token = self.inner.hub_token.load().await;
+        let token = self.hub_token(&workspace).await;
         let kept = check::begin(&machine, &request, token).await?;
         self.listen(&machine, &kept, &cancel, hear).await
     }

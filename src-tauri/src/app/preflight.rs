@@ -30,7 +30,7 @@ impl App {
         let workspace = self.workspace().await;
         let machines = workspace.setup_machines(&request.machines).await?;
         let launch = request.resolve(request.recipe()?, &machines).launch;
-        let token = self.inner.hub_token.load().await;
+        let token = self.hub_token(&workspace).await;
         let looks = request.machines.iter().enumerate().map(|(n, id)| {
             let (workspace, launch) = (&workspace, &launch);
             let work = NodeRequest {

@@ -286,7 +286,7 @@ impl App {
             clock: self.inner.clock.clone(),
             services: Services {
                 bench: Arc::new(workspace.store.clone()),
-                hub_token: self.inner.hub_token.load().await,
+                hub_token: self.hub_token(&workspace).await,
                 download: live.download.clone(),
             },
             cancel: live.cancel.clone(),

@@ -10,6 +10,15 @@ use crate::wire::Settings;
 
 const SETTING: &str = "settings";
 const HUB: &str = "https://huggingface.co";
+/// What a rehearsal shows in the place of a token.
+const MADE_UP: &str = "hf_made_up_for_a_rehearsal";
+
+fn shown(own: Option<Secret>, rehearsal: bool) -> Option<Secret> {
+    match rehearsal {
+        true => own.map(|_| Secret::new(MADE_UP)),
+        false => own,
+    }
+}
 
 impl App {
     /// The remembered choices.
@@ -61,6 +70,13 @@ impl App {
         Ok(notice)
     }
 
+    /// The token that a work in this workspace may show: for real machines the person's own. A rehearsal has a
+    /// Hub of its own on this computer, where another program may listen the next time, so it shows a made-up one.
+    pub(super) async fn hub_token(&self, workspace: &Workspace) -> Option<Secret> {
+        let own = self.inner.hub_token.load().await;
+        shown(own, workspace.hub_endpoint().is_some())
+    }
+
     /// The Hub's address: the rehearsal's own, the remembered one, `HF_ENDPOINT`, or the Hub itself.
     pub(super) async fn endpoint(&self, workspace: &Workspace) -> Result<String, Problem> {
         if let Some(endpoint) = workspace.hub_endpoint() {
@@ -93,4 +109,22 @@ fn token_in_the_open(message: &str, endpoint: &str) -> Problem {
             "`{endpoint}` is no `https` address, so everybody on the way could read the token."
         ))
         .fix("Use the address with https, or delete the token in Settings.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rehearsal_never_shows_a_person_s_token() {
+        let own = || Some(Secret::new("hf_own"));
+        let revealed = |token: Option<Secret>| token.map(|t| t.reveal().to_owned());
+        assert_eq!(revealed(shown(own(), false)).as_deref(), Some("hf_own"));
+        assert_eq!(revealed(shown(own(), true)).as_deref(), Some(MADE_UP));
+        assert_eq!(
+            revealed(shown(None, true)),
+            None,
+            "nor one that nobody gave"
+        );
+    }
 }

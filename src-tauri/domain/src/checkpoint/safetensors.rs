@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::checkpoint::CheckpointError;
+use crate::sizes::FileSize;
 
 /// Bytes in front of the JSON.
 pub const PREFIX: u64 = 8;
@@ -99,12 +100,8 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Header, CheckpointError> {
             name,
             dtype: entry.dtype,
             shape: entry.shape,
-            begin: data
-                .checked_add(from)
-                .ok_or_else(|| bad(file, "a range is too large"))?,
-            end: data
-                .checked_add(to)
-                .ok_or_else(|| bad(file, "a range is too large"))?,
+            begin: place(file, data, from)?,
+            end: place(file, data, to)?,
         });
     }
     tensors.sort_by(|a, b| (a.begin, a.end, &a.name).cmp(&(b.begin, b.end, &b.name)));
@@ -122,6 +119,15 @@ pub fn parse(file: &str, text: &[u8]) -> Result<Header, CheckpointError> {
         tensors,
         file_size: at,
     })
+}
+
+/// A place in the file, where there can be one.
+fn place(file: &str, data: u64, offset: u64) -> Result<u64, CheckpointError> {
+    let at = data
+        .checked_add(offset)
+        .and_then(|at| FileSize::told(at).ok());
+    at.map(FileSize::bytes)
+        .ok_or_else(|| bad(file, "a range is too large"))
 }
 
 /// Writes the header of a file that holds `tensors` in this order, prefix included, and says where

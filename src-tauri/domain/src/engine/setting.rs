@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::problem::{Code, Problem};
 use crate::recipe::{SettingId, SettingValue};
+use crate::repository;
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -143,18 +144,8 @@ fn is_name(c: char) -> bool {
 impl NameForm {
     fn refuses(self, name: &str) -> Option<String> {
         let (is_right, form) = match self {
-            Self::Repository => {
-                let parts: Vec<&str> = name.split('/').collect();
-                let part_ok = |p: &&str| !p.is_empty() && p.chars().all(is_name);
-                (
-                    parts.len() == 2 && parts.iter().all(part_ok),
-                    "`owner/name`",
-                )
-            }
-            Self::Revision => (
-                !name.is_empty() && name.chars().all(|c| is_name(c) || c == '/'),
-                "a branch, tag or commit",
-            ),
+            Self::Repository => (repository::is_repository(name), "`owner/name`"),
+            Self::Revision => (repository::is_revision(name), "a branch, tag or commit"),
             Self::Image => (
                 !name.is_empty() && !name.contains(char::is_whitespace) && !name.starts_with('-'),
                 "the name of an image",

@@ -37,6 +37,31 @@ pub fn names(text: &str, port: &str, mac: &str) -> bool {
     })
 }
 
+/// Words after which a netplan file may hold a secret.
+const SECRETS: [&str; 4] = ["password", "psk", "key", "secret"];
+
+/// What of a netplan file says something about these ports, each a name and a MAC address: the names, patterns
+/// and MAC addresses themselves, and nothing that stands beside them. The file may also hold the passwords of a
+/// wireless network, and what is kept of it is kept for good.
+pub fn naming<'a>(text: &str, ports: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> String {
+    let mut kept = Vec::new();
+    for line in text.lines() {
+        let code = line.split('#').next().unwrap_or_default();
+        let lower = code.to_ascii_lowercase();
+        let secret = SECRETS.iter().filter_map(|word| lower.find(word)).min();
+        let code = secret.and_then(|at| code.get(..at)).unwrap_or(code);
+        for (port, mac) in ports.clone() {
+            let mut words = code.split(|c: char| c.is_whitespace() || ":,[]{}\"'".contains(c));
+            if !mac.is_empty() && code.to_lowercase().contains(&mac.to_lowercase()) {
+                kept.push(mac);
+            }
+            kept.extend(words.find(|word| fnmatch(word, port)));
+        }
+    }
+    kept.dedup();
+    kept.join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +115,32 @@ mod tests {
         assert!(
             !named("  renderer: NetworkManager"),
             "a renderer names no port"
+        );
+    }
+
+    #[test]
+    fn what_is_kept_of_a_file_names_the_same_ports_and_holds_no_secret() {
+        let ports = [("enp1s0f1np1", "4c:bb:47:2f:fb:99"), ("wlP9s9", "")];
+        let text = "# enp1s0f1np1 is cabled\nnetwork:\n  wifis:\n    wlP9s9:\n      access-points:\n        \"Home\": \
+                    { password: \"correct-horse-battery\" }\n        wlP9s9: {auth: {key-management: psk, password: e*}}\n  \
+                    wireguard:\n    key: {private: enp*, secret: wl*}\n  ethernets:\n    two: \
+                    {match: {name: \"enp1s0f?np*\"}, dhcp4: false}\n    three:\n      match: {macaddress: 4C:BB:47:2F:FB:99}\n";
+        let kept = naming(text, ports.iter().copied());
+        assert_eq!(kept, "wlP9s9\nenp1s0f?np*\n4c:bb:47:2f:fb:99");
+        for (port, mac) in ports {
+            assert_eq!(names(&kept, port, mac), names(text, port, mac), "{port}");
+        }
+        let both = naming(
+            "  eth0: {match: {name: \"*\"}}\n",
+            [("eth0", ""), ("eth1", "")].into_iter(),
+        );
+        assert!(names(&both, "eth0", "") && names(&both, "eth1", ""));
+        assert_eq!(
+            naming(
+                "network:\n  renderer: NetworkManager\n",
+                ports.iter().copied()
+            ),
+            ""
         );
     }
 }

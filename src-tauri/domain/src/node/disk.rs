@@ -11,6 +11,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::Selection;
+use crate::problem::Problem;
+use crate::repository::{check_repository, check_revision};
 
 /// What `disk` is asked about.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,6 +114,14 @@ pub struct CheckRequest {
     /// Whether what is wrong is fetched again. Nothing that is right is.
     #[serde(default)]
     pub repair: bool,
+}
+
+impl CheckRequest {
+    /// Refuses names that would lead out of the cache.
+    pub fn check_names(&self) -> Result<(), Problem> {
+        check_repository(&self.repo)?;
+        check_revision(&self.commit)
+    }
 }
 
 /// What a check found, and what a repair did about it.

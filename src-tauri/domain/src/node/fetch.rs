@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::FetchLimits;
 use crate::artifact::{Artifact, Selection};
+use crate::problem::Problem;
+use crate::repository::{check_repository, check_revision};
 
 /// Files of one repository.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +27,12 @@ impl RepoFiles {
             revision: revision.into(),
             files: Selection::default(),
         }
+    }
+
+    /// Refuses names that would lead out of the cache.
+    pub fn check_names(&self) -> Result<(), Problem> {
+        check_repository(&self.repo)?;
+        check_revision(&self.revision)
     }
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::digest::Hasher;
 use crate::stop::Stop;
 use crate::transfer::Meter;
+use crate::verified;
 
 /// Bytes read at a time, by each reader. Large enough that the kernel reads ahead of it, small enough to
 /// stay in a core's own cache between reading and hashing.
@@ -179,7 +180,11 @@ fn one(
         }
     }
     forget(&file, let_go, at - let_go);
-    Ok(hasher.hex() == job.etag)
+    let is_right = hasher.hex() == job.etag;
+    if is_right {
+        verified::was_hashed(&file, &job.etag);
+    }
+    Ok(is_right)
 }
 
 /// Lets go of pages that were read. Pages that a running server has mapped stay.

@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use tandem_domain::node::disk::CheckRequest;
 use tandem_domain::problem::Problem;
+use tandem_domain::repository::{is_commit, is_revision};
 
-use crate::cache::{Cache, is_inside};
+use crate::cache::Cache;
 use crate::fetch::heads;
 use crate::hub::Hub;
 use crate::selected::SelectedFiles;
@@ -59,7 +60,7 @@ pub(super) async fn ask(
                 .into_iter()
                 .map(|(name, remote)| {
                     let wanted = ExpectedFile {
-                        size: Some(remote.size),
+                        size: Some(remote.size.bytes()),
                         etag: Some(remote.etag),
                     };
                     (name, wanted)
@@ -126,12 +127,12 @@ fn selected(cache: &Cache, request: &CheckRequest, commit: &str) -> SelectedFile
 /// The commit of a request: given itself, or by a reference of the cache.
 fn resolved(cache: &Cache, request: &CheckRequest) -> Option<String> {
     let name = request.commit.as_str();
-    if name.len() == 40 && name.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if is_commit(name) {
         return Some(name.to_owned());
     }
-    let path = is_inside(name).then(|| cache.reference(&request.repo, name))?;
+    let path = is_revision(name).then(|| cache.reference(&request.repo, name))?;
     let commit = std::fs::read_to_string(path).ok()?.trim().to_owned();
-    is_inside(&commit).then_some(commit)
+    is_commit(&commit).then_some(commit)
 }
 
 /// Files and links of a snapshot, by their names in the repository. Folders that are links are not

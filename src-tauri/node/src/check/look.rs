@@ -19,6 +19,7 @@ use crate::graft::{Manifest, local_header};
 use crate::hub::Hub;
 use crate::stop::Stop;
 use crate::transfer::{Meter, Reporter};
+use crate::verified;
 
 /// What was found, with what a repair has to know besides.
 pub struct CheckFindings {
@@ -47,7 +48,7 @@ pub async fn examine(
 pub(super) async fn look(
     cache: &Cache,
     request: &CheckRequest,
-    expected: Expected,
+    mut expected: Expected,
     meter: &Arc<Meter>,
     context: &Context,
 ) -> Result<CheckFindings, Stop> {
@@ -105,10 +106,25 @@ pub(super) async fn look(
     faults.extend(of_index(&snapshot, &expected.files, &wrong));
     faults.extend(of_references(cache, request, &expected.commit));
     faults.extend(of_overlay(cache, request, &expected.commit, context).await?);
+    let bytes = sizes.values().sum();
+    let sound: Vec<String> = sizes.into_keys().map(str::to_owned).collect();
+    expected.unchecked.extend(told(&snapshot, &sound));
     Ok(CheckFindings {
-        bytes: sizes.values().sum(),
+        bytes,
         faults,
         expected,
+    })
+}
+
+/// Files that were copied and whose hash was not taken here, as a sentence.
+fn told(snapshot: &Path, names: &[String]) -> Option<String> {
+    let is_told = |name: &&String| {
+        let file = std::fs::File::open(snapshot.join(name));
+        file.is_ok_and(|file| verified::read_told(&file).is_some())
+    };
+    let count = names.iter().filter(is_told).count();
+    (count > 0).then(|| {
+        format!("The content of {count} large files that were copied from the other machine: it told their hashes. A deep check takes them here.")
     })
 }
 

@@ -13,7 +13,7 @@ use tandem_domain::problem::{Code, Problem};
 
 use super::deep::{forget, readers};
 use super::expect::here;
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::digest::Hasher;
 
 /// How long the processor is tried, and then the disk.
@@ -23,7 +23,7 @@ const STRIDE: usize = 1 << 20;
 
 /// Tells the time of a deep check. Reads for a moment and asks nobody but this machine.
 pub fn check_time(request: &CheckRequest) -> Result<CheckTime, Problem> {
-    check_repo(&request.repo)?;
+    request.check_names()?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let absent = Problem::new(
         Code::CheckpointIncomplete,

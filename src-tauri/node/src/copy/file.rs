@@ -57,6 +57,7 @@ impl<'a> Coming<'a> {
             blob: self.path,
             notes: self.notes,
             target: self.target,
+            named_by_hub: false,
         };
         let from = origin.from;
         let carried = carry(vec![wanted], origin, meter, &context.cancel, context).await?;

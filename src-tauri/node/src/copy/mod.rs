@@ -2,8 +2,10 @@
 //!
 //! One end serves what lies in its place with a checked sha256 ([`serve`]); the other copies it over
 //! several streams on every rail (`receive`) and holds each blob against the BLAKE3 that the first took
-//! in the same pass as that sha256 ([`tree`], [`crate::verified`]). What the other machine turns out not to
-//! have comes from the Hub, by the very code that fetches. Two machines may also copy from each other, each
+//! in the same pass as that sha256 ([`tree`], [`crate::verified`]). That finds what the way spoils; whether the
+//! first machine told the truth, the second sees for itself: it takes the sha256 of all smaller files, which
+//! hold all code, and marks the large ones as told until a deep check takes theirs. What the other machine
+//! turns out not to have comes from the Hub, by the very code that fetches. Two machines may also copy from each other, each
 //! fetching its share meanwhile (`halves`).
 //!
 //! A container image goes the same way as one file that is its own repository (`file`).
@@ -207,6 +209,8 @@ struct MissingBlob {
     blob: PathBuf,
     notes: PathBuf,
     target: Target,
+    /// Whether the Hub named it by its hash; else its name is its tree.
+    named_by_hub: bool,
 }
 
 /// Bytes of them that are not here yet.
@@ -233,6 +237,7 @@ fn wanted(
             blob,
             notes,
             target: target.past_the_cache(),
+            named_by_hub: true,
         });
     }
     Ok(wanted)

@@ -9,9 +9,11 @@ use tandem_domain::node::PauseReason;
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
 
+use super::MissingBlob;
 use super::schedule::{CopySchedule, Stretch};
 use super::tree::{self, PieceHasher};
 use super::wire::{self, Answer, Ask, Refusal, SILENCE, Stream};
+use crate::digest::{Hasher, read_through};
 use crate::disk;
 use crate::stop::Stop;
 use crate::transfer::direct::Buffer;
@@ -30,6 +32,9 @@ const SAFE: Duration = Duration::from_secs(3);
 const STALLED: Duration = Duration::from_secs(60);
 /// How long the other end may take to read a whole blob for its nodes.
 const READING: Duration = Duration::from_secs(600);
+
+/// Files smaller than this are hashed here before they are believed, in bytes: it takes a tenth of a second.
+const HASHED_HERE: u64 = 64 << 20;
 
 /// How the other machine is reached.
 pub(super) struct Peer {
@@ -264,16 +269,29 @@ fn settle(schedule: &CopySchedule, peer: &Peer, blob: usize) -> Result<(), Stop>
         nodes.push(node);
     }
     if tree::root(&nodes, one.size) == tree {
+        let known = own_hash(one, || schedule.going())
+            .map_err(read_back)?
+            .ok_or(Stop::Cancelled)?;
+        if known == OwnHash::Wrong {
+            // The other machine gave what it had, and that is not the Hub's.
+            one.target
+                .forget()
+                .map_err(|e| disk::problem("starting a file again", &one.target.path, &e))?;
+            schedule.meter.take(one.size);
+            schedule.absent(&one.etag);
+            return Ok(());
+        }
         let place = || -> io::Result<()> {
             one.target.file().set_len(one.size)?;
             one.target.file().sync_all()?;
-            verified::note(
-                one.target.file(),
-                &VerifiedMark {
-                    etag: one.etag.clone(),
-                    tree,
-                },
-            );
+            let mark = VerifiedMark {
+                etag: one.etag.clone(),
+                tree,
+            };
+            match known {
+                OwnHash::Right => verified::note(one.target.file(), &mark),
+                _ => verified::note_told(one.target.file(), &mark),
+            }
             std::fs::rename(&one.target.path, &one.blob)?;
             std::fs::remove_file(&one.notes)?;
             crate::fetch::sync_folder(&one.blob)
@@ -306,6 +324,41 @@ fn settle(schedule: &CopySchedule, peer: &Peer, blob: usize) -> Result<(), Stop>
         .into());
     }
     Ok(())
+}
+
+/// What this machine knows by itself of a file that came whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum OwnHash {
+    /// It is what the Hub has.
+    Right,
+    /// It is not, or nothing tells.
+    Wrong,
+    /// It is too large to be read now.
+    NotTaken,
+}
+
+/// Takes the hash that the Hub names a smaller file by. All code and configuration is among these: what runs here
+/// is never only what another machine says. `None` where it was told to stop.
+fn own_hash(one: &MissingBlob, going: impl Fn() -> bool) -> io::Result<Option<OwnHash>> {
+    if !one.named_by_hub {
+        return Ok(Some(OwnHash::Right)); // the tree is its name
+    }
+    if one.size >= HASHED_HERE {
+        return Ok(Some(OwnHash::NotTaken));
+    }
+    let Some(mut hasher) = Hasher::of_etag(&one.etag, one.size) else {
+        return Ok(Some(OwnHash::Wrong));
+    };
+    one.target.file().set_len(one.size)?;
+    let whole = read_through(one.target.file(), |_, bytes| {
+        hasher.update(bytes);
+        going()
+    })?;
+    let known = match hasher.hex() == one.etag {
+        true => OwnHash::Right,
+        false => OwnHash::Wrong,
+    };
+    Ok(whole.then_some(known))
 }
 
 /// The nodes as they are read on the other machine now; `None` when it is over before they came.

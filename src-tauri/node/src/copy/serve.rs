@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use tandem_domain::node::{PauseReason, Refused, Serving};
 use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::repository::check_repository;
 use tandem_domain::secret::Secret;
 
 use super::inventory::{Inventory, Names};
 use super::tree;
 use super::wire::{self, Answer, Ask, Stream};
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::job::Folder;
 use crate::transfer::{Watch, minute_of_day};
 
@@ -153,7 +154,7 @@ impl Offer {
 
     fn check(&self) -> Result<(), Problem> {
         if let Goods::Repos { repos, .. } = &self.goods {
-            repos.iter().try_for_each(|repo| check_repo(repo))?;
+            repos.iter().try_for_each(|repo| check_repository(repo))?;
         }
         for address in &self.listen {
             if !(address.is_private() || address.is_link_local() || address.is_loopback()) {

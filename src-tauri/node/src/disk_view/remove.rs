@@ -51,11 +51,7 @@ pub fn remove(request: &RemoveRequest) -> Result<Undone, Problem> {
             locks.push(cache.hold(repo)?);
         }
     }
-    let mut undone = Undone {
-        removed: 0,
-        bytes: 0,
-        left: Vec::new(),
-    };
+    let mut undone = Undone::default();
     for one in &doomed {
         take(one, &found, &doomed, &mut undone);
     }

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tandem_domain::machine::{Facts, GpuNow, NetplanFile};
+use tandem_domain::machine::{Facts, GpuNow, Interface, NetplanFile};
+use tandem_domain::network::netplan;
 
 use crate::cache::{Cache, user_home};
 
@@ -40,6 +41,7 @@ pub fn gather() -> Facts {
     let (disk_free, disk_total) = crate::disk::space(&home).unwrap_or_default();
     let (access, docker_version) = docker::engine(Path::new("/var/run/docker.sock"));
     let route = text("/proc/net/route");
+    let interfaces = owners::add(network::interfaces(Path::new("/sys/class")));
     Facts {
         hostname: uname.nodename().to_string_lossy().into_owned(),
         machine_id: text("/etc/machine-id").trim().to_owned(),
@@ -67,11 +69,11 @@ pub fn gather() -> Facts {
         docker: access,
         docker_snap: docker::from_snap(),
         docker_version,
-        interfaces: owners::add(network::interfaces(Path::new("/sys/class"))),
+        netplan: netplan_files(Path::new("/etc/netplan"), &interfaces),
+        interfaces,
         default_interface: parse::default_route(&route),
         routes: parse::routes(&route),
         firmware: network::firmware(Path::new("/sys/class")),
-        netplan: netplan(Path::new("/etc/netplan")),
         gpu_now: gpu_now(),
         hotplug: Path::new(HOTPLUG).exists(),
         rdma_nodes: Some(has_rdma_nodes(Path::new("/dev/infiniband"))),
@@ -137,8 +139,9 @@ fn gpu_now() -> Option<GpuNow> {
     parse::gpu_now(&text)
 }
 
-/// The files of a netplan folder, by name. Most are closed to all but root; then only their names count.
-fn netplan(folder: &Path) -> Vec<NetplanFile> {
+/// The files of a netplan folder, by name, with what they say about these ports. Most are closed to all but root;
+/// then only their names count.
+fn netplan_files(folder: &Path, interfaces: &[Interface]) -> Vec<NetplanFile> {
     use std::os::unix::fs::PermissionsExt;
     let mut files: Vec<NetplanFile> = std::fs::read_dir(folder)
         .into_iter()
@@ -150,7 +153,13 @@ fn netplan(folder: &Path) -> Vec<NetplanFile> {
             // Root may read everything; what counts is whether everyone may.
             let open = std::fs::metadata(&path).is_ok_and(|m| m.permissions().mode() & 0o004 != 0);
             NetplanFile {
-                text: open.then(|| std::fs::read_to_string(&path).ok()).flatten(),
+                text: open
+                    .then(|| std::fs::read_to_string(&path).ok())
+                    .flatten()
+                    .map(|text| {
+                        let ports = interfaces.iter().map(|i| (i.name.as_str(), i.mac.as_str()));
+                        netplan::naming(&text, ports)
+                    }),
                 path: path.to_string_lossy().into_owned(),
             }
         })
@@ -176,13 +185,24 @@ mod tests {
         put("90-b.yaml", 0o600);
         put("40-a.yaml", 0o644);
         put("40-a.yaml.bak", 0o644);
-        let files = netplan(dir.path());
+        let secret = "network:\n  wifis: {lo0: {password: hunter2}}\n";
+        std::fs::write(dir.path().join("40-a.yaml"), secret).unwrap();
+        let port = Interface {
+            name: "lo0".into(),
+            ..Interface::default()
+        };
+        let files = netplan_files(dir.path(), &[port]);
+        assert_eq!(
+            files[0].text.as_deref(),
+            Some("lo0"),
+            "and not the password"
+        );
         let seen: Vec<(&str, bool)> = files
             .iter()
             .map(|f| (f.path.rsplit('/').next().unwrap(), f.text.is_some()))
             .collect();
         assert_eq!(seen, [("40-a.yaml", true), ("90-b.yaml", false)]);
-        assert!(netplan(&dir.path().join("missing")).is_empty());
+        assert!(netplan_files(&dir.path().join("missing"), &[]).is_empty());
     }
 
     #[test]

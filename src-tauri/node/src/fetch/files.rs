@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ListedRepo, begin, sync_folder};
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::relative;
+use crate::created_paths::{CreatedPath, relative};
 use crate::digest::Hasher;
 use crate::disk;
 use crate::hub::{Hub, Remote, Source};
@@ -126,22 +126,22 @@ impl FetchPlan {
             if !seen.insert(blob.clone()) {
                 continue;
             }
-            if cache.holds(repo, &remote.etag, remote.size) {
+            if cache.holds(repo, &remote.etag, remote.size.bytes()) {
                 continue;
             }
             if adopted(cache, repo, &blob, remote, context)? {
                 continue;
             }
-            let (target, notes) = begin(cache, &blob, remote.size, context)?;
-            plan.missing += remote.size - target.within(0, remote.size);
+            let (target, notes) = begin(cache, &blob, remote.size.bytes(), context)?;
+            plan.missing += remote.size.bytes() - target.within(0, remote.size.bytes());
             plan.wanted.push(MissingFile {
                 source: Source::new(repo, &one.commit, name, remote.clone()),
                 offered: remote.is_in_chunks(),
                 blob,
                 notes,
                 target: Arc::new(target),
-                streaming_hash: Hasher::of_etag(&remote.etag, remote.size)
-                    .map(|hasher| StreamingHash::new(hasher.with_tree(), remote.size)),
+                streaming_hash: Hasher::of_etag(&remote.etag, remote.size.bytes())
+                    .map(|hasher| StreamingHash::new(hasher.with_tree(), remote.size.bytes())),
             });
         }
         // Small files first: what can be refused is refused before hours of shards.
@@ -161,13 +161,13 @@ fn adopted(
     let Some(xet) = &remote.xet else {
         return Ok(false);
     };
-    let Some(shared) = shared::find(cache, xet, remote.size) else {
+    let Some(shared) = shared::find(cache, xet, remote.size.bytes()) else {
         return Ok(false);
     };
     let failed = |e: io::Error| disk::problem("linking a file of the shared store", blob, &e);
     context
         .made
-        .note(relative(cache.home(), blob))
+        .note(CreatedPath::Blob(relative(cache.home(), blob)))
         .map_err(failed)?;
     shared.link(cache, repo, &remote.etag).map_err(failed)
 }

@@ -10,12 +10,14 @@ use tandem_domain::checkpoint::index;
 use tandem_domain::node::{FetchRequest, RepoFiles, Repositories};
 use tandem_domain::problem::Problem;
 use tandem_domain::secret::Secret;
+use tandem_domain::sizes::FileSize;
 
-use crate::cache::check_repo;
 use crate::context::Context;
-use crate::hub::{Hub, Remote, Way};
+use crate::hub::{Hub, HubError, Remote, Way};
 use crate::stop::Stop;
 
+/// All addresses of files that are kept at once, in bytes: of ten thousand files with signed ones.
+const ADDRESSES: usize = 20 << 20;
 /// An index may not be larger.
 const READABLE: u64 = 32 << 20;
 
@@ -35,7 +37,7 @@ pub(crate) struct ListedRepo {
 impl ListedRepo {
     /// Bytes of the selected files.
     pub(crate) fn bytes(&self) -> u64 {
-        self.files.values().map(|f| f.size).sum()
+        self.files.values().map(|f| f.size.bytes()).sum()
     }
 }
 
@@ -63,7 +65,7 @@ impl Listed {
                     .entry(remote.etag.clone())
                     .or_insert_with(|| ListedBlob {
                         repo: one.repo.clone(),
-                        size: remote.size,
+                        size: remote.size.bytes(),
                     });
             }
         }
@@ -103,7 +105,6 @@ pub(crate) async fn selected_files(
 ) -> Result<Vec<ListedRepo>, Stop> {
     let (mut listings, mut has_tokenizer) = (Vec::new(), Vec::new());
     for what in repositories.iter() {
-        check_repo(&what.repo)?;
         let listing = hub.revision(&what.repo, &what.revision).await?;
         let none = BTreeMap::new();
         let selected = of_names(what, &listing.files, &none);
@@ -164,16 +165,36 @@ async fn shards(
     Ok(index.map(|index| index.weight_map.into_values().collect()))
 }
 
-/// Asks for size and hash of every file.
+/// Asks for size and hash of every file. Refuses more bytes than a revision can have, and addresses that
+/// together are longer than can be kept.
 pub async fn heads(
     hub: &Hub,
     repo: &str,
     commit: &str,
     files: &[String],
 ) -> Result<BTreeMap<String, Remote>, Stop> {
-    stream::iter(files)
-        .map(|name| async move { Ok((name.clone(), hub.head(repo, commit, name).await?)) })
-        .buffer_unordered(6)
-        .try_collect()
-        .await
+    let unusable = |cause: String| {
+        Stop::from(HubError::NotUsable {
+            repo: repo.to_owned(),
+            cause,
+        })
+    };
+    let mut remotes = stream::iter(files)
+        .map(|name| async move { Ok::<_, Stop>((name, hub.head(repo, commit, name).await?)) })
+        .buffer_unordered(6);
+    let (mut found, mut addresses) = (BTreeMap::new(), 0);
+    while let Some((name, remote)) = remotes.try_next().await? {
+        addresses +=
+            remote.url.as_str().len() + remote.leave.as_ref().map_or(0, |u| u.as_str().len());
+        if addresses > ADDRESSES {
+            return Err(unusable(
+                "The addresses of its files are too long together.".into(),
+            ));
+        }
+        found.insert(name.clone(), remote);
+    }
+    drop(remotes);
+    FileSize::sum(found.values().map(|remote| remote.size))
+        .map_err(|why| unusable(format!("Of {repo}: {why}.")))?;
+    Ok(found)
 }

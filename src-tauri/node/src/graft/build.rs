@@ -20,10 +20,11 @@ use super::donor::Parts;
 use super::manifest::{self, LinkedFile, Manifest};
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::relative;
+use crate::created_paths::{CreatedPath, relative};
 use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
 use crate::hub::Hub;
+use crate::own_file;
 use crate::stop::Stop;
 use crate::transfer::{self, Manner, Meter, Piece, Target, Transfer, Verdict};
 
@@ -67,11 +68,16 @@ pub(super) async fn build(
     let folder = super::unfinished(site.folder);
     let failed = |e: io::Error| disk::problem("making the checkpoint", &folder, &e);
     let home = site.cache.home();
-    context
-        .made
-        .note(format!("graft:{}", relative(home, site.folder)))
-        .map_err(failed)?;
-    std::fs::create_dir_all(&folder).map_err(failed)?;
+    let make = || -> io::Result<()> {
+        if let Some(above) = folder.parent() {
+            context.made.folder(home, above)?;
+        }
+        let entry = CreatedPath::Checkpoint(relative(home, site.folder));
+        context.made.note(entry)?;
+        own_file::refuse_links(home, &folder.join(PLAN))?;
+        std::fs::create_dir_all(&folder)
+    };
+    make().map_err(failed)?;
     let lock = File::open(&folder).map_err(failed)?;
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
         |_| {
@@ -101,11 +107,8 @@ pub(super) async fn build(
     meter.doing("Writing index and configuration");
     for (name, text) in &content.texts {
         let path = folder.join(name);
-        let write = || -> io::Result<()> {
-            std::fs::write(&path, text)?;
-            File::open(&path)?.sync_all()
-        };
-        write().map_err(|e| disk::problem("writing a file of the checkpoint", &path, &e))?;
+        own_file::replace(&path, text)
+            .map_err(|e| disk::problem("writing a file of the checkpoint", &path, &e))?;
         written.push(WrittenFile {
             name: (*name).to_owned(),
             size: text.len() as u64,
@@ -133,9 +136,7 @@ pub(super) async fn build(
         linked,
     };
     let seal = || -> io::Result<()> {
-        let path = folder.join(manifest::FILE);
-        std::fs::write(&path, manifest.text())?;
-        File::open(&path)?.sync_all()?;
+        own_file::replace(&folder.join(manifest::FILE), manifest.text().as_bytes())?;
         for name in [NOTES, PLAN] {
             remove(&folder.join(name))?;
         }
@@ -202,7 +203,7 @@ async fn bring(
         // Bytes of another plan have other places.
         remove(&path).map_err(failed)?;
         remove(&folder.join(NOTES)).map_err(failed)?;
-        std::fs::write(&plan_file, &identity).map_err(failed)?;
+        own_file::replace(&plan_file, identity.as_bytes()).map_err(failed)?;
     }
     let target =
         Arc::new(Target::open(&path, &folder.join(NOTES), plan.file_size, true).map_err(failed)?);

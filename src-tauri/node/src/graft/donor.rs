@@ -143,7 +143,6 @@ impl Donor {
         wanted: &Wanted,
         context: &Context,
     ) -> Result<(Parts, String), Stop> {
-        crate::cache::check_repo(repo)?;
         let listing = hub.revision(repo, "main").await?;
         let commit = listing.commit;
         let weights: Vec<&String> = listing

@@ -7,8 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest, WrittenFile};
+use tandem_domain::repository::is_file;
 
-use crate::cache::is_inside;
 use crate::digest::{Hasher, read_through, sha256};
 
 /// The manifest's name in the checkpoint.
@@ -66,7 +66,7 @@ impl Manifest {
             .iter()
             .map(|w| &w.name)
             .chain(manifest.linked.iter().map(|l| &l.name))
-            .all(|name| is_inside(name));
+            .all(|name| is_file(name));
         (manifest.tandem_graft == 1 && names_are_good).then_some(manifest)
     }
 

@@ -22,7 +22,7 @@ use tandem_domain::node::{GraftKind, GraftReceipt, GraftRequest};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 
-use crate::cache::{Cache, check_repo};
+use crate::cache::Cache;
 use crate::context::Context;
 use crate::hub::Hub;
 use crate::stop::Stop;
@@ -51,7 +51,7 @@ fn place(cache: &Cache, request: &GraftRequest) -> PathBuf {
 
 /// Looks, without asking the Hub, whether there is nothing left to do.
 pub fn look(request: &GraftRequest) -> Result<Option<GraftReceipt>, Problem> {
-    check_repo(&request.repo)?;
+    request.check_names()?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let snapshot = cache.snapshot(&request.repo, &request.commit);
     if !snapshot.is_dir() {
@@ -73,8 +73,6 @@ pub async fn graft(
     token: Option<Secret>,
     context: &Context,
 ) -> Result<GraftReceipt, Stop> {
-    check_repo(&request.repo)?;
-    check_repo(&request.source_repo)?;
     let cache = Cache::find(request.hf_home.as_deref())?;
     let snapshot = cache.snapshot(&request.repo, &request.commit);
     if !snapshot.is_dir() {

@@ -3,13 +3,17 @@
 use std::error::Error;
 use std::time::Duration;
 
-use hf_hub::HFError;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
-use tandem_domain::problem::{Code, Problem};
 
-use super::Asked;
+use super::remote::limited;
+use super::{Asked, Hub};
 use crate::hub_error::HubError;
+
+/// The longest time to wait that a Hub is believed.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+/// The longest refusal that is read, in bytes.
+const LONGEST_REFUSAL: u64 = 16 << 10;
 
 /// Why a question had no good answer.
 #[derive(Debug)]
@@ -63,21 +67,46 @@ impl Fault {
 
     /// An answer that is not the one hoped for.
     pub(super) fn of_response(response: &Response, asked: Asked<'_>, token: bool) -> Self {
-        let text = |name: &str| {
-            response
-                .headers()
-                .get(name)
-                .and_then(|v| v.to_str().ok())
-                .map(str::to_owned)
-        };
+        Self::of_headers(response.status(), response.headers(), None, asked, token)
+    }
+
+    fn of_headers(
+        status: StatusCode,
+        headers: &HeaderMap,
+        said: Option<String>,
+        asked: Asked<'_>,
+        token: bool,
+    ) -> Self {
+        let text = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
         of_status(
-            response.status(),
-            text("x-error-code").as_deref(),
-            text("x-error-message").as_deref(),
-            retry_after(response.headers()),
+            status,
+            text("x-error-code"),
+            text("x-error-message").map(short).or(said).as_deref(),
+            retry_after(headers),
             asked,
             token,
         )
+    }
+}
+
+/// What a Hub says, as far as people read it.
+fn short(said: &str) -> String {
+    let shown = said.chars().filter(|c| !c.is_control());
+    shown.take(300).collect()
+}
+
+impl Hub {
+    /// Why the Hub refused; where no header says it, the answer's own words.
+    pub(super) async fn refusal(&self, answer: Response, asked: Asked<'_>) -> Fault {
+        #[derive(serde::Deserialize)]
+        struct Said {
+            error: String,
+        }
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let said = limited(answer, LONGEST_REFUSAL).await.ok();
+        let said = said.and_then(|text| serde_json::from_slice::<Said>(&text).ok());
+        let said = said.map(|said| short(&said.error));
+        Fault::of_headers(status, &headers, said, asked, self.has_token())
     }
 }
 
@@ -92,7 +121,7 @@ pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         },
         None => window(text("ratelimit")?),
     };
-    seconds.map(Duration::from_secs)
+    seconds.map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
 /// The `t=` of `"api";r=0;t=55`, where nothing is left to ask for.
@@ -120,7 +149,8 @@ fn seconds_of(date: &str) -> Option<u64> {
     let [hour, minute, second] = clock.as_slice() else {
         return None;
     };
-    if !(1970..10_000).contains(&year) {
+    let is_a_time = *hour < 24 && *minute < 60 && *second <= 60;
+    if !((1970..10_000).contains(&year) && (1..=31).contains(&day) && is_a_time) {
         return None;
     }
     // Years that begin in March have the leap day at their end.
@@ -131,50 +161,6 @@ fn seconds_of(date: &str) -> Option<u64> {
     let days = 365 * years + years / 4 - years / 100 + years / 400 + (153 * months + 2) / 5 + day;
     // 719 469 days lie between that count's beginning and the first day of 1970.
     Some(((days.checked_sub(719_469)? * 24 + hour) * 60 + minute) * 60 + second)
-}
-
-/// The fault of a listing that `hf-hub` asked for.
-pub(super) fn of_listing(error: &HFError, asked: Asked<'_>, token: bool) -> Fault {
-    // The crate does not give the type of a context a public name.
-    macro_rules! of {
-        ($context:expr, $after:expr) => {
-            of_status(
-                $context.status,
-                $context.error_code.as_deref(),
-                $context.server_message.as_deref(),
-                $after,
-                asked,
-                token,
-            )
-        };
-    }
-    match error {
-        HFError::Http { context }
-        | HFError::AuthRequired { context }
-        | HFError::Forbidden { context }
-        | HFError::Conflict { context } => of!(context, None),
-        HFError::RateLimited {
-            retry_after,
-            context,
-        } => of!(context, *retry_after),
-        HFError::RepoNotFound {
-            context: Some(context),
-            ..
-        }
-        | HFError::RevisionNotFound {
-            context: Some(context),
-            ..
-        } => of!(context, None),
-        HFError::RepoNotFound { .. } => repository_missing(asked, token, None).into(),
-        HFError::RevisionNotFound { .. } => revision_missing(asked).into(),
-        HFError::Request { source, .. } if source.is_decode() => not_a_hub(asked).into(),
-        HFError::Request { source, .. } => Fault::of_transport(source),
-        HFError::Json(_) | HFError::MalformedResponse { .. } => not_a_hub(asked).into(),
-        other => HubError::from(
-            Problem::new(Code::Broken, "The Hub could not be asked.").cause(other.to_string()),
-        )
-        .into(),
-    }
 }
 
 fn of_status(
@@ -258,7 +244,7 @@ fn file_missing(asked: Asked<'_>) -> HubError {
     }
 }
 
-fn not_a_hub(asked: Asked<'_>) -> HubError {
+pub(super) fn not_a_hub(asked: Asked<'_>) -> HubError {
     HubError::NotUsable {
         repo: asked.repo.to_owned(),
         cause: "The answer is not the Hub's JSON. A login page of a network answers like this."
@@ -268,6 +254,8 @@ fn not_a_hub(asked: Asked<'_>) -> HubError {
 
 #[cfg(test)]
 mod tests {
+    use tandem_domain::problem::Code;
+
     use super::*;
 
     fn code(status: u16, error: Option<&str>, message: Option<&str>, token: bool) -> Option<Code> {
@@ -330,6 +318,57 @@ mod tests {
             Some(1_709_251_199)
         );
         assert_eq!(seconds_of("Sun, 06 Nov 0000 08:49:37 GMT"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_a_header_says_the_wait_is_a_day_at_most(
+            told in "[0-9]{1,25}|[A-Z][a-z]{2}, [0-9]{1,20} (Jan|Feb|Mar|Dec) [0-9]{1,20} [0-9]{1,20}:[0-9]{1,20}:[0-9]{1,3} GMT|\\PC{0,40}",
+            date in "Sun, [0-9]{1,3} Nov (1994|2[0-9]{3}) [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+        ) {
+            let mut map = HeaderMap::new();
+            map.insert("date", date.parse().unwrap());
+            for name in ["retry-after", "ratelimit"] {
+                if let Ok(told) = told.parse() {
+                    map.insert(name, told);
+                }
+            }
+            let _ = seconds_of(&told);
+            proptest::prop_assert!(retry_after(&map).is_none_or(|wait| wait <= LONGEST_WAIT));
+        }
+
+        #[test]
+        fn a_date_is_read_as_it_was_written(days in 0_u64..2_900_000, second in 0_u64..86_400) {
+            // Counted day by day from 1970, and not by the formula.
+            let (mut left, mut year, mut month) = (days, 1970_u64, 0_usize);
+            let leap = |y: u64| y.is_multiple_of(4) && (!y.is_multiple_of(100) || y.is_multiple_of(400));
+            while left >= if leap(year) { 366 } else { 365 } {
+                left -= if leap(year) { 366 } else { 365 };
+                year += 1;
+            }
+            let lengths = [31, if leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            while left >= lengths[month] {
+                left -= lengths[month];
+                month += 1;
+            }
+            let names = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+            let text = format!(
+                "Thu, {:02} {} {year:04} {:02}:{:02}:{:02} GMT",
+                left + 1, names[month], second / 3600, second / 60 % 60, second % 60
+            );
+            proptest::prop_assert_eq!(seconds_of(&text), Some(days * 86_400 + second));
+        }
+    }
+
+    #[test]
+    fn a_wait_without_an_end_is_a_day() {
+        for told in ["18446744073709551615", "86401"] {
+            assert_eq!(asks_to_wait(&[("retry-after", told)]), Some(86_400));
+        }
+        assert_eq!(
+            asks_to_wait(&[("ratelimit", "\"api\";r=0;t=18446744073709551615")]),
+            Some(86_400)
+        );
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! The Hugging Face Hub as a downloader needs it: what a revision holds, where a file's bytes are,
 //! and the bytes of a range.
 //!
-//! The listing is asked through `hf-hub`. Metadata and bytes are asked by ourselves, because that
-//! crate follows a redirect to the storage when asked for metadata, and neither resumes nor checks.
+//! Everything is asked by ourselves and not through `hf-hub`: that crate reads a whole listing into memory,
+//! however long it is, follows a redirect to the storage when asked for metadata, and neither resumes nor
+//! checks.
 
 mod error;
-
+mod listing;
 mod remote;
 mod xet;
 
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Url};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
@@ -21,25 +23,19 @@ use crate::stop::Stop;
 
 pub use crate::hub_error::HubError;
 pub use error::Fault;
-pub(crate) use remote::{Body, no_ranges};
+pub use listing::Listing;
+pub(crate) use remote::{Body, limited, no_ranges};
 pub use remote::{Remote, Source};
 pub(crate) use xet::{Leaves, Part};
 
-/// The commit and file names of a revision.
-#[derive(Debug, Clone)]
-pub struct Listing {
-    /// The commit that the revision means.
-    pub commit: String,
-    /// Names of its files.
-    pub files: Vec<String>,
-}
+/// The longest address that is followed or kept, in bytes. A signed one has some two thousand.
+const LONGEST_ADDRESS: usize = 8 << 10;
 
 /// A connection to a Hub.
 pub struct Hub {
     endpoint: Url,
     token: Option<Secret>,
     client: Client,
-    listing: hf_hub::HFClient,
     patience: Duration,
     cancel: CancellationToken,
 }
@@ -107,6 +103,13 @@ impl Hub {
                     .fix("Give an address such as https://huggingface.co.")
             })?;
         let token = token.filter(|t| !t.is_empty());
+        if token.is_some() && !may_have_a_token(&url) {
+            return Err(
+                Problem::new(Code::HubToken, "The token was not sent.")
+                    .cause(format!("“{endpoint}” is reached without encryption, and everybody on the way could read the token."))
+                    .fix("Give the Hub's address with https://, or remove the token in Settings if this Hub needs none."),
+            );
+        }
         let unusable = |e: &dyn std::fmt::Display| {
             Problem::new(Code::HubUnreachable, "The Hub cannot be asked from here.")
                 .cause(format!("The HTTPS client did not start: {e}."))
@@ -117,36 +120,21 @@ impl Hub {
         };
         let proxy = way.proxy.as_deref().map(proxy).transpose()?;
         // One stream per connection: a second stream on the same one would share its speed.
-        let builder = || {
-            let builder = Client::builder()
-                .http1_only()
-                .connect_timeout(Duration::from_secs(10))
-                .read_timeout(way.silence)
-                .user_agent(concat!("tandem-node/", env!("CARGO_PKG_VERSION")));
-            match &proxy {
-                Some(proxy) => builder.proxy(proxy.clone()),
-                None => builder,
-            }
+        let builder = Client::builder()
+            .http1_only()
+            .connect_timeout(Duration::from_secs(10))
+            .read_timeout(way.silence)
+            .user_agent(concat!("tandem-node/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none());
+        let client = match proxy {
+            Some(proxy) => builder.proxy(proxy),
+            None => builder,
         };
-        let client = builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|e| unusable(&e))?;
-        // Without a token hf-hub would look for one in the environment and the home folder, and send
-        // it to whatever address is asked. A token that cannot stand in a header is left out.
-        let listing = hf_hub::HFClient::builder()
-            .endpoint(endpoint)
-            .token(token.as_ref().map_or("\n", Secret::reveal))
-            .client(builder().build().map_err(|e| unusable(&e))?)
-            .cache_enabled(false)
-            .retry_max_attempts(1)
-            .build()
-            .map_err(|e| unusable(&e))?;
+        let client = client.build().map_err(|e| unusable(&e))?;
         Ok(Self {
             endpoint: url,
             token,
             client,
-            listing,
             patience: way.patience,
             cancel,
         })
@@ -155,46 +143,6 @@ impl Hub {
     /// Whether questions carry a token.
     pub fn has_token(&self) -> bool {
         self.token.is_some()
-    }
-
-    /// Asks what a revision holds.
-    pub async fn revision(&self, repo: &str, revision: &str) -> Result<Listing, Stop> {
-        let asked = Asked {
-            repo,
-            revision,
-            file: None,
-        };
-        let (owner, name) = hf_hub::split_id(repo);
-        let info = self
-            .patiently(asked, || async {
-                self.listing
-                    .model(owner, name)
-                    .info()
-                    .revision(revision)
-                    .send()
-                    .await
-                    .map_err(|e| error::of_listing(&e, asked, self.has_token()))
-            })
-            .await?;
-        let unusable = |cause: String| {
-            let repo = repo.to_owned();
-            Stop::from(HubError::NotUsable { repo, cause })
-        };
-        let (Some(commit), Some(siblings)) = (info.sha, info.siblings) else {
-            return Err(unusable("The answer names no commit or no files.".into()));
-        };
-        let mut files: Vec<String> = siblings.into_iter().map(|s| s.rfilename).collect();
-        files.sort();
-        if let Some(bad) = files.iter().find(|f| !crate::cache::is_inside(f)) {
-            return Err(unusable(format!(
-                "It has a file named “{bad}”, which would be written outside of its folder."
-            )));
-        }
-        let plain = commit.len() == 40 && commit.bytes().all(|b| b.is_ascii_hexdigit());
-        if !plain {
-            return Err(unusable(format!("“{commit}” is not a commit.")));
-        }
-        Ok(Listing { commit, files })
     }
 
     /// Sends a GET for a range, or for everything. The token goes to the Hub itself and to nobody
@@ -215,6 +163,33 @@ impl Hub {
             .send()
             .await
             .map_err(|e| Fault::of_transport(&e))
+    }
+
+    /// Where a redirect leads. Never from encryption to none.
+    pub(crate) fn redirected(
+        &self,
+        answer: &reqwest::Response,
+        from: &Url,
+        asked: Asked<'_>,
+    ) -> Result<Url, Fault> {
+        let unusable = |cause: String| HubError::NotUsable {
+            repo: asked.repo.to_owned(),
+            cause,
+        };
+        let location = answer.headers().get(LOCATION).and_then(|v| v.to_str().ok());
+        let to = location
+            .filter(|l| l.len() <= LONGEST_ADDRESS)
+            .and_then(|l| from.join(l).ok())
+            .filter(|to| matches!(to.scheme(), "http" | "https") && to.host().is_some())
+            .ok_or_else(|| unusable("It answers with a redirect to no web address.".into()))?;
+        if from.scheme() == "https" && to.scheme() != "https" {
+            let host = to.host_str().unwrap_or_default();
+            return Err(unusable(format!(
+                "It redirects from https to {host} without encryption."
+            ))
+            .into());
+        }
+        Ok(to)
     }
 
     fn authorised(&self, request: reqwest::RequestBuilder, url: &Url) -> reqwest::RequestBuilder {
@@ -254,7 +229,7 @@ impl Hub {
                 Err(Fault::Again {
                     why,
                     after: Some(after),
-                }) if started.elapsed() + after > self.patience => {
+                }) if started.elapsed().saturating_add(after) > self.patience => {
                     return Err(gave_up(asked, &why, Some(after)).into());
                 }
                 Err(Fault::Again { after, .. }) => {
@@ -273,6 +248,13 @@ impl Hub {
             () = tokio::time::sleep(time) => Ok(()),
         }
     }
+}
+
+/// Whether a token may go to this address: encrypted, or without leaving this machine, as in a rehearsal.
+fn may_have_a_token(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
+    url.scheme() == "https" || is_here
 }
 
 /// The proxy that a request names, for every address that `NO_PROXY` does not except.

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Response, StatusCode, Url};
 use tandem_domain::problem::{Code, Problem};
+use tandem_domain::repository::refuses_file;
+use tandem_domain::sizes::FileSize;
 use tokio::sync::Mutex;
 
 use super::error::retry_after;
@@ -17,8 +19,8 @@ use crate::stop::Stop;
 /// What a HEAD says about a file.
 #[derive(Debug, Clone)]
 pub struct Remote {
-    /// Bytes.
-    pub size: u64,
+    /// Its size.
+    pub size: FileSize,
     /// Its name as a blob: sha256 of an LFS file, git's sha1 of a small one.
     pub etag: String,
     /// Where the bytes are.
@@ -63,7 +65,7 @@ impl Source {
             repo: repo.to_owned(),
             commit: commit.to_owned(),
             name: name.to_owned(),
-            size: remote.size,
+            size: remote.size.bytes(),
             etag: remote.etag,
             place: Mutex::new((0, remote.url)),
             xet: remote.xet.zip(remote.leave),
@@ -102,7 +104,7 @@ impl Source {
         let mut place = self.place.lock().await;
         if place.0 == generation {
             let remote = hub.head(&self.repo, &self.commit, &self.name).await?;
-            if remote.etag != self.etag || remote.size != self.size {
+            if remote.etag != self.etag || remote.size.bytes() != self.size {
                 return Err(Problem::new(
                     Code::HashMismatch,
                     format!("{} changed on the Hub while it was fetched.", self.name),
@@ -129,6 +131,12 @@ impl Hub {
     }
 
     async fn head_once(&self, asked: Asked<'_>, file: &str) -> Result<Remote, Fault> {
+        // An index, too, names files, and was read from the Hub.
+        if let Some(why) = refuses_file(file) {
+            let repo = asked.repo.to_owned();
+            let cause = format!("It names a file “{}”, and {why}.", file.escape_debug());
+            return Err(HubError::NotUsable { repo, cause }.into());
+        }
         let mut url = self.endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty()
@@ -158,21 +166,21 @@ impl Hub {
             let headers = response.headers();
             size = size.or_else(|| header(headers, "x-linked-size")?.parse::<u64>().ok());
             etag = etag.or_else(|| header(headers, "x-linked-etag").map(plain));
-            xet = xet.or_else(|| header(headers, "x-xet-hash").map(str::to_owned));
+            xet = xet.or_else(|| {
+                let name = header(headers, "x-xet-hash")?;
+                crate::shared::is_xet_name(name).then(|| name.to_owned())
+            });
             leave = leave.or_else(|| self.leave(headers));
             if status.is_redirection() {
-                let Some(location) = header(headers, LOCATION.as_str()) else {
-                    return Err(nameless(asked, "a redirect without an address").into());
-                };
-                // An absolute address is the storage's, and its answer would describe the storage's
-                // object. A relative one is the Hub's own.
-                if Url::parse(location).is_err() {
-                    url = url
-                        .join(location)
-                        .map_err(|_| nameless(asked, "a redirect to no address"))?;
+                let to = self.redirected(&response, &url, asked)?;
+                // The storage's answer would describe the storage's object, so whoever leads there has to
+                // say what the file is. The Hub's own answer at another place describes the file.
+                let is_known = size.is_some() && etag.is_some();
+                let is_own = to.origin() == url.origin();
+                if is_own && (!is_known || is_relative(&response)) {
+                    url = to;
                     continue;
                 }
-                let to = Url::parse(location).map_err(|_| nameless(asked, "no address"))?;
                 return Self::remote(asked, size, etag, (xet, leave), to);
             }
             // Without a redirect, the answer itself describes the file.
@@ -201,6 +209,10 @@ impl Hub {
         if !is_name {
             return Err(nameless(asked, "an ETag that cannot name a file").into());
         }
+        let size = FileSize::told(size).map_err(|why| HubError::NotUsable {
+            repo: asked.repo.to_owned(),
+            cause: format!("Of {}: {why}.", asked.file.unwrap_or("a file")),
+        })?;
         Ok(Remote {
             size,
             etag,
@@ -249,12 +261,12 @@ impl Hub {
         longest: u64,
     ) -> Result<Vec<u8>, Stop> {
         let remote = self.head(repo, commit, file).await?;
-        if remote.size > longest {
+        if remote.size.bytes() > longest {
             return Err(Problem::new(
                 Code::GraftUnknownShape,
                 format!("{file} of {repo} is larger than such a file can be."),
             )
-            .cause(format!("It has {} bytes.", remote.size))
+            .cause(format!("It has {} bytes.", remote.size.bytes()))
             .into());
         }
         let source = Source::new(repo, commit, file, remote);
@@ -357,8 +369,13 @@ pub(crate) fn no_ranges(source: &Source) -> HubError {
     }
 }
 
+/// Whether a redirect names a place on the same host, as the Hub does for its own.
+fn is_relative(answer: &Response) -> bool {
+    header(answer.headers(), LOCATION.as_str()).is_some_and(|to| Url::parse(to).is_err())
+}
+
 /// A body of at most `longest` bytes.
-pub(super) async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
+pub(crate) async fn limited(mut answer: Response, longest: u64) -> Result<Vec<u8>, Fault> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|e| Fault::of_transport(&e))? {
         if (bytes.len() + chunk.len()) as u64 > longest {

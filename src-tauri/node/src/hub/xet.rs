@@ -16,6 +16,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use tandem_domain::secret::Secret;
+use tandem_domain::sizes::FileSize;
 use tokio::sync::Mutex;
 use xet_client::cas_types::QueryReconstructionResponse;
 
@@ -103,7 +104,10 @@ impl ChunkPlan {
                         && part.url == url
                         && part.bytes.0 == info.url_range.start =>
                 {
-                    part.chunks += chunks;
+                    part.chunks = part
+                        .chunks
+                        .checked_add(chunks)
+                        .ok_or("it lists too many chunks")?;
                     part.len += len;
                 }
                 _ => parts.push(Part {
@@ -113,8 +117,10 @@ impl ChunkPlan {
                         info.url_range
                             .end
                             .checked_add(1)
-                            .filter(|end| *end > info.url_range.start)
-                            .ok_or("it names an empty stretch")?,
+                            .filter(|end| {
+                                *end > info.url_range.start && FileSize::told(*end).is_ok()
+                            })
+                            .ok_or("it names an empty or endless stretch")?,
                     ),
                     before: term.range.start - info.range.start,
                     chunks,

@@ -18,6 +18,7 @@ use futures::TryStreamExt;
 use tandem_domain::node::{LoadImage, Loaded, SaveImage, Spooled, Undone};
 use tandem_domain::problem::{Code, Problem, Retry, bytes};
 use tandem_domain::secret::Secret;
+use tandem_domain::sizes::FileSize;
 use tokio_util::io::ReaderStream;
 
 use crate::context::Context;
@@ -124,6 +125,10 @@ pub async fn load(
             .cause("The file's name is not a hash.")
             .into());
     }
+    FileSize::told(spooled.bytes).map_err(|why| {
+        Problem::new(Code::BadInput, "The copy cannot begin.")
+            .cause(format!("Of the image: {why}."))
+    })?;
     let spool = spool(context)?;
     let engine = DockerApi::here()?;
     let here = engine.image(&request.image).await?;

@@ -52,6 +52,11 @@ impl Folder {
         }
     }
 
+    /// The folder of a job as far as there is anything of it.
+    pub fn there(name: &str) -> Option<Self> {
+        Self::of(name).ok().filter(|folder| folder.0.is_dir())
+    }
+
     /// The folder of a job, made if need be.
     pub fn make(name: &str) -> Result<Self, Problem> {
         let folder = Self::of(name)?;
@@ -148,10 +153,25 @@ impl Folder {
         self.0.join("spool")
     }
 
-    /// Forgets the job.
+    /// Forgets the job. Its request goes last: a removal that fails in the middle can be repeated.
     pub fn remove(&self) -> Result<(), Problem> {
-        fs::remove_dir_all(&self.0)
-            .map_err(|e| disk::problem("removing the job's folder", &self.0, &e))?;
+        let request = self.request_file();
+        let remove = || -> io::Result<()> {
+            for entry in fs::read_dir(&self.0)? {
+                let entry = entry?;
+                match entry.file_type()?.is_dir() {
+                    true => fs::remove_dir_all(entry.path())?,
+                    false if entry.path() == request => {}
+                    false => fs::remove_file(entry.path())?,
+                }
+            }
+            match fs::remove_file(&request) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+            fs::remove_dir(&self.0)
+        };
+        remove().map_err(|e| disk::problem("removing the job's folder", &self.0, &e))?;
         // The folder above goes with its last job, so that nothing is left behind.
         if let Some(jobs) = self.0.parent() {
             let _ = fs::remove_dir(jobs);

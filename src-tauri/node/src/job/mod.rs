@@ -5,6 +5,7 @@
 
 mod folder;
 mod limit;
+pub mod own_limits;
 mod process;
 mod start;
 
@@ -19,6 +20,7 @@ pub use limit::limit;
 pub use start::{Launcher, foreground, start, work};
 
 use crate::cache::Cache;
+use crate::created_paths;
 use crate::job_output::now_ms;
 
 /// How often a follower looks for new lines.
@@ -196,50 +198,57 @@ fn wait_for_end(worker: &process::Worker, time: Duration) -> bool {
     true
 }
 
-/// Ends a job, takes back what it made and forgets it.
+/// Ends a job, takes back what it made and forgets it. What could not be taken back stays noted and the job
+/// stays known, so that another undo goes on with it.
 pub fn undo(name: &str) -> Result<Undone, Problem> {
-    let nothing = Undone {
-        removed: 0,
-        bytes: 0,
-        left: Vec::new(),
-    };
-    let Ok(folder) = Folder::existing(name) else {
-        return Ok(nothing);
+    let mut undone = Undone::default();
+    let Some(folder) = Folder::there(name) else {
+        return Ok(undone);
     };
     end(&folder)?;
-    let mut undone = nothing;
-    if let Some(request) = folder.request() {
-        let home = match &request.work {
-            NodeWork::Copy(r) => Some(r.fetch.hf_home.clone()),
-            NodeWork::Fetch(r) => Some(r.hf_home.clone()),
-            NodeWork::Graft(r) => Some(r.hf_home.clone()),
-            // What an image's job made lies in its own folder.
-            NodeWork::SaveImage(_) | NodeWork::LoadImage(_) => {
-                crate::image::count(&folder.spool(), &mut undone);
-                None
-            }
-            NodeWork::Survey(_) | NodeWork::Probe(_) | NodeWork::Check(_) | NodeWork::Verify(_) => {
-                None
-            }
-        };
-        if let Some(asked) = home {
-            let home = Cache::find(asked.as_deref())?;
-            let mut entries = crate::created_paths::read(&folder.made()).map_err(|e| {
-                crate::disk::problem("reading what the job made", &folder.made(), &e)
-            })?;
-            for overlay in entries.iter().filter_map(|e| e.strip_prefix("graft:")) {
-                let one = crate::undo::remove_overlay(home.home(), &home.home().join(overlay));
-                undone.removed += one.removed;
-                undone.bytes += one.bytes;
-                undone.left.extend(one.left);
-            }
-            entries.retain(|e| !e.starts_with("graft:"));
-            let rest = crate::undo::undo(home.home(), &entries);
-            undone.removed += rest.removed;
-            undone.bytes += rest.bytes;
-            undone.left.extend(rest.left);
+    match folder.request().map(|request| request.work) {
+        Some(work) => take_back(&work, &folder, &mut undone)?,
+        // A folder without a request is what an undo left that died at its end.
+        None if folder.made().exists() => {
+            return Err(
+                Problem::new(Code::JobLost, "What the job made was not removed.")
+                    .cause(format!(
+                        "What it was asked to do cannot be read, and {} names what it made.",
+                        folder.made().display()
+                    ))
+                    .fix("Remove by hand what that file names, then the job's folder."),
+            );
         }
+        None => {}
     }
-    folder.remove()?;
+    if undone.left.is_empty() {
+        folder.remove()?;
+    }
     Ok(undone)
+}
+
+fn take_back(work: &NodeWork, folder: &Folder, undone: &mut Undone) -> Result<(), Problem> {
+    let home = match work {
+        NodeWork::Copy(r) => &r.fetch.hf_home,
+        NodeWork::Fetch(r) => &r.hf_home,
+        NodeWork::Graft(r) => &r.hf_home,
+        // What an image's job made lies in its own folder.
+        NodeWork::SaveImage(_) | NodeWork::LoadImage(_) => {
+            crate::image::count(&folder.spool(), undone);
+            return Ok(());
+        }
+        NodeWork::Survey(_) | NodeWork::Probe(_) | NodeWork::Check(_) | NodeWork::Verify(_) => {
+            return Ok(());
+        }
+    };
+    let home = Cache::find(home.as_deref())?;
+    let made = folder.made();
+    let entries = created_paths::read(&made, &created_paths::repositories(work))?;
+    let (taken_back, left) = crate::undo::undo(home.home(), &entries);
+    *undone = taken_back;
+    if !left.is_empty() {
+        created_paths::write(&made, &left)
+            .map_err(|e| crate::disk::problem("noting what is left", &made, &e))?;
+    }
+    Ok(())
 }

@@ -14,10 +14,11 @@ use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
 
 use super::folder::Folder;
+use super::own_limits;
 use super::process::Worker;
 use super::state;
 use crate::context::{Context, Settings};
-use crate::created_paths::CreatedPaths;
+use crate::created_paths::{CreatedPaths, repositories};
 use crate::dispatch::perform;
 use crate::fetched::Fetched;
 use crate::job_output::JobOutput;
@@ -55,6 +56,7 @@ pub enum Launcher {
 
 /// Starts a job, or finds the one that is under way or done.
 pub fn start(name: &str, request: &NodeRequest, launcher: Launcher) -> Result<JobState, Problem> {
+    request.work.check_names()?;
     let folder = Folder::make(name)?;
     let _lock = folder.lock()?;
     let now = state(&folder, name)?;
@@ -185,30 +187,41 @@ fn by_manager(name: &str, program: &Path, arguments: &[String]) -> bool {
     if !lingers || !Path::new(&runtime).join("systemd/private").exists() {
         return false;
     }
+    unit(name, program, arguments, |key| {
+        std::env::var_os(key).is_some()
+    })
+    .env("XDG_RUNTIME_DIR", &runtime)
+    .env("MALLOC_ARENA_MAX", "2")
+    .stdin(Stdio::null())
+    .stdout(Stdio::null())
+    .stderr(Stdio::null())
+    .status()
+    .is_ok_and(|s| s.success())
+}
+
+/// The command that starts the unit. What is set is passed on by its name alone: a proxy's value may hold a
+/// password, and everybody on the machine may read a command line.
+fn unit(
+    name: &str,
+    program: &Path,
+    arguments: &[String],
+    is_set: impl Fn(&str) -> bool,
+) -> Command {
     let mut command = Command::new("systemd-run");
     command
-        .env("XDG_RUNTIME_DIR", &runtime)
         .args([
             "--user",
             "--quiet",
             "--collect",
-            "--setenv=MALLOC_ARENA_MAX=2",
+            "--setenv=MALLOC_ARENA_MAX",
         ])
-        .arg(format!("--unit=tandem-{name}-{}", std::process::id()));
-    for key in PASSED_ON {
-        if let Ok(value) = std::env::var(key) {
-            command.arg(format!("--setenv={key}={value}"));
-        }
+        .arg(format!("--unit=tandem-{name}-{}", std::process::id()))
+        .args(own_limits::UNIT.map(|property| format!("--property={property}")));
+    for key in PASSED_ON.iter().filter(|key| is_set(key)) {
+        command.arg(format!("--setenv={key}"));
     }
+    command.arg("--").arg(program).args(arguments);
     command
-        .arg("--")
-        .arg(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
 }
 
 /// Waits until the worker has said that it is there.
@@ -247,6 +260,7 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
     // A session of its own: nothing that ends the connection reaches it. Under a service manager it
     // has one already.
     let _ = rustix::process::setsid();
+    own_limits::set();
     let token = token_file.and_then(|path| {
         let text = std::fs::read_to_string(path).ok();
         let _ = std::fs::remove_file(path);
@@ -264,7 +278,7 @@ pub fn work(name: &str, token_file: Option<&Path>) -> Result<(), Problem> {
         .append(true)
         .open(&path)
         .map_err(failed)?;
-    let made = CreatedPaths::in_file(&folder.made()).map_err(failed)?;
+    let made = CreatedPaths::in_file(&folder.made(), &repositories(&request.work))?;
     let context = Context {
         lines: Arc::new(JobOutput::new(last, Box::new(out))),
         cancel: CancellationToken::new(),
@@ -328,4 +342,35 @@ pub fn foreground(request: NodeRequest) -> Result<bool, Problem> {
         context.lines.say(end);
         Ok(good)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_the_environment_is_on_the_command_line_and_memory_has_a_limit() {
+        let command = unit(
+            "j",
+            Path::new("/p/tandem-node"),
+            &["work".to_owned()],
+            |key| key != "no_proxy",
+        );
+        let words: Vec<String> = command
+            .get_args()
+            .map(|a| a.to_string_lossy().into_owned())
+            .collect();
+        let passed = words.iter().filter_map(|w| w.strip_prefix("--setenv="));
+        let passed: Vec<&str> = passed.collect();
+        assert!(
+            passed.contains(&"HTTPS_PROXY") && !passed.contains(&"no_proxy"),
+            "{passed:?}"
+        );
+        assert!(passed.iter().all(|name| !name.contains('=')), "{passed:?}");
+        assert!(
+            words.contains(&"--property=MemoryMax=256M".to_owned()),
+            "{words:?}"
+        );
+        assert_eq!(words[words.len() - 3..], ["--", "/p/tandem-node", "work"]);
+    }
 }

@@ -8,12 +8,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::ops::{Deref, DerefMut};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{FallocateFlags, OFlags, fallocate};
 use rustix::io::Errno;
+
+use crate::own_file;
 
 /// Where such a write may begin and end, in the file and in memory: no disk has larger blocks.
 const ALIGN: usize = 4096;
@@ -57,9 +59,8 @@ pub struct Direct {
 impl Direct {
     /// Into the file at `path`, which exists. `None` where the file system has no such way.
     pub fn open(path: &Path) -> Option<Self> {
-        let mut options = OpenOptions::new();
-        let flags = i32::try_from(OFlags::DIRECT.bits()).ok()?;
-        let file = options.write(true).custom_flags(flags).open(path).ok()?;
+        let file =
+            own_file::open_with(path, OpenOptions::new().write(true), OFlags::DIRECT).ok()?;
         Some(Self {
             file,
             refused: AtomicBool::new(false),

@@ -106,7 +106,6 @@ impl Default for Manner {
 struct TransferState {
     transfer: Transfer,
     queue: Mutex<SegmentQueue>,
-    segment: u64,
     /// Bytes of each target that are still to come; the finisher hears of it at zero.
     open: Vec<AtomicU64>,
     complete: mpsc::UnboundedSender<usize>,
@@ -144,8 +143,7 @@ where
     let cancel = transfer.cancel.clone();
     let shared = Arc::new(TransferState {
         left: AtomicUsize::new(transfer.targets.len()),
-        queue: Mutex::new(SegmentQueue::new(transfer.targets.len())),
-        segment,
+        queue: Mutex::new(SegmentQueue::new(transfer.targets.len(), segment)),
         open,
         complete,
         unsynced: AtomicU64::new(0),
@@ -226,19 +224,14 @@ impl TransferState {
             }
             for (from, to) in self.transfer.targets[target].missing(piece.to, piece.to + piece.len)
             {
-                let mut at = from;
-                while at < to {
-                    let end = to.min(at + self.segment);
-                    queue.push(
-                        target,
-                        Segment {
-                            piece: index,
-                            from: at,
-                            to: end,
-                        },
-                    );
-                    at = end;
-                }
+                queue.push(
+                    target,
+                    Segment {
+                        piece: index,
+                        from,
+                        to,
+                    },
+                );
             }
         }
         drop(queue);

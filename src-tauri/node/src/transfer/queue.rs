@@ -14,24 +14,30 @@ pub(super) struct Segment {
     pub(super) to: u64,
 }
 
-/// The segments of each target, in order of place.
+/// What is to be fetched of each target, in order of place. Segments are cut off its front one by one: a list of
+/// all of them would be as long as a file is told to be.
 pub(super) struct SegmentQueue {
     lanes: Vec<VecDeque<Segment>>,
+    /// Bytes of a segment at most.
+    segment: u64,
     turn: usize,
 }
 
 impl SegmentQueue {
-    /// Without any segment.
-    pub(super) fn new(targets: usize) -> Self {
+    /// With nothing to fetch, in segments of this many bytes.
+    pub(super) fn new(targets: usize, segment: u64) -> Self {
         Self {
             lanes: vec![VecDeque::new(); targets],
+            segment,
             turn: 0,
         }
     }
 
-    /// Adds a segment after those of its target.
-    pub(super) fn push(&mut self, target: usize, segment: Segment) {
-        self.lanes[target].push_back(segment);
+    /// Adds a stretch after those of its target.
+    pub(super) fn push(&mut self, target: usize, stretch: Segment) {
+        if stretch.from < stretch.to {
+            self.lanes[target].push_back(stretch);
+        }
     }
 
     /// Takes the next one: of the first few targets that have any, in turns.
@@ -44,7 +50,16 @@ impl SegmentQueue {
             Some(second) if self.turn == 0 => second,
             _ => first,
         };
-        self.lanes[lane].pop_front()
+        let lane = &mut self.lanes[lane];
+        let stretch = lane.front_mut()?;
+        let mut taken = *stretch;
+        if stretch.to - stretch.from > self.segment {
+            taken.to = stretch.from + self.segment;
+            stretch.from = taken.to;
+        } else {
+            lane.pop_front();
+        }
+        Some(taken)
     }
 }
 
@@ -54,12 +69,16 @@ mod tests {
 
     #[test]
     fn two_files_fill_from_their_first_byte_and_the_third_waits() {
-        let mut lanes = SegmentQueue::new(4);
+        let mut lanes = SegmentQueue::new(4, 1);
         for piece in [0, 2, 3] {
-            for from in 0..3 {
-                let to = from + 1;
-                lanes.push(piece, Segment { piece, from, to });
-            }
+            lanes.push(
+                piece,
+                Segment {
+                    piece,
+                    from: 0,
+                    to: 3,
+                },
+            );
         }
         let order: Vec<(usize, u64)> =
             std::iter::from_fn(|| lanes.next().map(|s| (s.piece, s.from))).collect();
@@ -79,5 +98,24 @@ mod tests {
             "two at once: {order:?}"
         );
         assert_eq!(order.len(), 9);
+    }
+
+    #[test]
+    fn a_file_of_any_length_costs_the_queue_nothing() {
+        let mut lanes = SegmentQueue::new(1, 1 << 20);
+        let to = u64::MAX;
+        lanes.push(
+            0,
+            Segment {
+                piece: 0,
+                from: 0,
+                to,
+            },
+        );
+        for n in 0..3 {
+            let taken = lanes.next().unwrap();
+            assert_eq!((taken.from, taken.to), (n << 20, (n + 1) << 20));
+        }
+        assert_eq!(lanes.lanes[0].len(), 1);
     }
 }

@@ -8,10 +8,12 @@
 //! data when the program dies, and loses it when the machine does; so it counts only within the boot that
 //! the `boot` line above it names.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use crate::own_file;
 
 /// Disjoint ranges in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -151,12 +153,8 @@ impl Notes {
         fresh.extend(kept.safe.iter().map(line));
         fresh.push_str(&format!("boot {boot}\n"));
         fresh.extend(kept.written.iter().map(|m| format!("w {}", line(m))));
-        let beside = path.with_extension("tandem-new");
-        let mut file = File::create(&beside)?;
-        file.write_all(fresh.as_bytes())?;
-        file.sync_data()?;
-        std::fs::rename(&beside, path)?;
-        let out = OpenOptions::new().append(true).open(path)?;
+        own_file::replace(path, fresh.as_bytes())?;
+        let out = own_file::append(path)?;
         let notes = Self {
             path: path.to_path_buf(),
             out: Arc::new(out),
@@ -181,8 +179,8 @@ impl Notes {
     /// Forgets every line.
     pub fn clear(&mut self, size: u64) -> io::Result<()> {
         let fresh = format!("{}\nboot {}\n", head(size), self.boot);
-        std::fs::write(&self.path, fresh)?;
-        self.out = Arc::new(OpenOptions::new().append(true).open(&self.path)?);
+        own_file::replace(&self.path, fresh.as_bytes())?;
+        self.out = Arc::new(own_file::append(&self.path)?);
         Ok(())
     }
 }

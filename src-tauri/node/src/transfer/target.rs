@@ -1,6 +1,6 @@
 //! A file on its way: written in place, with notes of what is safe.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::direct::Direct;
 use super::ranges::{KeptNotes, Mark, Notes, Ranges};
+use crate::own_file;
 
 /// An unfinished file.
 pub struct Target {
@@ -35,13 +36,8 @@ struct TargetState {
 impl Target {
     /// Opens or begins the file at `path`, with its notes at `notes`.
     pub fn open(path: &Path, notes: &Path, size: u64, hashed: bool) -> io::Result<Self> {
-        let existed = path.exists();
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .read(true)
-            .write(true)
-            .open(path)?;
+        let existed = std::fs::symlink_metadata(path).is_ok();
+        let file = own_file::open(path)?;
         let (mut notes, mut kept) = Notes::open(notes, size)?;
         if !existed || file.metadata()?.len() > size {
             notes.clear(size)?;

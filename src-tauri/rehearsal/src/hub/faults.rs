@@ -98,6 +98,25 @@ pub enum FaultKind {
     },
     /// There is no such repository.
     MissingRepo,
+    /// Answers carry this header instead of their own.
+    Header {
+        /// Its name.
+        name: String,
+        /// Its value.
+        value: String,
+    },
+    /// The list of files is this text instead.
+    Listing {
+        /// The whole answer.
+        text: String,
+    },
+    /// The list of files has no end.
+    EndlessListing {
+        /// How it begins.
+        first: String,
+        /// What comes again and again after that.
+        piece: String,
+    },
 }
 
 /// A fault, where it strikes and how often.

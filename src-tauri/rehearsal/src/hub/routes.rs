@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{Method, Request, StatusCode, header};
+use bytes::Bytes;
+use futures::StreamExt;
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ use super::faults::{Fault, FaultKind, Side};
 use super::refuse::{absent, access, no_entry, refuse};
 use super::signing::{now, until};
 use super::xet;
-use crate::wire::{Answer, empty, json as answer_json, query, set, unescape};
+use crate::wire::{Answer, empty, json as answer_json, pieces, query, set, unescape};
 
 fn token<B>(request: &Request<B>) -> Option<String> {
     let text = request
@@ -28,6 +30,28 @@ fn token<B>(request: &Request<B>) -> Option<String> {
 
 /// Answers on the Hub's own port.
 pub(crate) async fn hub(state: Arc<State>, request: Request<Incoming>) -> Answer {
+    let path = unescape(request.uri().path(), false);
+    let mut response = answered(Arc::clone(&state), request).await;
+    if path.contains("/resolve") {
+        other_header(&state, Side::Resolve, &path, &mut response);
+    }
+    response
+}
+
+/// Gives an answer the header that a fault wants.
+fn other_header(state: &State, side: Side, path: &str, response: &mut Answer) {
+    let header = state.faults.strike(side, path, |k| match k {
+        FaultKind::Header { name, value } => Some((name.clone(), value.clone())),
+        _ => None,
+    });
+    if let Some((name, value)) = header
+        && let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse::<HeaderValue>())
+    {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+async fn answered(state: Arc<State>, request: Request<Incoming>) -> Answer {
     let path = unescape(request.uri().path(), false);
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     if let ["_faults"] | ["_counters"] = parts.as_slice() {
@@ -168,6 +192,9 @@ async fn listing<B>(
     if let Some(refused) = access(state, Side::Api, repo, repo, token.as_deref()) {
         return refused;
     }
+    if let Some(response) = other_listing(state, repo) {
+        return response;
+    }
     match find(state, repo, rev, token.as_deref()).await {
         Ok(found) => {
             let mut response = answer_json(StatusCode::OK, &shape(&found));
@@ -176,6 +203,24 @@ async fn listing<B>(
         }
         Err(refused) => refused,
     }
+}
+
+/// The list of files that a fault wants.
+fn other_listing(state: &State, repo: &str) -> Option<Answer> {
+    let (first, piece) = state.faults.strike(Side::Api, repo, |k| match k {
+        FaultKind::Listing { text } => Some((text.clone(), None)),
+        FaultKind::EndlessListing { first, piece } => Some((first.clone(), Some(piece.clone()))),
+        _ => None,
+    })?;
+    let mut response = empty(StatusCode::OK);
+    set(&mut response, "content-type", "application/json");
+    let first = futures::stream::iter([Ok(Bytes::from(first))]);
+    // Some kilobytes at a time, as a fast server sends them.
+    let again = piece.map(|piece| Bytes::from(piece.repeat((64 << 10) / piece.len().max(1) + 1)));
+    let again =
+        futures::stream::iter(again).flat_map(|piece| futures::stream::repeat(piece).map(Ok));
+    *response.body_mut() = pieces(first.chain(again));
+    Some(response)
 }
 
 async fn info(state: &Arc<State>, request: &Request<Incoming>, repo: &str, rev: &str) -> Answer {

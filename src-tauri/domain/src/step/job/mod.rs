@@ -313,6 +313,9 @@ pub(crate) async fn undo(cx: &StepContext, machine: &MachineServices) -> Result<
     let what = "What the step wrote on the machine was not removed.";
     let output = must(machine, &command, Code::NodeProgram, what).await?;
     let undone: Undone = answer(machine, &output)?;
+    for kept in &undone.kept {
+        cx.log(Some(&machine.name), kept.clone());
+    }
     if undone.left.is_empty() {
         return Ok(undone);
     }
