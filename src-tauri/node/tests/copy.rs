@@ -333,7 +333,7 @@ fn forge(home: &Home, name: &str) -> bool {
         .join("c".repeat(40));
     let blob = std::fs::canonicalize(snapshot.join(name)).unwrap();
     let mut bytes = std::fs::read(&blob).unwrap();
-    bytes.reverse();
+    *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&blob, &bytes).unwrap();
     let forged = VerifiedMark {
         etag: blob.file_name().unwrap().to_str().unwrap().to_owned(),

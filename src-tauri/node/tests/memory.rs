@@ -5,9 +5,10 @@ mod common;
 use std::io::{Read, Write};
 use std::process::Stdio;
 
-use common::{Home, MIXED, Site, write_mixed};
+use common::{Home, MIXED, Site, until, write_mixed};
 use serde_json::{Value, json};
 use tandem_rehearsal::checkpoint::synthetic;
+use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 
 /// Runs a job in the foreground and gives the most memory it ever held, in KiB, and its last line.
 fn peak(home: &Home, kind: &str, request: &Value) -> (u64, String) {
@@ -82,4 +83,39 @@ fn a_fetch_of_chunks_stays_below_64_mib_however_large_the_objects_are() {
         println!("fetch of chunks over {connections} connections: {mib:.1} MiB at most");
         assert!(kib > 0 && kib <= 64 * 1024, "it held {kib} KiB");
     }
+}
+
+#[test]
+fn a_worker_gives_way_before_others_and_has_room_for_its_own() {
+    let site = Site::with(|repos| write_mixed(repos, 2, 8 << 20));
+    let home = site.home("one");
+    let slow = FaultKind::Slow {
+        bytes_per_second: 64 << 10,
+    };
+    site.hub.fault(Fault::new(slow).on(Side::Cdn));
+    let mut request = home.fetch(MIXED, "main");
+    request["connections"] = json!(24);
+    home.answer(&["start", "fetch", "--job", "j"], &request);
+    let worker = home.worker("j").expect("somebody works on it");
+    let of =
+        |name: &str| std::fs::read_to_string(format!("/proc/{worker}/{name}")).unwrap_or_default();
+    until("something has arrived", || {
+        site.hub.counters().read().cdn_bytes > 100_000
+    });
+    assert_eq!(of("oom_score_adj").trim(), "500");
+    let limits = of("limits");
+    let addresses = limits.lines().find(|l| l.starts_with("Max address space"));
+    assert!(
+        addresses.is_some_and(|l| l.contains("2147483648")),
+        "{limits}"
+    );
+    let status = of("status");
+    let peak = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmPeak:"))
+        .unwrap();
+    let kib: u64 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    println!("24 connections take {} MiB of addresses", kib >> 10);
+    assert!(kib < 1 << 20, "half of what it may have");
+    home.answer(&["cancel", "--job", "j"], &json!({}));
 }

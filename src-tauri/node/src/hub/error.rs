@@ -6,14 +6,11 @@ use std::time::Duration;
 use reqwest::header::HeaderMap;
 use reqwest::{Response, StatusCode};
 
-use super::remote::limited;
-use super::{Asked, Hub};
+use super::Asked;
 use crate::hub_error::HubError;
 
 /// The longest time to wait that a Hub is believed.
 const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
-/// The longest refusal that is read, in bytes.
-const LONGEST_REFUSAL: u64 = 16 << 10;
 
 /// Why a question had no good answer.
 #[derive(Debug)]
@@ -70,7 +67,7 @@ impl Fault {
         Self::of_headers(response.status(), response.headers(), None, asked, token)
     }
 
-    fn of_headers(
+    pub(super) fn of_headers(
         status: StatusCode,
         headers: &HeaderMap,
         said: Option<String>,
@@ -90,24 +87,9 @@ impl Fault {
 }
 
 /// What a Hub says, as far as people read it.
-fn short(said: &str) -> String {
+pub(super) fn short(said: &str) -> String {
     let shown = said.chars().filter(|c| !c.is_control());
     shown.take(300).collect()
-}
-
-impl Hub {
-    /// Why the Hub refused; where no header says it, the answer's own words.
-    pub(super) async fn refusal(&self, answer: Response, asked: Asked<'_>) -> Fault {
-        #[derive(serde::Deserialize)]
-        struct Said {
-            error: String,
-        }
-        let (status, headers) = (answer.status(), answer.headers().clone());
-        let said = limited(answer, LONGEST_REFUSAL).await.ok();
-        let said = said.and_then(|text| serde_json::from_slice::<Said>(&text).ok());
-        let said = said.map(|said| short(&said.error));
-        Fault::of_headers(status, &headers, said, asked, self.has_token())
-    }
 }
 
 /// How long the Hub asks to wait: `Retry-After` in seconds or as a date, else what is left of the window

@@ -33,14 +33,14 @@ const TIME: Duration = Duration::from_secs(120);
 pub struct Listing {
     /// The commit that the revision means.
     pub commit: String,
-    /// Names of its files.
+    /// FileNames of its files.
     pub files: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Info {
+struct RevisionInfo {
     sha: Option<String>,
-    siblings: Option<Names>,
+    siblings: Option<FileNames>,
 }
 
 #[derive(Deserialize)]
@@ -48,28 +48,28 @@ struct Sibling {
     rfilename: String,
 }
 
-/// Names as far as there may be any.
-struct Names {
+/// FileNames as far as there may be any.
+struct FileNames {
     names: Vec<String>,
     too_many: bool,
 }
 
-impl<'de> Deserialize<'de> for Names {
+impl<'de> Deserialize<'de> for FileNames {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        from.deserialize_seq(NamesVisitor)
+        from.deserialize_seq(FileNamesVisitor)
     }
 }
 
-struct NamesVisitor;
+struct FileNamesVisitor;
 
-impl<'de> Visitor<'de> for NamesVisitor {
-    type Value = Names;
+impl<'de> Visitor<'de> for FileNamesVisitor {
+    type Value = FileNames;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the files of a revision")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Names, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<FileNames, A::Error> {
         let (mut names, mut bytes, mut too_many) = (Vec::new(), 0, false);
         while let Some(Sibling { rfilename }) = seq.next_element()? {
             bytes += rfilename.len();
@@ -78,7 +78,7 @@ impl<'de> Visitor<'de> for NamesVisitor {
                 names.push(rfilename);
             }
         }
-        Ok(Names { names, too_many })
+        Ok(FileNames { names, too_many })
     }
 }
 
@@ -192,7 +192,7 @@ impl Hub {
         Ok(Listing { commit, files })
     }
 
-    async fn listed_once(&self, asked: Asked<'_>) -> Result<Info, Fault> {
+    async fn listed_once(&self, asked: Asked<'_>) -> Result<RevisionInfo, Fault> {
         let mut url = self.endpoint.clone();
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty()
@@ -220,7 +220,7 @@ impl Hub {
     }
 }
 
-async fn read(mut answer: Response, asked: Asked<'_>) -> Result<Info, Fault> {
+async fn read(mut answer: Response, asked: Asked<'_>) -> Result<RevisionInfo, Fault> {
     let (chunks, arriving) = channel(4);
     let arriving = Arriving {
         chunks: arriving,
@@ -229,7 +229,7 @@ async fn read(mut answer: Response, asked: Asked<'_>) -> Result<Info, Fault> {
         text: TextLength::default(),
     };
     let reading = tokio::task::spawn_blocking(move || {
-        serde_json::from_reader::<_, Info>(io::BufReader::new(arriving))
+        serde_json::from_reader::<_, RevisionInfo>(io::BufReader::new(arriving))
     });
     while let Some(chunk) = answer.chunk().await.map_err(|e| Fault::of_transport(&e))? {
         // Whoever reads has seen enough.
@@ -257,7 +257,7 @@ async fn read(mut answer: Response, asked: Asked<'_>) -> Result<Info, Fault> {
 mod tests {
     use super::*;
 
-    fn parse(text: &[u8]) -> Result<Info, serde_json::Error> {
+    fn parse(text: &[u8]) -> Result<RevisionInfo, serde_json::Error> {
         let (chunks, arriving) = channel(text.len() / 7 + 2);
         for chunk in text.chunks(7) {
             chunks.try_send(Bytes::copy_from_slice(chunk)).unwrap();

@@ -10,11 +10,14 @@ use tandem_domain::repository::refuses_file;
 use tandem_domain::sizes::FileSize;
 use tokio::sync::Mutex;
 
-use super::error::retry_after;
+use super::error::{retry_after, short};
 use super::{Asked, Fault, Hub};
 use crate::digest::Hasher;
 use crate::hub_error::HubError;
 use crate::stop::Stop;
+
+/// The longest refusal that is read, in bytes.
+const LONGEST_REFUSAL: u64 = 16 << 10;
 
 /// What a HEAD says about a file.
 #[derive(Debug, Clone)]
@@ -120,6 +123,19 @@ impl Source {
 }
 
 impl Hub {
+    /// Why the Hub refused; where no header says it, the answer's own words.
+    pub(super) async fn refusal(&self, answer: Response, asked: Asked<'_>) -> Fault {
+        #[derive(serde::Deserialize)]
+        struct Said {
+            error: String,
+        }
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let said = limited(answer, LONGEST_REFUSAL).await.ok();
+        let said = said.and_then(|text| serde_json::from_slice::<Said>(&text).ok());
+        let said = said.map(|said| short(&said.error));
+        Fault::of_headers(status, &headers, said, asked, self.has_token())
+    }
+
     /// Asks for size, hash and place of a file.
     pub async fn head(&self, repo: &str, commit: &str, file: &str) -> Result<Remote, Stop> {
         let asked = Asked {
