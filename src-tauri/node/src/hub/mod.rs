@@ -10,11 +10,11 @@ mod listing;
 mod remote;
 mod xet;
 
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Url};
+use tandem_domain::node::hub_address::is_readable_on_the_way;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
@@ -103,7 +103,7 @@ impl Hub {
                     .fix("Give an address such as https://huggingface.co.")
             })?;
         let token = token.filter(|t| !t.is_empty());
-        if token.is_some() && !may_have_a_token(&url) {
+        if token.is_some() && is_readable_on_the_way(url.as_str()) {
             return Err(
                 Problem::new(Code::HubToken, "The token was not sent.")
                     .cause(format!("“{endpoint}” is reached without encryption, and everybody on the way could read the token."))
@@ -248,13 +248,6 @@ impl Hub {
             () = tokio::time::sleep(time) => Ok(()),
         }
     }
-}
-
-/// Whether a token may go to this address: encrypted, or without leaving this machine, as in a rehearsal.
-fn may_have_a_token(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
-    url.scheme() == "https" || is_here
 }
 
 /// The proxy that a request names, for every address that `NO_PROXY` does not except.
