@@ -1214,7 +1214,7 @@ export type Neighbour = {
 export type NetplanFile = {
 	/**  Absolute. */
 	path?: string,
-	/**  Its text, where the user may read it. */
+	/**  What of its text names ports of this machine, where the user may read it. */
 	text?: string | null,
 };
 

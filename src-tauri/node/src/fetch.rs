@@ -82,13 +82,19 @@ pub async fn fetch(
         first: snapshots.remove(0),
         others: snapshots,
         fetched: context.fetched.total(),
-        made: context
-            .made
-            .entries()
-            .iter()
-            .map(|entry| entry.path().to_owned())
-            .collect(),
+        made: shown(&context.made.entries()),
     })
+}
+
+/// What was made, as a receipt names it.
+fn shown(entries: &[CreatedPath]) -> Vec<String> {
+    let shown = entries.iter().map(|entry| match entry {
+        CreatedPath::Folder(path) => format!("{path}/"),
+        other => other.path().to_owned(),
+    });
+    let mut shown: Vec<String> = shown.collect();
+    shown.sort();
+    shown
 }
 
 /// Gives a repository's blobs their names in the snapshot, and its branch the commit.

@@ -129,7 +129,7 @@ pub struct FetchReceipt {
     pub others: Vec<FetchedSnapshot>,
     /// Bytes that crossed the line in this job, over all of its starts.
     pub fetched: u64,
-    /// Paths made by this job, for undo, relative to the Hugging Face home: blobs, links, refs.
+    /// What this job made, relative to the Hugging Face home, to be read by people; a folder ends in `/`.
     pub made: Vec<String>,
 }
 
