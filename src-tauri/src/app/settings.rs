@@ -114,6 +114,7 @@ fn token_in_the_open(message: &str, endpoint: &str) -> Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::Programs;
 
     #[test]
     fn a_rehearsal_never_shows_a_person_s_token() {
@@ -125,6 +126,29 @@ mod tests {
             revealed(shown(None, true)),
             None,
             "nor one that nobody gave"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_token_is_not_taken_beside_an_address_without_https() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let app = App::open(folder.path(), Programs::find(None)).await;
+        let app = app.expect("the app opens");
+        let at = |address: &str| Settings {
+            hub_endpoint: address.to_owned(),
+            ..Settings::default()
+        };
+        let store = &app.inner.real.store;
+        let kept = store.put_setting(SETTING, &at("http://mirror.lan")).await;
+        kept.expect("kept");
+        let refused = app.set_hub_token(Some("hf_x".into())).await;
+        let problem = refused.expect_err("it would go in the open");
+        assert_eq!(problem.code, Code::HubToken);
+        assert!(
+            problem
+                .cause
+                .is_some_and(|c| c.contains("http://mirror.lan")),
+            "the address is named"
         );
     }
 }

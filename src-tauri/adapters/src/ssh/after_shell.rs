@@ -33,15 +33,19 @@ impl Before {
 pub(super) struct AfterShell<S> {
     inner: S,
     before: Before,
+    /// What was read and not looked at yet.
+    unread: Vec<u8>,
     /// What was read of the packet and not handed over yet; none before it was found.
     begun: Option<Vec<u8>>,
 }
 
 impl<S> AfterShell<S> {
-    pub(super) fn new(inner: S, before: Before) -> Self {
+    /// The stream after `early`, which came before it was one.
+    pub(super) fn new(inner: S, early: Vec<u8>, before: Before) -> Self {
         Self {
             inner,
             before,
+            unread: early,
             begun: None,
         }
     }
@@ -62,14 +66,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for AfterShell<S> {
     ) -> Poll<std::io::Result<()>> {
         let this = &mut *self;
         while this.begun.is_none() {
-            let mut piece = [0; 4096];
-            let mut piece = ReadBuf::new(&mut piece);
-            ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
-            if piece.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+            if this.unread.is_empty() {
+                let mut piece = [0; 4096];
+                let mut piece = ReadBuf::new(&mut piece);
+                ready!(Pin::new(&mut this.inner).poll_read(cx, &mut piece))?;
+                if piece.filled().is_empty() {
+                    return Poll::Ready(Ok(()));
+                }
+                this.unread.extend_from_slice(piece.filled());
             }
             let mut before = this.before.0.lock().unwrap_or_else(PoisonError::into_inner);
-            before.extend_from_slice(piece.filled());
+            before.append(&mut this.unread);
             if let Some(at) = first_packet(&before) {
                 this.begun = Some(before.split_off(at));
             } else if before.len() > MOST_BEFORE {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use russh::Channel;
 use russh::client::Msg;
+use russh::{Channel, ChannelMsg};
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::client::{Config, RawSftpSession};
 use russh_sftp::extensions::FSYNC;
@@ -16,6 +16,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::after_shell::{AfterShell, Before};
 use super::error;
+use super::opening::MOST_BEFORE;
 
 /// Replaces the target, which SFTP's own rename refuses to do.
 const POSIX_RENAME: &str = "posix-rename@openssh.com";
@@ -51,25 +52,38 @@ impl Sftp {
         }
     }
 
-    async fn begin(channel: Channel<Msg>, user: &str) -> Result<Self, MachineError> {
+    async fn begin(mut channel: Channel<Msg>, user: &str) -> Result<Self, MachineError> {
         let during = || error::lost("opening the file transfer");
+        let none = || MachineError::File {
+            act: "open",
+            path: "sftp".to_owned(),
+            detail: "the SSH server offers no file transfer".to_owned(),
+        };
         channel
             .request_subsystem(true, "sftp")
             .await
             .map_err(|_| during())?;
+        let mut early = Vec::new();
+        loop {
+            match channel.wait().await {
+                Some(ChannelMsg::Success) => break,
+                Some(ChannelMsg::Failure) => return Err(none()),
+                Some(ChannelMsg::Data { data }) if early.len() <= MOST_BEFORE => {
+                    early.extend_from_slice(&data);
+                }
+                Some(ChannelMsg::WindowAdjusted { .. }) => {}
+                _ => return Err(during()),
+            }
+        }
         let config = Config {
             request_timeout_secs: ANSWER_SECONDS,
             ..Config::default()
         };
         let before = Before::default();
-        let stream = AfterShell::new(channel.into_stream(), before.clone());
+        let stream = AfterShell::new(channel.into_stream(), early, before.clone());
         let raw = RawSftpSession::new_with_config(stream, config);
         let version = raw.init().await.map_err(|_| match before.said() {
-            said if said.is_empty() => MachineError::File {
-                act: "open",
-                path: "sftp".to_owned(),
-                detail: "the SSH server offers no file transfer".to_owned(),
-            },
+            said if said.is_empty() => none(),
             said => error::shell(user, &said),
         })?;
         let has = |name: &str| version.extensions.contains_key(name);

@@ -8,7 +8,9 @@ mod server;
 
 use std::time::{Duration, Instant};
 
-use server::{Behaviour, Stream, machine};
+use server::{Behaviour, Greeting, Stream, machine};
+use tandem_adapters::ssh::known_hosts::KnownHosts;
+use tandem_adapters::ssh::probe;
 use tandem_domain::ports::{Command, Machine, MachineError, TooLong};
 
 /// What the commands of these tests may take.
@@ -100,7 +102,13 @@ async fn words_before_the_command_are_not_read_for_ever() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_says_too_little_is_waited_for_as_long_as_allowed() {
     let quick = command().timeout(Some(Duration::from_secs(2)));
-    for behaviour in [Behaviour::Drip, Behaviour::Silence, Behaviour::NeverOpens] {
+    for behaviour in [
+        Behaviour::Drip,
+        Behaviour::Silence,
+        Behaviour::NeverOpens,
+        Behaviour::ThirdOutput,
+        Behaviour::EndsWithoutStatus,
+    ] {
         let error = outcome(behaviour, quick.clone(), None).await;
         let program = "tandem-node".to_owned();
         let late = MachineError::TimedOut {
@@ -117,6 +125,7 @@ async fn an_end_at_any_moment_is_told() {
         Behaviour::Closes,
         Behaviour::CutHalfWay,
         Behaviour::CutsLogin,
+        Behaviour::RefusesChannels,
     ] {
         let error = outcome(behaviour, command(), None).await;
         assert!(
@@ -201,8 +210,41 @@ async fn a_file_transfer_that_lies_ends() {
     assert_eq!(words, MachineError::Shell { user, printed });
     let empty = read(Behaviour::SftpEmptyParts).await;
     assert!(matches!(empty, MachineError::File { .. }), "{empty:?}");
+    let refused = read(Behaviour::RefusesSftp).await;
+    assert!(
+        matches!(&refused, MachineError::File { detail, .. } if detail.contains("no file transfer")),
+        "{refused:?}"
+    );
     let huge = read(Behaviour::SftpHugePacket).await;
     assert!(matches!(huge, MachineError::Lost { .. }), "{huge:?}");
+    assert!(held() < 300 << 20, "{} bytes were held", held());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_greet_as_a_server_is_told_apart_in_time() {
+    let all = [
+        Greeting::Silence,
+        Greeting::EndlessLines,
+        Greeting::Noise,
+        Greeting::VersionAlone,
+        Greeting::Closes,
+    ];
+    let asked = all.map(|greeting| async move {
+        let port = server::greeter(greeting).await;
+        let start = Instant::now();
+        let error = probe("127.0.0.1", port, &KnownHosts::default()).await;
+        let took = start.elapsed();
+        assert!(took < Duration::from_secs(11), "{greeting:?} took {took:?}");
+        let error = error.expect_err("it is no server");
+        assert!(
+            matches!(
+                error,
+                MachineError::NotSsh { .. } | MachineError::Unreachable { .. }
+            ),
+            "{greeting:?}: {error:?}"
+        );
+    });
+    futures::future::join_all(asked).await;
     assert!(held() < 300 << 20, "{} bytes were held", held());
 }
 

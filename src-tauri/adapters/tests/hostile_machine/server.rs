@@ -41,6 +41,14 @@ pub(crate) enum Behaviour {
     RefusesCommands,
     /// The channel is not opened and not refused.
     NeverOpens,
+    /// Every channel is refused.
+    RefusesChannels,
+    /// A third output without an end, which no command has.
+    ThirdOutput,
+    /// The end of the output, and never a status.
+    EndsWithoutStatus,
+    /// File transfers are refused.
+    RefusesSftp,
     /// A login without an end of questions.
     AsksForEver,
     /// The connection is cut at the login.
@@ -104,6 +112,47 @@ pub(crate) async fn machine(behaviour: Behaviour, password: Option<&str>) -> Ssh
     })
 }
 
+/// What a server does before it is one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Greeting {
+    /// Nothing, and the connection stays open.
+    Silence,
+    /// Lines without an end in front of its version, which a server may send some of.
+    EndlessLines,
+    /// Its version, and then bytes without an end that are no packets.
+    Noise,
+    /// Its version and nothing more.
+    VersionAlone,
+    /// The connection is closed at once.
+    Closes,
+}
+
+/// Starts something that greets like this, and gives back its port.
+pub(crate) async fn greeter(greeting: Greeting) -> u16 {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a connection");
+        let (first, then): (&[u8], &[u8]) = match greeting {
+            Greeting::Silence => (b"", b""),
+            Greeting::EndlessLines => (b"", b"welcome\r\n"),
+            Greeting::Noise => (b"SSH-2.0-x\r\n", &[0xff; 1024]),
+            Greeting::VersionAlone => (b"SSH-2.0-x\r\n", b""),
+            Greeting::Closes => return,
+        };
+        let _ = stream.write_all(first).await;
+        if then.is_empty() {
+            // Until the other side has had enough.
+            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+            return;
+        }
+        while stream.write_all(then).await.is_ok() {}
+    });
+    port
+}
+
 struct Connection {
     behaviour: Behaviour,
     channels: Vec<Channel<Msg>>,
@@ -143,6 +192,11 @@ impl server::Handler for Connection {
         _: &mut Session,
     ) -> Result<(), Self::Error> {
         self.channels.push(channel);
+        if self.behaviour == Behaviour::RefusesChannels {
+            // Dropped, it is a refusal.
+            drop(reply);
+            return Ok(());
+        }
         if self.behaviour == Behaviour::NeverOpens {
             // Dropped, it would be a refusal.
             tokio::spawn(async move {
@@ -182,6 +236,9 @@ impl server::Handler for Connection {
         _: &str,
         session: &mut Session,
     ) -> Result<(), Self::Error> {
+        if self.behaviour == Behaviour::RefusesSftp {
+            return session.channel_failure(channel);
+        }
         session.channel_success(channel)?;
         let own = self.channels.pop().expect("the channel of this request");
         let behaviour = self.behaviour;
@@ -314,6 +371,18 @@ async fn act(behaviour: Behaviour, to: Handle, channel: ChannelId, line: String)
             let _ = to
                 .disconnect(russh::Disconnect::ByApplication, bye.0, bye.1)
                 .await;
+        }
+        Behaviour::ThirdOutput => {
+            begin().await;
+            while to
+                .extended_data(channel, 7, vec![b'x'; 16 * 1024])
+                .await
+                .is_ok()
+            {}
+        }
+        Behaviour::EndsWithoutStatus => {
+            begin().await;
+            let _ = to.eof(channel).await;
         }
         Behaviour::EndlessAfterStatus => {
             begin().await;
