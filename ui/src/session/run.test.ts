@@ -1,9 +1,11 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 
+import type { RunSignal } from '../bindings';
 import { fakeHost, type FakeState } from '../host/fake';
 import { RECORDED } from '../host/fake/recorded';
 import { LOG_LINES, RunWatch } from './run.svelte';
 import { headline } from '../run/words';
+import { problem } from '../test/problem';
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -71,6 +73,24 @@ describe('a run that is watched', () => {
     expect(watch.state.outcome).toBe('undone');
     expect(watch.undoable).toEqual([]);
     expect(headline(watch)).toBe('Everything is as it was before.');
+  });
+
+  it('says why it stopped where its end could not be written down', async () => {
+    const host = fakeHost('running', { tickMs: 10, frozen: true });
+    await vi.advanceTimersByTimeAsync(1000);
+    let hear: (signal: RunSignal) => void = () => undefined;
+    host.watchRun = (_id, _after, signals) => {
+      hear = signals;
+      return Promise.resolve(null);
+    };
+    const watch = new RunWatch(host, 'run-1');
+    await watch.open();
+    expect(watch.live).toBe(true);
+    const why = problem('locked', 'The run stopped.');
+    hear({ signal: 'stopped', problem: why });
+    expect(watch.live).toBe(false);
+    expect(watch.problem).toEqual(why);
+    expect(watch.undoable.length).toBeGreaterThan(0);
   });
 
   it('tells an interrupted run from one that goes on', async () => {
