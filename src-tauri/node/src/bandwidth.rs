@@ -5,13 +5,15 @@
 //! nobody comes or the link goes silent, whatever became of the connection that started it.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::sync::{Arc, Barrier};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::sync::{Arc, Barrier, mpsc};
 use std::time::{Duration, Instant};
 
 use tandem_domain::node::{Carried, Listening};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tandem_domain::secret::Secret;
+
+use crate::rail::{RailListener, WaitingRoom};
 
 /// How long the listener waits for all streams of its sender.
 const ARRIVE: Duration = Duration::from_secs(20);
@@ -19,6 +21,8 @@ const ARRIVE: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(4);
 /// How long somebody who connects may take to say the token.
 const HELLO: Duration = Duration::from_secs(1);
+/// Between two looks whether somebody knocks.
+const KNOCK: Duration = Duration::from_millis(5);
 /// Large enough that calls cost little beside the copying.
 const BLOCK: usize = 256 * 1024;
 /// What the listener answers once everyone is there.
@@ -74,7 +78,7 @@ pub fn serve(
         .cause(format!("{address} is not a private address.")));
     }
     let refused = |e: std::io::Error| failed(format!("Nothing can listen on {address}: {e}."));
-    let listener = TcpListener::bind(SocketAddrV4::new(address, 0)).map_err(refused)?;
+    let listener = RailListener::open(address).map_err(refused)?;
     let port = listener.local_addr().map_err(refused)?.port();
     let token = token()?;
     listening(&Listening {
@@ -102,15 +106,16 @@ fn token() -> Result<Secret, Problem> {
 }
 
 /// Lets in as many streams as there shall be, each with the token, and nobody else.
+///
+/// Each is heard apart, so that one who says nothing holds up nobody.
 fn arrivals(
-    listener: TcpListener,
+    listener: RailListener,
     token: &Secret,
     count: usize,
 ) -> Result<Vec<TcpStream>, Problem> {
     let until = Instant::now() + ARRIVE;
-    listener
-        .set_nonblocking(true)
-        .map_err(|e| failed(format!("{e}.")))?;
+    let waiting = Arc::new(WaitingRoom::default());
+    let (arrived, arriving) = mpsc::channel();
     let mut streams: Vec<TcpStream> = Vec::with_capacity(count);
     while streams.len() < count {
         if Instant::now() > until {
@@ -120,19 +125,22 @@ fn arrivals(
                 ARRIVE.as_secs()
             )));
         }
-        match listener.accept() {
-            Ok((stream, _)) => {
-                if greeted(&stream, token).unwrap_or(false) {
-                    streams.push(stream);
-                }
+        let Some(stream) = listener.accept().map_err(|e| failed(format!("{e}.")))? else {
+            streams.extend(arriving.recv_timeout(KNOCK));
+            continue;
+        };
+        let Ok(place) = waiting.enter(&stream) else {
+            continue;
+        };
+        let (token, waiting, arrived) = (token.clone(), waiting.clone(), arrived.clone());
+        std::thread::spawn(move || {
+            let known = greeted(&stream, &token).unwrap_or(false);
+            waiting.leave(place);
+            if known {
+                // Nobody waits for it once all are there.
+                let _ = arrived.send(stream);
             }
-            Err(e) if e.kind() == ErrorKind::WouldBlock => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            // Somebody who was gone before being let in.
-            Err(e) if e.kind() == ErrorKind::ConnectionAborted => {}
-            Err(e) => return Err(failed(format!("{e}."))),
-        }
+        });
     }
     // From here on nobody else is let in.
     drop(listener);

@@ -25,6 +25,7 @@ pub mod job;
 pub mod job_output;
 pub mod own_file;
 pub mod probe;
+mod rail;
 mod selected;
 pub mod shared;
 pub mod stop;

@@ -141,3 +141,18 @@ fn only_a_private_address_and_a_sane_extent_are_taken() {
         assert_eq!(words.problem.code, Code::BadInput, "{arguments:?}");
     }
 }
+
+#[test]
+fn silent_strangers_hold_up_nobody() {
+    let serving = serve("2");
+    let (port, token) = (serving.at.port, serving.at.token.clone());
+    // More than there are places for, and more seconds of silence than a sender is waited for.
+    let silent: Vec<TcpStream> = (0..90)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).expect("it listens"))
+        .collect();
+    let began = Instant::now();
+    assert!(send(port, &token, "2").status.success());
+    assert!(began.elapsed() < Duration::from_secs(8), "{began:?}");
+    assert!(serving.end().0);
+    drop(silent);
+}

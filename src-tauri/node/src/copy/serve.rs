@@ -3,10 +3,10 @@
 //!
 //! It outlives the connection that started it, for a night's copy needs nobody to watch, and it ends by
 //! itself: when the other machine says that it has all, or when nobody who knows the token has spoken for
-//! a while. It listens on the addresses it was given and on no other.
+//! a while. It listens on the rails whose addresses it was given and nowhere else.
 
 use std::io::{BufRead, BufReader, ErrorKind};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpStream};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ use super::tree;
 use super::wire::{self, Answer, Ask, Stream};
 use crate::cache::Cache;
 use crate::job::Folder;
+use crate::rail::{RailListener, WaitingRoom};
 use crate::transfer::{Watch, minute_of_day};
 
 /// How long it waits for the other machine to come.
@@ -30,7 +31,7 @@ const ARRIVE: Duration = Duration::from_secs(60);
 const IDLE: Duration = Duration::from_secs(30);
 /// Between two looks whether somebody knocks.
 const KNOCK: Duration = Duration::from_millis(10);
-/// Streams at a time, greeted or not.
+/// Streams at a time of those who know the token.
 const STREAMS: usize = 64;
 /// Blobs read at a time that lie there unproven.
 const PROVERS: usize = 4;
@@ -204,7 +205,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     let mut doors = Vec::new();
     let mut closed = Vec::new();
     for address in &offer.listen {
-        match open(*address) {
+        match RailListener::open(*address) {
             Ok(door) => doors.push(door),
             Err(e) => closed.push(format!("{address}: {e}")),
         }
@@ -232,6 +233,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
         watch: Mutex::default(),
         began: Instant::now(),
         heard: AtomicU64::new(0),
+        waiting: WaitingRoom::default(),
         streams: AtomicUsize::new(0),
         over: AtomicBool::new(false),
     });
@@ -243,7 +245,7 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     while !counter.is_over() {
         let mut quiet = true;
         for door in &doors {
-            if let Ok((tcp, _)) = door.accept() {
+            if let Ok(Some(tcp)) = door.accept() {
                 counter.welcome(tcp);
                 quiet = false;
             }
@@ -257,12 +259,6 @@ pub fn serve(offer: &Offer, listening: impl FnOnce(&Serving)) -> Result<(), Prob
     Ok(())
 }
 
-fn open(address: Ipv4Addr) -> std::io::Result<TcpListener> {
-    let door = TcpListener::bind(SocketAddrV4::new(address, 0))?;
-    door.set_nonblocking(true)?;
-    Ok(door)
-}
-
 /// Where those are served who come in.
 struct Counter {
     inventory: Inventory,
@@ -273,6 +269,9 @@ struct Counter {
     began: Instant,
     /// When somebody who knows the token was last heard, in milliseconds; 0 is never.
     heard: AtomicU64,
+    /// Those who have not said the token yet.
+    waiting: WaitingRoom,
+    /// How many are attended.
     streams: AtomicUsize,
     over: AtomicBool,
 }
@@ -294,13 +293,15 @@ impl Counter {
     }
 
     fn welcome(self: &Arc<Self>, tcp: TcpStream) {
-        if self.streams.fetch_add(1, Ordering::Relaxed) >= STREAMS {
-            self.streams.fetch_sub(1, Ordering::Relaxed);
+        let Ok(place) = self.waiting.enter(&tcp) else {
             return;
-        }
+        };
         let counter = Arc::clone(self);
         std::thread::spawn(move || {
-            if let Ok(stream) = wire::greet(tcp, &counter.token) {
+            let greeted = wire::greet(tcp, &counter.token);
+            counter.waiting.leave(place);
+            let Ok(stream) = greeted else { return };
+            if counter.streams.fetch_add(1, Ordering::Relaxed) < STREAMS {
                 counter.alive();
                 // The other end comes again if it wants to; there is nobody here to tell.
                 let _ = counter.attend(stream);
