@@ -9,6 +9,7 @@ use tandem_domain::procedure::Procedure;
 use tandem_domain::recipe::Variant;
 use tandem_domain::recipe::plan::LaunchPlan;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
+use tandem_domain::step::firewall;
 use tandem_domain::step::ids;
 use tandem_domain::step::launch::LaunchReceipt;
 use tandem_domain::step::owned;
@@ -115,7 +116,11 @@ impl App {
             .iter()
             .map(|saved| workspace.services(saved))
             .collect();
-        owned::stop(&machines?, SERVER).await?;
+        let machines = machines?;
+        owned::stop(&machines, SERVER).await?;
+        for machine in &machines {
+            firewall::end_with_server(machine).await;
+        }
         stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
         self.changed();
         Ok(())

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod command;
 pub mod fabric;
+pub mod firewall;
 
 /// A container to be started. Least privilege: only what is named here is given.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

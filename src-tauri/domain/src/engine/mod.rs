@@ -55,6 +55,10 @@ pub trait Engine: Send + Sync {
         found: &OnDisk<'_>,
     ) -> Result<ContainerSpec, Problem>;
 
+    /// The TCP ports of fixed numbers that a rank opens on every interface of its machine. The firewall closes
+    /// them to all networks but the private link.
+    fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16>;
+
     /// The command of the head as one would type it, before anything was looked at.
     fn shown(&self, plan: &LaunchPlan, variant: &Variant) -> String;
 

@@ -147,7 +147,7 @@ mod tests {
     #[test]
     fn a_set_up_of_version_3_can_still_be_undone() {
         let read = Procedure::read("setup", of_version_3()).unwrap().unwrap();
-        assert_eq!(read.name().1, 4, "a run of another version is not resumed");
+        assert_eq!(read.name().1, 5, "a run of another version is not resumed");
         let Procedure::Setup(setup) = &read else {
             panic!("it is a set-up");
         };
@@ -172,6 +172,7 @@ mod tests {
                 "look",
                 "network",
                 "prove",
+                "firewall",
                 "image",
                 "collective",
                 "weights",

@@ -8,12 +8,12 @@ use crate::run::{Plan, StepPlan};
 use crate::step::link_test::LinkTestReceipt;
 use crate::step::services::DynStep;
 use crate::step::{
-    all_reduce, docker, facts, graft, image, key, launch, link_test, network, program, validate,
-    weights,
+    all_reduce, docker, facts, firewall, graft, image, key, launch, link_test, network, program,
+    validate, weights,
 };
 
 /// The name and version of the set-up. A change of its steps is a new version.
-pub const SETUP: (&str, u32) = ("setup", 4);
+pub const SETUP: (&str, u32) = ("setup", 5);
 
 /// The steps of the set-up, in order. `public_key` is the line of Tandem's own SSH key; `measured` is what
 /// another run found between these machines last.
@@ -39,9 +39,16 @@ pub fn setup_steps(
             plan: link.clone(),
             why: link_test::MeasureReason::InPassing(measured),
         };
-        steps.push(Arc::new(network::AddressLink::new(link.clone(), names)));
+        steps.push(Arc::new(network::AddressLink::new(
+            link.clone(),
+            names.clone(),
+        )));
         steps.push(Arc::new(test));
     }
+    steps.push(Arc::new(firewall::CloseToOthers {
+        launch: plan.clone(),
+        names,
+    }));
     steps.push(Arc::new(image::BringImage {
         launch: plan.clone(),
     }));

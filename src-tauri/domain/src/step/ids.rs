@@ -19,6 +19,8 @@ pub const NETWORK: &str = "network";
 pub const RESTART: &str = "restart";
 /// The step of `step::link_test`.
 pub const LINK_TEST: &str = "prove";
+/// The step of `step::firewall`.
+pub const FIREWALL: &str = "firewall";
 /// The step of `step::image`.
 pub const IMAGE: &str = "image";
 /// The step of `step::all_reduce`.

@@ -5,6 +5,7 @@ pub(crate) mod docker;
 #[cfg(test)]
 pub(crate) mod doubles;
 pub mod facts;
+pub mod firewall;
 pub(crate) mod follow;
 pub(crate) mod graft;
 pub mod ids;

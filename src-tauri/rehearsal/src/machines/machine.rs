@@ -25,6 +25,9 @@ pub(crate) struct SimulatedMachine {
     pub(crate) docker: PathBuf,
 }
 
+/// Where systemd makes the cgroups of Docker's containers.
+const CGROUPS: &str = "/sys/fs/cgroup/system.slice/docker-";
+
 /// Whether a path lies where only root writes and the recipes do, so that it means the folder's.
 fn is_roots(path: &str) -> bool {
     ["/etc/", "/var/lib/tandem-network"]
@@ -136,12 +139,41 @@ impl SimulatedMachine {
         kept.unwrap_or_else(|_| format!("{}-1", self.name))
     }
 
+    /// Where what was loaded into its firewall is kept.
+    fn firewall(&self) -> PathBuf {
+        self.folder.join("firewall.nft")
+    }
+
+    /// `nft -f -`, for the three things that are ever given to it: a table, a rule more, or its removal.
+    fn load_table(&self, text: &str) -> CommandResult {
+        let (of_table, kept) = (text.contains("chain input {"), self.firewall());
+        let there = std::fs::read_to_string(&kept).unwrap_or_default();
+        let done = match text.strip_prefix("add rule inet tandem input ") {
+            Some(_) if there.is_empty() => {
+                return (
+                    1,
+                    String::new(),
+                    "Error: No such file or directory\n".into(),
+                );
+            }
+            Some(rule) => std::fs::write(&kept, there + rule),
+            None if of_table => std::fs::write(&kept, text),
+            None if there.is_empty() => Ok(()),
+            None => std::fs::remove_file(&kept),
+        };
+        match done {
+            Ok(()) => (0, String::new(), String::new()),
+            Err(e) => (1, String::new(), format!("nft: {e}\n")),
+        }
+    }
+
     /// A restart takes no time, but nothing that ran is left.
     fn restart(&self) -> CommandResult {
         let starts = self.boot().rsplit('-').next().and_then(|n| n.parse().ok());
         let next = format!("{}-{}", self.name, starts.unwrap_or(1_u32) + 1);
         match std::fs::write(self.folder.join("boot"), next) {
             Ok(()) => {
+                let _ = std::fs::remove_file(self.firewall());
                 SimulatedContainers::end_all(&self.folder);
                 (0, String::new(), String::new())
             }
@@ -169,6 +201,19 @@ impl SimulatedMachine {
                 ok(format!("{}\n{}", self.boot(), "1\n".repeat(counts.len())))
             }
             ("systemctl", ["reboot", ..]) => Some(self.restart()),
+            ("nft", ["list", ..]) => match std::fs::read_to_string(self.firewall()) {
+                Ok(table) => ok(table),
+                Err(_) => Some((
+                    1,
+                    String::new(),
+                    "Error: No such file or directory\n".to_owned(),
+                )),
+            },
+            ("nft", ["-f", "-"]) => Some(self.load_table(&String::from_utf8_lossy(&command.stdin))),
+            // As on a Spark: with nftables, and with Docker's cgroups made by systemd.
+            ("test", ["-e", path]) if *path == "/usr/sbin/nft" || path.starts_with(CGROUPS) => {
+                ok(String::new())
+            }
             ("ip", _) => Some(self.links.ip(&args)),
             ("netplan", ["generate", "--root-dir", scratch]) => Some(
                 self.links

@@ -61,6 +61,13 @@ pub(super) fn container(
     })
 }
 
+/// See [`Engine::open_ports`](crate::engine::Engine::open_ports). PyTorch's store listens on every interface,
+/// whatever address the ranks are given for it. The API listens on loopback; what else vLLM opens has random
+/// numbers.
+pub(super) fn open_ports(plan: &LaunchPlan) -> Vec<u16> {
+    Vec::from_iter((plan.ranks > 1).then_some(plan.master_port))
+}
+
 /// Where the container sees what it loads.
 struct Folders {
     model: String,

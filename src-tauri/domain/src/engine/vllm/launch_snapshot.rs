@@ -14,34 +14,11 @@ use crate::engine::{self, OnDisk};
 use crate::graft::patch::{PatchFile, PatchKind};
 use crate::launch::{self, LaunchInput};
 use crate::machine::Facts;
-use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{FetchLimits, GraftKind, GraftReceipt};
 use crate::recipe::{Choices, RecipeId, VariantId, catalog};
 
 const HOME: &str = "/home/nvidia/.cache/huggingface";
 const SNAPSHOT: &str = "hub/models--stepfun-ai--Step-3.7-Flash-NVFP4/snapshots/4275532ffd9a9496ff36b7a2dc4a9db1048da438";
-
-fn link() -> NetworkPlan {
-    let end = |interface: &str, rdma: &str, address: String| RailEnd {
-        interface: interface.into(),
-        address,
-        rdma: Some(rdma.into()),
-    };
-    let rail = |net: u8, interface: &str, rdma: &str| Rail {
-        prefix: 24,
-        ends: (10..12)
-            .map(|host| end(interface, rdma, format!("192.168.{net}.{host}")))
-            .collect(),
-    };
-    NetworkPlan {
-        rails: vec![
-            rail(100, "enp1s0f1np1", "rocep1s0f1"),
-            rail(101, "enP2p1s0f1np1", "roceP2p1s0f1"),
-        ],
-        mtu: 9000,
-        adopted: None,
-    }
-}
 
 fn graft(kind: GraftKind, patched: bool) -> GraftReceipt {
     let path = match kind {
@@ -74,7 +51,7 @@ fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> 
         ..Facts::default()
     };
     let recipe = catalog::find(&RecipeId("step-3.7-flash-nvfp4".into())).expect("it is built in");
-    let link = (machines == 2).then(link);
+    let link = (machines == 2).then(launch::samples::link);
     let plan = launch::resolve(
         recipe,
         &LaunchInput {

@@ -38,6 +38,10 @@ impl Engine for VllmEngine {
         launch::container(plan, variant, rank, found)
     }
 
+    fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16> {
+        launch::open_ports(plan)
+    }
+
     fn shown(&self, plan: &LaunchPlan, variant: &Variant) -> String {
         launch::shown(plan, variant)
     }

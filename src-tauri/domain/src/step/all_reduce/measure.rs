@@ -10,8 +10,8 @@ use crate::ports::{ContainerError, MachineServices};
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{ReadProgress, ended, while_followed};
 use crate::step::machines::on_all;
-use crate::step::owned;
 use crate::step::services::StepContext;
+use crate::step::{firewall, owned};
 
 /// Longer than the program itself takes at most, for its start and a slow engine.
 const PATIENCE: Duration = Duration::from_secs(LIMIT_SECONDS as u64 + 30);
@@ -36,11 +36,11 @@ impl AllReduceTest {
         specs: &[ContainerSpec],
     ) -> Result<AllReduceEnd, StepError> {
         // The second rank first, as with the server: it waits for the head.
-        for (machine, spec) in cx.machines.iter().zip(specs).rev() {
+        for (rank, (machine, spec)) in cx.machines.iter().zip(specs).enumerate().rev() {
             cx.safe_point()?;
             cx.log(Some(&machine.name), shown(spec));
-            match machine.containers.start(spec).await {
-                Ok(_) => {}
+            match firewall::start(cx, machine, &self.launch, rank, spec).await? {
+                Ok(()) => {}
                 Err(ContainerError::Refused { detail, .. }) if no_python(&detail) => {
                     return Ok(AllReduceEnd::NoTorch("it has no `python3`".into()));
                 }

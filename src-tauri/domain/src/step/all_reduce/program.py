@@ -6,6 +6,7 @@ import faulthandler
 import json
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -50,7 +51,23 @@ say("started", backend=backend, torch=str(torch.__version__))
 # The ranks meet first and connect afterwards, so that it can be told which of the two failed.
 wait = datetime.timedelta(seconds=args.meet_seconds)
 head = args.node_rank == 0
-store = dist.TCPStore(args.master_addr, args.master_port, args.nnodes, head, wait)
+listener = None
+if head:
+    # Left alone the store listens on every interface, and whoever reaches it may write to it. It cannot be bound
+    # to the device as well: the head's own client comes over loopback.
+    door = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    door.bind((args.master_addr, args.master_port))
+    door.listen(128)
+    listener = door.detach()
+store = dist.TCPStore(
+    args.master_addr,
+    args.master_port,
+    args.nnodes,
+    head,
+    wait,
+    master_listen_fd=listener,
+)
 say("met")
 dist.init_process_group(
     backend, store=store, rank=args.node_rank, world_size=args.nnodes, timeout=wait

@@ -28,7 +28,7 @@ use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
 use crate::step::stored::{stored, value};
 use crate::step::weights::WeightsReceipt;
-use crate::step::{owned, page_cache};
+use crate::step::{firewall, owned, page_cache};
 
 /// What did not happen where a launch cannot begin.
 const NOT_STARTED: &str = "The model server was not started.";
@@ -158,10 +158,10 @@ impl LaunchServer {
 
     async fn start(&self, cx: &StepContext, specs: &[ContainerSpec]) -> Result<(), StepError> {
         // The second rank first: it waits for the head, and a head that is up early serves nothing.
-        for (machine, spec) in cx.machines.iter().zip(specs).rev() {
+        for (rank, (machine, spec)) in cx.machines.iter().zip(specs).enumerate().rev() {
             cx.safe_point()?;
             cx.log(Some(&machine.name), as_command(spec));
-            let started = machine.containers.start(spec).await;
+            let started = firewall::start(cx, machine, &self.launch, rank, spec).await?;
             started.map_err(|e| e.problem(&machine.name, &machine.user))?;
         }
         Ok(())

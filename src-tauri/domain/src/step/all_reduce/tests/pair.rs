@@ -12,22 +12,11 @@ use crate::launch::samples;
 use crate::machine::Facts;
 use crate::network::verdict::{Measured, Method, judge};
 use crate::network::{Rail, RailEnd};
-use crate::ports::{
-    Command, ContainerError, Containers, DockerInfo, Image, MachineError, PullProgress,
-};
+use crate::ports::{ContainerError, Containers, DockerInfo, Image, MachineError, PullProgress};
 use crate::problem::Problem;
 use crate::run::{Outcome, ReadOnly, RunOutcome, RunState};
-use crate::step::doubles::{Commanded, Server, TestRun, machine};
+use crate::step::doubles::{Nftables, Server, TestRun, machine};
 use crate::step::services::{DynStep, Services};
-
-/// A machine that nothing is asked of.
-struct Untouched;
-
-impl Commanded for Untouched {
-    fn run(&self, command: &Command) -> Result<String, MachineError> {
-        panic!("{} is not run", command.program)
-    }
-}
 
 /// How a container of a test goes on after its start.
 #[derive(Clone)]
@@ -257,7 +246,7 @@ impl Pair {
     pub(super) fn driver(&self) -> crate::step::services::Driver {
         let server = Arc::new(Server::default());
         let machines = ["a", "b"].iter().zip(&self.dockers).map(|(name, docker)| {
-            let mut machine = machine(name, Arc::new(Untouched), &server);
+            let mut machine = machine(name, Arc::new(Nftables::default()), &server);
             machine.containers = docker.clone();
             machine
         });
