@@ -35,10 +35,11 @@ fn spec(image: &str, script: &str) -> ContainerSpec {
         devices: vec!["/dev/null".into(), "/dev/not-there".into()],
         gpus: true,
         host_network: true,
-        host_ipc: true,
+        shm_bytes: Some(1 << 30),
         rdma_limits: true,
         capabilities: vec!["IPC_LOCK".into()],
         labels: vec![(LABEL.into(), "contract".into())],
+        key_variable: Some("KEY".into()),
     }
 }
 
@@ -53,6 +54,7 @@ pub(crate) async fn containers_contract(containers: &dyn Containers, image: &str
     images(containers, image).await;
     life(containers, image).await;
     logs(containers, image).await;
+    keyed(containers, image).await;
     if walls == Walls::Own {
         enclosed(containers, image).await;
     }
@@ -210,9 +212,33 @@ async fn logs(containers: &dyn Containers, image: &str) {
     assert!(matches!(error, ContainerError::Refused { .. }), "{error:?}");
 }
 
+/// Every start has a key of its own, which the server is given and which can be read back.
+async fn keyed(containers: &dyn Containers, image: &str) {
+    assert_eq!(containers.api_key(NAME).await, Ok(None), "nothing is there");
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let started = containers.start(&spec(image, "echo $KEY")).await;
+        started.expect("started");
+        let mut lines = Vec::new();
+        let mut on_line = |line: &str| lines.push(line.to_owned());
+        let followed = containers.follow(NAME, &mut on_line).await;
+        followed.expect("followed to its end");
+        let key = containers.api_key(NAME).await.expect("it is there");
+        let key = key.expect("it has one").reveal().to_owned();
+        assert!(key.len() >= 32, "nobody guesses it");
+        assert_eq!(lines, [key.as_str()]);
+        keys.push(key);
+        assert_eq!(containers.remove(NAME).await, Ok(true));
+    }
+    assert_ne!(keys[0], keys[1]);
+}
+
 async fn enclosed(containers: &dyn Containers, image: &str) {
     let script = "cat /machine/passwd >/dev/null && echo found
-        if (echo x >/machine/tandem-contract) 2>/dev/null; then echo written; else echo kept; fi";
+        if (echo x >/machine/tandem-contract) 2>/dev/null; then echo written; else echo kept; fi
+        while read -r name value; do
+            case $name in CapEff: | NoNewPrivs:) echo $name $value;; esac
+        done </proc/self/status";
     containers
         .start(&spec(image, script))
         .await
@@ -222,6 +248,10 @@ async fn enclosed(containers: &dyn Containers, image: &str) {
         .follow(NAME, &mut |line| lines.push(line.to_owned()))
         .await
         .expect("followed to its end");
-    assert_eq!(lines, ["found", "kept"]);
+    // Of all capabilities the one that was asked for, which is number 14.
+    assert_eq!(
+        lines,
+        ["found", "kept", "CapEff: 0000000000004000", "NoNewPrivs: 1"]
+    );
     assert_eq!(containers.remove(NAME).await, Ok(true));
 }

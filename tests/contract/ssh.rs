@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tandem_adapters::docker::SshContainers;
 use tandem_adapters::ssh::config::{AgentChoice, ConfigHost};
 use tandem_adapters::ssh::keys::OwnKey;
 use tandem_adapters::ssh::known_hosts::KnownHosts;
@@ -472,7 +473,8 @@ async fn a_tunnel_reaches_a_server_of_the_machine_and_opens_no_port_here() {
         );
         let _ = stream.write_all(answer.as_bytes()).await;
     });
-    let tunnels = SshTunnels::new(machine);
+    let containers = Arc::new(SshContainers::new(machine.clone()));
+    let tunnels = SshTunnels::new(machine, containers);
     let models = tunnels.api(port).models().await.unwrap();
     assert_eq!(models[0].id, "step-3.7-flash");
     let error = tunnels

@@ -25,6 +25,7 @@ const PACKAGES: &[&str] = &[
     "iputils-ping",
     "libpam-systemd",
     "netplan.io",
+    "nftables",
     "openssh-server",
     "procps",
     "python3-minimal",

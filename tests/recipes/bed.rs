@@ -232,12 +232,13 @@ impl Bed {
                 auth,
                 sudo_password: password,
             }));
+            let containers = Arc::new(SshContainers::new(machine.clone()));
             MachineServices {
                 id: spark.name().into(),
                 name: spark.name().into(),
                 user: USER.into(),
-                containers: Arc::new(SshContainers::new(machine.clone())),
-                tunnels: Arc::new(SshTunnels::new(machine.clone())),
+                tunnels: Arc::new(SshTunnels::new(machine.clone(), containers.clone())),
+                containers,
                 node_program: Arc::new(Built),
                 shell: machine,
             }

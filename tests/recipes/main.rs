@@ -6,6 +6,7 @@ mod held;
 mod image;
 mod link;
 mod network;
+mod outside;
 mod shares;
 mod stage;
 
@@ -13,8 +14,9 @@ use std::os::unix::process::ExitStatusExt;
 
 use tandem_domain::graft::mtp_method::MtpMethod;
 use tandem_domain::run::{Event, RunOutcome, Status};
-use tandem_tests::Snapshot;
 use tandem_tests::bed::Bed;
+use tandem_tests::{Lab, Snapshot, Spark, USER};
+use tokio_util::sync::CancellationToken;
 
 use crate::stage::{Stage, differences, snapshots};
 
@@ -24,10 +26,30 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
         return;
     };
     let (lab, hub) = (&stage.lab, &stage.hub);
+    // A login of the person's, and on one machine a cache on another disk, to which only `hub` leads.
+    for spark in Spark::BOTH {
+        let there =
+            "mkdir -p .cache/huggingface && echo hf_of_the_person > .cache/huggingface/token";
+        must_as_user(lab, spark, there).await;
+    }
+    let elsewhere = "mkdir other-disk && ln -s ~/other-disk .cache/huggingface/hub";
+    must_as_user(lab, Spark::B, elsewhere).await;
     let before = snapshots(lab).await;
+    let mut listened = Vec::new();
+    for spark in Spark::BOTH {
+        listened.push(outside::listeners(lab, spark).await);
+    }
     let first = stage.bed().await;
 
-    let outcome = first.go().await;
+    let stop = CancellationToken::new();
+    let (outcome, seen) = tokio::join!(
+        async {
+            let outcome = first.go().await;
+            stop.cancel();
+            outcome
+        },
+        outside::watch(lab, stop.clone())
+    );
     assert_eq!(
         outcome,
         RunOutcome::Completed,
@@ -35,6 +57,34 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
         first.told().await
     );
     eprintln!("{}", first.told().await);
+    assert_eq!(
+        seen.answered,
+        Default::default(),
+        "nothing but SSH answers from another network"
+    );
+    // The store of the all-reduce and of the server, and the copy: what there was to be found.
+    let on = |what: &str| seen.listened.iter().any(|l| l.contains(what));
+    assert!(
+        on("spark-a: 192.168.100.10:29501") && on("spark-a: 0.0.0.0:29501"),
+        "{:?}",
+        seen.listened
+    );
+    assert_eq!(
+        outside::scan().await,
+        Vec::<String>::new(),
+        "while it serves"
+    );
+    for spark in Spark::BOTH {
+        // As the server's own process sees it.
+        let pid = ["docker", "inspect", "-f", "{{.State.Pid}}", "tandem-vllm"];
+        let pid = lab.must(spark, &pid).await.expect("it runs");
+        let home = format!("/proc/{}/root/root/.cache/huggingface", pid.trim());
+        let inside = lab.must(spark, &["find", &home]).await;
+        let inside = inside.expect("it is looked into");
+        assert!(inside.contains("config.json"), "{inside}");
+        let is_login = |line: &str| line.ends_with("/token") || line.ends_with("/stored_tokens");
+        assert!(!inside.lines().any(is_login), "a login: {inside}");
+    }
 
     let done = snapshots(lab).await;
     let fetched = hub.counters().read().cdn_bytes;
@@ -91,11 +141,23 @@ async fn to_done_again_with_nothing_to_do_and_undone() {
         "both machines are as they were:\n{}",
         left.join("\n")
     );
+    for (spark, before) in Spark::BOTH.into_iter().zip(&listened) {
+        let now = outside::listeners(lab, spark).await;
+        assert_eq!(now, *before, "{} listens as it did before", spark.name());
+    }
+    assert_eq!(outside::scan().await, Vec::<String>::new(), "after undo");
     assert_eq!(
         hub.counters().read().violations,
         Vec::<String>::new(),
         "the Hub saw nothing it must not"
     );
+}
+
+/// Runs a line of shell in the home of the machines' user, as that user.
+async fn must_as_user(lab: &Lab, spark: Spark, line: &str) {
+    let line = format!("cd && {line}");
+    let words = ["su", "-", USER, "-c", &line];
+    lab.must(spark, &words).await.expect("it is done");
 }
 
 #[tokio::test(flavor = "multi_thread")]

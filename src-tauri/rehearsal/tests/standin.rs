@@ -485,6 +485,8 @@ async fn one_machine_answers_refuses_and_sees_images() {
             "step",
             "--api-key",
             "k",
+            "--allowed-origins",
+            "[]",
         ],
     )
     .spawn()
@@ -559,4 +561,27 @@ async fn one_machine_answers_refuses_and_sees_images() {
     let no_image =
         json!([{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]);
     assert_eq!(post("k", ask(no_image, 5)).await.0, "400");
+    // A page in a browser may use it from nowhere: it is not let ask, and is told no origin.
+    let page = async |method: &str| {
+        let url = format!("http://127.0.0.1:{port}/v1/models");
+        let words = [
+            "-s",
+            "-i",
+            "-X",
+            method,
+            "-H",
+            "Origin: http://evil.example",
+        ];
+        let key = ["-H", "Authorization: Bearer k"];
+        let out = Command::new("curl").args(words).args(key).arg(url).output();
+        String::from_utf8(out.await.expect("curl").stdout).expect("text")
+    };
+    let asked = page("OPTIONS").await;
+    assert!(asked.starts_with("HTTP/1.1 400"), "{asked}");
+    let got = page("GET").await;
+    assert!(got.starts_with("HTTP/1.1 200"), "{got}");
+    assert!(
+        !got.to_lowercase().contains("access-control-allow-origin"),
+        "{got}"
+    );
 }

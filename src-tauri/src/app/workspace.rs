@@ -170,12 +170,13 @@ impl Workspace {
     }
 
     fn services_over(&self, saved: &SavedMachine, machine: Arc<SshMachine>) -> MachineServices {
+        let containers = Arc::new(SshContainers::new(machine.clone()));
         MachineServices {
             id: saved.id.clone(),
             name: saved.name.clone(),
             user: saved.user.clone(),
-            containers: Arc::new(SshContainers::new(machine.clone())),
-            tunnels: Arc::new(SshTunnels::new(machine.clone())),
+            tunnels: Arc::new(SshTunnels::new(machine.clone(), containers.clone())),
+            containers,
             node_program: self.programs.clone(),
             shell: machine,
         }

@@ -12,10 +12,11 @@ use bollard::query_parameters::{
     StopContainerOptionsBuilder,
 };
 use futures::StreamExt;
-use tandem_domain::container::{ContainerSpec, ContainerState};
+use tandem_domain::container::{ContainerSpec, ContainerState, KEY_LABEL};
 use tandem_domain::ports::{
     Command, ContainerError, Containers, DockerInfo, Image, Machine, PullProgress, Stock, tagged,
 };
+use tandem_domain::secret::Secret;
 use tokio::sync::OnceCell;
 
 use super::error::{DockerFailure, closed, sort};
@@ -29,6 +30,7 @@ use crate::ssh::SshMachine;
 const STOP_SECONDS: i32 = 10;
 /// Looks at `$1` and says in one word why it cannot be reached.
 const LOOK: &str = r#"if [ -S "$1" ]; then if [ -w "$1" ] && [ -r "$1" ]; then echo silent; else echo denied; fi
+elif [ -S "/run/user/$(id -u)/docker.sock" ]; then echo rootless
 elif command -v dockerd >/dev/null || command -v docker >/dev/null || [ -x /usr/sbin/dockerd ]; then echo stopped
 else echo missing; fi"#;
 /// Prints those of its arguments that exist.
@@ -145,16 +147,23 @@ impl SshContainers {
 #[async_trait]
 impl Containers for SshContainers {
     async fn engine(&self) -> Result<DockerInfo, ContainerError> {
-        let info = match self.docker().await?.info().await {
-            Ok(info) => info,
+        let docker = self.docker().await?;
+        let (info, version) = match tokio::try_join!(docker.info(), docker.version()) {
+            Ok(both) => both,
             Err(e) => return Err(self.refused("say what it is", e).await),
         };
+        let parts = version.components.unwrap_or_default();
+        let podman = parts.iter().any(|part| part.name.starts_with("Podman"));
+        let options = info.security_options.unwrap_or_default();
+        let rootless = options.iter().any(|option| option.contains("rootless"));
         let mut runtimes: Vec<String> = info.runtimes.unwrap_or_default().into_keys().collect();
         runtimes.sort();
         Ok(DockerInfo {
             version: info.server_version.unwrap_or_default(),
             runtimes,
             root: info.docker_root_dir.unwrap_or_default(),
+            rootless,
+            podman,
         })
     }
 
@@ -292,6 +301,27 @@ impl Containers for SshContainers {
             exit_code: state.exit_code.filter(|_| ended),
             oom_killed: state.oom_killed.unwrap_or(false),
             labels,
+        }))
+    }
+
+    async fn api_key(&self, name: &str) -> Result<Option<Secret>, ContainerError> {
+        let docker = self.docker().await?;
+        let found = match docker
+            .inspect_container(name, None::<InspectContainerOptions>)
+            .await
+        {
+            Ok(found) => found,
+            Err(Error::DockerResponseServerError {
+                status_code: 404, ..
+            }) => return Ok(None),
+            Err(e) => return Err(self.refused("look at the container", e).await),
+        };
+        let config = found.config.unwrap_or_default();
+        let variable = config.labels.and_then(|mut l| l.remove(KEY_LABEL));
+        Ok(variable.and_then(|variable| {
+            let mut env = config.env.iter().flatten();
+            env.find_map(|entry| entry.strip_prefix(&variable)?.strip_prefix('='))
+                .map(Secret::new)
         }))
     }
 

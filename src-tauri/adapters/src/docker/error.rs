@@ -69,6 +69,7 @@ pub(super) fn closed(look: &str) -> ContainerError {
         "stopped" => ContainerError::NotRunning {
             detail: "Docker is installed, but there is no `/var/run/docker.sock`".into(),
         },
+        "rootless" => ContainerError::Rootless,
         "denied" => ContainerError::Denied,
         _ => ContainerError::NotRunning {
             detail: "`/var/run/docker.sock` is there, but nobody answers on it".into(),

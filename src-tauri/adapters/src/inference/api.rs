@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
@@ -19,6 +19,7 @@ use tandem_domain::secret::Secret;
 
 use super::Connect;
 use super::chunks::{AnswerReader, error_text};
+use super::key::ServerKey;
 
 /// How long a question without a stream may take.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -29,7 +30,7 @@ const LONGEST: usize = 4 << 20;
 /// The API behind one way to a server.
 pub struct HttpModelApi {
     road: Arc<dyn Connect>,
-    key: Option<Secret>,
+    key: Option<Arc<dyn ServerKey>>,
 }
 
 impl HttpModelApi {
@@ -40,13 +41,37 @@ impl HttpModelApi {
 
     /// The same with the key that the server asks for.
     #[must_use]
-    pub fn with_key(mut self, key: Option<Secret>) -> Self {
-        self.key = key;
+    pub fn with_key(mut self, key: Arc<dyn ServerKey>) -> Self {
+        self.key = Some(key);
         self
     }
 
-    /// Sends a request on a connection of its own, which ends when the answer is dropped.
+    /// Sends a request, and once more where the server was started again since its key was read.
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Answer, ApiError> {
+        let Some(keys) = &self.key else {
+            return self.send_with(None, method, path, body).await;
+        };
+        let known = keys.known().await;
+        let answer = self
+            .send_with(known.as_ref(), method.clone(), path, body.clone())
+            .await?;
+        if answer.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match keys.now().await {
+            now if now == known => Ok(answer),
+            now => self.send_with(now.as_ref(), method, path, body).await,
+        }
+    }
+
+    /// Sends a request on a connection of its own, which ends when the answer is dropped.
+    async fn send_with(
+        &self,
+        key: Option<&Secret>,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<Answer, ApiError> {
         let lost = |e: hyper::Error| ApiError::Lost { detail: words(&e) };
         let stream = self.road.connect().await?;
         let (mut sender, connection) =
@@ -60,7 +85,7 @@ impl HttpModelApi {
             .uri(path)
             .header(header::HOST, "localhost")
             .header(header::CONTENT_TYPE, "application/json");
-        if let Some(key) = &self.key {
+        if let Some(key) = key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
         }
         let request = request

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde_json::Value;
 use tandem_domain::chat::ChatRequest;
 use tandem_domain::ports::{ApiError, ModelApi};
@@ -12,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::super::tcp;
 use super::HttpModelApi;
+use crate::inference::ServerKey;
 
 /// What the server does with its one connection.
 enum Script {
@@ -90,6 +92,58 @@ fn ask() -> ChatRequest {
     ask
 }
 
+/// The keys of one server after another.
+struct Keys(std::sync::Mutex<Vec<Secret>>);
+
+impl Keys {
+    fn new(keys: &[&str]) -> Arc<Self> {
+        let keys = keys.iter().rev().map(|k| Secret::new(*k));
+        Arc::new(Self(std::sync::Mutex::new(keys.collect())))
+    }
+}
+
+#[async_trait]
+impl ServerKey for Keys {
+    async fn known(&self) -> Option<Secret> {
+        self.0.lock().expect("whole").last().cloned()
+    }
+    async fn now(&self) -> Option<Secret> {
+        self.0.lock().expect("whole").pop();
+        self.known().await
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_started_again_is_asked_with_its_new_key() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("a port").port();
+    let serving = tokio::spawn(async move {
+        let mut refused = 0;
+        loop {
+            let (mut stream, _) = listener.accept().await.expect("somebody comes");
+            let mut request = vec![0; 4096];
+            let n = stream.read(&mut request).await.expect("a request");
+            let text = String::from_utf8_lossy(&request[..n]).into_owned();
+            let known = text.contains("authorization: Bearer second\r\n");
+            let (status, body) = match known {
+                true => ("200 OK", r#"{"data":[{"id":"m"}]}"#),
+                false => ("401 Unauthorized", r#"{"error":"Unauthorized"}"#),
+            };
+            refused += usize::from(!known);
+            let length = body.len();
+            let answer = format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\n\r\n{body}");
+            stream.write_all(answer.as_bytes()).await.expect("said");
+            if known {
+                return refused;
+            }
+        }
+    });
+    let api = HttpModelApi::new(Arc::new(tcp("127.0.0.1", port)));
+    let api = api.with_key(Keys::new(&["first", "second"]));
+    assert_eq!(api.models().await.expect("let in")[0].id, "m");
+    assert_eq!(serving.await.expect("it ends"), 1, "refused once");
+}
+
 #[tokio::test]
 async fn a_streamed_answer_comes_with_its_request_key_and_counts() {
     let sample = include_bytes!("../../tests/fixtures/mtp_chat_stream_continuous_usage.sse");
@@ -102,7 +156,7 @@ async fn a_streamed_answer_comes_with_its_request_key_and_counts() {
     }
     pieces.push(b"0\r\n\r\n".to_vec());
     let (api, served) = server(Script::Say(pieces)).await;
-    let api = api.with_key(Some(Secret::new("sesame")));
+    let api = api.with_key(Keys::new(&["sesame"]));
     let mut deltas = Vec::new();
     let end = api
         .chat(&ask(), &mut |d| deltas.push(d))

@@ -5,6 +5,7 @@
 
 mod api;
 mod chunks;
+mod key;
 mod sse;
 
 use async_trait::async_trait;
@@ -12,6 +13,7 @@ use tandem_domain::ports::ApiError;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use api::HttpModelApi;
+pub use key::{ContainerKey, ServerKey};
 
 /// A connection to a server.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

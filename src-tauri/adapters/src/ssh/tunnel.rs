@@ -3,29 +3,22 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tandem_domain::ports::{ApiError, ModelApi, Tunnels};
-use tandem_domain::secret::Secret;
+use tandem_domain::ports::{ApiError, Containers, ModelApi, Tunnels};
 
 use super::SshMachine;
-use crate::inference::{Connect, HttpModelApi, Stream};
+use crate::inference::{Connect, ContainerKey, HttpModelApi, Stream};
 
 /// The port `Tunnels` of a machine.
 pub struct SshTunnels {
     machine: Arc<SshMachine>,
-    key: Option<Secret>,
+    key: Arc<ContainerKey>,
 }
 
 impl SshTunnels {
-    /// The servers of this machine.
-    pub fn new(machine: Arc<SshMachine>) -> Self {
-        Self { machine, key: None }
-    }
-
-    /// The same with the API key that they ask for.
-    #[must_use]
-    pub fn with_key(mut self, key: Option<Secret>) -> Self {
-        self.key = key;
-        self
+    /// The servers of this machine, whose key its containers tell.
+    pub fn new(machine: Arc<SshMachine>, containers: Arc<dyn Containers>) -> Self {
+        let key = Arc::new(ContainerKey::new(containers));
+        Self { machine, key }
     }
 }
 

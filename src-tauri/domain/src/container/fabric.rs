@@ -8,22 +8,30 @@ use sha2::{Digest, Sha256};
 use crate::container::{ContainerSpec, LABEL};
 use crate::network::NetworkPlan;
 
+/// Shared memory of a container, in which the processes of a rank pass tensors on: what vLLM's guide gives with
+/// `--shm-size` where it does not give the machine's own
+/// (<https://docs.vllm.ai/en/stable/deployment/docker.html>). With one rank a machine nothing is shared beyond the
+/// container. It is a limit and takes nothing.
+const SHM_BYTES: u64 = 16 << 30;
+
 /// A container that may use the GPUs and, where it is one of several, the RDMA devices of its machine.
 /// The caller names everything else.
 ///
 /// Without `/dev/infiniband` NCCL falls to TCP: about 16 Gb/s where the same link carries 187 Gb/s with it.
 /// RDMA locks the memory it sends from, so it needs `IPC_LOCK` and no limit on locked memory; NVIDIA's guide
 /// gives its own containers the same
-/// (<https://docs.nvidia.com/nim/vision-language-models/latest/deploy-on-dgx-spark.html>).
+/// (<https://docs.nvidia.com/nim/vision-language-models/latest/deploy-on-dgx-spark.html>). `DAC_OVERRIDE` lets its
+/// root read a checkpoint that only its owner may read; what is mounted cannot be written to all the same.
 pub fn container(several: bool) -> ContainerSpec {
-    let if_several = |what: &str| several.then(|| what.to_owned()).into_iter().collect();
+    let if_several = |what: &str| several.then(|| what.to_owned());
+    let capabilities = [Some("DAC_OVERRIDE".to_owned()), if_several("IPC_LOCK")];
     ContainerSpec {
-        devices: if_several("/dev/infiniband"),
+        devices: if_several("/dev/infiniband").into_iter().collect(),
         gpus: true,
         host_network: true,
-        host_ipc: true,
+        shm_bytes: Some(SHM_BYTES),
         rdma_limits: true,
-        capabilities: if_several("IPC_LOCK"),
+        capabilities: capabilities.into_iter().flatten().collect(),
         ..ContainerSpec::default()
     }
 }
@@ -80,9 +88,13 @@ pub fn address(plan: Option<&NetworkPlan>, rank: usize) -> Option<String> {
     Some(plan?.rails.first()?.ends.get(rank)?.address.clone())
 }
 
-/// Labels each of a launch's containers with the launch's identity, and gives that back: the same launch has
-/// the same identity, so that a server that runs already is recognised.
+/// Makes a launch's containers those of one image, whatever its tag means by then, and labels each with the
+/// launch's identity, which it gives back: the same launch has the same identity, so that a server that runs
+/// already is recognised.
 pub fn label(specs: &mut [ContainerSpec], image_id: &str) -> String {
+    for spec in specs.iter_mut() {
+        spec.image = image_id.to_owned();
+    }
     let identity = identity(specs, image_id);
     for spec in specs {
         spec.labels.push((LABEL.to_owned(), identity.clone()));
@@ -91,7 +103,7 @@ pub fn label(specs: &mut [ContainerSpec], image_id: &str) -> String {
 }
 
 /// What tells one set of containers from another: the same choices on the same image have the same.
-pub fn identity(specs: &[ContainerSpec], image_id: &str) -> String {
+fn identity(specs: &[ContainerSpec], image_id: &str) -> String {
     let json = serde_json::to_vec(&(specs, image_id)).expect("a specification is plain data");
     let hash = Sha256::digest(json);
     hash.iter().take(8).map(|b| format!("{b:02x}")).collect()

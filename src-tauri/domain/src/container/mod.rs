@@ -6,7 +6,8 @@ pub mod command;
 pub mod fabric;
 pub mod firewall;
 
-/// A container to be started. Least privilege: only what is named here is given.
+/// A container to be started. Least privilege: only what is named here is given. Every container is kept from
+/// gaining privileges, to [`PIDS`] processes and threads, and to [`LOG_FILES`] log files of [`LOG_SIZE`].
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ContainerSpec {
@@ -28,12 +29,15 @@ pub struct ContainerSpec {
     pub gpus: bool,
     /// `--network host`.
     pub host_network: bool,
-    /// `--ipc host`.
-    pub host_ipc: bool,
+    /// Bytes of shared memory of its own, `--shm-size`; Docker's 64 MiB without.
+    pub shm_bytes: Option<u64>,
     /// Unlimited memlock and 64 MiB of stack, as RDMA needs.
     pub rdma_limits: bool,
-    /// Capabilities added, e.g. `IPC_LOCK`.
+    /// The capabilities it has, e.g. `IPC_LOCK`. All others are taken away.
     pub capabilities: Vec<String>,
+    /// The variable in which it is given its server's API key. Whoever starts it makes the key up, so that it is
+    /// in no plan, no journal and no log.
+    pub key_variable: Option<String>,
     /// Labels; ours carries the run.
     pub labels: Vec<(String, String)>,
 }
@@ -65,6 +69,18 @@ pub struct ContainerState {
     /// Its labels.
     pub labels: Vec<(String, String)>,
 }
+
+/// Processes and threads of a container at most: vLLM's compile workers and their threads take some hundred.
+pub const PIDS: i64 = 4096;
+
+/// Size of one log file, in Docker's words.
+pub const LOG_SIZE: &str = "50m";
+
+/// Log files of a container; the oldest goes.
+pub const LOG_FILES: &str = "3";
+
+/// The label that says in which variable a container holds its server's API key.
+pub const KEY_LABEL: &str = "dev.tandem.key";
 
 /// The label that says a container is Tandem's; its value is the hash of the specification.
 pub const LABEL: &str = "dev.tandem.spec";

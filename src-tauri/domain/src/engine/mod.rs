@@ -39,6 +39,8 @@ pub struct OnDisk<'a> {
     pub tokenizer: Option<&'a str>,
     /// The MTP layers; only for a variant that drafts with them.
     pub graft: Option<&'a GraftReceipt>,
+    /// Whether blobs of these artifacts are links into the store that all repositories share, `hub/blobs`.
+    pub shared_store: bool,
 }
 
 /// What an engine knows. No method does anything.

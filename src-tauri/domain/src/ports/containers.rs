@@ -3,10 +3,11 @@
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use super::MachineError;
+use super::{MachineError, refusals};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::disk::Mounting;
 use crate::problem::{Code, Problem, Retry};
+use crate::secret::Secret;
 use crate::shell::quote;
 
 /// The Docker engine of a machine.
@@ -18,6 +19,58 @@ pub struct DockerInfo {
     pub runtimes: Vec<String>,
     /// Where it keeps images.
     pub root: String,
+    /// Whether it runs without root's rights.
+    pub rootless: bool,
+    /// Whether it is Podman, which answers in Docker's place.
+    pub podman: bool,
+}
+
+/// What a look at a machine says of NVIDIA's part in its containers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GpuSupport {
+    /// Whether the hook is installed through which Docker gives GPUs where no runtime is registered for that.
+    pub hook: bool,
+    /// Whether NVIDIA's runtime is set to the mode `cdi`.
+    pub cdi: bool,
+    /// Whether the driver and the loaded kernel module are of two versions.
+    pub driver_mismatch: bool,
+}
+
+impl DockerInfo {
+    /// Why no model server can be started with this engine; `None` where nothing is known against it.
+    pub fn unfit(&self, gpu: &GpuSupport) -> Option<Problem> {
+        if self.podman {
+            return Some(
+                Problem::new(Code::MachineUnfit, "Tandem cannot use the containers of this machine.")
+                    .cause("Podman answers on Docker's socket, and it gives containers GPUs in another way than Docker.")
+                    .fix_with(
+                        "Let Docker's own engine answer there, then resume. On a Spark it is part of DGX OS.",
+                        "sudo apt-get remove podman-docker && sudo systemctl enable --now docker",
+                    ),
+            );
+        }
+        if self.rootless {
+            return Some(rootless());
+        }
+        if gpu.driver_mismatch {
+            return Some(refusals::driver_mismatch());
+        }
+        if gpu.cdi {
+            return Some(refusals::cdi_mode());
+        }
+        let known = self.runtimes.iter().any(|r| r == "nvidia");
+        (!known && !gpu.hook).then(|| refusals::no_runtime(&self.runtimes))
+    }
+}
+
+/// What cannot be done with an engine that runs as the user.
+fn rootless() -> Problem {
+    Problem::new(Code::MachineUnfit, "Tandem cannot use the containers of this machine.")
+        .cause("Its Docker is rootless: a container sees a network of the engine's own in the place of the machine's addresses, and no RDMA device.")
+        .fix_with(
+            "Start the system's own engine, which can run beside it, then resume.",
+            "sudo systemctl enable --now docker.socket docker",
+        )
 }
 
 /// An image on a machine.
@@ -83,6 +136,9 @@ pub enum ContainerError {
         /// What the other side or the system said, without a full stop.
         detail: String,
     },
+    /// There is no socket of the system's engine, and one of the user's own.
+    #[error("Docker is rootless")]
+    Rootless,
     /// There is no socket.
     #[error("Docker is not installed")]
     Missing,
@@ -113,6 +169,11 @@ pub enum ContainerError {
 impl ContainerError {
     /// The error in words.
     pub fn problem(&self, machine: &str, user: &str) -> Problem {
+        if let Self::NoSuchImage { detail, .. } | Self::Refused { detail, .. } = self
+            && let Some(problem) = refusals::known(detail)
+        {
+            return problem.detail(detail.clone()).on(machine);
+        }
         match self {
             Self::Machine(e) => return e.problem(machine),
             Self::Denied => Problem::new(Code::DockerDenied, "Tandem may not use Docker on this machine.")
@@ -125,6 +186,7 @@ impl ContainerError {
                 .cause(format!("{detail}."))
                 .fix_with("Start it.", "sudo systemctl start docker")
                 .retry(Retry::Now),
+            Self::Rootless => rootless(),
             Self::Missing => Problem::new(Code::DockerMissing, "Docker is not installed on this machine.")
                 .cause("There is no `/var/run/docker.sock`.")
                 .fix("Install Docker Engine from Docker's own packages; the snap does not work with GPUs. On a Spark it is part of DGX OS."),
@@ -176,6 +238,12 @@ pub trait Containers: Send + Sync {
     /// Looks a container up by name.
     async fn inspect(&self, name: &str) -> Result<Option<ContainerState>, ContainerError>;
 
+    /// The API key that a container's server asks for, made up at its start; `None` where there is no such
+    /// container, or its server asks for none.
+    async fn api_key(&self, _name: &str) -> Result<Option<Secret>, ContainerError> {
+        Ok(None)
+    }
+
     /// The last lines of a container's log, oldest first, stdout and stderr together.
     async fn logs(&self, name: &str, tail: usize) -> Result<Vec<String>, ContainerError>;
 
@@ -192,7 +260,75 @@ pub trait Containers: Send + Sync {
 
 #[cfg(test)]
 mod tests {
-    use super::tagged;
+    use super::*;
+
+    fn docker(runtimes: &[&str]) -> DockerInfo {
+        DockerInfo {
+            version: "29.2.1".into(),
+            runtimes: runtimes.iter().map(|r| (*r).to_owned()).collect(),
+            root: "/var/lib/docker".into(),
+            rootless: false,
+            podman: false,
+        }
+    }
+
+    #[test]
+    fn an_engine_that_cannot_serve_is_told_before_anything_is_started() {
+        let ready = GpuSupport::default();
+        let cure = |info: &DockerInfo, gpu: &GpuSupport| {
+            info.unfit(gpu).map(|problem| format!("{problem:?}"))
+        };
+        let spark = docker(&["io.containerd.runc.v2", "nvidia", "runc"]);
+        assert_eq!(spark.unfit(&ready), None);
+        let hook = GpuSupport {
+            hook: true,
+            ..ready.clone()
+        };
+        assert_eq!(docker(&["runc"]).unfit(&hook), None);
+        let missing = cure(&docker(&["runc"]), &ready).expect("no GPU");
+        assert!(
+            missing.contains("nvidia-ctk runtime configure"),
+            "{missing}"
+        );
+        let rootless = DockerInfo {
+            rootless: true,
+            ..spark.clone()
+        };
+        let told = cure(&rootless, &ready).expect("no host network");
+        assert!(told.contains("rootless") && told.contains("RDMA"), "{told}");
+        let podman = DockerInfo {
+            podman: true,
+            ..spark.clone()
+        };
+        assert!(
+            cure(&podman, &ready)
+                .expect("not Docker")
+                .contains("Podman")
+        );
+        let cdi = GpuSupport {
+            cdi: true,
+            ..ready.clone()
+        };
+        assert!(cure(&spark, &cdi).expect("refused").contains("mode=auto"));
+        let old = GpuSupport {
+            driver_mismatch: true,
+            ..ready
+        };
+        assert!(cure(&spark, &old).expect("refused").contains("reboot"));
+    }
+
+    #[test]
+    fn a_refusal_whose_words_are_known_has_its_own_cure() {
+        let refused = ContainerError::Refused {
+            act: "start the container",
+            detail: "exec /usr/bin/vllm: exec format error".into(),
+        };
+        let problem = refused.problem("spark-a", "nvidia");
+        assert_eq!(problem.code, Code::ImagePull);
+        assert!(problem.details.iter().any(|d| d.contains("exec format")));
+        let rootless = ContainerError::Rootless.problem("spark-a", "nvidia");
+        assert!(rootless.cause.expect("a cause").contains("rootless"));
+    }
 
     #[test]
     fn a_reference_without_a_tag_means_latest() {

@@ -6,6 +6,7 @@
 
 mod containers;
 mod machine;
+mod refusals;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
 use crate::ids::MachineId;
 
 pub use containers::{
-    ContainerError, Containers, DockerInfo, Image, KeptImage, PullProgress, Stock, tagged,
+    ContainerError, Containers, DockerInfo, GpuSupport, Image, KeptImage, PullProgress, Stock,
+    tagged,
 };
 pub use machine::{
     Command, LONGEST_LINE, Machine, MachineError, Output, PassedOver, RemoteFile, TooLong,

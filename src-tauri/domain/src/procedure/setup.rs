@@ -35,20 +35,20 @@ pub fn setup_steps(
         Arc::new(facts::ReadFacts { serves: true }),
     ];
     if let Some(link) = &plan.network {
-        let test = link_test::LinkTest {
-            plan: link.clone(),
-            why: link_test::MeasureReason::InPassing(measured),
-        };
-        steps.push(Arc::new(network::AddressLink::new(
-            link.clone(),
-            names.clone(),
-        )));
-        steps.push(Arc::new(test));
+        let address = network::AddressLink::new(link.clone(), names.clone());
+        steps.push(Arc::new(address));
     }
+    // Before anything listens on the link, be it only to measure it.
     steps.push(Arc::new(firewall::CloseToOthers {
         launch: plan.clone(),
         names,
     }));
+    if let Some(link) = &plan.network {
+        steps.push(Arc::new(link_test::LinkTest {
+            plan: link.clone(),
+            why: link_test::MeasureReason::InPassing(measured),
+        }));
+    }
     steps.push(Arc::new(image::BringImage {
         launch: plan.clone(),
     }));

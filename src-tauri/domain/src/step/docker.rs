@@ -4,12 +4,29 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::ports::{Command, ContainerError, MachineServices};
+use crate::ports::{Command, ContainerError, GpuSupport, MachineServices};
 use crate::problem::Code;
 use crate::run::{Step, StepCheck, StepError, StepId, StepPlan};
 use crate::step::ids;
-use crate::step::machines::{found, must, on_all, undo_on_all};
+use crate::step::machines::{failed_on, found, must, on_all, undo_on_all};
 use crate::step::services::{Services, StepContext};
+
+/// Prints what a container needs of NVIDIA's toolkit and driver, where it is there.
+const LOOK: &str = r#"if command -v nvidia-container-runtime-hook || [ -x /usr/bin/nvidia-container-runtime-hook ]; then echo hook; fi
+grep -E '^ *mode *=' /etc/nvidia-container-runtime/config.toml 2>/dev/null
+nvidia-smi -L 2>&1 | head -n 2"#;
+
+/// Reads what [`LOOK`] printed.
+fn gpu_support(said: &str) -> GpuSupport {
+    let mode = said
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("mode")?.trim().strip_prefix('='));
+    GpuSupport {
+        hook: said.lines().any(|line| line == "hook"),
+        cdi: mode.is_some_and(|mode| mode.trim().trim_matches('"') == "cdi"),
+        driver_mismatch: said.contains("Driver/library version mismatch"),
+    }
+}
 
 /// See the module.
 pub(crate) struct OpenDocker {
@@ -47,12 +64,20 @@ async fn is_member(machine: &MachineServices) -> Result<bool, StepError> {
 }
 
 impl OpenDocker {
-    /// Whether the engine answers this user. Anything else than a closed socket is a problem.
+    /// Whether the engine answers this user. Anything else than a closed socket is a problem, and so is an engine
+    /// that cannot serve: better told now than after the weights have come.
     async fn is_open(machine: &MachineServices) -> Result<bool, StepError> {
-        match machine.containers.engine().await {
-            Ok(_) => Ok(true),
-            Err(ContainerError::Denied) => Ok(false),
-            Err(e) => Err(e.problem(&machine.name, &machine.user).into()),
+        let info = match machine.containers.engine().await {
+            Ok(info) => info,
+            Err(ContainerError::Denied) => return Ok(false),
+            Err(e) => return Err(e.problem(&machine.name, &machine.user).into()),
+        };
+        let look = Command::new("sh", ["-c", LOOK]);
+        let said = machine.shell.exec(&look).await;
+        let said = said.map_err(failed_on(machine))?.text();
+        match info.unfit(&gpu_support(&said)) {
+            Some(problem) => Err(problem.on(machine.name.clone()).into()),
+            None => Ok(true),
         }
     }
 }
@@ -115,11 +140,10 @@ impl Step<Services> for OpenDocker {
 
     async fn verify(&self, cx: &StepContext, _: &Value) -> Result<String, StepError> {
         for machine in &cx.machines {
-            machine
-                .containers
-                .engine()
-                .await
-                .map_err(|e| e.problem(&machine.name, &machine.user))?;
+            if !Self::is_open(machine).await? {
+                let denied = ContainerError::Denied;
+                return Err(denied.problem(&machine.name, &machine.user).into());
+            }
         }
         Ok("Docker answers on every machine.".into())
     }
@@ -218,5 +242,23 @@ mod tests {
         );
         assert!(!before(json!(false)).await, "as an earlier Tandem noted it");
         assert!(before(json!(true)).await);
+    }
+
+    #[test]
+    fn what_the_look_prints_is_read() {
+        let spark = "/usr/bin/nvidia-container-runtime-hook\nhook\nmode = \"auto\"\nGPU 0: NVIDIA GB10 (UUID: GPU-1)\n";
+        let expected = GpuSupport {
+            hook: true,
+            ..GpuSupport::default()
+        };
+        assert_eq!(gpu_support(spark), expected);
+        let cdi = gpu_support("hook\n  mode = \"cdi\"\n");
+        assert!(cdi.cdi && cdi.hook);
+        let updated = gpu_support("Failed to initialize NVML: Driver/library version mismatch\n");
+        assert!(updated.driver_mismatch && !updated.hook);
+        assert_eq!(
+            gpu_support("sh: 1: nvidia-smi: not found\n"),
+            GpuSupport::default()
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! Step `firewall`: what the containers listen on is reached over the private link and loopback alone.
 //!
-//! The table of [`Firewall`] is loaded before the first container that listens, and looked at again before each
+//! The table of [`Firewall`] is loaded before the first program that listens on the link, and looked at again before each
 //! start, for a person or another program may have flushed it, and a restart has. It goes where the server goes.
 
 use std::sync::Arc;

@@ -38,7 +38,8 @@ pub fn gather() -> Facts {
         .map(|c| c.home().to_path_buf())
         .or_else(|| user_home().map(|h| h.join(".cache/huggingface")))
         .unwrap_or_default();
-    let (disk_free, disk_total) = crate::disk::space(&home).unwrap_or_default();
+    // Of the disk that the weights go to: `hub` may be a link to another one.
+    let (disk_free, disk_total) = crate::disk::space(&home.join("hub")).unwrap_or_default();
     let (access, docker_version) = docker::engine(Path::new("/var/run/docker.sock"));
     let route = text("/proc/net/route");
     let interfaces = owners::add(network::interfaces(Path::new("/sys/class")));

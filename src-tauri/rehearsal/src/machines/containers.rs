@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use tandem_adapters::docker::LineCutter;
 use tandem_domain::container::{ContainerSpec, ContainerState};
 use tandem_domain::ports::{ContainerError, Containers, DockerInfo, Image, PullProgress, Stock};
+use tandem_domain::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncSeekExt};
 
 use crate::standin::PYTHON;
@@ -36,6 +37,9 @@ pub(crate) struct Kept {
     /// Its arguments.
     #[serde(default)]
     pub(super) command: Vec<String>,
+    /// The API key of its server.
+    #[serde(default)]
+    key: Option<String>,
 }
 
 /// See the module.
@@ -83,10 +87,21 @@ impl SimulatedContainers {
         self.folder.join("containers").join(name)
     }
 
+    /// Where an image lies that is called so, or that is this one.
     pub(super) fn image_folder(&self, reference: &str) -> PathBuf {
-        self.folder
-            .join("images")
-            .join(reference.replace(['/', ':', '@'], "_"))
+        let images = self.folder.join("images");
+        let is_it = |folder: &PathBuf| {
+            let about = std::fs::read(folder.join("image.json")).ok();
+            let image = about.and_then(|text| serde_json::from_slice::<Image>(&text).ok());
+            image.is_some_and(|image| image.id == reference)
+        };
+        let folders = std::fs::read_dir(&images).into_iter().flatten().flatten();
+        let mut by_id = folders
+            .map(|entry| entry.path())
+            .filter(|_| reference.starts_with("sha256:"));
+        by_id
+            .find(is_it)
+            .unwrap_or_else(|| images.join(reference.replace(['/', ':', '@'], "_")))
     }
 
     pub(super) fn kept(&self, name: &str) -> Option<Kept> {
@@ -149,6 +164,8 @@ impl Containers for SimulatedContainers {
             version: "29.2.1".into(),
             runtimes: vec!["nvidia".into(), "runc".into()],
             root: self.folder.join("images").to_string_lossy().into_owned(),
+            rootless: false,
+            podman: false,
         })
     }
 
@@ -288,6 +305,11 @@ impl Containers for SimulatedContainers {
             .stdout(log)
             .stderr(errors)
             .process_group(0);
+        let key = spec.key_variable.as_ref().map(|variable| {
+            let key = hex::encode(rand::random::<[u8; 32]>());
+            process.env(variable, &key);
+            key
+        });
         if let Ok(pace) = std::env::var("TANDEM_STANDIN_PACE") {
             process.env("TANDEM_STANDIN_PACE", pace);
         }
@@ -306,6 +328,7 @@ impl Containers for SimulatedContainers {
                 .map(|m| (m.source.clone(), m.target.clone()))
                 .collect(),
             command: spec.command.clone(),
+            key,
         };
         let text = serde_json::to_vec_pretty(&kept).expect("a container is plain data");
         tokio::fs::write(home.join("state.json"), text)
@@ -333,6 +356,11 @@ impl Containers for SimulatedContainers {
             oom_killed: false,
             labels: kept.labels,
         }))
+    }
+
+    async fn api_key(&self, name: &str) -> Result<Option<Secret>, ContainerError> {
+        let kept = self.kept(name);
+        Ok(kept.and_then(|kept| kept.key).map(Secret::new))
     }
 
     async fn logs(&self, name: &str, tail: usize) -> Result<Vec<String>, ContainerError> {

@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use tandem_adapters::inference::{Connect, HttpModelApi, Stream, tcp};
+use tandem_adapters::inference::{Connect, ContainerKey, HttpModelApi, Stream, tcp};
 use tandem_domain::ports::{ApiError, MachineServices, ModelApi, NodeBuild, Tunnels};
 use tandem_domain::problem::{Code, Problem};
 
@@ -59,10 +59,9 @@ impl Tunnels for SimulatedContainers {
             meeting: self.meeting.clone(),
             standin: self.standin.clone(),
         });
-        Arc::new(HttpModelApi::new(Arc::new(PortConnector {
-            containers,
-            port,
-        })))
+        let key = Arc::new(ContainerKey::new(containers.clone()));
+        let connector = PortConnector { containers, port };
+        Arc::new(HttpModelApi::new(Arc::new(connector)).with_key(key))
     }
 }
 

@@ -28,8 +28,32 @@ fn bad(message: impl Into<String>) -> Answer {
     )
 }
 
-/// Answers one request.
+/// Answers one request, with what a browser has to know of it.
 pub(crate) async fn handle(engine: Arc<Engine>, request: Request<Incoming>) -> Answer {
+    let origin = request.headers().get(header::ORIGIN);
+    let origin = origin.and_then(|v| v.to_str().ok()).map(str::to_owned);
+    let Some(origin) = origin else {
+        return handled(engine, request).await;
+    };
+    let allowed = |o: &String| o == "*" || *o == origin;
+    let allowed = engine.origins.iter().find(|o| allowed(o)).cloned();
+    // A browser asks first whether a page may send what it wants to send.
+    let mut answer = match (request.method(), &allowed) {
+        (&Method::OPTIONS, Some(_)) => crate::wire::answer(StatusCode::OK, "text/plain", "OK"),
+        (&Method::OPTIONS, None) => crate::wire::answer(
+            StatusCode::BAD_REQUEST,
+            "text/plain",
+            "Disallowed CORS origin",
+        ),
+        _ => handled(engine, request).await,
+    };
+    if let Some(allowed) = allowed {
+        crate::wire::set(&mut answer, "access-control-allow-origin", allowed);
+    }
+    answer
+}
+
+async fn handled(engine: Arc<Engine>, request: Request<Incoming>) -> Answer {
     let path = request.uri().path().to_owned();
     if let Some(key) = &engine.key
         && path.starts_with("/v1")

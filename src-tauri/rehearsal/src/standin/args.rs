@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Arguments with a value.
-const VALUES: [&str; 45] = [
+const VALUES: [&str; 46] = [
     "--host",
     "--port",
     "--served-model-name",
     "--api-key",
+    "--allowed-origins",
     "--tensor-parallel-size",
     "--pipeline-parallel-size",
     "--nnodes",
@@ -89,7 +90,8 @@ const SHORT: [(&str, &str); 6] = [
 ];
 
 /// Values that must be JSON.
-const JSON: [&str; 6] = [
+const JSON: [&str; 7] = [
+    "--allowed-origins",
     "--speculative-config",
     "--limit-mm-per-prompt",
     "--compilation-config",
@@ -225,9 +227,19 @@ impl Args {
         serde_json::from_str(self.value("--speculative-config")?).ok()
     }
 
+    /// The origins whose pages may use the API; without the argument all may.
+    pub fn allowed_origins(&self) -> Vec<String> {
+        let given = self.value("--allowed-origins");
+        given.map_or_else(
+            || vec!["*".to_owned()],
+            |given| serde_json::from_str(given).unwrap_or_default(),
+        )
+    }
+
     /// What both ranks must have been given alike.
     pub fn engine(&self) -> String {
-        const OWN: [&str; 8] = [
+        const OWN: [&str; 9] = [
+            "--allowed-origins",
             "--host",
             "--port",
             "--node-rank",
@@ -273,7 +285,9 @@ impl Args {
 }
 
 fn check(name: &str, value: &str) -> Result<(), Usage> {
-    if JSON.contains(&name) && serde_json::from_str::<Value>(value).is_err() {
+    let json = serde_json::from_str::<Value>(value);
+    let is_list = json.as_ref().is_ok_and(Value::is_array);
+    if JSON.contains(&name) && (json.is_err() || (name == "--allowed-origins" && !is_list)) {
         let both = if name == "--speculative-config" {
             "--speculative-config/-sc"
         } else {

@@ -31,6 +31,8 @@ pub(crate) struct Engine {
     pub(crate) patience: Duration,
     pub(crate) metrics: Metrics,
     pub(crate) key: Option<String>,
+    /// The origins whose pages may use it; `*` stands for all.
+    pub(crate) origins: Vec<String>,
     pub(crate) requests: AtomicU64,
 }
 

@@ -97,7 +97,15 @@ impl Link {
     }
 
     async fn wait_for_worker(at: SocketAddr, here: &Hello) -> Result<Self, Failure> {
-        let listener = TcpListener::bind(at).await.map_err(|error| {
+        // As PyTorch's store, on every interface, whatever address the ranks were given; but not in a rehearsal,
+        // which opens nothing beyond this computer.
+        let everywhere = SocketAddr::from(([0, 0, 0, 0], at.port()));
+        let on = if at.ip().is_loopback() {
+            at
+        } else {
+            everywhere
+        };
+        let listener = TcpListener::bind(on).await.map_err(|error| {
             let (code, name) = match error.kind() {
                 io::ErrorKind::AddrNotAvailable => (-99, "EADDRNOTAVAIL"),
                 _ => (-98, "EADDRINUSE"),
@@ -127,6 +135,8 @@ impl Link {
                 unreachable!("a pending future never ends");
             }
             if say(&mut stream, "joined").await.is_ok() {
+                // The store listens for as long as it serves.
+                tokio::spawn(async move { while listener.accept().await.is_ok() {} });
                 return Ok(Self::new(stream));
             }
         }

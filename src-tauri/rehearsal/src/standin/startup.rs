@@ -359,6 +359,7 @@ pub(crate) async fn run(args: Args, stop: CancellationToken) -> Result<(), Failu
             .value("--api-key")
             .map(str::to_owned)
             .or_else(|| std::env::var("VLLM_API_KEY").ok()),
+        origins: args.allowed_origins(),
         requests: AtomicU64::new(0),
     });
     Part::Api.info("Supported tasks: ['generate']");

@@ -13,7 +13,8 @@ use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, words};
 use crate::shell::as_words;
 
-/// Where the machine's Hugging Face home is seen inside.
+/// Where the machine's Hugging Face home would be inside. Only folders of it are given: the home itself holds the
+/// person's login.
 const HF_HOME: &str = "/root/.cache/huggingface";
 
 /// See [`Engine::container`](crate::engine::Engine::container).
@@ -38,11 +39,17 @@ pub(super) fn container(
         draft: optional(draft)?,
         tokenizer: optional(found.tokenizer)?,
     };
-    let mut mounts = vec![Mount {
-        source: facts.hf_home.clone(),
-        target: HF_HOME.into(),
-        read_only: true,
-    }];
+    let mut mounts = Vec::new();
+    let given = [Some(served), draft, found.tokenizer];
+    for path in given.into_iter().flatten() {
+        let mount = folder_of(facts, path)?;
+        if !mounts.contains(&mount) {
+            mounts.push(mount);
+        }
+    }
+    if found.shared_store {
+        mounts.push(below_home(facts, "hub/blobs"));
+    }
     let patch = found.graft.and_then(|g| g.patch.as_ref());
     mounts.extend(patch.map(|patch| Mount {
         source: patch.source.clone(),
@@ -57,6 +64,8 @@ pub(super) fn container(
         command: arguments(plan, variant, rank, &folders),
         env: environment(plan, rank),
         mounts,
+        // The head alone has an API.
+        key_variable: (rank == 0).then(|| "VLLM_API_KEY".to_owned()),
         ..fabric::container(plan.ranks > 1)
     })
 }
@@ -123,6 +132,8 @@ fn arguments(plan: &LaunchPlan, variant: &Variant, rank: usize, folders: &Folder
         // Loopback only: the app reaches it through the SSH tunnel.
         flag("host", "127.0.0.1".into());
         flag("port", plan.api_port.to_string());
+        // No page in a browser may use it, not even one on that machine.
+        flag("allowed-origins", "[]".into());
     }
     if plan.can.trust_remote_code.is_some() {
         args.push("--trust-remote-code".into());
@@ -140,7 +151,10 @@ fn environment(plan: &LaunchPlan, rank: usize) -> Vec<(String, String)> {
     let mut set = |name: &str, value: String| env.push((name.to_owned(), value));
     set("HF_HOME", HF_HOME.into());
     set("HF_HUB_OFFLINE", "1".into());
-    // The home is mounted read-only, so code that comes with a checkpoint is unpacked elsewhere.
+    // No login is given, and none that may come with the image is used.
+    set("HF_TOKEN_PATH", "/nonexistent".into());
+    set("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1".into());
+    // The checkpoint is mounted read-only, so code that comes with a checkpoint is unpacked elsewhere.
     set("HF_MODULES_CACHE", "/tmp/hf-modules".into());
     set("VLLM_NO_USAGE_STATS", "1".into());
     set("DO_NOT_TRACK", "1".into());
@@ -153,6 +167,28 @@ fn environment(plan: &LaunchPlan, rank: usize) -> Vec<(String, String)> {
     env.extend(fabric::environment(plan.network.as_ref(), rank));
     env.extend(plan.env.iter().cloned());
     env
+}
+
+/// The folder that a checkpoint needs, and no other: of a snapshot its repository's, for a snapshot is made of links
+/// into it; of what a graft made its own, which holds all of its files. Docker follows links on the way to it, so a
+/// `hub` that leads to another disk is no obstacle.
+fn folder_of(facts: &Facts, path: &str) -> Result<Mount, Problem> {
+    inside(facts, path)?;
+    let below = path[facts.hf_home.len()..].trim_matches('/');
+    let mut parts = below.split('/');
+    Ok(match (parts.next(), parts.next()) {
+        (Some("hub"), Some(repository)) => below_home(facts, &format!("hub/{repository}")),
+        _ => below_home(facts, below),
+    })
+}
+
+/// A folder of the Hugging Face home at the same place inside.
+fn below_home(facts: &Facts, folder: &str) -> Mount {
+    Mount {
+        source: format!("{}/{folder}", facts.hf_home.trim_end_matches('/')),
+        target: format!("{HF_HOME}/{folder}"),
+        read_only: true,
+    }
 }
 
 /// Where the container sees a folder of the machine's Hugging Face home.
@@ -174,7 +210,7 @@ mod tests {
     use super::*;
     use crate::artifact::{Artifact, Selection};
     use crate::launch::samples;
-    use crate::node::{FetchReceipt, FetchedSnapshot};
+    use crate::node::{FetchReceipt, FetchedSnapshot, GraftReceipt};
 
     /// The proposed recipe without its graft, with a draft and a tokenizer of their own.
     fn with_others() -> LaunchPlan {
@@ -199,7 +235,7 @@ mod tests {
         let plan = with_others();
         let there = |name: &str| FetchedSnapshot {
             commit: "c".into(),
-            snapshot: format!("/h/hub/{name}"),
+            snapshot: format!("/h/hub/{name}/snapshots/c"),
             files: 1,
             bytes: 1,
         };
@@ -219,6 +255,7 @@ mod tests {
             draft: plan.snapshot_of(ArtifactRole::Draft, &fetched),
             tokenizer: plan.snapshot_of(ArtifactRole::Tokenizer, &fetched),
             graft: None,
+            shared_store: false,
         };
         let words = |variant: &Variant| {
             let spec = container(&plan, variant, 0, &found).expect("all lies in the cache");
@@ -227,15 +264,15 @@ mod tests {
         let drafting = words(plan.last().expect("it ends in MTP"));
         let home = "/root/.cache/huggingface/hub";
         assert!(
-            drafting.starts_with(&format!("{home}/served ")),
+            drafting.starts_with(&format!("{home}/served/snapshots/c ")),
             "{drafting}"
         );
         assert!(
-            drafting.contains(&format!("--tokenizer {home}/tokenizer ")),
+            drafting.contains(&format!("--tokenizer {home}/tokenizer/snapshots/c ")),
             "{drafting}"
         );
         assert!(
-            drafting.contains(&format!(r#""model":"{home}/draft""#)),
+            drafting.contains(&format!(r#""model":"{home}/draft/snapshots/c""#)),
             "{drafting}"
         );
         let plain = plan.variants.iter().find(|v| v.drafting.is_none());
@@ -249,6 +286,94 @@ mod tests {
             told.contains("--tokenizer TOKENIZER") && told.contains("DRAFT"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn only_the_folders_of_what_is_served_are_given_and_no_login() {
+        let plan = samples::plan(1, None);
+        let facts = Facts {
+            hf_home: "/h".into(),
+            ..Facts::default()
+        };
+        let graft = |kind, path: &str| GraftReceipt {
+            kind,
+            path: path.into(),
+            tensors: 1,
+            tensor_bytes: 1,
+            fetched: 1,
+            written: Vec::new(),
+            patch: None,
+        };
+        let overlay = graft(GraftKind::Overlay, "/h/tandem/o--n/c-mtp");
+        let draft = graft(GraftKind::Draft, "/h/tandem/o--n/c-draft");
+        let own = "/h/hub/models--o--n";
+        let cases = [
+            (None, None, false, vec![own]),
+            (
+                None,
+                Some("/h/hub/models--o--n/snapshots/d"),
+                false,
+                vec![own],
+            ),
+            (
+                None,
+                Some("/h/hub/models--o--t/snapshots/d"),
+                true,
+                vec![own, "/h/hub/models--o--t", "/h/hub/blobs"],
+            ),
+            (Some(&overlay), None, false, vec!["/h/tandem/o--n/c-mtp"]),
+            (
+                Some(&draft),
+                None,
+                false,
+                vec![own, "/h/tandem/o--n/c-draft"],
+            ),
+        ];
+        for (graft, tokenizer, shared_store, expected) in cases {
+            let found = OnDisk {
+                facts: &facts,
+                snapshot: "/h/hub/models--o--n/snapshots/c",
+                draft: None,
+                tokenizer,
+                graft,
+                shared_store,
+            };
+            let variant = plan.last().expect("it has one");
+            let spec = container(&plan, variant, 0, &found).expect("all lies in the cache");
+            let sources: Vec<&str> = spec.mounts.iter().map(|m| m.source.as_str()).collect();
+            assert_eq!(sources, expected);
+            for mount in &spec.mounts {
+                assert!(mount.read_only);
+                assert_eq!(mount.target, mount.source.replacen("/h", HF_HOME, 1));
+            }
+            let has =
+                |name: &str, value: &str| spec.env.contains(&(name.to_owned(), value.to_owned()));
+            assert!(has("HF_TOKEN_PATH", "/nonexistent") && has("HF_HUB_OFFLINE", "1"));
+            assert!(has("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1"));
+        }
+    }
+
+    #[test]
+    fn the_head_alone_has_an_api_and_it_asks_for_a_key() {
+        let link = samples::link();
+        let plan = samples::plan(2, Some(&link));
+        let facts = Facts {
+            hf_home: "/h".into(),
+            ..Facts::default()
+        };
+        let found = OnDisk {
+            facts: &facts,
+            snapshot: "/h/hub/models--o--n/snapshots/c",
+            draft: None,
+            tokenizer: None,
+            graft: None,
+            shared_store: false,
+        };
+        let of = |rank| container(&plan, &plan.variants[0], rank, &found).expect("it can be");
+        assert_eq!(of(0).key_variable.as_deref(), Some("VLLM_API_KEY"));
+        assert_eq!(of(1).key_variable, None);
+        let words = of(0).command.join(" ");
+        assert!(words.contains("--host 127.0.0.1") && words.contains("--allowed-origins []"));
     }
 
     #[test]

@@ -76,6 +76,7 @@ fn launched(machines: usize, graft: Option<GraftReceipt>) -> Vec<ContainerSpec> 
         draft: None,
         tokenizer: None,
         graft: graft.as_ref(),
+        shared_store: false,
     };
     let of_rank = |rank| engine::of(plan.engine).container(&plan, variant, rank, &found);
     let specs: Result<Vec<_>, _> = (0..machines).map(of_rank).collect();
@@ -99,15 +100,16 @@ fn told(spec: &ContainerSpec) -> String {
     }
     let _ = writeln!(
         text,
-        "  with  {} {} gpus={} net={} ipc={} rdma={} devices={:?} capabilities={:?}",
+        "  with  {} {} gpus={} net={} shm={:?} rdma={} devices={:?} capabilities={:?} key={:?}",
         spec.name,
         spec.image,
         spec.gpus,
         spec.host_network,
-        spec.host_ipc,
+        spec.shm_bytes,
         spec.rdma_limits,
         spec.devices,
-        spec.capabilities
+        spec.capabilities,
+        spec.key_variable
     );
     // The label holds a hash of the whole, which the lines above say already.
     assert_eq!(spec.labels.len(), 1, "{:?}", spec.labels);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::container::command::as_command;
-use crate::container::{ContainerSpec, LABEL, SERVER, fabric};
+use crate::container::{ContainerSpec, SERVER, fabric};
 use crate::network::NetworkPlan;
 use crate::network::verdict::all_reduce::{AllReduce, Backend};
 use crate::network::verdict::{LinkReport, LinkState, Method, all_reduce};
@@ -71,10 +71,7 @@ impl AllReduceTest {
     /// The containers, head first.
     fn containers(&self, image_id: &str) -> Vec<ContainerSpec> {
         let mut specs: Vec<_> = [0, 1].map(|rank| self.container(rank)).into();
-        let identity = fabric::identity(&specs, image_id);
-        for spec in &mut specs {
-            spec.labels.push((LABEL.to_owned(), identity.clone()));
-        }
+        fabric::label(&mut specs, image_id);
         specs
     }
 

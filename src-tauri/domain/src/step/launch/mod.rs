@@ -15,6 +15,8 @@ use crate::container::command::as_command;
 use crate::container::{ContainerSpec, ContainerState, SERVER, fabric};
 use crate::engine;
 use crate::engine::{Engine, OnDisk};
+use crate::node::FetchReceipt;
+use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{Variant, VariantId};
@@ -23,7 +25,7 @@ use crate::step::facts::FactsReceipt;
 use crate::step::graft::GraftsReceipt;
 use crate::step::ids;
 use crate::step::image::ImageReceipt;
-use crate::step::machines::on_all;
+use crate::step::machines::{failed_on, on_all};
 use crate::step::owned::label;
 use crate::step::services::{Services, StepContext};
 use crate::step::stored::{stored, value};
@@ -81,7 +83,7 @@ impl LaunchServer {
         })
     }
 
-    fn containers(
+    async fn containers(
         &self,
         cx: &StepContext,
         variant: &Variant,
@@ -94,13 +96,15 @@ impl LaunchServer {
             _ => GraftsReceipt::default(),
         };
         let mut specs = Vec::new();
-        for (rank, (facts, fetched)) in facts.iter().zip(&fetched).enumerate() {
+        let ranks = facts.iter().zip(&fetched).zip(&cx.machines);
+        for (rank, ((facts, fetched), machine)) in ranks.enumerate() {
             let found = OnDisk {
                 facts,
                 snapshot: &fetched.first.snapshot,
                 draft: self.launch.snapshot_of(ArtifactRole::Draft, fetched),
                 tokenizer: self.launch.snapshot_of(ArtifactRole::Tokenizer, fetched),
                 graft: grafts.get(rank),
+                shared_store: shared_store(machine, fetched).await?,
             };
             let spec = self
                 .engine()
@@ -168,6 +172,23 @@ impl LaunchServer {
     }
 }
 
+/// Prints the first blob of these repositories that is a link.
+const FIND_LINK: &str =
+    r#"for d; do find "${d%/snapshots/*}/blobs" -maxdepth 1 -type l 2>/dev/null; done | head -n 1"#;
+
+/// Whether blobs of what was fetched are links into the store that all repositories share.
+async fn shared_store(
+    machine: &MachineServices,
+    fetched: &FetchReceipt,
+) -> Result<bool, StepError> {
+    let all = std::iter::once(&fetched.first).chain(&fetched.others);
+    let snapshots = all.map(|there| there.snapshot.clone());
+    let words = ["-c", FIND_LINK, "sh"].map(str::to_owned);
+    let find = Command::new("sh", words.into_iter().chain(snapshots));
+    let found = machine.shell.exec(&find).await;
+    Ok(!found.map_err(failed_on(machine))?.text().trim().is_empty())
+}
+
 /// What a first server is without.
 fn first_words(tokens: Option<u32>, label: &str) -> String {
     match tokens {
@@ -216,7 +237,7 @@ impl Step<Services> for LaunchServer {
 
     async fn check(&self, cx: &StepContext) -> Result<StepCheck, StepError> {
         let own = self.own()?;
-        let (_, receipt) = self.containers(cx, own)?;
+        let (_, receipt) = self.containers(cx, own).await?;
         let states = self.states(cx).await?;
         for (machine, state) in cx.machines.iter().zip(&states) {
             if state.as_ref().is_some_and(|s| label(s).is_none()) {
@@ -232,7 +253,7 @@ impl Step<Services> for LaunchServer {
         for later in self.launch.after(&self.variant) {
             // This server makes way for the later one; finding that one is finding this one done.
             let validated = cx.receipts.contains_key(&ids::validate(&self.variant));
-            let (_, later_receipt) = self.containers(cx, later)?;
+            let (_, later_receipt) = self.containers(cx, later).await?;
             let past = self.serves(cx, &states, &later_receipt.identity).await;
             if validated || past {
                 let receipt = LaunchReceipt {
@@ -256,7 +277,7 @@ impl Step<Services> for LaunchServer {
     }
 
     async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
-        let (specs, receipt) = self.containers(cx, self.own()?)?;
+        let (specs, receipt) = self.containers(cx, self.own()?).await?;
         self.clear(cx).await?;
         let FactsReceipt(facts) = cx.receipt()?;
         on_all(&cx.machines, |i, s| {
@@ -328,7 +349,7 @@ impl Step<Services> for LaunchServer {
         let identity = match noted {
             Some(identity) => identity,
             // An earlier Tandem noted it only at the end.
-            None => self.containers(cx, self.own()?)?.1.identity,
+            None => self.containers(cx, self.own()?).await?.1.identity,
         };
         let identity = &identity;
         let others = on_all(&cx.machines, |_, s| {

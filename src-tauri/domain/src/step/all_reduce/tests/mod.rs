@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::container::ContainerState;
+use crate::container::{ContainerState, LABEL};
 use crate::network::verdict::Method;
 use crate::network::verdict::perftest::STAND_IN;
 use crate::problem::Code;
@@ -37,7 +37,7 @@ async fn a_good_one_is_told_and_its_containers_are_given_the_link_as_the_server_
         );
         assert_eq!(spec.mounts, [], "nothing of the machine is seen inside");
         assert_eq!(spec.devices, ["/dev/infiniband"]);
-        assert!(spec.gpus && spec.host_network && spec.host_ipc && spec.rdma_limits);
+        assert!(spec.gpus && spec.host_network && spec.rdma_limits);
         assert!(owned::label(&docker_state(spec)).is_some());
         let has = |name: &str, value: &str| {
             let mut env = spec.env.iter();
