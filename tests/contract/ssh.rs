@@ -485,6 +485,42 @@ async fn a_tunnel_reaches_a_server_of_the_machine_and_opens_no_port_here() {
     assert!(matches!(error, ApiError::NotListening { .. }), "{error:?}");
 }
 
+/// Docker's socket is opened by its path, which not every option of a key's line lets through.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_opens_by_its_path_under_the_options_of_tandems_key() {
+    let sshd = Sshd::start("");
+    let socket = sshd.folder().join("socket");
+    let listener = tokio::net::UnixListener::bind(&socket).unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let _ = stream.write_all(b"hello").await;
+        }
+    });
+    let port = free_port();
+    let mut forward = std::process::Command::new("ssh");
+    forward
+        .args(["-F", "none", "-N", "-o", "StrictHostKeyChecking=no"])
+        .args(["-o", "UserKnownHostsFile=/dev/null", "-o", "BatchMode=yes"])
+        .arg("-i")
+        .arg(sshd.folder().join("client"))
+        .args(["-p", &sshd.port.to_string()])
+        .arg("-L")
+        .arg(format!("127.0.0.1:{port}:{}", socket.display()))
+        .arg(format!("{}@127.0.0.1", sshd.user));
+    let mut forward = forward.spawn().expect("openssh-client is installed");
+    let start = Instant::now();
+    let mut heard = String::new();
+    while heard.is_empty() && start.elapsed() < Duration::from_secs(10) {
+        if let Ok(mut stream) = tokio::net::TcpStream::connect(("127.0.0.1", port)).await {
+            let _ = stream.read_to_string(&mut heard).await;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    forward.kill().unwrap();
+    forward.wait().unwrap();
+    assert_eq!(heard, "hello");
+}
+
 /// Waits until a file has a line in it.
 async fn written(path: &std::path::Path) -> String {
     let start = Instant::now();

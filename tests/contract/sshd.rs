@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use tandem_domain::step::key::OPTIONS;
 
 /// The server; ends with its owner.
 pub(crate) struct Sshd {
@@ -33,7 +34,7 @@ impl Sshd {
         }
         let public = std::fs::read_to_string(folder.path().join("client.pub")).unwrap();
         // With the options that Tandem gives its own key on a machine: all that it does must go under them.
-        let line = format!("restrict,port-forwarding {public}");
+        let line = format!("{OPTIONS} {public}");
         std::fs::write(folder.path().join("authorized_keys"), line).unwrap();
         let port = free_port();
         let child = launch(folder.path(), "host", port, extra);

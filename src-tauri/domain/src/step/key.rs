@@ -17,7 +17,7 @@ const FILE: &str = ".ssh/authorized_keys";
 /// What the key may be used for: commands, files, and tunnels to servers and to Docker's socket, which is all that
 /// Tandem uses. No terminal, no agent, no X11. The option `permitopen` is not among them: sshd then opens no socket by its
 /// path, as Docker's is, and it holds up nobody who may run commands.
-const OPTIONS: &str = "restrict,port-forwarding";
+pub const OPTIONS: &str = "restrict,port-forwarding";
 
 /// Appends the line `$1`, unless a line with the key `$2` is there. In one write behind whatever is there by then,
 /// so that what somebody else adds at the same time stays; a link stays a link, and a mode what it is.

@@ -11,7 +11,7 @@ pub(crate) mod graft;
 pub mod ids;
 pub(crate) mod image;
 pub mod job;
-pub(crate) mod key;
+pub mod key;
 pub mod launch;
 pub(crate) mod link_copy;
 pub mod link_test;
