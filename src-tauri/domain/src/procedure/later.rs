@@ -131,6 +131,7 @@ fn name_of(id: &StepId) -> Option<&'static str> {
         ids::PROGRAM => "Tandem's program",
         ids::DOCKER => "the right to use Docker",
         ids::NETWORK => "the private link",
+        ids::FIREWALL => "the firewall's table",
         ids::IMAGE => "the image",
         ids::WEIGHTS => "the weights",
         ids::GRAFT => "the checkpoint with MTP layers",
