@@ -7,77 +7,13 @@
 //! The forecast was compared with a real start of a model of 129 GB over two Sparks: weights within 3 %,
 //! tokens of KV cache within 5 %. A measured start is always better than a forecast.
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+mod attention;
 
-use crate::checkpoint::config::text;
+use serde::{Deserialize, Serialize};
+
+pub use attention::{Attention, Layers, PerToken};
 
 const GIB: f64 = (1_u64 << 30) as f64;
-
-/// What a model's attention needs to remember.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Attention {
-    /// Layers that remember every token.
-    pub full_layers: u32,
-    /// Layers that remember a window of tokens, those of MTP included.
-    pub sliding_layers: u32,
-    /// Tokens of that window.
-    pub window: u32,
-    /// Key and value heads of a layer.
-    pub kv_heads: u32,
-    /// Numbers of a head.
-    pub head_dim: u32,
-}
-
-impl Attention {
-    /// Reads it from `config.json`. `None` where the file does not say it.
-    pub fn read(config: &Value, mtp: bool) -> Option<Self> {
-        let part = text(config);
-        let number = |keys: &[&str]| {
-            let found = keys.iter().find_map(|k| part.get(*k)?.as_u64());
-            found.and_then(|n| u32::try_from(n).ok())
-        };
-        let layers = number(&["num_hidden_layers"])?;
-        let drafting = match mtp {
-            true => number(&["num_nextn_predict_layers"]).unwrap_or(0),
-            false => 0,
-        };
-        let window = number(&["sliding_window"]).unwrap_or(0);
-        let kinds = part.get("layer_types").and_then(Value::as_array);
-        let sliding = |layer: u32| {
-            let kind = kinds.and_then(|k| k.get(layer as usize)?.as_str());
-            window > 0 && kind == Some("sliding_attention")
-        };
-        let sliding_layers = (0..layers).filter(|l| sliding(*l)).count() as u32;
-        Some(Self {
-            full_layers: layers - sliding_layers,
-            // Those that draft see a window too, where the model knows of one at all.
-            sliding_layers: sliding_layers + drafting,
-            window,
-            kv_heads: number(&[
-                "num_attention_groups",
-                "num_key_value_heads",
-                "num_attention_heads",
-            ])?,
-            head_dim: number(&["head_dim"])?,
-        })
-    }
-
-    /// Bytes of KV cache that one request of `context` tokens takes on each machine.
-    pub fn request(&self, context: u32, ask: &Ask) -> u64 {
-        let heads = self.kv_heads.div_ceil(ask.ranks.max(1));
-        let a_token = 2 * u64::from(heads) * u64::from(self.head_dim) * u64::from(ask.kv_element);
-        // A prompt comes in pieces, and a layer with a window keeps the window and the piece.
-        let kept = if self.window == 0 {
-            context
-        } else {
-            context.min(self.window + ask.batched_tokens)
-        };
-        a_token
-            * (u64::from(self.full_layers) * u64::from(context)
-                + u64::from(self.sliding_layers) * u64::from(kept))
-    }
-}
 
 /// What is to be served, and how.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,10 +84,13 @@ pub enum FitVerdict {
     ContextTooLong,
     /// The weights do not fit.
     TooLarge,
+    /// The weights fit; what the KV cache takes is not known.
+    CacheUnknown,
 }
 
-/// Reckons for a machine with this memory, of which so much is available now.
-pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit {
+/// Reckons for a machine with this memory, of which so much is available now. `attention` is what
+/// [`Attention::read`] said of the model.
+pub fn fit(ask: &Ask, attention: &Result<Attention, String>, memory: u64, available: u64) -> Fit {
     let split = u64::from(ask.ranks.max(1));
     let budget = (memory as f64 * ask.share) as u64;
     let mut parts = vec![FitPart {
@@ -180,26 +119,22 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
             ask.working_source
         ),
     });
-    let fixed: u64 = parts.iter().map(|p| p.bytes).sum();
-    let request = attention.request(ask.context, ask);
-    parts.push(FitPart {
-        what: "KV cache".into(),
-        bytes: request,
-        how: format!(
-            "one request of {} tokens: {} layers that remember all of it, {} that remember {}",
-            ask.context,
-            attention.full_layers,
-            attention.sliding_layers,
-            match attention.window {
-                0 => "all of it too".to_owned(),
-                n => format!("{n} tokens"),
-            }
-        ),
-    });
+    let fixed = parts
+        .iter()
+        .fold(0_u64, |sum, part| sum.saturating_add(part.bytes));
     let room = budget.saturating_sub(fixed);
-    let requests = (room >= request && request > 0).then(|| room as f64 / request as f64);
-    let (verdict, says) = if budget < fixed {
-        (
+    let occupied = |says: &str| {
+        format!(
+            "{says}, but only {} of {} are free at the moment, and {} does not start below {}. Stop what runs there.",
+            gib(available),
+            gib(memory),
+            ask.engine,
+            gib(budget)
+        )
+    };
+    let mut requests = None;
+    let (verdict, says) = match attention {
+        _ if budget < fixed => (
             FitVerdict::TooLarge,
             format!(
                 "It does not fit: {} are needed before the first token, and {} may take {} of {}. {}",
@@ -207,39 +142,51 @@ pub fn fit(ask: &Ask, attention: &Attention, memory: u64, available: u64) -> Fit
                 ask.engine,
                 gib(budget),
                 gib(memory),
-                if split == 1 {
-                    "Use two machines, or a smaller model."
-                } else {
-                    "Use a smaller model."
+                match split {
+                    1 => "Use two machines, or a smaller model.",
+                    _ => "Use a smaller model.",
                 }
             ),
-        )
-    } else if requests.is_none() {
-        let longest = longest(ask, attention, room);
-        (
-            FitVerdict::ContextTooLong,
+        ),
+        Err(_) if available < budget => (FitVerdict::Occupied, occupied("The weights fit")),
+        Err(why) => (
+            FitVerdict::CacheUnknown,
             format!(
-                "The weights fit, but {} are left for a KV cache of {}. A context of {longest} tokens fits.",
-                gib(room),
-                gib(request)
+                "The weights fit, and {} are left for the KV cache. How much of it a request takes is not known before the start: {why}.",
+                gib(room)
             ),
-        )
-    } else if available < budget {
-        (
-            FitVerdict::Occupied,
-            format!(
-                "It fits, but only {} of {} are free at the moment, and {} does not start below {}. Stop what runs there.",
-                gib(available),
-                gib(memory),
-                ask.engine,
-                gib(budget)
-            ),
-        )
-    } else {
-        (
-            FitVerdict::Fits,
-            format!("It fits: {} are left for the KV cache.", gib(room)),
-        )
+        ),
+        Ok(attention) => {
+            let request = attention.request(ask.context, ask);
+            parts.push(FitPart {
+                what: "KV cache".into(),
+                bytes: request,
+                how: attention.says(ask.context),
+            });
+            if room < request {
+                (
+                    FitVerdict::ContextTooLong,
+                    format!(
+                        "The weights fit, but {} are left for a KV cache of {}. {}",
+                        gib(room),
+                        gib(request),
+                        match longest(ask, attention, room) {
+                            0 => "Not even a context of 1024 tokens fits.".to_owned(),
+                            n => format!("A context of {n} tokens fits."),
+                        }
+                    ),
+                )
+            } else {
+                requests = (request > 0).then(|| room as f64 / request as f64);
+                match available < budget {
+                    true => (FitVerdict::Occupied, occupied("It fits")),
+                    false => (
+                        FitVerdict::Fits,
+                        format!("It fits: {} are left for the KV cache.", gib(room)),
+                    ),
+                }
+            }
+        }
     };
     Fit {
         budget,
@@ -264,10 +211,12 @@ fn gib(bytes: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     /// A model of 129 GB as a real start had it, the checkpoint's 14 shards in all.
-    fn ask() -> Ask {
+    pub(super) fn ask() -> Ask {
         Ask {
             engine: "vLLM",
             ranks: 2,
@@ -310,8 +259,8 @@ mod tests {
     #[test]
     fn the_forecast_is_near_a_real_start_over_two_sparks() {
         let attention = attention();
-        assert_eq!((attention.full_layers, attention.sliding_layers), (12, 36));
-        let fit = fit(&ask(), &attention, SPARK, 118 << 30);
+        assert_eq!((attention.full.count, attention.sliding.count), (12, 36));
+        let fit = fit(&ask(), &Ok(attention), SPARK, 118 << 30);
         assert_eq!(fit.verdict, FitVerdict::Fits, "{}", fit.says);
         // As vLLM said: model loading took 60.94 GiB; 11.32x for 262,144 tokens.
         near(fit.parts[0].bytes as f64 / GIB, 60.94, 0.03);
@@ -321,10 +270,10 @@ mod tests {
     #[test]
     fn on_one_spark_or_on_small_ones_the_weights_do_not_fit() {
         let alone = Ask { ranks: 1, ..ask() };
-        let one = fit(&alone, &attention(), SPARK, SPARK);
+        let one = fit(&alone, &Ok(attention()), SPARK, SPARK);
         assert_eq!(one.verdict, FitVerdict::TooLarge);
         assert!(one.says.ends_with("Use two machines, or a smaller model."));
-        let small = fit(&ask(), &attention(), SPARK / 2, SPARK / 2);
+        let small = fit(&ask(), &Ok(attention()), SPARK / 2, SPARK / 2);
         assert_eq!(small.verdict, FitVerdict::TooLarge);
         assert!(
             small.says.ends_with("Use a smaller model."),
@@ -342,7 +291,7 @@ mod tests {
             ..ask()
         };
         let attention = attention();
-        let found = fit(&ask, &attention, SPARK, SPARK);
+        let found = fit(&ask, &Ok(attention), SPARK, SPARK);
         assert_eq!(found.verdict, FitVerdict::ContextTooLong, "{}", found.says);
         let room = found.budget - found.parts[..2].iter().map(|p| p.bytes).sum::<u64>();
         let longest = longest(&ask, &attention, room);
@@ -354,7 +303,7 @@ mod tests {
 
     #[test]
     fn memory_that_something_else_holds_is_said() {
-        let found = fit(&ask(), &attention(), SPARK, 90 << 30);
+        let found = fit(&ask(), &Ok(attention()), SPARK, 90 << 30);
         assert_eq!(found.verdict, FitVerdict::Occupied);
         assert!(found.says.contains("90.0 GiB"), "{}", found.says);
     }
@@ -365,7 +314,25 @@ mod tests {
             grafted: 4_856_000_000,
             ..ask()
         };
-        let found = fit(&ask, &attention(), SPARK, SPARK);
+        let found = fit(&ask, &Ok(attention()), SPARK, SPARK);
         assert_eq!(found.parts[1].bytes, 2_428_000_000);
+    }
+
+    #[test]
+    fn what_the_cache_takes_is_not_guessed() {
+        let found = fit(&ask(), &Err("it does not say".into()), SPARK, SPARK);
+        assert_eq!(found.verdict, FitVerdict::CacheUnknown);
+        assert!(
+            found.says.ends_with("before the start: it does not say."),
+            "{}",
+            found.says
+        );
+        let large = Ask { ranks: 1, ..ask() };
+        let found = fit(&large, &Err("it does not say".into()), SPARK, SPARK);
+        assert_eq!(
+            found.verdict,
+            FitVerdict::TooLarge,
+            "the weights are known all the same"
+        );
     }
 }

@@ -75,7 +75,7 @@ async fn one(
     Ok(ahead)
 }
 
-/// `None` where the model's configuration does not say what is needed.
+/// `None` where nobody could read the model's configuration.
 fn forecast(launch: &LaunchPlan, survey: &Survey, memory: u64, free: u64) -> Option<Fit> {
     let config = config::parse(config::FILE, survey.config.as_deref()?.as_bytes()).ok()?;
     let engine = engine::of(launch.engine);
@@ -83,7 +83,7 @@ fn forecast(launch: &LaunchPlan, survey: &Survey, memory: u64, free: u64) -> Opt
         .last()
         .and_then(Variant::speculative_tokens)
         .is_some();
-    let attention = engine.attention(&config, drafts)?;
+    let attention = engine.attention(&config, drafts);
     let grafted = match (survey.mtp_built_in, &launch.graft) {
         (Some(false), Some(graft)) => graft.layer_bytes,
         _ => 0,

@@ -36,9 +36,13 @@ pub fn pretty(value: &Value) -> Result<String, CheckpointError> {
     Ok(text)
 }
 
-/// The part that describes the language model: `text_config`, or the whole of a text-only one.
+/// The part that describes the language model: a part of its own, or the whole of a text-only one.
 pub fn text(config: &Value) -> &Value {
-    config.get("text_config").unwrap_or(config)
+    let thinker = config.get("thinker_config").unwrap_or(config);
+    ["text_config", "llm_config", "language_config"]
+        .iter()
+        .find_map(|part| thinker.get(*part).filter(|v| v.is_object()))
+        .unwrap_or(config)
 }
 
 /// Reads where the MTP layers begin and how many there are.

@@ -86,8 +86,8 @@ pub trait Engine: Send + Sync {
     /// Its settings for a recipe, with their limits. `drafting` says whether the chosen variant drafts.
     fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
 
-    /// What a model's attention remembers, from its configuration; `None` where that does not say.
-    fn attention(&self, config: &serde_json::Value, drafting: bool) -> Option<Attention> {
+    /// What a model's attention keeps, from its configuration; the error says what stands against a forecast.
+    fn attention(&self, config: &serde_json::Value, drafting: bool) -> Result<Attention, String> {
         Attention::read(config, drafting)
     }
 }
