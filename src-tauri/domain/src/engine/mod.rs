@@ -1,6 +1,7 @@
 //! What is known of the programs that serve models. Each has a folder; the rest of Tandem asks the trait.
 
 pub mod causes;
+mod exceptions;
 pub mod metrics;
 pub mod setting;
 pub mod vllm;
@@ -24,6 +25,8 @@ pub struct Phase {
     pub doing: String,
     /// How much of it is done, and of how much, where the log says.
     pub done: Option<(u64, u64)>,
+    /// What is counted.
+    pub unit: &'static str,
 }
 
 /// What one rank finds on its machine.

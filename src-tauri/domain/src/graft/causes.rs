@@ -13,6 +13,8 @@ pub const CAUSES: &[Cause] = &[
             ".attn.v_scale are not in the checkpoint",
             ".attn.q_scale are not in the checkpoint",
         ],
+        through: &[],
+        consequence: false,
         code: Code::MtpMissing,
         cause: "This vLLM asks for scales of a quantized KV cache in the MTP layers, which MXFP4 checkpoints lack.",
         fix: "Choose a draft of its own as the way to MTP under Choices.",
@@ -21,6 +23,8 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         id: CauseId("mtp-missing"),
         texts: &["are not in the checkpoint and will falsely use random initialization"],
+        through: &[],
+        consequence: false,
         code: Code::MtpMissing,
         cause: "The checkpoint has no MTP tensors.",
         fix: "Run the graft, or choose a revision that has the MTP layers.",
@@ -29,6 +33,8 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         id: CauseId("head-quantized"),
         texts: &["The size of tensor a (2048) must match the size of tensor b (4096)"],
+        through: &[],
+        consequence: false,
         code: Code::MtpMissing,
         cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
         fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
@@ -37,6 +43,8 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         id: CauseId("tokens-do-not-fit"),
         texts: &["must be divisible by n_predict"],
+        through: &[],
+        consequence: false,
         code: Code::BadInput,
         cause: "The number of speculative tokens does not fit the three MTP layers.",
         fix: "Use 1, 2 or 3 speculative tokens.",
@@ -45,6 +53,8 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         id: CauseId("lists-short"),
         texts: &["list index out of range"],
+        through: &["step3p5_mtp.py", "step3p7_mtp.py"],
+        consequence: false,
         code: Code::MtpMissing,
         cause: "The checkpoint's per-layer lists are cut short, so the MTP layers have no entries.",
         fix: "Run the graft again; it extends the lists.",

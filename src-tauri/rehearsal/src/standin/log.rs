@@ -111,7 +111,7 @@ impl Failure {
             Self::Worker(error) => {
                 Part::Worker.error("WorkerProc failed to start.");
                 Part::Worker.error("Traceback (most recent call last):");
-                Part::Worker.error(error);
+                error.lines().for_each(|line| Part::Worker.error(line));
                 Part::Engine.error("EngineCore failed to start.");
                 Part::Engine.error("Exception: WorkerProc initialization failed due to an exception in a background process. See stack trace for root cause.");
                 Part::Api.bare("RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}");

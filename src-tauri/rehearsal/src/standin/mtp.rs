@@ -152,7 +152,7 @@ fn load(model: &Model) -> Result<(), Failure> {
     });
     if short || cut_by_code(&python) {
         return Err(Failure::Worker(
-            "IndexError: list index out of range".into(),
+            "  File \"/usr/local/lib/python3.12/dist-packages/vllm/model_executor/models/step3p5_mtp.py\", line 72, in __init__\nIndexError: list index out of range".into(),
         ));
     }
     let widths = model.widths();

@@ -8,13 +8,20 @@ pub(super) fn read(line: &str) -> Option<Phase> {
         Some(Phase {
             doing: doing.to_owned(),
             done: None,
+            unit: "",
         })
     };
-    if let Some(rest) = after(line, "Loading safetensors checkpoint shards:") {
-        let (_, counts) = rest.split_once('|')?;
+    // Every loader has a bar of this form (`_BAR_FORMAT` in weight_utils.py) with words of its own before it.
+    if let Some((words, counts)) = line.rsplit_once("% Completed |") {
+        // One loader counts tensors.
+        let unit = match words.contains("Runai Model Streamer") {
+            true => "tensors",
+            false => "shards",
+        };
         return Some(Phase {
-            doing: "loading shards".into(),
+            doing: format!("loading {unit}"),
             done: counts_of(counts),
+            unit,
         });
     }
     if line.contains("Capturing CUDA graphs") {
@@ -24,6 +31,7 @@ pub(super) fn read(line: &str) -> Option<Phase> {
         return Some(Phase {
             doing: "capturing CUDA graphs".into(),
             done: counts_of(counts),
+            unit: "graphs",
         });
     }
     const TEXTS: [(&str, &str); 14] = [
@@ -51,10 +59,6 @@ pub(super) fn read(line: &str) -> Option<Phase> {
         .and_then(|(_, doing)| whole(doing))
 }
 
-fn after<'a>(line: &'a str, text: &str) -> Option<&'a str> {
-    line.find(text).map(|at| &line[at + text.len()..])
-}
-
 /// Reads `7/14 [` from the text after a bar.
 fn counts_of(text: &str) -> Option<(u64, u64)> {
     let (done, rest) = text.trim_start().split_once('/')?;
@@ -73,9 +77,39 @@ mod tests {
             read(line),
             Some(Phase {
                 doing: "loading shards".into(),
-                done: Some((7, 14))
+                done: Some((7, 14)),
+                unit: "shards",
             })
         );
+    }
+
+    #[test]
+    fn every_loader_has_counts() {
+        for (line, done, unit) in [
+            (
+                "(Worker_TP0 pid=66) Loading safetensors using Fastsafetensor loader:  27% Completed | 3/11 [00:10<00:29,  3.71s/it]",
+                (3, 11),
+                "shards",
+            ),
+            (
+                "(Worker_TP0 pid=66) Multi-thread loading shards:  27% Completed | 3/11 [00:10<00:29,  3.71s/it]",
+                (3, 11),
+                "shards",
+            ),
+            (
+                "(Worker_TP0 pid=66) Loading safetensors using Runai Model Streamer:  50% Completed | 51/102 [00:01<00:01, 40.00it/s]",
+                (51, 102),
+                "tensors",
+            ),
+            (
+                "Loading pt checkpoint shards: 100% Completed | 2/2 [00:01<00:00,  1.00it/s]",
+                (2, 2),
+                "shards",
+            ),
+        ] {
+            let phase = read(line).expect(line);
+            assert_eq!((phase.done, phase.unit), (Some(done), unit), "{line}");
+        }
     }
 
     #[test]

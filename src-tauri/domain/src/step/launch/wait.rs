@@ -98,7 +98,7 @@ impl LaunchServer {
                     machine: machine.name.clone(),
                     done,
                     total: Some(total).filter(|t| *t > 0),
-                    unit: "shards".into(),
+                    unit: phase.unit.into(),
                     rate: None,
                     doing: phase.doing,
                     held: None,
@@ -146,7 +146,7 @@ impl LaunchServer {
         problem
     }
 
-    /// Whether the logs show a known cause, and what is told.
+    /// Whether the logs say why a server that still runs does not get ready, and what is told of one that ended.
     async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
         let mut logs = Vec::new();
         for machine in &cx.machines {
@@ -161,7 +161,9 @@ impl LaunchServer {
         let mut tables = vec![engine.causes()];
         tables.extend(self.launch.graft.as_ref().map(|_| graft::causes::CAUSES));
         tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
-        let known = causes::find(&tables, &logs).is_some();
-        (known, causes::explain(&tables, &logs, ended))
+        (
+            causes::is_told(&tables, &logs),
+            causes::explain(&tables, &logs, ended),
+        )
     }
 }
