@@ -113,6 +113,19 @@ fn tell(handle: &tauri::AppHandle, problem: &tandem_domain::problem::Problem) {
         .show(move |_| ending.exit(1));
 }
 
+/// Whether an address is the window's own content. A link or a dropped file must not put another page in its place,
+/// which could ask for a password under Tandem's name.
+fn is_the_window(url: &tauri::Url) -> bool {
+    match (url.scheme(), url.host_str()) {
+        // As wry names the content on Linux and macOS, and on Windows.
+        ("tauri", Some("localhost")) | ("http" | "https", Some("tauri.localhost")) => true,
+        ("about", None) => url.path() == "blank",
+        // Vite's server, in `tauri dev` alone.
+        ("http", Some("localhost")) => cfg!(dev) && url.port() == Some(5173),
+        _ => false,
+    }
+}
+
 /// Opens the window and stays until it is closed.
 pub fn run() {
     use tauri::Manager;
@@ -132,6 +145,11 @@ pub fn run() {
     }
     tauri_app
         .plugin(tauri_plugin_dialog::init())
+        .plugin(
+            tauri::plugin::Builder::<_, ()>::new("navigation")
+                .on_navigation(|_, url| is_the_window(url))
+                .build(),
+        )
         .invoke_handler(handler)
         .setup(|tauri_app| {
             let paths = tauri_app.path();
@@ -152,6 +170,24 @@ pub fn run() {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn the_window_goes_nowhere_else() {
+        let goes = |url: &str| super::is_the_window(&url.parse().expect("an address"));
+        assert!(goes("tauri://localhost") && goes("tauri://localhost/index.html"));
+        assert!(goes("http://tauri.localhost/") && goes("about:blank"));
+        for other in [
+            "https://example.org/",
+            "http://localhost:8000/",
+            "http://tauri.localhost.example.org/",
+            "file:///etc/passwd",
+            "data:text/html,<p>",
+            "tauri://example.org/",
+            "about:srcdoc",
+        ] {
+            assert!(!goes(other), "{other}");
+        }
+    }
+
     #[test]
     fn the_committed_bindings_are_the_generated_ones() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -3,6 +3,7 @@ import { mount } from 'svelte';
 import AppWindow from './App.svelte';
 import type { Host } from './host/host';
 import { insideTauri, tauriHost } from './host/tauri';
+import { keepDropsOut } from './kit/drops';
 import { followDesktop } from './theme/theme';
 
 /** The app answers inside its window; a plain browser gets the fake host, where `?fake=` says the story stands. */
@@ -23,6 +24,7 @@ async function chooseHost(): Promise<Host> {
 }
 
 followDesktop();
+keepDropsOut(document);
 const target = document.getElementById('app');
 if (!target) throw new Error('index.html has no element #app');
 mount(AppWindow, { target, props: { host: await chooseHost() } });

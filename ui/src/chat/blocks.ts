@@ -3,7 +3,7 @@
 // therefore nothing to sanitise and nothing that could load from elsewhere.
 
 import MarkdownIt, { type Token } from 'markdown-it';
-import { visible } from './visible';
+import { visible } from '../kit/visible';
 
 export type Inline =
   | { kind: 'text'; text: string }
