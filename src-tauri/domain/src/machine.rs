@@ -71,7 +71,7 @@ pub struct Facts {
     pub dgx_os_date: Option<String>,
     /// ConnectX-7 firmware, e.g. `28.45.4028`. `None` while the adapter is switched off.
     pub firmware: Option<String>,
-    /// The IPv4 routes of the main table, the kernel's own included.
+    /// The IPv4 routes of every table but `local`: rules may ask another table before the main one.
     pub routes: Vec<Route>,
     /// Files below `/etc/netplan`, by name; what they say is read only where everyone may read them.
     pub netplan: Vec<NetplanFile>,
@@ -147,6 +147,12 @@ pub struct Interface {
     pub lanes: Option<Lanes>,
     /// Who manages it.
     pub owner: Option<Owner>,
+    /// The bond or bridge that it is a member of.
+    pub master: Option<String>,
+    /// Whether it is a virtual function of another interface (SR-IOV).
+    pub virtual_function: bool,
+    /// MAC addresses that the kernel has met on it (`ip neigh`); kept for the ConnectX-7 functions alone.
+    pub neighbours: Vec<String>,
 }
 
 /// One IPv4 route.
@@ -228,12 +234,31 @@ impl Facts {
         self.rdma_nodes == Some(false) && self.interfaces.iter().any(|i| i.fabric)
     }
 
+    /// The bond or bridge that an interface belongs to. Facts from before it was a fact of its own show it all the
+    /// same: a bond and a bridge take the MAC address of a member, and a member has no address.
+    pub fn upper<'a>(&'a self, of: &'a Interface) -> Option<&'a str> {
+        let stands_over = |i: &&Interface| {
+            !i.fabric
+                && !i.mac.is_empty()
+                && i.mac.eq_ignore_ascii_case(&of.mac)
+                && !i.ipv4.is_empty()
+                // A VLAN has the MAC address of its port too, and its name.
+                && !i.name.starts_with(&format!("{}.", of.name))
+        };
+        of.master.as_deref().or_else(|| {
+            let upper = self.interfaces.iter().find(stands_over);
+            upper
+                .filter(|_| of.fabric && of.ipv4.is_empty())
+                .map(|i| i.name.as_str())
+        })
+    }
+
     /// The fabric interfaces that have a carrier, the first PCIe domain first.
     pub fn cabled(&self) -> Vec<&Interface> {
         let mut list: Vec<_> = self
             .interfaces
             .iter()
-            .filter(|i| i.fabric && i.carrier)
+            .filter(|i| i.fabric && i.carrier && !i.virtual_function)
             .collect();
         // Case aside, so that `enp1…` comes before `enP2p1…`, the order NVIDIA's guide uses.
         list.sort_by_key(|i| i.name.to_lowercase());

@@ -30,10 +30,12 @@ pub(super) fn adopt(machines: [&Facts; 2], twins: [&[&Interface]; 2]) -> Option<
         rails.push(rail);
         networks.push(network);
     }
-    let mtu = a.iter().chain(b).map(|i| i.mtu).min()?;
+    // What is kept is kept as it is. Ends that differ lose large packets without a word, so they are planned.
+    let mtu = a.first()?.mtu;
+    let same = a.iter().chain(b).all(|i| i.mtu == mtu);
     let plan = NetworkPlan {
         rails,
-        mtu: u16::try_from(mtu.clamp(1500, 9000)).unwrap_or(9000),
+        mtu: u16::try_from(mtu).ok().filter(|_| same)?,
         adopted: Some(whose(machines, &networks)),
     };
     faults::faults(&plan, &machines).is_empty().then_some(plan)
@@ -82,8 +84,9 @@ fn whose(machines: [&Facts; 2], networks: &[Network]) -> String {
     } else if within(&["169.254.0.0/16"]) {
         "link-local ones, as NVIDIA's older guide has the ports choose them"
     } else {
-        return "The ports have good addresses already, perhaps from NVIDIA Sync; they are kept."
-            .into();
+        "some that a person or another program gave, perhaps NVIDIA Sync"
     };
-    format!("The ports have good addresses already. They look like {who}, and are kept.")
+    format!(
+        "The ports have addresses already. They look like {who}. They stay as they are if packets cross between them."
+    )
 }

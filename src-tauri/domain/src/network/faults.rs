@@ -3,9 +3,10 @@
 use std::net::Ipv4Addr;
 use std::ops::RangeInclusive;
 
-use crate::machine::Facts;
+use crate::machine::{Facts, Interface, Owner};
 use crate::network::address::{Network, is_private};
-use crate::network::{NetworkPlan, Rail, netplan, taken};
+use crate::network::netplan::{self, Claim};
+use crate::network::{NetworkPlan, Rail, taken};
 use crate::problem::{Code, Problem};
 
 /// Bytes of a frame: what IPv6 needs at least, and what the ports can do at most.
@@ -172,13 +173,7 @@ fn on_machine(
     let mut in_place = true;
     for (name, address) in &ends {
         if facts.default_interface.as_deref() == Some(name) {
-            found.add(
-                format!(
-                    "`{name}` on `{}` is how you reach the machine.",
-                    facts.hostname
-                ),
-                "Use the ports of the private cable; Tandem never touches the management link.",
-            );
+            found.0.push(default_route(facts, name));
             continue;
         }
         let Some(interface) = facts.interfaces.iter().find(|i| i.name == *name) else {
@@ -188,6 +183,7 @@ fn on_machine(
             );
             continue;
         };
+        found.0.extend(member(facts, interface));
         if !interface.fabric {
             found.add(
                 format!(
@@ -218,20 +214,112 @@ fn on_machine(
             .interfaces
             .iter()
             .filter(|i| ours.contains(&i.name.as_str()))
-            .find(|i| netplan::names(text, &i.name, &i.mac));
-        if let Some(port) = named {
+            .find_map(|i| Some((i, netplan::claim(text, &i.name, &i.mac)?)));
+        if let Some((port, claim)) = named {
             found
                 .0
-                .push(foreign(&file.path, &port.name).on(facts.hostname.clone()));
+                .push(foreign(&file.path, &port.name, &claim).on(facts.hostname.clone()));
         }
     }
 }
 
-/// Another netplan file that has something to say about a port of ours.
-pub(crate) fn foreign(path: &str, port: &str) -> Problem {
-    Problem::new(Code::NetworkPlan, "The addresses cannot be used.")
-        .cause(format!(
-            "`{path}` names `{port}` as well, and netplan would mix both files."
-        ))
-        .fix("Take the port out of that file, or the file away, if you no longer need it; then plan again.")
+/// Another netplan file that has something to say about a port of ours. Who writes the file decides what helps.
+pub(crate) fn foreign(path: &str, port: &str, claim: &Claim) -> Problem {
+    let problem = Problem::new(Code::NetworkPlan, "The addresses cannot be used.");
+    let file = path.rsplit('/').next().unwrap_or_default();
+    match claim {
+        Claim::Member(upper) => problem
+            .cause(format!(
+                "`{path}` makes `{port}` a member of `{upper}`, and a member gets no address of its own."
+            ))
+            .fix(give_up(upper)),
+        Claim::Profile { uuid, name } => problem
+            .cause(format!(
+                "`{path}` holds the NetworkManager profile `{name}` for `{port}`, and netplan would mix both."
+            ))
+            .fix(format!(
+                "Remove the profile with `sudo nmcli connection delete uuid {uuid}`, or give it another port with `sudo nmcli connection modify uuid {uuid} connection.interface-name NAME`; then plan again."
+            )),
+        Claim::Port if file.contains("cloud-init") => problem
+            .cause(format!(
+                "`{path}` names `{port}` as well, and netplan would mix both files. cloud-init writes that file again at a start."
+            ))
+            .fix(
+                "Write `network: {config: disabled}` into `/etc/cloud/cloud.cfg.d/99-disable-network-config.cfg`, take the port out of the file, then plan again.",
+            ),
+        Claim::Port => problem
+            .cause(format!(
+                "`{path}` names `{port}` as well, and netplan would mix both files."
+            ))
+            .fix("Take the port out of that file, or the file away, if you no longer need it; then plan again."),
+        Claim::Unreadable => problem
+            .cause(format!(
+                "`{path}` is not YAML that Tandem can read, and `{port}` stands in it."
+            ))
+            .fix("Run `sudo netplan get`, which names the line that is wrong; mend it, then plan again."),
+    }
+}
+
+/// A port that the default route leads through. Where another port has one too, this one has it from a profile that
+/// nobody made for it, as a rule by DHCP from what the cable leads to.
+fn default_route(facts: &Facts, port: &str) -> Problem {
+    let problem = Problem::new(Code::NetworkPlan, "The addresses cannot be used.");
+    let other = facts
+        .routes
+        .iter()
+        .find(|r| r.to == "0.0.0.0/0" && r.interface != port);
+    let owner = facts.interfaces.iter().find(|i| i.name == port);
+    let profile = owner.and_then(|i| match &i.owner {
+        Some(Owner::NetworkManager {
+            profile: Some(uuid),
+            name,
+        }) => Some((uuid, name.as_deref().unwrap_or("without a name"))),
+        _ => None,
+    });
+    match (other, profile) {
+        (Some(other), Some((uuid, name))) => problem
+            .cause(format!(
+                "The default route of `{}` leads through `{port}`, by the NetworkManager profile `{name}`; `{}` has one too.",
+                facts.hostname, other.interface
+            ))
+            .fix(format!(
+                "If you reach the machine by `{}`, run `sudo nmcli connection modify uuid {uuid} ipv4.never-default yes` and `sudo nmcli connection up uuid {uuid}`; then plan again.",
+                other.interface
+            )),
+        _ => problem
+            .cause(format!(
+                "`{port}` on `{}` is how you reach the machine.",
+                facts.hostname
+            ))
+            .fix("Use the ports of the private cable; Tandem never touches the management link."),
+    }
+}
+
+/// Why a port that belongs to a bond or a bridge gets no address.
+pub(crate) fn member(facts: &Facts, port: &Interface) -> Option<Problem> {
+    let upper = facts.upper(port)?;
+    let has = facts.interfaces.iter().find(|i| i.name == upper);
+    let addresses = has.map(|i| i.ipv4.join(" and ")).unwrap_or_default();
+    Some(
+        Problem::new(Code::NetworkPlan, "The addresses cannot be used.")
+            .cause(format!(
+                "`{}` of `{}` belongs to `{upper}`{}. A member gets no address of its own.",
+                port.name,
+                facts.hostname,
+                match addresses.as_str() {
+                    "" => String::new(),
+                    all => format!(", which has {all}"),
+                }
+            ))
+            .fix(give_up(upper))
+            .on(facts.hostname.clone()),
+    )
+}
+
+/// What to do about a bond or a bridge.
+pub(in crate::network) fn give_up(upper: &str) -> String {
+    format!(
+        "Give up `{upper}` on both machines, where it was made, so that each rail can have addresses of its own; then \
+         plan again. Or keep it: Tandem then serves on one machine at a time."
+    )
 }

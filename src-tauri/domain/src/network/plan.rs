@@ -38,6 +38,14 @@ pub fn propose(a: &Facts, b: &Facts) -> Result<NetworkPlan, Problem> {
         ))
         .fix("Use one cable, in the same port of both machines, then refresh."));
     }
+    for (facts, twins) in [(a, &twins_a), (b, &twins_b)] {
+        if let Some(problem) = twins
+            .iter()
+            .find_map(|twin| super::faults::member(facts, twin))
+        {
+            return Err(problem);
+        }
+    }
     if let Some(plan) = adopt::adopt([a, b], [&twins_a, &twins_b]) {
         return Ok(plan);
     }

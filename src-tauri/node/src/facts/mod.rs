@@ -73,7 +73,9 @@ pub fn gather() -> Facts {
         netplan: netplan_files(Path::new("/etc/netplan"), &interfaces),
         interfaces,
         default_interface: parse::default_route(&route),
-        routes: parse::routes(&route),
+        routes: run("ip", &["-j", "-4", "route", "show", "table", "all"])
+            .and_then(|said| parse::all_routes(&said))
+            .unwrap_or_else(|| parse::routes(&route)),
         firmware: network::firmware(Path::new("/sys/class")),
         gpu_now: gpu_now(),
         hotplug: Path::new(HOTPLUG).exists(),

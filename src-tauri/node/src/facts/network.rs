@@ -8,13 +8,23 @@ use tandem_domain::machine::{Interface, Lanes};
 
 use super::{parse, run};
 
+/// A cable has one neighbour, a switch some; more are of no use.
+const NEIGHBOURS: usize = 16;
+
 /// The vendor of ConnectX cards.
 const MELLANOX: &str = "0x15b3";
 
 /// All interfaces but loopback, in name order.
 pub fn interfaces(class: &Path) -> Vec<Interface> {
     let said = run("ip", &["-j", "addr", "show"]).unwrap_or_default();
-    interfaces_with(class, &parse::ip_addresses(&said))
+    let mut list = interfaces_with(class, &parse::ip_addresses(&said));
+    let said = run("ip", &["-j", "neigh", "show"]).unwrap_or_default();
+    let met = parse::neighbours(&said);
+    for interface in list.iter_mut().filter(|i| i.fabric) {
+        let here = met.iter().filter(|(device, _)| *device == interface.name);
+        interface.neighbours = here.map(|(_, mac)| mac.clone()).take(NEIGHBOURS).collect();
+    }
+    list
 }
 
 /// All interfaces but loopback, in name order, with the addresses that `ip` told of.
@@ -66,6 +76,11 @@ pub fn interfaces_with(class: &Path, addresses: &[parse::Addressed]) -> Vec<Inte
                     .zip(number("device/max_link_width"))
                     .map(|(now, most)| Lanes { now, most }),
                 owner: None,
+                master: std::fs::read_link(here.join("master"))
+                    .ok()
+                    .and_then(|to| Some(to.file_name()?.to_string_lossy().into_owned())),
+                virtual_function: here.join("device/physfn").exists(),
+                neighbours: Vec::new(),
                 ipv4,
                 name,
             }
@@ -159,18 +174,24 @@ mod tests {
         put("net/enp1s0f1np1/address", "4c:bb:47:2f:fb:99\n");
         put("net/enp1s0f0np0/speed", "-1\n");
         put("net/enp1s0f0np0/mtu", "1500\n");
+        put("net/enp1s0f0v0/device/physfn/vendor", "0x15b3\n");
+        put("net/bond0/mtu", "9000\n");
+        let master = dir.path().join("net/enp1s0f0np0/master");
+        std::os::unix::fs::symlink("../bond0", master).unwrap();
         put("net/lo/mtu", "65536\n");
         put("net/bonding_masters", "");
         put("infiniband/rocep1s0f1/device/net/enp1s0f1np1/mtu", "9000\n");
         let list = interfaces(dir.path());
         let names: Vec<&str> = list.iter().map(|i| i.name.as_str()).collect();
-        assert_eq!(names, ["enp1s0f0np0", "enp1s0f1np1"]);
-        let cabled = &list[1];
+        assert_eq!(names, ["bond0", "enp1s0f0np0", "enp1s0f0v0", "enp1s0f1np1"]);
+        assert!(list[2].virtual_function && !list[3].virtual_function);
+        assert_eq!(list[1].master.as_deref(), Some("bond0"));
+        let cabled = &list[3];
         assert!(cabled.fabric && cabled.carrier);
         assert_eq!(cabled.speed, Some(200_000));
         assert_eq!(cabled.rdma.as_deref(), Some("rocep1s0f1"));
         assert_eq!(cabled.port.as_deref(), Some("p1"));
-        let down = &list[0];
+        let down = &list[1];
         assert!(down.fabric && !down.carrier);
         assert_eq!(down.speed, None, "-1 is no speed");
         assert_eq!(down.port.as_deref(), Some("p0"), "by its name");

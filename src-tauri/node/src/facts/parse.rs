@@ -157,6 +157,55 @@ pub fn routes(text: &str) -> Vec<Route> {
         .collect()
 }
 
+/// Reads `ip -j -4 route show table all`: where packets can go by any table. The kernel's own entries for its
+/// addresses and for broadcasts, and routes that lead nowhere, are left out. `None` where it is no such list.
+pub fn all_routes(text: &str) -> Option<Vec<Route>> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(text).ok()?;
+    let word = |of: &serde_json::Value, key: &str| of.get(key)?.as_str().map(str::to_owned);
+    let mut routes = Vec::new();
+    for entry in &list {
+        let kind = word(entry, "type").unwrap_or_else(|| "unicast".into());
+        if kind != "unicast" || word(entry, "table").as_deref() == Some("local") {
+            continue;
+        }
+        let Some(to) = word(entry, "dst") else {
+            continue;
+        };
+        let to = match to.as_str() {
+            "default" => "0.0.0.0/0".to_owned(),
+            one if !one.contains('/') => format!("{one}/32"),
+            _ => to,
+        };
+        // A route over several ways names them in a list.
+        let hops = entry.get("nexthops").and_then(|n| n.as_array());
+        let ways = hops.into_iter().flatten().chain(std::iter::once(entry));
+        for interface in ways.filter_map(|way| word(way, "dev")) {
+            let to = to.clone();
+            routes.push(Route { to, interface });
+        }
+    }
+    Some(routes)
+}
+
+/// Reads `ip -j neigh show`: interface and MAC address of every neighbour that answered.
+pub fn neighbours(text: &str) -> Vec<(String, String)> {
+    let list: Vec<serde_json::Value> = serde_json::from_str(text).unwrap_or_default();
+    let all = list.iter().filter_map(|entry| {
+        let states = entry.get("state").and_then(|s| s.as_array());
+        let silent =
+            |s: &serde_json::Value| matches!(s.as_str(), Some("FAILED" | "INCOMPLETE" | "NOARP"));
+        if states.into_iter().flatten().any(silent) {
+            return None;
+        }
+        let word = |key: &str| entry.get(key)?.as_str().map(str::to_owned);
+        Some((word("dev")?, word("lladdr")?))
+    });
+    let mut met: Vec<(String, String)> = all.collect();
+    met.sort();
+    met.dedup();
+    met
+}
+
 /// The IPv4 address that a GID in sysfs carries, if it does: `0000:…:ffff:c0a8:640a` is 192.168.100.10.
 pub fn gid_ipv4(text: &str) -> Option<Ipv4Addr> {
     text.trim().parse::<Ipv6Addr>().ok()?.to_ipv4_mapped()

@@ -203,3 +203,39 @@ fn the_engine_of_docker() {
     assert_eq!(docker_version(refused), None);
     assert_eq!(docker_version(b"nonsense"), None);
 }
+
+#[test]
+fn routes_of_every_table_and_neighbours() {
+    let text = r#"[{"dst":"100.64.0.6","dev":"tailscale0","table":"52","flags":[]},
+        {"dst":"192.168.100.0/24","dev":"tailscale0","table":"52","flags":[]},
+        {"dst":"default","gateway":"192.168.1.1","dev":"enP7s7","protocol":"dhcp","metric":100,"flags":[]},
+        {"dst":"10.9.0.0/16","nexthops":[{"dev":"a0","weight":1},{"dev":"b0","weight":1}],"flags":[]},
+        {"type":"blackhole","dst":"10.8.0.0/16","flags":[]},
+        {"type":"local","dst":"192.168.1.20","dev":"enP7s7","table":"local","flags":[]},
+        {"type":"broadcast","dst":"192.168.1.255","dev":"enP7s7","table":"local","flags":[]}]"#;
+    let seen: Vec<String> = all_routes(text)
+        .unwrap()
+        .iter()
+        .map(|r| format!("{} {}", r.to, r.interface))
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            "100.64.0.6/32 tailscale0",
+            "192.168.100.0/24 tailscale0",
+            "0.0.0.0/0 enP7s7",
+            "10.9.0.0/16 a0",
+            "10.9.0.0/16 b0",
+        ]
+    );
+    assert!(all_routes("Object \"route\" is unknown").is_none());
+    let text = r#"[{"dst":"192.168.100.11","dev":"enp1s0f1np1","lladdr":"4c:bb:47:2f:fb:99","state":["STALE"]},
+        {"dst":"fe80::1","dev":"enp1s0f1np1","lladdr":"4c:bb:47:2f:fb:99","router":null,"state":["REACHABLE"]},
+        {"dst":"192.168.100.12","dev":"enp1s0f1np1","state":["FAILED"]}]"#;
+    let met = neighbours(text);
+    assert_eq!(
+        met,
+        [("enp1s0f1np1".to_owned(), "4c:bb:47:2f:fb:99".to_owned())]
+    );
+    assert!(neighbours("nonsense").is_empty());
+}

@@ -27,6 +27,14 @@ pub(crate) struct Links {
     netplan: PathBuf,
 }
 
+/// The MAC address of the same interface of the other machine: they differ in the machine's number.
+fn other_end(mac: &str) -> String {
+    match mac.contains(":01:") {
+        true => mac.replacen(":01:", ":02:", 1),
+        false => mac.replacen(":02:", ":01:", 1),
+    }
+}
+
 /// What a tool printed and how it ended.
 pub(crate) type CommandResult = (i32, String, String);
 
@@ -95,10 +103,17 @@ impl Links {
                 carrier: link.up,
                 speed: Some(if fabric { 200_000 } else { 10_000 }),
                 mtu: link.mtu,
-                mac: link.mac,
+                mac: link.mac.clone(),
                 rdma_state: fabric.then(|| if link.up { "ACTIVE" } else { "DOWN" }.to_owned()),
                 // With the link-local entries before it, as on a Spark with one address.
                 gid: (fabric && !link.addresses.is_empty()).then_some(3),
+                // Whoever has an address there has sent the other end a packet.
+                neighbours: match fabric && !link.addresses.is_empty() {
+                    true => vec![other_end(&link.mac)],
+                    false => Vec::new(),
+                },
+                master: None,
+                virtual_function: false,
                 wireless: false,
                 lanes: fabric.then_some(Lanes { now: 4, most: 4 }),
                 owner: Some(Owner::Unmanaged),

@@ -32,6 +32,25 @@ pub(super) fn words(a: End<'_>, b: End<'_>, second: bool) -> CableWords {
         );
     }
     let (port_a, port_b) = (a.1.0, b.1.0);
+    let met = met(a, b);
+    if let Met::Other { facts, mac } = met {
+        let other = if facts.hostname == a.0.hostname {
+            b.0
+        } else {
+            a.0
+        };
+        return (
+            CableState::NotAPair,
+            format!(
+                "The cable of `{}` leads to another device (MAC address {mac}), not to `{}`.",
+                facts.hostname, other.hostname
+            ),
+            format!(
+                "Join `{}` and `{}` by one cable; Tandem sets up no rings and no switches.",
+                facts.hostname, other.hostname
+            ),
+        );
+    }
     if second {
         return (
             CableState::TwoCables,
@@ -45,25 +64,75 @@ pub(super) fn words(a: End<'_>, b: End<'_>, second: bool) -> CableWords {
     if port_a != port_b {
         return (
             CableState::DifferentPorts,
-            format!(
-                "One cable joins {} of `{}` with {} of `{}`, at full speed.",
-                place(port_a),
-                a.0.hostname,
-                place(port_b),
-                b.0.hostname
-            ),
+            match met {
+                Met::EachOther => format!(
+                    "One cable joins {} of `{}` with {} of `{}`, at full speed.",
+                    place(port_a),
+                    a.0.hostname,
+                    place(port_b),
+                    b.0.hostname
+                ),
+                _ => format!(
+                    "`{}` has a link in {}, `{}` in {}, both at full speed.",
+                    a.0.hostname,
+                    place(port_a),
+                    b.0.hostname,
+                    place(port_b)
+                ),
+            },
             "Nothing must be done; NVIDIA advises the same port on both, and other guides expect it."
                 .to_owned(),
         );
     }
     (
         CableState::Good,
-        format!(
-            "One cable joins the machines in {}, at full speed on both rails.",
-            place(port_a)
-        ),
+        match met {
+            Met::EachOther => format!(
+                "One cable joins the machines in {}, at full speed on both rails.",
+                place(port_a)
+            ),
+            _ => format!(
+                "Both machines have a link in {}, at full speed on both rails.",
+                place(port_a)
+            ),
+        },
         String::new(),
     )
+}
+
+/// What the kernels have met on the cable.
+enum Met<'a> {
+    /// One has met an interface of the other.
+    EachOther,
+    /// One has met something, and nothing of the other.
+    Other {
+        /// Who has met it.
+        facts: &'a Facts,
+        /// What was met.
+        mac: &'a str,
+    },
+    /// Nothing has crossed the cable yet.
+    Nobody,
+}
+
+/// Two links that are up need not be the two ends of one cable. A packet that crossed tells it.
+fn met<'a>(a: End<'a>, b: End<'a>) -> Met<'a> {
+    let on = |end: End<'a>| end.1.1.iter().flat_map(|i| &i.neighbours);
+    let has = |facts: &Facts, mac: &str| {
+        let mut fabric = facts.interfaces.iter().filter(|i| i.fabric);
+        fabric.any(|i| i.mac.eq_ignore_ascii_case(mac))
+    };
+    let pairs = [(a, b), (b, a)];
+    if pairs.iter().any(|(x, y)| on(*x).any(|mac| has(y.0, mac))) {
+        return Met::EachOther;
+    }
+    let stranger = pairs.iter().find_map(|(x, _)| {
+        Some(Met::Other {
+            facts: x.0,
+            mac: on(*x).next()?,
+        })
+    });
+    stranger.unwrap_or(Met::Nobody)
 }
 
 fn one_rail(facts: &Facts, port: &str, twins: &[&Interface]) -> CableWords {

@@ -272,3 +272,46 @@ fn an_adapter_that_a_restart_did_not_bring_back_is_missing() {
         "one that is there is as it was"
     );
 }
+
+#[test]
+fn two_links_are_one_cable_once_a_packet_crossed() {
+    let (mut a, mut b) = (machine("a", P1), machine("b", P1));
+    for (facts, number) in [(&mut a, 1), (&mut b, 2)] {
+        for (twin, interface) in facts.interfaces.iter_mut().enumerate() {
+            interface.mac = format!("4c:bb:47:2f:0{number}:0{twin}");
+        }
+    }
+    let seen = |a: &Facts, b: &Facts| cabling(&[a, b]).unwrap();
+    assert_eq!(
+        seen(&a, &b).seen,
+        "Both machines have a link in the port farthest from the RJ45 jack, at full speed on both rails."
+    );
+    let cabled = a.interfaces.iter_mut().find(|i| i.fabric && i.carrier);
+    cabled.unwrap().neighbours = vec!["4C:BB:47:2F:02:03".into()];
+    for said in [seen(&a, &b), seen(&b, &a)] {
+        assert!(
+            said.seen.starts_with("One cable joins the machines"),
+            "{}",
+            said.seen
+        );
+        assert_eq!(said.state, CableState::Good);
+    }
+    let cabled = a.interfaces.iter_mut().find(|i| i.fabric && i.carrier);
+    cabled.unwrap().neighbours = vec!["00:11:22:33:44:55".into()];
+    for said in [seen(&a, &b), seen(&b, &a)] {
+        assert_eq!(said.state, CableState::NotAPair);
+        assert_eq!(
+            said.seen,
+            "The cable of `a` leads to another device (MAC address 00:11:22:33:44:55), not to `b`."
+        );
+    }
+}
+
+#[test]
+fn a_virtual_function_is_no_rail() {
+    let mut a = machine("a", P1);
+    let mut function = twin("enp1s0f1v0", FULL);
+    function.virtual_function = true;
+    a.interfaces.push(function);
+    assert_eq!(a.cabled().len(), 2);
+}

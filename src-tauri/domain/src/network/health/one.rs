@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::{Finding, Level, finding};
 use crate::machine::{Facts, GpuNow, Interface};
 use crate::network::address::Network;
+use crate::network::faults::give_up;
 use crate::problem::bytes;
 use crate::recipe::{Recipe, catalog};
 
@@ -39,6 +40,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(low_disk(facts));
     all.extend(driver_610(facts));
     all.extend(wifi_only(facts));
+    all.extend(members(facts));
     all.extend(addresses(facts));
     all.extend(open_netplan(facts));
     all
@@ -319,6 +321,38 @@ fn wifi_only(facts: &Facts) -> Option<Finding> {
         })
 }
 
+/// Ports that belong to a bond or a bridge.
+fn members(facts: &Facts) -> Option<Finding> {
+    let all: Vec<&Interface> = facts
+        .cabled()
+        .into_iter()
+        .filter(|i| facts.upper(i).is_some())
+        .collect();
+    let upper = facts.upper(all.first()?)?;
+    let same: Vec<&Interface> = all
+        .into_iter()
+        .filter(|i| facts.upper(i) == Some(upper))
+        .collect();
+    let addresses = facts.interfaces.iter().find(|i| i.name == upper);
+    let addresses = addresses.map(|i| i.ipv4.join(" and ")).unwrap_or_default();
+    let (name, ports) = (&facts.hostname, names(&same));
+    let belongs = if same.len() == 1 { "belongs" } else { "belong" };
+    Some(finding(
+        Level::Warning,
+        "ports-in-a-bond",
+        format!("Ports of `{name}` belong to `{upper}`."),
+        match addresses.as_str() {
+            "" => format!(
+                "{ports} {belongs} to it. A member gets no address of its own, so Tandem plans none."
+            ),
+            all => format!(
+                "{ports} {belongs} to it, and it has {all}. A member gets no address of its own, so Tandem plans none."
+            ),
+        },
+        give_up(upper),
+    ))
+}
+
 /// Addresses on the private link that work less well than they could.
 fn addresses(facts: &Facts) -> Vec<Finding> {
     let addressed: Vec<(&Interface, Ipv4Addr, Network)> = facts
@@ -371,7 +405,7 @@ fn addresses(facts: &Facts) -> Vec<Finding> {
             "small-mtu",
             format!("The private link of `{name}` has an MTU of {}.", i.mtu),
             "RDMA then sends small packets: two rails carry about 190 Gb/s instead of 196.",
-            "Let Tandem plan the private network; it sets 9000 on both machines.",
+            "Set an MTU of 9000 on both machines where their addresses are set. Where Tandem gives the addresses, it sets 9000.",
         ));
     }
     all

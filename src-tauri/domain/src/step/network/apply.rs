@@ -109,7 +109,7 @@ impl AddressLink {
                     "`{}` got no answer from {} over `{}` with {} bytes unfragmented.",
                     machine.name, other.address, end.interface, self.plan.mtu
                 ))
-                .fix("Check that the cable sits in the same port of both machines; then resume.")
+                .fix("Check that one cable joins these two machines, in the same port of both and not by way of a third machine or a switch; then resume.")
                 .retry(Retry::Now)
                 .on(machine.name.clone())
                 .detail(output.text().trim())
@@ -143,9 +143,9 @@ impl AddressLink {
             let text = String::from_utf8_lossy(content.as_deref().unwrap_or_default()).into_owned();
             let named = ports
                 .iter()
-                .find(|p| netplan::names(&text, &p.name, &p.mac));
-            if let Some(port) = named {
-                return Err(faults::foreign(path, &port.name)
+                .find_map(|p| Some((p, netplan::claim(&text, &p.name, &p.mac)?)));
+            if let Some((port, claim)) = named {
+                return Err(faults::foreign(path, &port.name, &claim)
                     .on(machine.name.clone())
                     .into());
             }

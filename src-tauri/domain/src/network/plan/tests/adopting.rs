@@ -52,7 +52,7 @@ fn whose_the_addresses_look_like_is_said() {
         (
             ["10.77.1.1/24", "10.77.1.2/24"],
             ["10.77.2.1/24", "10.77.2.2/24"],
-            "perhaps from NVIDIA Sync",
+            "perhaps NVIDIA Sync",
         ),
     ] {
         let [a, b] = addressed(first, second);
@@ -138,4 +138,65 @@ fn good_addresses_on_crossed_twins_and_different_ports_are_adopted() {
         ]
     );
     assert!(plan.adopted.is_some());
+}
+
+#[test]
+fn what_is_kept_is_kept_whole_and_ends_that_differ_are_planned() {
+    let with = |mtus: [u32; 2]| {
+        let [mut a, mut b] = addressed(
+            ["192.168.100.10/24", "192.168.100.11/24"],
+            ["192.168.101.10/24", "192.168.101.11/24"],
+        );
+        for (facts, mtu) in [&mut a, &mut b].into_iter().zip(mtus) {
+            for interface in facts.interfaces.iter_mut().filter(|i| i.fabric) {
+                interface.mtu = mtu;
+            }
+        }
+        propose(&a, &b).unwrap()
+    };
+    for same in [1500, 9000, 9216] {
+        let plan = with([same, same]);
+        assert!(plan.adopted.is_some(), "{same}");
+        assert_eq!(u32::from(plan.mtu), same, "nothing is written over");
+    }
+    let plan = with([1500, 9000]);
+    assert_eq!((plan.adopted, plan.mtu), (None, 9000));
+    let plan = with([65_520, 65_520]);
+    assert_eq!(
+        (plan.adopted, plan.mtu),
+        (None, 9000),
+        "more than the ports can do"
+    );
+}
+
+/// Ports in a bond that has the address.
+fn bonded(mut facts: Facts, said: bool) -> Facts {
+    for interface in facts.interfaces.iter_mut().filter(|i| i.fabric) {
+        interface.mac = "4c:bb:47:2f:fb:97".into();
+        interface.master = said.then(|| "bond0".into());
+    }
+    facts.interfaces.push(Interface {
+        name: "bond0".into(),
+        mac: "4c:bb:47:2f:fb:97".into(),
+        ipv4: vec!["10.0.0.1/24".into()],
+        ..Interface::default()
+    });
+    facts
+}
+
+#[test]
+fn a_member_of_a_bond_gets_no_address() {
+    for said in [true, false] {
+        let a = bonded(machine("a", &[]), said);
+        let b = bonded(machine("b", &[]), said);
+        let problem = propose(&a, &b).expect_err("no address is planned");
+        let text = problem.to_string();
+        assert!(text.contains("`bond0`, which has 10.0.0.1/24"), "{text}");
+        let cure = format!("{:?}", problem);
+        assert!(cure.contains("Give up `bond0` on both machines"), "{cure}");
+        // Nor by hand.
+        let plan = propose(&machine("a", &[]), &machine("b", &[])).unwrap();
+        let against = faults(&plan, &[&a, &b]);
+        assert!(against.iter().any(|p| p.to_string().contains("bond0")));
+    }
 }
