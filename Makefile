@@ -11,7 +11,7 @@ ifeq ($(shell uname -s)/$(shell id -u),Linux/0)
 LAB := 1
 endif
 
-.PHONY: help pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story recordings tools spark-node \
+.PHONY: help pictures start build test check ui lab-up lab-down bench bindings vllm-image vllm-story recordings trust tools spark-node \
   packages-start packages-test bare
 
 help: ## this list
@@ -88,6 +88,13 @@ test: tools packages-test ui ## every test there is; the lab too where it can st
 	@$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
 	cargo build --workspace --all-targets --locked
 	TANDEM_LAB=$(LAB) TANDEM_CHECKS="$(CHECKS)" $(BIN)/suite $(ONLY)
+
+# What shows that the promises of docs/TRUST.md hold, at length. Its figures go into that page.
+TRUST := fuzz hostile exposure undo limits killed contract e2e recipes selection contents
+trust: tools packages-test ui ## the tests behind docs/TRUST.md, at length; writes its figures (root)
+	@$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
+	cargo build --workspace --all-targets --locked
+	TANDEM_LAB=$(LAB) TANDEM_FUZZ_SECONDS=20 TANDEM_TRUST=$(CURDIR)/docs/TRUST.md $(BIN)/suite $(TRUST)
 
 bare: ## start (without a display) and test on a bare Debian that it makes (root)
 	@tests/bare.sh start

@@ -5,6 +5,7 @@
 
 mod circles;
 mod exceptions;
+mod invariants;
 mod names;
 mod packages;
 mod problems_page;

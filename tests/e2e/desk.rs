@@ -88,6 +88,11 @@ impl Desk {
         })
     }
 
+    /// The app's database, which a journey may fill before the first start.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("data/tandem.db")
+    }
+
     /// Starts the app, as a person would.
     pub(crate) async fn open(&mut self) -> Result<(), LabError> {
         self.lives += 1;

@@ -5,6 +5,7 @@
 mod desk;
 mod faults;
 mod hands;
+mod hostile;
 mod lab;
 mod pictures;
 mod rehearsal;
@@ -82,6 +83,12 @@ async fn a_rehearsal_needs_no_lab() {
 async fn a_rehearsal_restarts_both_machines_and_measures_again() {
     let Some(_turn) = turn().await else { return };
     travel("restarted", None, rehearsal::restarted).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_want_to_act_do_nothing() {
+    let Some(_turn) = turn().await else { return };
+    travel("hostile", None, hostile::answers).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

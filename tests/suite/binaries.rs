@@ -91,6 +91,7 @@ impl Binary {
             .env("CARGO_MANIFEST_DIR", text(&self.folder))
             .env("CARGO_PKG_NAME", &self.package)
             .env("TANDEM_BUILT", "1")
+            .env("TANDEM_FIGURES", text(&crate::kept(crate::FIGURES)))
     }
 
     /// The names of its tests.

@@ -6,6 +6,7 @@
 //! suite WORD...      those whose names contain one of the words
 //! ```
 //!
+//! `TANDEM_TRUST` names a page that gets the table and the figures of the tests, as `make trust` wants it.
 //! With `TANDEM_LAB=1` the tests on the lab run as well; `TANDEM_LAB_PAIRS` says how many pairs of machines
 //! there are, if not one more than the box has cores.
 
@@ -13,6 +14,7 @@ mod binaries;
 mod lab;
 mod table;
 mod task;
+mod trust;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,6 +23,9 @@ use std::time::Instant;
 use binaries::Binary;
 use table::Row;
 use task::{Command, Task};
+
+/// Where tests leave figures for the page, in the build's folder; `TANDEM_FIGURES` tells them.
+const FIGURES: &str = "trust-figures.txt";
 
 /// Groups that wait for rehearsed servers most of their time, so they run beside the lab.
 const PATIENT: [&str; 2] = ["tandem story", "tandem recordings"];
@@ -44,6 +49,8 @@ async fn run() -> Result<bool, Box<dyn std::error::Error>> {
         .parent()
         .ok_or("the tests have no folder above them")?;
     let began = Instant::now();
+    // Those of an earlier time go; there may be none.
+    let _ = std::fs::remove_file(kept(FIGURES));
     let binaries = binaries::build(root).await?;
     let mut rows = vec![Row::of("the build", began.elapsed(), true, None)];
     let only = |mut tasks: Vec<Task>| {
@@ -66,6 +73,15 @@ async fn run() -> Result<bool, Box<dyn std::error::Error>> {
     );
     rows.extend(waited.into_iter().chain(checked).chain(ran));
     println!("\n{}", table::table(&rows));
+    if let Some(page) = std::env::var_os("TANDEM_TRUST") {
+        let date = tokio::process::Command::new("date")
+            .args(["-u", "+%F"])
+            .output()
+            .await?;
+        let date = String::from_utf8_lossy(&date.stdout).trim().to_owned();
+        let figures = std::fs::read_to_string(kept(FIGURES)).unwrap_or_default();
+        trust::write(Path::new(&page), &date, &rows[1..], &figures)?;
+    }
     if let Some(why) = told {
         println!("Not run: {} tests on the lab; {why}.", tests.len());
     }

@@ -749,7 +749,7 @@ export type Facts = {
 	dgx_os_date?: string | null,
 	/**  ConnectX-7 firmware, e.g. `28.45.4028`. `None` while the adapter is switched off. */
 	firmware?: string | null,
-	/**  The IPv4 routes of the main table, the kernel's own included. */
+	/**  The IPv4 routes of every table but `local`: rules may ask another table before the main one. */
 	routes?: Route[],
 	/**  Files below `/etc/netplan`, by name; what they say is read only where everyone may read them. */
 	netplan?: NetplanFile[],
@@ -895,7 +895,9 @@ export type FitVerdict =
 /**  The weights fit, one request of the full context does not. */
 "context-too-long" | 
 /**  The weights do not fit. */
-"too-large";
+"too-large" | 
+/**  The weights fit; what the KV cache takes is not known. */
+"cache-unknown";
 
 /**  What to do about it. */
 export type Fix = {
@@ -1004,6 +1006,12 @@ export type Interface = {
 	lanes?: Lanes | null,
 	/**  Who manages it. */
 	owner?: Owner | null,
+	/**  The bond or bridge that it is a member of. */
+	master?: string | null,
+	/**  Whether it is a virtual function of another interface (SR-IOV). */
+	virtual_function?: boolean,
+	/**  MAC addresses that the kernel has met on it (`ip neigh`); kept for the ConnectX-7 functions alone. */
+	neighbours?: string[],
 };
 
 /**  What the person's own ssh knows of a host key. A key that it would refuse is an error instead. */

@@ -8,7 +8,7 @@ const TRACEBACK: usize = 200;
 
 /// One line without what stands before its words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Line<'a> {
+pub(super) struct LogLine<'a> {
     /// The process, as the log names it; empty where it does not.
     process: &'a str,
     /// `MM-DD HH:MM:SS`, where the line says it.
@@ -20,8 +20,8 @@ pub(super) struct Line<'a> {
 }
 
 /// Takes a line apart.
-pub(super) fn line(text: &str) -> Line<'_> {
-    let mut found = Line {
+pub(super) fn line(text: &str) -> LogLine<'_> {
+    let mut found = LogLine {
         process: "",
         time: None,
         harmless: false,
@@ -46,7 +46,7 @@ pub(super) fn line(text: &str) -> Line<'_> {
         ("DEBUG", true),
     ] {
         if let Some((time, words)) = level(name) {
-            found = Line {
+            found = LogLine {
                 time: Some(time),
                 harmless,
                 words,
@@ -79,7 +79,7 @@ fn is_time(text: &str) -> bool {
     })
 }
 
-impl Line<'_> {
+impl LogLine<'_> {
     /// Whether a failure can be read from it.
     pub(super) fn counts(&self) -> bool {
         !self.harmless

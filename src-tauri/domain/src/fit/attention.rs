@@ -73,7 +73,7 @@ impl PerToken {
 
 /// What a layer does with the tokens before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum LayerKind {
     Full,
     Sliding,
     State,
@@ -84,7 +84,7 @@ enum Kind {
 impl Attention {
     /// Reads it. The error is what stands against a forecast, as the end of a sentence.
     pub fn read(config: &Value, drafting: bool) -> Result<Self, String> {
-        let part = Part(text(config));
+        let part = TextConfig(text(config));
         let layers = part
             .number(&["num_hidden_layers", "n_layer", "num_layers", "n_layers"])?
             .ok_or("it does not say how many layers the model has")?;
@@ -93,7 +93,7 @@ impl Attention {
         let shared = part.number(&["num_kv_shared_layers"])?.unwrap_or(0);
         let own = layers.saturating_sub(shared) as usize;
         for kind in kinds.iter_mut().skip(own) {
-            *kind = Kind::Nothing;
+            *kind = LayerKind::Nothing;
         }
         if drafting {
             let drafts = part.number(&[
@@ -102,21 +102,24 @@ impl Attention {
                 "num_mtp_modules",
             ])?;
             for n in 0..drafts.unwrap_or(0) {
-                kinds.push(part.listed((layers + n) as usize)?.unwrap_or(Kind::Full));
+                kinds.push(
+                    part.listed((layers + n) as usize)?
+                        .unwrap_or(LayerKind::Full),
+                );
             }
         }
         let count = |kind| kinds.iter().filter(|k| **k == kind).count() as u32;
         Ok(Self {
             full: Layers {
-                count: count(Kind::Full),
-                keeps: part.per_token(Kind::Full)?,
+                count: count(LayerKind::Full),
+                keeps: part.per_token(LayerKind::Full)?,
             },
             sliding: Layers {
-                count: count(Kind::Sliding),
-                keeps: part.per_token(Kind::Sliding)?,
+                count: count(LayerKind::Sliding),
+                keeps: part.per_token(LayerKind::Sliding)?,
             },
             window: windowed.unwrap_or(0),
-            state_layers: count(Kind::State),
+            state_layers: count(LayerKind::State),
             window_unplaced,
         })
     }
@@ -168,9 +171,9 @@ impl Attention {
 }
 
 /// The part of the configuration that describes the language model.
-struct Part<'a>(&'a Value);
+struct TextConfig<'a>(&'a Value);
 
-impl Part<'_> {
+impl TextConfig<'_> {
     /// The first of these keys that holds a number.
     fn number(&self, keys: &[&str]) -> Result<Option<u32>, String> {
         for key in keys {
@@ -223,28 +226,30 @@ impl Part<'_> {
     }
 
     /// What `layer_types` says of a layer, those that draft included.
-    fn listed(&self, layer: usize) -> Result<Option<Kind>, String> {
+    fn listed(&self, layer: usize) -> Result<Option<LayerKind>, String> {
         let lists = ["layer_types", "layers_block_type"];
         let Some(kind) = lists.iter().find_map(|l| self.array(l)?.get(layer)) else {
             return Ok(None);
         };
         // The names that transformers and the models' own code use.
         match kind.as_str().unwrap_or_default() {
-            "full_attention" | "attention" | "hybrid" => Ok(Some(Kind::Full)),
+            "full_attention" | "attention" | "hybrid" => Ok(Some(LayerKind::Full)),
             "sliding_attention" | "chunked_attention" | "local_attention" => {
                 Ok(Some(match self.window()? {
-                    Some(_) => Kind::Sliding,
-                    None => Kind::Full,
+                    Some(_) => LayerKind::Sliding,
+                    None => LayerKind::Full,
                 }))
             }
-            "linear_attention" | "mamba" | "mamba2" | "conv" | "recurrent" => Ok(Some(Kind::State)),
-            "mlp" | "moe" => Ok(Some(Kind::Nothing)),
+            "linear_attention" | "mamba" | "mamba2" | "conv" | "recurrent" => {
+                Ok(Some(LayerKind::State))
+            }
+            "mlp" | "moe" => Ok(Some(LayerKind::Nothing)),
             other => Err(format!("Tandem does not know layers of the kind `{other}`")),
         }
     }
 
     /// The kind of each layer, and whether a window stays without its layers.
-    fn kinds(&self, layers: u32, window: Option<u32>) -> Result<(Vec<Kind>, bool), String> {
+    fn kinds(&self, layers: u32, window: Option<u32>) -> Result<(Vec<LayerKind>, bool), String> {
         let all = 0..layers as usize;
         if self
             .array("layer_types")
@@ -260,15 +265,15 @@ impl Part<'_> {
         if let Some(stops) = self.foreign() {
             return Err(format!("Tandem does not reckon with `{stops}`"));
         }
-        let every = |n: u32, then: Kind, otherwise: Kind| -> Vec<Kind> {
+        let every = |n: u32, then: LayerKind, otherwise: LayerKind| -> Vec<LayerKind> {
             let last = |l: usize| (l as u32 + 1).is_multiple_of(n.max(1));
             all.clone()
                 .map(|l| if last(l) { then } else { otherwise })
                 .collect()
         };
-        let by = |full: &dyn Fn(usize) -> bool, otherwise: Kind| -> Vec<Kind> {
+        let by = |full: &dyn Fn(usize) -> bool, otherwise: LayerKind| -> Vec<LayerKind> {
             all.clone()
-                .map(|l| if full(l) { Kind::Full } else { otherwise })
+                .map(|l| if full(l) { LayerKind::Full } else { otherwise })
                 .collect()
         };
         if let Some(pattern) = self
@@ -277,39 +282,39 @@ impl Part<'_> {
             .and_then(Value::as_str)
         {
             let kinds = pattern.chars().map(|c| match c {
-                '*' => Ok(Kind::Full),
-                'M' => Ok(Kind::State),
-                '-' | 'E' => Ok(Kind::Nothing),
+                '*' => Ok(LayerKind::Full),
+                'M' => Ok(LayerKind::State),
+                '-' | 'E' => Ok(LayerKind::Nothing),
                 other => Err(format!("Tandem does not know layers of the kind `{other}`")),
             });
             return Ok((kinds.collect::<Result<_, _>>()?, false));
         }
         let is = |list: &[Value], l: usize, n: u64| list.get(l).and_then(Value::as_u64) == Some(n);
         if let Some(list) = self.array("attn_type_list") {
-            return Ok((by(&|l| is(list, l, 1), Kind::State), false));
+            return Ok((by(&|l| is(list, l, 1), LayerKind::State), false));
         }
         if let Some(list) = self
             .array("hybrid_layer_pattern")
             .filter(|_| window.is_some())
         {
-            return Ok((by(&|l| is(list, l, 0), Kind::Sliding), false));
+            return Ok((by(&|l| is(list, l, 0), LayerKind::Sliding), false));
         }
         if let Some(list) = self.array("no_rope_layers").filter(|_| window.is_some()) {
-            return Ok((by(&|l| is(list, l, 0), Kind::Sliding), false));
+            return Ok((by(&|l| is(list, l, 0), LayerKind::Sliding), false));
         }
         // Numbers of layers there begin with 1.
         let linear = self.0.get("linear_attn_config");
         if let Some(full) = linear.and_then(|c| c.get("full_attn_layers")?.as_array()) {
             let has = |l: usize| full.iter().any(|n| n.as_u64() == Some(l as u64 + 1));
-            return Ok((by(&has, Kind::State), false));
+            return Ok((by(&has, LayerKind::State), false));
         }
         if let Some(n) = self.number(&["full_attention_interval"])? {
-            return Ok((every(n, Kind::Full, Kind::State), false));
+            return Ok((every(n, LayerKind::Full, LayerKind::State), false));
         }
         if let Some(period) = self.number(&["attn_layer_period"])? {
             let offset = self.number(&["attn_layer_offset"])?.unwrap_or(0);
             let full = |l: usize| l as u32 % period.max(1) == offset;
-            return Ok((by(&full, Kind::State), false));
+            return Ok((by(&full, LayerKind::State), false));
         }
         if let Some(stops) = self.states_without_layers() {
             return Err(format!(
@@ -317,16 +322,16 @@ impl Part<'_> {
             ));
         }
         let Some(_) = window else {
-            return Ok((vec![Kind::Full; layers as usize], false));
+            return Ok((vec![LayerKind::Full; layers as usize], false));
         };
         if let Some(n) = self.number(&["sliding_window_pattern"])?.filter(|n| *n > 1) {
-            return Ok((every(n, Kind::Full, Kind::Sliding), false));
+            return Ok((every(n, LayerKind::Full, LayerKind::Sliding), false));
         }
         let used = self.0.get("use_sliding_window") == Some(&Value::Bool(true));
         if let Some(first) = self.number(&["max_window_layers"])?.filter(|_| used) {
-            return Ok((by(&|l| (l as u32) < first, Kind::Sliding), false));
+            return Ok((by(&|l| (l as u32) < first, LayerKind::Sliding), false));
         }
-        Ok((vec![Kind::Full; layers as usize], true))
+        Ok((vec![LayerKind::Full; layers as usize], true))
     }
 
     /// A key of a structure whose cache is reckoned in none of these ways.
@@ -349,10 +354,10 @@ impl Part<'_> {
     }
 
     /// What a layer of this kind keeps of a token. Some models have other heads where the window is, or where it is not.
-    fn per_token(&self, kind: Kind) -> Result<PerToken, String> {
+    fn per_token(&self, kind: LayerKind) -> Result<PerToken, String> {
         if let Some(latent) = self.number(&["kv_lora_rank"])?.filter(|n| *n > 0) {
             let rotary = self.number(&["qk_rope_head_dim"])?.unwrap_or(0);
-            // As bytes, one scale of 4 bytes for each 128 (`DeepseekV32IndexerCache` in vLLM's deepseek_v2.py).
+            // As bytes, one scale of 4 bytes for each 128 (vLLM, vllm/v1/attention/backends/mla/indexer.py).
             let index = self.number(&["index_head_dim"])?.unwrap_or(0);
             return Ok(PerToken::Latent {
                 numbers: latent + rotary,
@@ -360,7 +365,7 @@ impl Part<'_> {
             });
         }
         let own = |key: &str| match kind {
-            Kind::Sliding => format!("swa_{key}"),
+            LayerKind::Sliding => format!("swa_{key}"),
             _ => format!("global_{key}"),
         };
         let first = |key: &str, keys: &[&str]| -> Result<Option<u32>, String> {
@@ -371,7 +376,7 @@ impl Part<'_> {
         };
         let query_heads = self.number(&["num_attention_heads", "n_head", "n_heads"])?;
         let heads = match kind {
-            Kind::Sliding => self.number(&["swa_num_key_value_heads"])?,
+            LayerKind::Sliding => self.number(&["swa_num_key_value_heads"])?,
             _ => self.number(&["num_global_key_value_heads"])?,
         };
         let heads = match heads {

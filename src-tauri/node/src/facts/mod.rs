@@ -161,7 +161,7 @@ fn netplan_files(folder: &Path, interfaces: &[Interface]) -> Vec<NetplanFile> {
                     .flatten()
                     .map(|text| {
                         let ports = interfaces.iter().map(|i| (i.name.as_str(), i.mac.as_str()));
-                        netplan::naming(&text, ports)
+                        netplan::outline(&text, ports)
                     }),
                 path: path.to_string_lossy().into_owned(),
             }
@@ -188,7 +188,7 @@ mod tests {
         put("90-b.yaml", 0o600);
         put("40-a.yaml", 0o644);
         put("40-a.yaml.bak", 0o644);
-        let secret = "network:\n  wifis: {lo0: {password: hunter2}}\n";
+        let secret = "network:\n  ethernets: {lo0: {auth: {password: hunter2}}}\n";
         std::fs::write(dir.path().join("40-a.yaml"), secret).unwrap();
         let port = Interface {
             name: "lo0".into(),
@@ -197,7 +197,7 @@ mod tests {
         let files = netplan_files(dir.path(), &[port]);
         assert_eq!(
             files[0].text.as_deref(),
-            Some("lo0"),
+            Some("{\"network\":{\"ethernets\":{\"lo0\":{}}}}"),
             "and not the password"
         );
         let seen: Vec<(&str, bool)> = files

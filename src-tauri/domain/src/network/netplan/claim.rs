@@ -66,7 +66,8 @@ fn definition_of(definition: &Value) -> Value {
     let keep = |of: &Value, keys: &[&str]| -> Map<String, Value> {
         let all = of.as_object().into_iter().flat_map(Map::iter);
         let kept = all.filter(|(key, _)| keys.contains(&key.as_str()));
-        kept.map(|(key, value)| (key.clone(), value.clone())).collect()
+        kept.map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
     };
     let mut kept = keep(definition, &["match", "set-name", "interfaces"]);
     if let Some(profile) = definition.get("networkmanager") {
