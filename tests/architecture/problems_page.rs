@@ -32,6 +32,7 @@ fn every_failure_stands_on_the_page() {
     let mut causes = Causes::new();
     let mut used: BTreeSet<String> = BTreeSet::new();
     let mut codes: Vec<String> = Vec::new();
+    let mut commands: BTreeMap<String, String> = BTreeMap::new();
     for one in shipped() {
         for source in one.files.values() {
             let mut look = Look::default();
@@ -50,6 +51,9 @@ fn every_failure_stands_on_the_page() {
             if source.path.ends_with("domain/src/problem.rs") {
                 codes = variants(&source.items);
             } else {
+                if source.path.ends_with("domain/src/node/told.rs") {
+                    commands = constants(&source.items);
+                }
                 mentioned(source.items.to_token_stream(), &mut used);
             }
         }
@@ -58,8 +62,29 @@ fn every_failure_stands_on_the_page() {
     let idle: Vec<&String> = codes.iter().filter(|c| !used.contains(*c)).collect();
     assert!(causes.len() > 15, "the tables of causes were found");
     assert!(idle.is_empty(), "no failure has the code {idle:?}");
+    assert!(commands.len() > 3, "the commands of the node were found");
+    for command in told.values_mut().flatten().flat_map(|t| &mut t.command) {
+        if let Some(text) = commands.get(command.as_str()) {
+            command.clone_from(text);
+        }
+    }
     expect_file![concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/PROBLEMS.md")]
         .assert_eq(&page(told, &causes));
+}
+
+/// The texts of a file that have a name, by that name as [`words`] writes it.
+fn constants(file: &syn::File) -> BTreeMap<String, String> {
+    let text = |item: &syn::Item| match item {
+        syn::Item::Const(one) => match &*one.expr {
+            value @ syn::Expr::Lit(syn::ExprLit {
+                lit: syn::Lit::Str(_),
+                ..
+            }) => Some((format!("{{{}}}", one.ident), words(value))),
+            _ => None,
+        },
+        _ => None,
+    };
+    file.items.iter().filter_map(text).collect()
 }
 
 fn variants(file: &syn::File) -> Vec<String> {

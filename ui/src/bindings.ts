@@ -1380,6 +1380,8 @@ export type Problem = {
 	machine: string | null,
 	/**  The chain of errors, outermost first; folded away until asked for. */
 	details: string[],
+	/**  Whether the words came from the program on a machine: they are shown as what the machine says. */
+	told?: boolean,
 };
 
 /**  See [`StepProgress`]. */

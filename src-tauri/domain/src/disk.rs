@@ -7,4 +7,4 @@ mod uses;
 mod tests;
 
 pub use account::{Account, FileId, Held, account, makespan};
-pub use uses::{Mounting, Use, breaks, own, refused, uses};
+pub use uses::{Mounting, Use, breaks, refused, uses};

@@ -16,6 +16,7 @@ pub mod container;
 pub mod disk;
 pub mod engine;
 pub mod fit;
+pub mod foreign_text;
 pub mod graft;
 pub mod ids;
 pub mod launch;

@@ -37,6 +37,7 @@ pub use crate::run::PauseReason;
 
 pub mod disk;
 pub mod hub_address;
+pub mod told;
 
 mod copy;
 mod fetch;
@@ -88,7 +89,8 @@ pub struct NodeVersion {
 /// The answer of a subcommand that could not do its part.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refused {
-    /// Why and what to do.
+    /// Why and what to do, as the machine tells it.
+    #[serde(deserialize_with = "told::problem")]
     pub problem: Problem,
 }
 
@@ -309,6 +311,8 @@ pub struct FileFault {
     /// Name in the repository.
     pub name: String,
     /// What is wrong, as a sentence.
+    #[serde(deserialize_with = "told::sentence")]
+    #[cfg_attr(feature = "bindings", specta(type = String))]
     pub fault: String,
 }
 
@@ -337,6 +341,7 @@ pub enum NodeEvent {
         /// Bytes per second over the last seconds.
         rate: Option<f64>,
         /// What is being done, e.g. a file name.
+        #[serde(deserialize_with = "told::sentence")]
         doing: String,
         /// What it waits for by order; `None` where it goes on.
         #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -345,6 +350,7 @@ pub enum NodeEvent {
     /// Something worth a line in the log.
     Note {
         /// A sentence.
+        #[serde(deserialize_with = "told::sentence")]
         text: String,
     },
     /// The end: it is done. `result` is the kind's receipt.
@@ -354,7 +360,8 @@ pub enum NodeEvent {
     },
     /// The end: it did not happen.
     Failed {
-        /// Why and what to do.
+        /// Why and what to do, as the machine tells it.
+        #[serde(deserialize_with = "told::problem")]
         problem: Problem,
     },
     /// The end: somebody cancelled it. What is on disk stays.
@@ -380,9 +387,14 @@ pub struct Undone {
     pub bytes: u64,
     /// What could not be removed, as sentences. The job keeps its notes of it, so that another undo tries
     /// again; with nothing left the job is forgotten.
+    #[serde(deserialize_with = "told::sentences")]
     pub left: Vec<String>,
     /// What the job made and others use by now, as sentences. It stays, and the job forgets it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "told::sentences"
+    )]
     pub kept: Vec<String>,
 }
 

@@ -175,6 +175,10 @@ pub struct Problem {
     pub machine: Option<String>,
     /// The chain of errors, outermost first; folded away until asked for.
     pub details: Vec<String>,
+    /// Whether the words came from the program on a machine: they are shown as what the machine says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[cfg_attr(feature = "bindings", specta(optional))]
+    pub told: bool,
 }
 
 impl Problem {
@@ -194,6 +198,7 @@ impl Problem {
             retry: Retry::No,
             machine: None,
             details: Vec::new(),
+            told: false,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Names of the Hub that become paths and addresses: of repositories, revisions, commits and files. Whoever
 //! takes one from a person, a request, the Hub or another machine asks here first.
 
+use crate::foreign_text::is_unseen;
 use crate::problem::{Code, Problem};
 
 /// A name that is longer is refused: no file system takes it as a path.
@@ -59,12 +60,6 @@ pub fn refuses_file(name: &str) -> Option<&'static str> {
 /// Whether a file of a repository may have this name.
 pub fn is_file(name: &str) -> bool {
     refuses_file(name).is_none()
-}
-
-/// Characters that end a line, or change how the others are shown or in which order.
-fn is_unseen(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 /// Refuses what is no name of a repository.

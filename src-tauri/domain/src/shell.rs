@@ -29,6 +29,11 @@ pub fn as_words<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String {
     quoted.join(" ")
 }
 
+/// The command that gives a path to the user who types it.
+pub fn own(path: &str) -> String {
+    format!("sudo chown -R \"$USER\": {}", quote(path))
+}
+
 #[cfg(test)]
 mod tests {
     use super::{as_words, quote};

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::io::Errno;
 use tandem_domain::problem::{Code, Problem, Retry, bytes};
+use tandem_domain::shell::own;
 
 use crate::own_file;
 
@@ -54,6 +55,13 @@ fn to_own(path: &Path, owner: impl Fn(&Path) -> Option<u32>) -> &Path {
     }
 }
 
+/// What has to be made the user's own, as its path is now on the disk.
+fn not_owned(path: &Path) -> String {
+    let there = nearest(path).unwrap_or_else(|| path.to_owned());
+    let owner = |p: &Path| std::fs::metadata(p).ok().map(|m| m.uid());
+    to_own(&there, owner).to_string_lossy().into_owned()
+}
+
 /// A failure of a file or folder, in words.
 pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
     let shown = path.display();
@@ -89,13 +97,7 @@ pub fn problem(doing: &str, path: &Path, error: &io::Error) -> Problem {
         .cause(format!("{shown} is closed to this user{}.", owner(path)))
         .fix_with(
             "Make the folder your own; files that a container wrote as root belong to root.",
-            format!(
-                "sudo chown -R \"$USER\" '{}'",
-                to_own(&nearest(path).unwrap_or_else(|| path.to_owned()), |p| {
-                    std::fs::metadata(p).ok().map(|m| m.uid())
-                })
-                .display()
-            ),
+            own(&not_owned(path)),
         ),
         Some(Errno::ROFS) => Problem::new(
             Code::MachineUnfit,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tandem_domain::node::told::CLOCK;
 use tandem_domain::problem::{Code, Problem, Retry};
 
 /// Why the Hub did not give what it was asked for, at last.
@@ -230,7 +231,7 @@ fn of_certificate(said: &str) -> Problem {
             .cause(format!("{said}. The clock of this machine may be wrong."))
             .fix_with(
                 "Look at the machine's time, and let it be set over the network.",
-                "timedatectl; sudo timedatectl set-ntp true",
+                CLOCK,
             )
     } else {
         problem

@@ -284,7 +284,7 @@ fn what_belongs_to_another_user_is_told_with_its_cure_and_left_alone() {
     if root {
         assert_eq!(fault.kind, FaultKind::Closed);
         assert!(fault.fault.contains("belongs to `root`"), "{fault:?}");
-        let cure = tandem_domain::disk::own(&shard.to_string_lossy());
+        let cure = tandem_domain::shell::own(&shard.to_string_lossy());
         assert_eq!(fault.cure.as_deref(), Some(cure.as_str()));
     }
     let before = home.tree();

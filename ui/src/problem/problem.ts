@@ -97,10 +97,16 @@ export function mark(problem: Problem): { icon: IconName; word: string } {
   }
 }
 
+/** Whose words follow, where they are a machine's. */
+export function says(problem: Problem): string {
+  return `${problem.machine ?? 'The machine'} says:`;
+}
+
 /** The problem as text, for a forum post. */
 export function asText(problem: Problem): string {
-  const where = problem.machine ? ` (${problem.machine})` : '';
-  const lines = [`${problem.message}${where} [${problem.code}]`];
+  const where = problem.machine && !problem.told ? ` (${problem.machine})` : '';
+  const whose = problem.told ? `${says(problem)} ` : '';
+  const lines = [`${whose}${problem.message}${where} [${problem.code}]`];
   if (problem.cause) lines.push(problem.cause);
   if (problem.fix) lines.push(`Fix: ${problem.fix.sentence}`);
   if (problem.fix?.command) lines.push(`  ${problem.fix.command}`);

@@ -2,10 +2,11 @@
 
 use russh_sftp::client::error::Error as SftpError;
 use russh_sftp::protocol::StatusCode;
+use tandem_domain::foreign_text::visible;
 use tandem_domain::ports::MachineError;
 
-/// How many letters of a machine's own words are told.
-const TOLD: usize = 300;
+/// How many bytes of a machine's own words are told.
+pub(super) const TOLD: usize = 300;
 
 /// A handshake that did not come to its end.
 pub(super) fn handshake(address: &str, error: &russh::Error) -> MachineError {
@@ -49,22 +50,8 @@ pub(super) fn shell(user: &str, printed: &str) -> MachineError {
     let line = printed.lines().map(str::trim).find(|l| !l.is_empty());
     MachineError::Shell {
         user: user.to_owned(),
-        printed: cut(line.unwrap_or_default()),
+        printed: visible(line.unwrap_or_default(), TOLD),
     }
-}
-
-/// A machine's own words without characters that are not seen or turn the text around, and not too many of them.
-pub(super) fn cut(words: &str) -> String {
-    let unseen = |c: &char| {
-        let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        c.is_control() || turns || matches!(c, '\u{61c}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
-    };
-    let mut plain = words.chars().filter(|c| !unseen(c));
-    let mut text: String = plain.by_ref().take(TOLD).collect();
-    if plain.next().is_some() {
-        text.push('…');
-    }
-    text
 }
 
 /// Whether the file or one of its folders does not exist.

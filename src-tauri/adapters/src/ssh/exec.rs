@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use russh::ChannelMsg;
+use tandem_domain::foreign_text::visible;
 use tandem_domain::ports::{Command, MachineError, TooLong};
 use tandem_domain::secret::Secret;
 
@@ -236,7 +237,7 @@ fn refusal(user: &str, said: &str) -> MachineError {
         .collect();
     let detail = match lines.len() {
         0 => "it gave no reason".to_owned(),
-        n => error::cut(&lines[n.saturating_sub(3)..].join("; ")),
+        n => visible(&lines[n.saturating_sub(3)..].join("; "), error::TOLD),
     };
     MachineError::SudoRefused { detail }
 }

@@ -160,7 +160,7 @@ async fn a_shell_that_runs_nothing_is_named_by_what_it_prints() {
             "\u{1b}[2J\u{202e}liam\n",
             MachineError::Shell {
                 user: user(),
-                printed: "[2Jliam".into(),
+                printed: "⟨U+001B⟩[2J⟨U+202E⟩liam".into(),
             },
         ),
         (

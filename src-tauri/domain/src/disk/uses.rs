@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::disk::{DiskItem, DiskKind};
 use crate::problem::{Code, Problem, bytes};
+use crate::shell::own;
 
 /// A container that stands on a machine, as far as it concerns the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -125,11 +126,6 @@ pub fn refused(item: &DiskItem, uses: &[Use]) -> Option<Problem> {
             ))
             .fix_with("Make it your own, then delete it.", own(&item.path)),
     )
-}
-
-/// The command that gives a path to the user who types it.
-pub fn own(path: &str) -> String {
-    format!("sudo chown -R \"$USER\": {}", crate::shell::quote(path))
 }
 
 fn title(item: &DiskItem) -> String {

@@ -158,9 +158,12 @@ pub struct CheckFault {
     /// Which kind of wrong.
     pub kind: FaultKind,
     /// What is wrong, as a sentence.
+    #[serde(deserialize_with = "super::told::sentence")]
+    #[cfg_attr(feature = "bindings", specta(type = String))]
     pub fault: String,
     /// A command that cures it, where Tandem may not do it itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::told::command")]
+    #[cfg_attr(feature = "bindings", specta(type = Option<String>))]
     pub cure: Option<String>,
 }
 

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tandem_domain::checkpoint::index;
-use tandem_domain::disk::own;
 use tandem_domain::node::disk::{CheckFault, CheckRequest, FaultKind};
 use tandem_domain::problem::{Code, Problem};
+use tandem_domain::shell::own;
 
 use super::deep::{self, Job};
 use super::expect::{self, Expected, ExpectedFile};

@@ -9,11 +9,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use tandem_domain::disk::own;
 use tandem_domain::node::FetchRequest;
 use tandem_domain::node::disk::{CheckFault, CheckRequest, FaultKind};
 use tandem_domain::problem::{Code, Problem, bytes};
 use tandem_domain::secret::Secret;
+use tandem_domain::shell::own;
 
 use super::expect::ExpectedFile;
 use super::look::{CheckFindings, foreign_owner, references};

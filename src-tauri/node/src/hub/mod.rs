@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 use reqwest::header::{ACCEPT_ENCODING, HeaderValue, LOCATION};
 use reqwest::{Client, Url};
 use tandem_domain::node::hub_address::is_readable_on_the_way;
+use tandem_domain::node::told::CERTIFICATES;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
 use tokio_util::sync::CancellationToken;
@@ -113,10 +114,7 @@ impl Hub {
         let unusable = |e: &dyn std::fmt::Display| {
             Problem::new(Code::HubUnreachable, "The Hub cannot be asked from here.")
                 .cause(format!("The HTTPS client did not start: {e}."))
-                .fix_with(
-                    "Install the root certificates.",
-                    "sudo apt-get install ca-certificates",
-                )
+                .fix_with("Install the root certificates.", CERTIFICATES)
         };
         let proxy = way.proxy.as_deref().map(proxy).transpose()?;
         // One stream per connection: a second stream on the same one would share its speed.

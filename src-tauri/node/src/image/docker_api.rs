@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
+use tandem_domain::node::told::{JOIN_DOCKER, START_DOCKER};
 use tandem_domain::problem::{Code, Problem, Retry};
 use tokio_util::bytes::Bytes;
 
@@ -68,7 +69,7 @@ fn silent(error: &reqwest::Error) -> Problem {
         .cause("The user is not in the group `docker`.")
         .fix_with(
             "Add the user to the group; connections made from then on may use Docker.",
-            "sudo usermod -aG docker \"$USER\"",
+            JOIN_DOCKER,
         );
     }
     Problem::new(
@@ -76,7 +77,7 @@ fn silent(error: &reqwest::Error) -> Problem {
         "Docker does not answer on this machine.",
     )
     .cause(format!("{}.", said(error)))
-    .fix_with("Start it.", "sudo systemctl start docker")
+    .fix_with("Start it.", START_DOCKER)
     .retry(Retry::Now)
 }
 
