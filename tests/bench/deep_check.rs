@@ -42,6 +42,7 @@ pub(crate) async fn with_openssl(
         hf_home: None,
         deep: true,
         repair: false,
+        online: false,
     };
     let told = place
         .answer(&["check-time"], &serde_json::to_string(&request)?)

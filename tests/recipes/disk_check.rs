@@ -110,6 +110,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
         hf_home: None,
         deep: true,
         repair,
+        online: false,
     };
     let look = || async { check::find(&machine).await.expect("it is looked for") };
     assert_eq!(look().await, None, "there was none");

@@ -28,7 +28,6 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::Selection;
 use crate::graft::mtp_method::MtpMethod;
 use crate::graft::patch::PatchFile;
 use crate::problem::Problem;
@@ -116,8 +115,6 @@ pub enum NodeWork {
     Copy(CopyRequest),
     /// Give a snapshot its MTP layers.
     Graft(GraftRequest),
-    /// Compare a checkpoint on disk with the Hub's listing.
-    Verify(VerifyRequest),
     /// Compare a revision with what it should be, and fetch again what is wrong where that is asked for.
     Check(disk::CheckRequest),
     /// Look what a fetch would find, and how fast the Hub gives.
@@ -138,7 +135,6 @@ impl NodeWork {
             Self::Fetch(_) => "fetch",
             Self::Graft(_) => "graft",
             Self::Survey(_) => "survey",
-            Self::Verify(_) => "verify",
             Self::Check(_) => "check",
             Self::SaveImage(_) => "save-image",
             Self::LoadImage(_) => "load-image",
@@ -160,10 +156,6 @@ impl NodeWork {
             Self::Survey(request) => all(&request.repositories),
             Self::Probe(request) => request.what.check_names(),
             Self::Graft(request) => request.check_names(),
-            Self::Verify(request) => {
-                check_repository(&request.repo)?;
-                check_revision(&request.commit)
-            }
             Self::Check(request) => request.check_names(),
             Self::SaveImage(_) | Self::LoadImage(_) => Ok(()),
         }
@@ -268,42 +260,6 @@ pub struct WrittenFile {
     pub sha256: String,
 }
 
-/// See [`NodeWork::Verify`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyRequest {
-    /// For example `https://huggingface.co`.
-    pub endpoint: String,
-    /// `owner/name`.
-    pub repo: String,
-    /// A commit, or a branch or tag to be resolved by the listing.
-    pub commit: String,
-    /// Which of its files should be there.
-    #[serde(default, skip_serializing_if = "Selection::is_all")]
-    pub files: Selection,
-    /// As in [`FetchRequest::hf_home`].
-    #[serde(default)]
-    pub hf_home: Option<String>,
-    /// Whether every byte is hashed, or only sizes, headers and the index looked at.
-    pub deep: bool,
-}
-
-/// What a verification found. An empty list of faults is a pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct VerifyReceipt {
-    /// The commit looked at.
-    #[serde(default)]
-    pub commit: String,
-    /// Its snapshot's folder, absolute, whether or not it exists.
-    #[serde(default)]
-    pub snapshot: String,
-    /// Files looked at.
-    pub files: u32,
-    /// Bytes looked at.
-    pub bytes: u64,
-    /// What is wrong.
-    pub faults: Vec<FileFault>,
-}
-
 /// One file that is not as it should be.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
@@ -355,7 +311,7 @@ pub enum NodeEvent {
     },
     /// The end: it is done. `result` is the kind's receipt.
     Done {
-        /// [`FetchReceipt`], [`GraftReceipt`], [`VerifyReceipt`], [`Survey`], [`Probed`], [`Spooled`] or [`Loaded`].
+        /// [`FetchReceipt`], [`GraftReceipt`], [`Survey`], [`Probed`], [`Spooled`] or [`Loaded`].
         result: serde_json::Value,
     },
     /// The end: it did not happen.

@@ -18,6 +18,7 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::Cache;
 use crate::context::Context;
+use crate::graft::Manifest;
 use crate::hub::Hub;
 use crate::stop::Stop;
 use crate::transfer::Meter;
@@ -44,7 +45,7 @@ pub async fn check(
     let hub = Hub::new(
         &request.endpoint,
         token.clone(),
-        if request.repair {
+        if request.repair || request.online {
             patience
         } else {
             patience.min(PATIENCE)
@@ -53,7 +54,7 @@ pub async fn check(
     )?;
     let found = examine(&cache, request, &hub, context).await?;
     if !request.repair || found.faults.is_empty() {
-        return Ok(receipt(request, found, began));
+        return Ok(receipt(&cache, request, found, began));
     }
     let before = context.fetched.total();
     let wrong: BTreeSet<String> = found.faults.iter().map(|f| f.name.clone()).collect();
@@ -80,15 +81,31 @@ pub async fn check(
     Ok(CheckReceipt {
         repaired,
         fetched: context.fetched.total() - before,
-        ..receipt(request, after, began)
+        ..receipt(&cache, request, after, began)
     })
 }
 
-fn receipt(request: &CheckRequest, found: CheckFindings, began: Instant) -> CheckReceipt {
+fn receipt(
+    cache: &Cache,
+    request: &CheckRequest,
+    found: CheckFindings,
+    began: Instant,
+) -> CheckReceipt {
+    let commit = found.expected.commit;
+    let made = [
+        cache.overlay(&request.repo, &commit),
+        cache.draft(&request.repo, &commit),
+    ];
+    let made: Vec<Manifest> = made.iter().filter_map(|f| Manifest::read(f)).collect();
+    let written = || made.iter().flat_map(|manifest| &manifest.written);
     CheckReceipt {
-        commit: found.expected.commit,
-        files: found.expected.files.len() as u32,
-        bytes: found.bytes,
+        snapshot: cache
+            .snapshot(&request.repo, &commit)
+            .to_string_lossy()
+            .into_owned(),
+        files: (found.expected.files.len() + written().count()) as u32,
+        bytes: written().fold(found.bytes, |sum, w| sum.saturating_add(w.size)),
+        commit,
         deep: request.deep,
         faults: found.faults,
         unchecked: found.expected.unchecked,

@@ -72,7 +72,6 @@ async fn carry_out(
         NodeWork::Survey(request) => value(crate::survey::survey(&request, token, context).await?),
         NodeWork::Probe(request) => value(crate::probe::probe(&request, token, context).await?),
         NodeWork::Check(request) => value(crate::check::check(&request, token, context).await?),
-        NodeWork::Verify(request) => value(crate::verify::verify(&request, token, context).await?),
         NodeWork::SaveImage(request) => value(crate::image::save(&request, context).await?),
         NodeWork::LoadImage(request) => value(crate::image::load(&request, token, context).await?),
     }

@@ -33,7 +33,6 @@ pub mod survey;
 pub mod transfer;
 pub mod undo;
 pub mod verified;
-pub mod verify;
 
 /// What this program is, as `version` says it.
 pub fn version() -> tandem_domain::node::NodeVersion {

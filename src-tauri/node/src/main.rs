@@ -89,7 +89,7 @@ fn usage() -> Problem {
          copy serve --listen ADDRESS --repo REPO [--hf-home HOME] [--job NAME], \
          copy serve --listen ADDRESS --spool NAME, \
          bandwidth serve --listen ADDRESS, bandwidth send --to ADDRESS:PORT, both with \
-         [--seconds N] [--streams K]. Kinds are check, copy, fetch, graft, load-image, probe, save-image, survey, verify.",
+         [--seconds N] [--streams K]. Kinds are check, copy, fetch, graft, load-image, probe, save-image, survey.",
     )
 }
 

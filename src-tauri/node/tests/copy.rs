@@ -284,7 +284,7 @@ fn what_is_wrong_there_comes_from_the_hub() {
     let serving = serve(&a, NVFP4_REPO, None);
     let receipt = b.done("copy", &copy(&b, NVFP4_REPO, &serving));
     assert_eq!(receipt["fetched"], size, "that file and no other");
-    let good = b.done("verify", &b.verify(NVFP4_REPO, "main", true));
+    let good = b.done("check", &b.verify(NVFP4_REPO, "main", true));
     assert_eq!(good["faults"], json!([]));
 }
 

@@ -64,7 +64,7 @@ fn two_revisions_share_their_blobs_and_each_frees_what_is_its_own() {
     let rest = disk(&home);
     assert_eq!(rest.items.len(), 1, "nothing is left over: {rest:#?}");
     assert_eq!(of(&rest, DiskKind::Revision, None).frees, old.size);
-    let check = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    let check = home.done("check", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
     assert_eq!(check["faults"], json!([]), "the other one is whole");
 
     let old = of(&rest, DiskKind::Revision, None);
@@ -112,7 +112,7 @@ fn the_grafted_checkpoint_holds_the_bytes_it_shares() {
             .join("stepfun-ai--Step-3.7-Flash-NVFP4")
             .exists()
     );
-    let check = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    let check = home.done("check", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
     assert_eq!(
         check["faults"],
         json!([]),
@@ -148,7 +148,7 @@ fn unfinished_downloads_leftovers_and_caches_are_told_apart() {
     assert_eq!(rest.items.len(), 1);
     assert!(!home.path.join(".cache/vllm").exists());
     assert_eq!(
-        home.done("verify", &home.verify(NVFP4_REPO, "main", true))["faults"],
+        home.done("check", &home.verify(NVFP4_REPO, "main", true))["faults"],
         json!([])
     );
 }

@@ -133,12 +133,12 @@ fn a_draft_stands_beside_the_snapshot() {
     );
 
     // A deep check reads it; one bit in the middle of a tensor is seen.
-    let whole = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    let whole = home.done("check", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
     assert_eq!(whole["faults"], json!([]));
     let mut turned = bytes.clone();
     turned[bytes.len() / 2] ^= 1;
     std::fs::write(draft.join("model.safetensors"), &turned).unwrap();
-    let found = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    let found = home.done("check", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
     assert_eq!(found["faults"].as_array().unwrap().len(), 1, "{found}");
     std::fs::write(draft.join("model.safetensors"), &bytes).unwrap();
 

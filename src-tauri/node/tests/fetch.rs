@@ -41,7 +41,7 @@ fn a_revision_arrives_as_the_cache_lays_it_out_and_a_second_time_nothing_is_fetc
             .all(|k| !k.contains("tandem-partial") && !k.contains("tandem-notes")),
         "nothing unfinished is left"
     );
-    let good = home.done("verify", &home.verify(NVFP4_REPO, "main", true));
+    let good = home.done("check", &home.verify(NVFP4_REPO, "main", true));
     assert_eq!(good["faults"], json!([]));
 
     site.hub.counters().reset();
@@ -68,25 +68,25 @@ fn a_damaged_snapshot_is_found_by_verify_and_mended_by_fetch() {
     let last = bytes.len() - 1;
     bytes[last] ^= 1;
     std::fs::write(&shard, &bytes).unwrap();
-    let quick = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_COMMIT, false));
+    let quick = home.done("check", &home.verify(NVFP4_REPO, NVFP4_COMMIT, false));
     assert_eq!(
         quick["faults"],
         json!([]),
         "a quick look sees sizes and headers"
     );
-    let deep = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_COMMIT, true));
+    let deep = home.done("check", &home.verify(NVFP4_REPO, NVFP4_COMMIT, true));
     assert_eq!(
         deep["faults"][0]["name"],
         "model-00001-of-00004.safetensors"
     );
     std::fs::write(&shard, &bytes[..last]).unwrap();
-    let quick = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_COMMIT, false));
+    let quick = home.done("check", &home.verify(NVFP4_REPO, NVFP4_COMMIT, false));
     assert_eq!(
         quick["faults"][0]["name"],
         "model-00001-of-00004.safetensors"
     );
     home.done("fetch", &home.fetch(NVFP4_REPO, "main"));
-    let deep = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_COMMIT, true));
+    let deep = home.done("check", &home.verify(NVFP4_REPO, NVFP4_COMMIT, true));
     assert_eq!(deep["faults"], json!([]));
 }
 
@@ -123,7 +123,7 @@ fn faults_that_pass_do_not_stop_a_fetch() {
         let home = site.home(name);
         let receipt = home.done("fetch", &home.fetch(NVFP4_REPO, "main"));
         assert_eq!(receipt["commit"], NVFP4_COMMIT, "{name}");
-        let check = home.done("verify", &home.verify(NVFP4_REPO, "main", true));
+        let check = home.done("check", &home.verify(NVFP4_REPO, "main", true));
         assert_eq!(check["faults"], json!([]), "{name}");
         assert!(
             site.hub.faults().list().iter().all(|f| f.times == Some(0))
@@ -141,7 +141,7 @@ fn a_server_that_never_knows_ranges_is_enough() {
     site.hub.fault(Fault::new(FaultKind::IgnoreRange));
     let home = site.home("one");
     home.done("fetch", &home.fetch(NVFP4_REPO, "main"));
-    let check = home.done("verify", &home.verify(NVFP4_REPO, "main", true));
+    let check = home.done("check", &home.verify(NVFP4_REPO, "main", true));
     assert_eq!(check["faults"], json!([]));
 }
 
@@ -156,7 +156,7 @@ fn bytes_that_stay_wrong_are_never_put_into_the_cache() {
     assert!(problem.fix.is_some());
     site.hub.faults().clear();
     home.done("fetch", &home.fetch(NVFP4_REPO, "main"));
-    let check = home.done("verify", &home.verify(NVFP4_REPO, "main", true));
+    let check = home.done("check", &home.verify(NVFP4_REPO, "main", true));
     assert_eq!(check["faults"], json!([]));
 }
 
@@ -308,7 +308,7 @@ fn a_job_killed_at_half_way_goes_on_and_fetches_almost_nothing_twice() {
     println!("refetched after kill: {twice:.4}");
     // The box's own sockets hold some megabytes, which weigh more here than in a real checkpoint.
     assert!(twice <= 0.01, "{given} given for {bytes}");
-    let check = home.done("verify", &home.verify(synthetic::REPO, "main", true));
+    let check = home.done("check", &home.verify(synthetic::REPO, "main", true));
     assert_eq!(check["faults"], json!([]));
     let done = home.answer(&["start", "fetch", "--job", "j"], &request);
     assert_eq!(done["state"], "done");

@@ -23,7 +23,7 @@ use tandem_rehearsal::hub::faults::{Fault, FaultKind, Side};
 use tokio_util::sync::CancellationToken;
 
 fn fetched_well(home: &Home, repo: &str) {
-    let check = home.done("verify", &home.verify(repo, "main", true));
+    let check = home.done("check", &home.verify(repo, "main", true));
     assert_eq!(check["faults"], json!([]));
 }
 

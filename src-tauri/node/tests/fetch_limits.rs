@@ -99,7 +99,7 @@ fn a_running_job_is_paused_goes_on_and_is_given_another_rate() {
     for word in ["held to", "paused", "without a limit"] {
         assert!(notes.iter().any(|n| n.contains(word)), "{word}: {notes:?}");
     }
-    let check = home.done("verify", &home.verify(synthetic::REPO, "main", true));
+    let check = home.done("check", &home.verify(synthetic::REPO, "main", true));
     assert_eq!(check["faults"], json!([]));
 }
 
@@ -147,7 +147,7 @@ fn limits_that_cannot_be_kept_are_refused_before_anything_happens() {
     let refused = home.answer(&["limit", "--job", "none"], &json!({}));
     assert_eq!(refused["problem"]["code"], "job-lost");
     home.answer(
-        &["start", "verify", "--job", "v"],
+        &["start", "check", "--job", "v"],
         &home.verify(NVFP4_REPO, "main", false),
     );
     let refused = home.answer(&["limit", "--job", "v"], &json!({"paused": true}));

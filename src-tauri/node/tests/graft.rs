@@ -96,7 +96,7 @@ fn the_old_revision_gets_a_checkpoint_beside_it() {
     assert_eq!(again["written"], receipt["written"]);
     let seen = home.answer(&["grafted"], &home.graft(NVFP4_OLD_COMMIT));
     assert_eq!(seen["written"], receipt["written"]);
-    let check = home.done("verify", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
+    let check = home.done("check", &home.verify(NVFP4_REPO, NVFP4_OLD_COMMIT, true));
     assert_eq!(check["faults"], json!([]));
 }
 

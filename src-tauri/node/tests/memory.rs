@@ -57,7 +57,7 @@ fn fetch_graft_and_verify_stay_below_64_mib() {
     graft["repo"] = json!(synthetic::REPO);
     graft["source_repo"] = json!(synthetic::BF16_REPO);
     let verify = home.verify(synthetic::REPO, synthetic::COMMIT, true);
-    for (kind, request) in [("fetch", fetch), ("graft", graft), ("verify", verify)] {
+    for (kind, request) in [("fetch", fetch), ("graft", graft), ("check", verify)] {
         let (kib, last) = peak(&home, kind, &request);
         assert!(last.contains("\"done\""), "{kind}: {last}");
         println!("{kind}: {:.1} MiB at most", kib as f64 / 1024.0);

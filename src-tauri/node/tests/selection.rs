@@ -188,7 +188,7 @@ fn one_quant_of_a_repository_is_fetched_and_the_others_are_not_missing() {
     // Asked for by its selection or, as from the disk's list, by its commit alone.
     let mut verify = home.verify(QUANTS, "main", true);
     verify["files"] = q4();
-    assert_eq!(home.done("verify", &verify)["faults"], json!([]));
+    assert_eq!(home.done("check", &verify)["faults"], json!([]));
     for deep in [false, true] {
         let looked = check(&home, QUANTS, deep, false);
         assert_eq!(

@@ -126,7 +126,7 @@ fn each_fetches_its_share_and_nothing_comes_twice_over_the_line() {
     let gone = |s: &Serving| TcpStream::connect(&s.addresses[0]).is_err();
     until("nothing listens", || gone(&at_a) && gone(&at_b));
     for home in [&a, &b] {
-        home.done("verify", &home.verify(REPO, "main", true));
+        home.done("check", &home.verify(REPO, "main", true));
         home.answer(&["undo", "--job", JOB], &json!({}));
         let left: Vec<String> = home.tree().into_keys().collect();
         assert!(

@@ -263,7 +263,7 @@ fn a_file_whose_name_breaks_a_line_is_refused_and_old_notes_of_one_remove_nothin
         std::fs::write(folder.join("x\ntoken"), "y").unwrap();
     });
     let home = site.home("one");
-    for kind in ["fetch", "survey", "verify"] {
+    for kind in ["fetch", "survey", "check"] {
         let mut request = home.fetch(common::MIXED, "main");
         request["kind"] = json!(kind);
         request["commit"] = json!("main");
@@ -329,9 +329,7 @@ fn a_revision_that_leads_out_of_the_cache_is_refused_by_every_work() {
         request["connections"] = json!(1);
         request["milliseconds"] = json!(100);
         request["most"] = json!(1);
-        for kind in [
-            "fetch", "copy", "survey", "probe", "graft", "verify", "check",
-        ] {
+        for kind in ["fetch", "copy", "survey", "probe", "graft", "check"] {
             request["kind"] = json!(kind);
             let said = home.ask(&["run", kind], &request).stdout;
             let said = String::from_utf8(said).unwrap();

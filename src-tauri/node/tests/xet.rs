@@ -80,7 +80,7 @@ fn given(site: &Site) -> (u64, u64) {
 
 /// Every byte is right, nothing unfinished is left and no token went where it should not.
 fn well(site: &Site, home: &Home) {
-    let check = home.done("verify", &home.verify(MIXED, "main", true));
+    let check = home.done("check", &home.verify(MIXED, "main", true));
     assert_eq!(check["faults"], json!([]));
     let left = home.tree().into_keys().find(|k| k.contains("tandem-"));
     assert_eq!(left, None);

@@ -252,6 +252,7 @@ impl App {
             hf_home: None,
             deep,
             repair,
+            online: false,
         })
     }
 

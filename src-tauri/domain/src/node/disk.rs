@@ -114,6 +114,9 @@ pub struct CheckRequest {
     /// Whether what is wrong is fetched again. Nothing that is right is.
     #[serde(default)]
     pub repair: bool,
+    /// Whether the Hub has to answer. A set-up does not take the cache's own word.
+    #[serde(default)]
+    pub online: bool,
 }
 
 impl CheckRequest {
@@ -130,6 +133,9 @@ impl CheckRequest {
 pub struct CheckReceipt {
     /// The commit looked at.
     pub commit: String,
+    /// Its snapshot's folder, absolute, whether or not it exists.
+    #[serde(default)]
+    pub snapshot: String,
     /// Files looked at.
     pub files: u32,
     /// Bytes of those that are right.

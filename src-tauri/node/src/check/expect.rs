@@ -69,7 +69,7 @@ pub(super) async fn ask(
             unchecked: Vec::new(),
             offline: None,
         }),
-        Err(Stop::Hub(error)) if error.is_of_the_line() => {
+        Err(Stop::Hub(error)) if error.is_of_the_line() && !request.online => {
             here(cache, request, error.problem()).map_err(Stop::from)
         }
         Err(other) => Err(other),

@@ -237,7 +237,7 @@ fn take_back(work: &NodeWork, folder: &Folder, undone: &mut Undone) -> Result<()
             crate::image::count(&folder.spool(), undone);
             return Ok(());
         }
-        NodeWork::Survey(_) | NodeWork::Probe(_) | NodeWork::Check(_) | NodeWork::Verify(_) => {
+        NodeWork::Survey(_) | NodeWork::Probe(_) | NodeWork::Check(_) => {
             return Ok(());
         }
     };

@@ -173,7 +173,9 @@ impl Home {
     }
 
     pub fn verify(&self, repo: &str, commit: &str, deep: bool) -> Value {
-        json!({"kind": "verify", "endpoint": self.endpoint, "repo": repo, "commit": commit, "deep": deep})
+        json!({
+            "kind": "check", "endpoint": self.endpoint, "repo": repo, "commit": commit, "deep": deep, "online": true,
+        })
     }
 
     /// The process that works on a job.

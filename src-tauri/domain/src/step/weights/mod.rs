@@ -9,10 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use source::{WeightsInputs, WeightsSource, choose, is_open};
 
-use crate::node::{
-    FetchLimits, FetchReceipt, FetchRequest, FetchedSnapshot, NodeWork, RepoFiles, VerifyReceipt,
-    VerifyRequest,
-};
+use crate::node::disk::{CheckReceipt, CheckRequest};
+use crate::node::{FetchLimits, FetchReceipt, FetchRequest, FetchedSnapshot, NodeWork, RepoFiles};
 use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, bytes};
 use crate::recipe::plan::LaunchPlan;
@@ -147,16 +145,18 @@ impl FetchWeights {
         cx: &StepContext,
         machine: &MachineServices,
         revisions: &[String],
-    ) -> Result<Vec<VerifyReceipt>, StepError> {
+    ) -> Result<Vec<CheckReceipt>, StepError> {
         let mut found = Vec::new();
         for (what, revision) in self.launch.repositories().iter().zip(revisions) {
-            let work = NodeWork::Verify(VerifyRequest {
+            let work = NodeWork::Check(CheckRequest {
                 endpoint: self.launch.hub_endpoint.clone(),
                 repo: what.repo.clone(),
                 commit: revision.clone(),
-                files: what.files.clone(),
+                files: Some(what.files.clone()),
                 hf_home: None,
                 deep: false,
+                repair: false,
+                online: true,
             });
             found.push(job::foreground(cx, machine, work).await?);
         }
@@ -165,8 +165,8 @@ impl FetchWeights {
 }
 
 /// What there is of repositories that are complete without a fetch.
-fn found(looked: Vec<VerifyReceipt>) -> Option<FetchReceipt> {
-    let snapshot = |v: VerifyReceipt| FetchedSnapshot {
+fn found(looked: Vec<CheckReceipt>) -> Option<FetchReceipt> {
+    let snapshot = |v: CheckReceipt| FetchedSnapshot {
         commit: v.commit,
         snapshot: v.snapshot,
         files: v.files,

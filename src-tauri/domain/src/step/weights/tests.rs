@@ -11,7 +11,7 @@ use super::*;
 use crate::artifact::{Artifact, ArtifactRole, Selection};
 use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
-use crate::node::{CopyTicket, FileFault, NodeEvent, NodeLine, Serving};
+use crate::node::{CopyTicket, NodeEvent, NodeLine, Serving};
 use crate::ports::{Command, Machine, MachineError, Output, RemoteFile};
 use crate::problem::Retry;
 use crate::run::{RunOutcome, RunState};
@@ -162,14 +162,14 @@ impl Machine for Node {
         receipt["others"] = vec![snapshot; others].into();
         receipt["fetched"] = json!(0);
         receipt["made"] = json!([]);
-        let event = if line.starts_with("run verify") {
+        let event = if line.starts_with("run check") {
             let after = self.heard("start") > 0;
-            let fault = FileFault {
-                name: "x".into(),
-                fault: "It is missing.".into(),
-            };
+            let fault = json!({"name": "x", "kind": "missing", "fault": "It is missing."});
             let faults = Vec::from_iter((!self.complete && !after).then_some(fault));
-            done(json!({"commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults}))
+            done(json!({
+                "commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults,
+                "deep": false, "unchecked": [], "repaired": [], "fetched": 0, "seconds": 0.1,
+            }))
         } else if line == "run survey" {
             let survey = crate::node::Survey {
                 missing: self.missing,
@@ -417,7 +417,7 @@ async fn several_repositories_are_one_job_and_every_one_of_them_is_verified() {
     let driver = run.driver(vec![Arc::new(of_several(false))], machines);
     assert_eq!(finished(driver.go().await), RunOutcome::Completed);
     assert_eq!(a.heard("start fetch"), 1);
-    assert_eq!(a.heard("run verify"), 6, "three before and three after");
+    assert_eq!(a.heard("run check"), 6, "three before and three after");
     let asked = a.asked.lock().unwrap()[0].clone();
     assert_eq!(asked["files"], json!({"include": ["*Q4*"]}));
     assert_eq!(
