@@ -354,6 +354,8 @@ export type CheckFault = {
 export type CheckReceipt = {
 	/**  The commit looked at. */
 	commit: string,
+	/**  Its snapshot's folder, absolute, whether or not it exists. */
+	snapshot?: string,
 	/**  Files looked at. */
 	files: number,
 	/**  Bytes of those that are right. */

@@ -5,6 +5,7 @@ import { receiptSentence, secondsLeft, timeSentence } from './words';
 
 const receipt = (more: Partial<CheckReceipt>): CheckReceipt => ({
   commit: 'c',
+  snapshot: '/home/owner/.cache/huggingface/hub/models--org--model/snapshots/c',
   files: 22,
   bytes: 129_400_000_000,
   deep: true,
