@@ -126,7 +126,7 @@ const FOUND: &str = r#"
         for (const { name: attribute, value } of element.attributes) {
             if (/^on|^srcdoc$|^ping$|^action$|^srcset$|^data$/.test(attribute)) found.push(`${name} ${attribute}`);
             if (/^(href|src|xlink:href)$/.test(attribute) && !value.startsWith('#')) found.push(`${name} ${attribute}=${value}`);
-            if (attribute === 'style' && !/^text-align: ?(left|right|center);?$/.test(value)) found.push(`${name} style=${value}`);
+            if (attribute === 'style' && !/^text-align: ?(left|right|center|start|end);?$/.test(value)) found.push(`${name} style=${value}`);
         }
     }
     return [found, window.hit ?? null, location.href, log.querySelectorAll('article').length];

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::opening::MOST_BEFORE;
 
@@ -37,17 +38,28 @@ pub(super) struct AfterShell<S> {
     unread: Vec<u8>,
     /// What was read of the packet and not handed over yet; none before it was found.
     begun: Option<Vec<u8>>,
+    ended: CancellationToken,
+    /// Ends the token when nobody reads or writes the stream any more.
+    _end: DropGuard,
 }
 
 impl<S> AfterShell<S> {
     /// The stream after `early`, which came before it was one.
     pub(super) fn new(inner: S, early: Vec<u8>, before: Before) -> Self {
+        let ended = CancellationToken::new();
         Self {
             inner,
             before,
             unread: early,
             begun: None,
+            _end: ended.clone().drop_guard(),
+            ended,
         }
+    }
+
+    /// Cancelled once nobody reads or writes the stream any more.
+    pub(super) fn ended(&self) -> CancellationToken {
+        self.ended.clone()
     }
 }
 

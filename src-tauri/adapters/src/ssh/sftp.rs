@@ -13,6 +13,7 @@ use russh_sftp::extensions::FSYNC;
 use russh_sftp::protocol::{FileAttributes, OpenFlags, Packet, StatusCode};
 use tandem_domain::ports::MachineError;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio_util::sync::CancellationToken;
 
 use super::after_shell::{AfterShell, Before};
 use super::error;
@@ -40,6 +41,17 @@ pub(super) struct Sftp {
     home: String,
     posix_rename: bool,
     fsync: bool,
+    ended: CancellationToken,
+}
+
+/// What comes of `work`, or none once the stream has ended. A request that is made in the moment in which the
+/// client gives the stream up is answered by nobody and would wait for its whole time.
+async fn while_open<T>(ended: &CancellationToken, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        outcome = work => Some(outcome),
+        () = ended.cancelled() => None,
+    }
 }
 
 impl Sftp {
@@ -81,14 +93,19 @@ impl Sftp {
         };
         let before = Before::default();
         let stream = AfterShell::new(channel.into_stream(), early, before.clone());
+        let ended = stream.ended();
         let raw = RawSftpSession::new_with_config(stream, config);
-        let version = raw.init().await.map_err(|_| match before.said() {
-            said if said.is_empty() => none(),
-            said => error::shell(user, &said),
-        })?;
+        let Some(Ok(version)) = while_open(&ended, raw.init()).await else {
+            return Err(match before.said() {
+                said if said.is_empty() => none(),
+                said => error::shell(user, &said),
+            });
+        };
         let has = |name: &str| version.extensions.contains_key(name);
         let (posix_rename, fsync) = (has(POSIX_RENAME), has(FSYNC));
-        let names = raw.realpath(".").await.map_err(|_| during())?;
+        let Some(Ok(names)) = while_open(&ended, raw.realpath(".")).await else {
+            return Err(during());
+        };
         let home = names
             .files
             .into_iter()
@@ -100,6 +117,7 @@ impl Sftp {
             home,
             posix_rename,
             fsync,
+            ended,
         })
     }
 
@@ -114,8 +132,10 @@ impl Sftp {
     /// Reads a whole file; `None` where there is none. One of more than [`MOST_FILE`] bytes is an error.
     pub(super) async fn read(&self, path: &str) -> Result<Option<Vec<u8>>, MachineError> {
         let path = self.absolute(path);
-        match tokio::time::timeout(READ_PATIENCE, self.content(&path)).await {
-            Ok(outcome) => outcome,
+        let content = while_open(&self.ended, self.content(&path));
+        match tokio::time::timeout(READ_PATIENCE, content).await {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) => Err(error::lost(format!("trying to read `{path}`"))),
             Err(_) => Err(MachineError::File {
                 act: "read",
                 path,
@@ -185,12 +205,13 @@ impl Sftp {
             path: format!("{folder}/.{name}.{:016x}", rand::random::<u64>()),
             handle: None,
         };
-        let outcome = match self
-            .fill(&mut temp, folder, mode, source, on_progress)
-            .await
-        {
-            Ok(()) => self.rename(&temp.path, &path).await.map_err(Failure::Sftp),
-            Err(e) => Err(e),
+        let work = async {
+            self.fill(&mut temp, folder, mode, source, on_progress)
+                .await?;
+            Ok(self.rename(&temp.path, &path).await?)
+        };
+        let Some(outcome) = while_open(&self.ended, work).await else {
+            return Err(error::lost(format!("trying to write `{path}`")));
         };
         match outcome {
             Ok(()) => {
