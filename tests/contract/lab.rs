@@ -57,8 +57,9 @@ async fn as_root(machine: &dyn Machine) {
         ("root\n", "")
     );
     let stdin: Vec<u8> = (0..3_000_000u32).map(|n| n as u8).collect();
+    let echo = Command::new("cat", [""; 0]).sudo().stdin(stdin.clone());
     let output = machine
-        .exec(&Command::new("cat", [""; 0]).sudo().stdin(stdin.clone()))
+        .exec(&echo.most(stdin.len() + 1))
         .await
         .expect("it ran");
     assert!(
