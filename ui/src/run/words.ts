@@ -27,8 +27,17 @@ export function headline(watch: RunWatch): string {
     case null:
       return at > 0
         ? `It was interrupted at step ${at} of ${count}: ${name}`
-        : 'It was interrupted.';
+        : interruptedBefore(watch);
   }
+}
+
+/** Between two steps: the next one had changed nothing. */
+function interruptedBefore(watch: RunWatch): string {
+  const next = watch.steps.findIndex((s) => s.place === 'waiting');
+  const step = watch.steps[next];
+  if (!step) return 'It was interrupted.';
+  const at = `step ${next + 1} of ${watch.steps.length}`;
+  return `It was interrupted before ${at}: ${inSentence(step.plan.title)}`;
 }
 
 /** Whether a run is for the cable alone. */

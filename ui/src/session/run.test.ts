@@ -99,6 +99,21 @@ describe('a run that is watched', () => {
     expect(headline(watch)).toBe(`It was interrupted at s${placed('weights')}`);
   });
 
+  it('names the step before which a run was interrupted', async () => {
+    const watch = await watched('interrupted');
+    const at = watch.steps.findIndex((s) => s.plan.id === 'weights');
+    watch.state = {
+      ...watch.state,
+      steps: {
+        ...watch.state.steps,
+        weights: { ...watch.state.steps.weights!, status: 'waiting' },
+      },
+    };
+    expect(watch.current).toBeNull();
+    const named = `step ${at + 1} of ${watch.steps.length}: weights`;
+    expect(headline(watch)).toBe(`It was interrupted before ${named}`);
+  });
+
   it('keeps a bounded log', async () => {
     const host = fakeHost('running', { frozen: true, tickMs: 10 });
     await vi.advanceTimersByTimeAsync(100);
