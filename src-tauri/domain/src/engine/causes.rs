@@ -25,7 +25,7 @@ pub struct Cause {
     /// Any of these texts in a line shows it.
     pub texts: &'static [&'static str],
     /// Where the exception must have come through, for texts that other programs say of other things: a part of a
-    /// file's path. Empty where the texts are enough.
+    /// file's path, or `in` with a function. Empty where the texts are enough.
     pub through: &'static [&'static str],
     /// Whether it is only what the end of something else leads to.
     pub consequence: bool,
@@ -160,6 +160,26 @@ pub const CAUSES: &[Cause] = &[
         source: "NCCL, src/bootstrap.cc: NCCL_SOCKET_IFNAME names no interface",
     },
     Cause {
+        id: CauseId("rdma-missing"),
+        texts: &["Failed to initialize any NET plugin"],
+        through: &[],
+        consequence: false,
+        code: Code::LinkFails,
+        cause: "NCCL was told to use RDMA, and the container has no RDMA device.",
+        fix: "Check that `/dev/infiniband` exists on both machines, then try again.",
+        source: "NCCL, src/plugin/net.cc",
+    },
+    Cause {
+        id: CauseId("nccl-misused"),
+        texts: &["NCCL error: invalid usage", "ncclInvalidUsage"],
+        through: &[],
+        consequence: false,
+        code: Code::LinkFails,
+        cause: "NCCL cannot use what it was told to: an interface or an RDMA device that its settings name is missing, or both ranks were given one GPU.",
+        fix: "Run the network step again, then try again; the log's lines with `NCCL WARN` say more.",
+        source: "NCCL, src/bootstrap.cc, src/plugin/net.cc and src/init.cc; printed by vLLM 0.26 and 0.33 over two GPUs",
+    },
+    Cause {
         id: CauseId("rail-address-missing"),
         texts: &["failed with 61 No data available"],
         through: &[],
@@ -275,10 +295,7 @@ fn shown<'a>(cause: &'static Cause, logs: &'a [(String, Vec<String>)]) -> Option
     logs.iter().find_map(|(machine, log)| {
         let shows = |(at, text): &(usize, &String)| {
             let line = exceptions::line(text);
-            line.counts()
-                && says(cause, line.words)
-                && (cause.through.is_empty()
-                    || exceptions::frames(log, *at).any(|frame| is_any(cause.through, frame)))
+            line.counts() && says(cause, line.words) && came_through(cause, log, *at)
         };
         let (_, line) = log.iter().enumerate().find(shows)?;
         Some(FoundCause {
@@ -293,6 +310,11 @@ fn says(cause: &Cause, words: &str) -> bool {
     is_any(cause.texts, words)
 }
 
+fn came_through(cause: &Cause, log: &[String], at: usize) -> bool {
+    cause.through.is_empty()
+        || exceptions::frames(log, at).any(|frame| is_any(cause.through, frame))
+}
+
 fn is_any(texts: &[&str], words: &str) -> bool {
     texts.iter().any(|text| words.contains(text))
 }
@@ -301,7 +323,9 @@ fn is_any(texts: &[&str], words: &str) -> bool {
 fn unknown(tables: &[&'static [Cause]], log: &[String]) -> Option<Exception> {
     let follows = |e: &Exception| {
         let mut causes = tables.iter().flat_map(|t| t.iter());
-        causes.any(|cause| cause.consequence && says(cause, &e.text))
+        causes.any(|cause| {
+            cause.consequence && says(cause, &e.text) && came_through(cause, log, e.at)
+        })
     };
     let mut found = exceptions::exceptions(log).into_iter();
     found.find(|e| !follows(e))

@@ -158,3 +158,82 @@ fn ends_that_people_report_have_a_cause_and_a_cure() {
         );
     }
 }
+
+/// Lines as vLLM 0.26 and 0.33 printed them on GPUs, without the frames between.
+#[test]
+fn an_exception_that_says_little_is_told_by_where_it_came_through() {
+    let traced = |file: &str, function: &str, end: &str| {
+        let before = "(EngineCore pid=6820) ERROR 11-26 19:20:41 [core.py:1330]";
+        format!(
+            "{before} Traceback (most recent call last):\n\
+             {before}   File \"/usr/local/lib/python3.12/dist-packages/vllm/{file}\", line 273, in {function}\n\
+             {before} {end}"
+        )
+    };
+    let mtp = "model_executor/models/step3p5_mtp.py";
+    let runner = "v1/worker/gpu_model_runner.py";
+    let sizes = "RuntimeError: The size of tensor a (128) must match the size of tensor b (256) at non-singleton dimension 1";
+    let memory = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 200.00 GiB. GPU 0 has a total capacity of 79.18 GiB of which 77.33 GiB is free.";
+    for (file, function, end, id) in [
+        (mtp, "load_weights", sizes, Some("head-quantized")),
+        (
+            mtp,
+            "load_weights",
+            "AssertionError",
+            Some("layers-quantized"),
+        ),
+        (
+            runner,
+            "initialize_kv_cache",
+            memory,
+            Some("cache-over-memory"),
+        ),
+        (
+            "v1/worker/gpu/attn_utils.py",
+            "init_kv_cache",
+            memory,
+            Some("cache-over-memory"),
+        ),
+        (runner, "load_model", memory, Some("memory-held")),
+        (runner, "execute_model", "AssertionError", None),
+        (runner, "load_model", sizes, None),
+        (
+            "distributed/device_communicators/shm_broadcast.py",
+            "timeout_ms",
+            "TimeoutError",
+            Some("part-silent"),
+        ),
+        (
+            "entrypoints/openai/api_server.py",
+            "wait",
+            "TimeoutError",
+            None,
+        ),
+    ] {
+        let log = traced(file, function, end);
+        assert_eq!(found(&log, "").map(|f| f.0), id, "{log}");
+    }
+    let silent = traced(
+        "distributed/device_communicators/shm_broadcast.py",
+        "timeout_ms",
+        "TimeoutError",
+    );
+    let worker = "(Worker_TP1 pid=88) ERROR 11-26 19:15:44 [x.py:1] KeyError: 'rope_parameters'";
+    assert_eq!(
+        found(&silent, worker),
+        None,
+        "the other rank's own exception is told"
+    );
+}
+
+#[test]
+fn a_network_that_nccl_cannot_use_is_told_also_where_it_says_only_that() {
+    for line in [
+        "(Worker pid=26911) ERROR 11-26 19:33:15 [multiproc_executor.py:901] RuntimeError: NCCL error: invalid usage (run with NCCL_DEBUG=WARN for details)",
+        "(Worker_TP0 pid=31439) ERROR 11-26 19:36:18 [multiproc_executor.py:1189] ncclInvalidUsage: This usually reflects invalid usage of NCCL library.",
+    ] {
+        assert_eq!(found(line, "").map(|f| f.0), Some("nccl-misused"));
+        let named = "(Worker_TP1 pid=2) ERROR 11-26 19:36:16 [x.py:1] Bootstrap : no socket interface found";
+        assert_eq!(found(line, named).map(|f| f.0), Some("interface-missing"));
+    }
+}

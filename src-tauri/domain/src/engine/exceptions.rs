@@ -89,6 +89,8 @@ impl LogLine<'_> {
 /// An exception's own last line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exception {
+    /// Its line, counted from 0.
+    pub(super) at: usize,
     /// Name and message.
     pub(super) text: String,
     /// `MM-DD HH:MM:SS`, where the log says it.
@@ -111,6 +113,7 @@ pub(super) fn exceptions(log: &[String]) -> Vec<Exception> {
             said = format!("{said}: {}", line(next).words.trim());
         }
         found.push(Exception {
+            at,
             text: said,
             time: here.time.map(str::to_owned),
         });

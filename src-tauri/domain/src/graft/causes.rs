@@ -3,6 +3,9 @@
 use crate::engine::causes::{Cause, CauseId};
 use crate::problem::Code;
 
+/// Where vLLM loads the layers.
+const MTP_LOADER: &[&str] = &["step3p5_mtp.py", "step3p7_mtp.py"];
+
 /// Counted only where a launch has such layers: other programs say some of these words of other things.
 pub const CAUSES: &[Cause] = &[
     Cause {
@@ -32,6 +35,17 @@ pub const CAUSES: &[Cause] = &[
     },
     Cause {
         id: CauseId("head-quantized"),
+        texts: &["must match the size of tensor b"],
+        through: MTP_LOADER,
+        consequence: false,
+        code: Code::MtpMissing,
+        cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
+        fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
+        source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
+    },
+    Cause {
+        id: CauseId("head-quantized"),
+        // The sizes of Step-3.7, which tell it where the log has no traceback.
         texts: &["The size of tensor a (2048) must match the size of tensor b (4096)"],
         through: &[],
         consequence: false,
@@ -39,6 +53,16 @@ pub const CAUSES: &[Cause] = &[
         cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
         fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
         source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
+    },
+    Cause {
+        id: CauseId("layers-quantized"),
+        texts: &["AssertionError"],
+        through: MTP_LOADER,
+        consequence: false,
+        code: Code::MtpMissing,
+        cause: "The checkpoint's list of what is not quantized does not name the MTP layers, so this vLLM takes their BF16 tensors for quantized ones.",
+        fix: "Run the graft again; it extends the list in each file in which a vLLM looks for it.",
+        source: "Python, from vLLM's step3p5_mtp.py and parameter.py: printed by vLLM 0.26 and 0.33 for lists without the layers",
     },
     Cause {
         id: CauseId("tokens-do-not-fit"),
@@ -53,7 +77,7 @@ pub const CAUSES: &[Cause] = &[
     Cause {
         id: CauseId("lists-short"),
         texts: &["list index out of range"],
-        through: &["step3p5_mtp.py", "step3p7_mtp.py"],
+        through: MTP_LOADER,
         consequence: false,
         code: Code::MtpMissing,
         cause: "The checkpoint's per-layer lists are cut short, so the MTP layers have no entries.",

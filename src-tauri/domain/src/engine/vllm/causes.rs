@@ -29,6 +29,16 @@ pub(super) const CAUSES: &[Cause] = &[
         source: "vLLM, vllm/v1/core/kv_cache_utils.py",
     },
     Cause {
+        id: CauseId("cache-over-memory"),
+        texts: &["CUDA out of memory"],
+        through: &["in initialize_kv_cache", "in init_kv_cache"],
+        consequence: false,
+        code: Code::MemoryShort,
+        cause: "The KV cache is larger than the memory that was free.",
+        fix: "Take `--kv-cache-memory-bytes` out under Choices, or choose a smaller share of memory.",
+        source: "PyTorch, from vLLM's worker/gpu_model_runner.py and worker/gpu/attn_utils.py: printed by vLLM 0.26 and 0.33",
+    },
+    Cause {
         id: CauseId("model-unknown"),
         texts: &[
             "but Transformers does not recognize",
@@ -135,6 +145,16 @@ pub(super) const CONSEQUENCES: &[Cause] = &[
         cause: "A part of the server ended or stopped to answer, and the log does not say why.",
         fix: "Look whether the other machine still runs and had memory left, then try again.",
         source: "vLLM, vllm/v1/engine/utils.py, vllm/v1/executor/multiproc_executor.py and vllm/v1/engine/exceptions.py",
+    },
+    Cause {
+        id: CauseId("part-silent"),
+        texts: &["TimeoutError"],
+        through: &["shm_broadcast.py"],
+        consequence: true,
+        code: Code::ServerDied,
+        cause: "A part of the server stopped to answer, and the log does not say why.",
+        fix: "Look whether the other machine still runs and had memory left, then try again.",
+        source: "vLLM, vllm/distributed/device_communicators/shm_broadcast.py: printed by vLLM 0.26 and 0.33 after rank 1 was killed",
     },
 ];
 
