@@ -5,6 +5,8 @@
 //! of a recipe's quirks, then what CUDA, sockets and RDMA say. A consequence counts only where no rank has an exception
 //! of its own. What no table knows is told in the exception's own words, of the rank that failed first.
 
+use std::time::Duration;
+
 use super::exceptions::{self, Exception};
 use crate::problem::{Code, Problem, Retry};
 
@@ -331,6 +333,31 @@ fn unknown(tables: &[&'static [Cause]], log: &[String]) -> Option<Exception> {
     found.find(|e| !follows(e))
 }
 
+/// Ranks that wait for each other in vain, with what each printed last. No log says so before its own time is up.
+pub fn did_not_meet(logs: &[(String, Vec<String>)], waited: Duration) -> Problem {
+    let cause = CAUSES.iter().find(|c| c.id == RANKS_DID_NOT_MEET);
+    let (cause, fix) = cause.map_or(("", ""), |c| (c.cause, c.fix));
+    let problem = Problem::new(Code::LinkFails, NOT_STARTED)
+        .cause(format!(
+            "{cause} They waited for each other for {} s.",
+            waited.as_secs()
+        ))
+        .fix(fix)
+        .retry(Retry::Now);
+    last_lines(problem, logs)
+}
+
+/// A problem with the last line of each log.
+fn last_lines(problem: Problem, logs: &[(String, Vec<String>)]) -> Problem {
+    logs.iter().fold(problem, |problem, (machine, log)| {
+        let last = log.iter().rev().find(|l| !l.trim().is_empty());
+        match last {
+            Some(line) => problem.detail(format!("{machine}: {}", line.trim())),
+            None => problem,
+        }
+    })
+}
+
 /// Explains why a server ended, whether or not its cause is known. See [`find`] for tables and logs.
 pub fn explain(
     tables: &[&'static [Cause]],
@@ -368,13 +395,7 @@ pub fn explain(
                 ))
                 .fix("Read the log below; copy the report if you want to ask about it.")
                 .retry(Retry::Now);
-            logs.iter().fold(problem, |problem, (machine, log)| {
-                let last = log.iter().rev().find(|l| !l.trim().is_empty());
-                match last {
-                    Some(line) => problem.detail(format!("{machine}: {}", line.trim())),
-                    None => problem,
-                }
-            })
+            last_lines(problem, logs)
         }
     }
 }

@@ -29,6 +29,15 @@ pub struct Phase {
     pub unit: &'static str,
 }
 
+/// What a rank says of its meeting with the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meeting {
+    /// It waits for them.
+    Waits,
+    /// They have met.
+    Met,
+}
+
 /// What one rank finds on its machine.
 #[derive(Debug, Clone, Copy)]
 pub struct OnDisk<'a> {
@@ -69,6 +78,11 @@ pub trait Engine: Send + Sync {
 
     /// Reads one line of a log; `None` if it says nothing about where the server is.
     fn phase(&self, line: &str) -> Option<Phase>;
+
+    /// What one line of a rank's log says of its meeting with the others. An engine of one rank has none.
+    fn meeting(&self, _line: &str) -> Option<Meeting> {
+        None
+    }
 
     /// What its log says of why it ended.
     fn causes(&self) -> &'static [Cause];

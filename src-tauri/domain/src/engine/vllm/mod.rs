@@ -12,7 +12,7 @@ mod launch_snapshot;
 
 use super::causes::Cause;
 use super::setting::Setting;
-use super::{Engine, OnDisk, Phase};
+use super::{Engine, Meeting, OnDisk, Phase};
 use crate::container::ContainerSpec;
 use crate::engine::metrics::{Acceptance, Metrics};
 use crate::fit::Ask;
@@ -48,6 +48,10 @@ impl Engine for VllmEngine {
 
     fn phase(&self, line: &str) -> Option<Phase> {
         phases::read(line)
+    }
+
+    fn meeting(&self, line: &str) -> Option<Meeting> {
+        phases::meeting(line)
     }
 
     fn causes(&self) -> &'static [Cause] {

@@ -1,6 +1,18 @@
 //! Where a starting server is, read from the words of its log (never from file names or lines in it).
 
-use crate::engine::Phase;
+use crate::engine::{Meeting, Phase};
+
+/// Both are lines of vllm/distributed/parallel_state.py, before and after `init_process_group`.
+const WAITS: &str = "distributed_init_method=tcp";
+const MET: &str = "is assigned as DP rank";
+
+/// What a line says of the meeting of the ranks.
+pub(super) fn meeting(line: &str) -> Option<Meeting> {
+    if line.contains(MET) {
+        return Some(Meeting::Met);
+    }
+    line.contains(WAITS).then_some(Meeting::Waits)
+}
 
 /// Reads one line; `None` if it says nothing about where the server is.
 pub(super) fn read(line: &str) -> Option<Phase> {
@@ -48,8 +60,8 @@ pub(super) fn read(line: &str) -> Option<Phase> {
         ("Dynamo bytecode transform", "compiling"),
         ("Loading drafter model", "loading the MTP layers"),
         ("Starting to load model", "loading the model"),
-        ("is assigned as DP rank", "both ranks have met"),
-        ("distributed_init_method=tcp", "waiting for the other rank"),
+        (MET, "both ranks have met"),
+        (WAITS, "waiting for the other rank"),
         ("headless multiproc executor", "starting the second rank"),
         ("Initializing a V1 LLM engine", "starting the engine"),
     ];
@@ -124,5 +136,25 @@ mod tests {
             read("(APIServer pid=1) INFO: 127.0.0.1 - \"GET /health\" 200"),
             None
         );
+    }
+
+    #[test]
+    fn a_rank_says_when_it_waits_and_when_it_has_met_the_others() {
+        for (line, said) in [
+            (
+                "(Worker pid=58) INFO 06-30 14:20:23 [parallel_state.py:1525] world_size=2 rank=1 local_rank=0 distributed_init_method=tcp://10.10.10.3:29501 backend=nccl",
+                Some(Meeting::Waits),
+            ),
+            (
+                "(Worker pid=58) INFO 06-30 14:20:27 [parallel_state.py:1735] rank 1 in world size 2 is assigned as DP rank 0, PP rank 0, PCP rank 0, TP rank 1, EP rank 1, EPLB rank N/A",
+                Some(Meeting::Met),
+            ),
+            (
+                "(Worker pid=58) INFO 06-30 14:20:25 [pynccl.py:113] vLLM is using nccl==2.28.9",
+                None,
+            ),
+        ] {
+            assert_eq!(meeting(line), said, "{line}");
+        }
     }
 }

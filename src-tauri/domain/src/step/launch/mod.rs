@@ -1,5 +1,6 @@
 //! Steps `launch-…`: the server over all machines, once for each variant of the plan.
 
+mod rendezvous;
 #[cfg(test)]
 mod tests;
 mod wait;

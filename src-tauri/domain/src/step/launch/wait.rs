@@ -1,10 +1,12 @@
 //! What a launch waits for: memory and ports before it, an answer after it.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::LaunchServer;
+use super::rendezvous::{PATIENCE, Rendezvous};
 use crate::container::SERVER;
-use crate::engine::causes;
+use crate::engine::causes::{self, Cause};
 use crate::graft;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
@@ -87,11 +89,20 @@ impl LaunchServer {
         Ok(())
     }
 
-    /// Waits until the API lists the model, or a container has ended, or time is up.
+    /// Waits until the API lists the model, or a container has ended, or the ranks do not meet, or time is up.
     pub(super) async fn ready(&self, cx: &StepContext) -> Result<(), StepError> {
+        let began = cx.clock.monotonic();
+        let ranks = Mutex::new(Rendezvous::new(cx.machines.len(), began));
+        let heard = &ranks;
         let read = |machine| -> ReadProgress<'_> {
             let machine: &MachineServices = machine;
+            let rank = cx.machines.iter().position(|m| m.name == machine.name);
             Box::new(move |line| {
+                let meeting = self.engine().meeting(line);
+                let now = cx.clock.monotonic();
+                let mut ranks = heard.lock().unwrap_or_else(PoisonError::into_inner);
+                ranks.heard(rank.unwrap_or_default(), meeting, now);
+                drop(ranks);
                 let phase = self.engine().phase(line)?;
                 let (done, total) = phase.done.unwrap_or((0, 0));
                 Some(ProgressPart {
@@ -105,11 +116,15 @@ impl LaunchServer {
                 })
             })
         };
-        while_followed(cx, SERVER, read, self.poll(cx)).await
+        while_followed(cx, SERVER, read, self.poll(cx, began, &ranks)).await
     }
 
-    async fn poll(&self, cx: &StepContext) -> Result<(), StepError> {
-        let began = cx.clock.monotonic();
+    async fn poll(
+        &self,
+        cx: &StepContext,
+        began: Duration,
+        ranks: &Mutex<Rendezvous>,
+    ) -> Result<(), StepError> {
         loop {
             if self.lists_model(cx).await {
                 return Ok(());
@@ -122,7 +137,15 @@ impl LaunchServer {
             if let Some(ended) = ended {
                 return Err(self.explain(cx, &ended).await.1.into());
             }
-            let waited = cx.clock.monotonic().saturating_sub(began);
+            let now = cx.clock.monotonic();
+            let is_unmet = || {
+                let ranks = ranks.lock().unwrap_or_else(PoisonError::into_inner);
+                ranks.is_overdue(now)
+            };
+            if is_unmet() {
+                return Err(self.unmet(cx).await.into());
+            }
+            let waited = now.saturating_sub(began);
             if waited.as_secs() >= u64::from(self.launch.ready_timeout_s) {
                 let (known, problem) = self.explain(cx, "It still runs").await;
                 return Err(match known {
@@ -146,24 +169,43 @@ impl LaunchServer {
         problem
     }
 
-    /// Whether the logs say why a server that still runs does not get ready, and what is told of one that ended.
-    async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
-        let mut logs = Vec::new();
-        for machine in &cx.machines {
-            let lines = machine
-                .containers
-                .logs(SERVER, 400)
-                .await
-                .unwrap_or_default();
-            logs.push((machine.name.clone(), lines));
+    async fn unmet(&self, cx: &StepContext) -> Problem {
+        let logs = logs(cx).await;
+        let tables = self.tables();
+        match causes::is_told(&tables, &logs) {
+            true => causes::explain(&tables, &logs, "It still runs"),
+            false => causes::did_not_meet(&logs, PATIENCE),
         }
+    }
+
+    fn tables(&self) -> Vec<&'static [Cause]> {
         let engine = self.engine();
         let mut tables = vec![engine.causes()];
         tables.extend(self.launch.graft.as_ref().map(|_| graft::causes::CAUSES));
         tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
+        tables
+    }
+
+    /// Whether the logs say why a server that still runs does not get ready, and what is told of one that ended.
+    async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
+        let (logs, tables) = (logs(cx).await, self.tables());
         (
             causes::is_told(&tables, &logs),
             causes::explain(&tables, &logs, ended),
         )
     }
+}
+
+/// The last lines of every rank, head first.
+async fn logs(cx: &StepContext) -> Vec<(String, Vec<String>)> {
+    let mut logs = Vec::new();
+    for machine in &cx.machines {
+        let lines = machine
+            .containers
+            .logs(SERVER, 400)
+            .await
+            .unwrap_or_default();
+        logs.push((machine.name.clone(), lines));
+    }
+    logs
 }
