@@ -3,6 +3,7 @@
 pub mod app;
 pub mod commands;
 mod limits;
+pub mod recipes;
 pub mod story;
 pub mod wire;
 

@@ -1,5 +1,5 @@
 //! `tandem` opens the window; `tandem --story [RECIPE]` runs the rehearsal of a recipe without one
-//! and prints it;
+//! and prints it; `tandem recipe commands` prints what the recipes would start;
 //! `tandem --bindings` writes the TypeScript that the window is compiled against.
 
 // No console beside the window on Windows.
@@ -16,6 +16,10 @@ fn main() -> std::process::ExitCode {
     match std::env::args().nth(1).as_deref() {
         Some("--story") => {
             tauri::async_runtime::block_on(tandem::story::tell(std::env::args().nth(2)))
+        }
+        Some("recipe") => {
+            let words: Vec<String> = std::env::args().skip(2).collect();
+            tandem::recipes::tell(&words)
         }
         Some("--bindings") => {
             let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../ui/src/bindings.ts");

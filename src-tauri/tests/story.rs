@@ -1,4 +1,4 @@
-//! Every built-in recipe goes through the rehearsal's whole story: set up, proved, asked a question.
+//! The recipes that were started here go through the rehearsal's whole story: set up, proved, asked a question.
 
 use std::path::PathBuf;
 
@@ -15,7 +15,9 @@ fn programs() -> Programs {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_recipe_goes_through_the_whole_story() {
-    for recipe in catalog::all() {
+    // The others differ in their words alone, and the stand-in reads those of every recipe in a test of its own.
+    for recipe in ["step-3.7-flash-nvfp4", "qwen36-27b-nvfp4"] {
+        let recipe = catalog::find(&recipe.into()).expect("it is built in");
         let folder = tempfile::tempdir().expect("a folder");
         let app = App::open(folder.path(), programs())
             .await

@@ -654,7 +654,13 @@ export type Doomed = {
 /**  A program that serves models. */
 export type EngineKind = 
 /**  vLLM. */
-"vllm";
+"vllm" | 
+/**  llama.cpp's server. */
+"llama-cpp" | 
+/**  SGLang: its commands are shown, and it is not launched. */
+"sglang" | 
+/**  A script over Transformers: shown, and not launched. */
+"transformers";
 
 /**  What can happen in a run. */
 export type Event = 

@@ -83,6 +83,41 @@ pub fn environment(plan: Option<&NetworkPlan>, rank: usize) -> Vec<(String, Stri
     env
 }
 
+/// Why a launch over the private link has this environment.
+pub const EXPLAINED: &[(&str, &str)] = &[
+    ("env:NCCL_SOCKET_IFNAME", MEET),
+    ("env:GLOO_SOCKET_IFNAME", MEET),
+    ("env:TP_SOCKET_IFNAME", MEET),
+    (
+        "env:NCCL_IB_HCA",
+        "Both halves of the port: one alone carries half.",
+    ),
+    (
+        "env:NCCL_NET",
+        "A missing RDMA device is an error instead of a silent fall to TCP.",
+    ),
+    ("env:NCCL_IB_ADDR_FAMILY", FINDS),
+    ("env:NCCL_IB_ROCE_VERSION_NUM", FINDS),
+    ("env:NCCL_CROSS_NIC", "A rail may talk to the other one."),
+    (
+        "env:NCCL_IGNORE_CPU_AFFINITY",
+        "A Spark has one memory, so its threads need not stay near the adapter.",
+    ),
+    (
+        "env:NCCL_NVLS_ENABLE",
+        "NVLink SHARP needs a switch that a Spark does not have.",
+    ),
+    (
+        "env:NCCL_CUMEM_ENABLE",
+        "As in all published launches for two Sparks.",
+    ),
+];
+
+const MEET: &str =
+    "The ranks meet over the private link; left alone they take the way to the internet.";
+const FINDS: &str =
+    "NCCL finds the address of RoCE v2 by its kind, since its index differs between machines.";
+
 /// The address of a rank on the first rail.
 pub fn address(plan: Option<&NetworkPlan>, rank: usize) -> Option<String> {
     Some(plan?.rails.first()?.ends.get(rank)?.address.clone())

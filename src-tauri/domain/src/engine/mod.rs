@@ -1,9 +1,12 @@
 //! What is known of the programs that serve models. Each has a folder; the rest of Tandem asks the trait.
 
+mod cache;
 pub mod causes;
 mod exceptions;
+pub mod llama_cpp;
 pub mod metrics;
 pub mod setting;
+mod shown_only;
 pub mod vllm;
 
 use crate::container::ContainerSpec;
@@ -69,6 +72,10 @@ pub trait Engine: Send + Sync {
         found: &OnDisk<'_>,
     ) -> Result<ContainerSpec, Problem>;
 
+    /// Why it gives each word of its own to a launch: pairs of an item, as in
+    /// [`Difference`](crate::recipe::published::Difference), and a sentence.
+    fn explained(&self) -> &'static [(&'static str, &'static str)];
+
     /// The TCP ports of fixed numbers that a rank opens on every interface of its machine. The firewall closes
     /// them to all networks but the private link.
     fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16>;
@@ -113,5 +120,8 @@ pub trait Engine: Send + Sync {
 pub fn of(kind: EngineKind) -> &'static dyn Engine {
     match kind {
         EngineKind::Vllm => &vllm::VllmEngine,
+        EngineKind::LlamaCpp => &llama_cpp::LlamaCppEngine,
+        EngineKind::Sglang => &shown_only::ShownEngine("SGLang"),
+        EngineKind::Transformers => &shown_only::ShownEngine("Transformers"),
     }
 }

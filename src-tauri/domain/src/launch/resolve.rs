@@ -21,9 +21,10 @@ pub struct Resolved {
 
 /// Resolves a recipe for these machines. Never fails: what is wrong stands in the problems.
 pub fn resolve(recipe: &Recipe, input: &LaunchInput<'_>) -> Resolved {
+    let mut problems = crate::recipe::faults(recipe);
+    let recipe = &recipe.in_variant(input.variant);
     let settings = settings::of(recipe, input);
     let launch = plan(recipe, input, &settings);
-    let mut problems = crate::recipe::faults(recipe);
     problems.extend(rules::faults(recipe, input, &settings, &launch));
     Resolved {
         launch,
@@ -80,14 +81,18 @@ fn plan(recipe: &Recipe, input: &LaunchInput<'_>, all: &[Setting]) -> LaunchPlan
     }
 }
 
-/// The first variant, and the chosen one where that is another: a fault of the first belongs to the model,
+/// The chosen variant; one that drafts comes after the first that does not: a fault of that one belongs to the model,
 /// one that only the second shows belongs to drafting.
 fn variants(recipe: &Recipe, chosen: &VariantId, tokens: Option<f64>) -> Vec<Variant> {
     let chosen = recipe.variant(chosen).or(recipe.best());
-    let mut all: Vec<Variant> = recipe.variants.first().into_iter().cloned().collect();
-    if let Some(chosen) = chosen.filter(|v| all.iter().all(|first| first.id != v.id)) {
-        all.push(chosen.clone());
-    }
+    let drafts = chosen.is_some_and(|v| v.drafting.is_some());
+    let plain = recipe.variants.iter().find(|v| v.drafting.is_none());
+    let first = plain.filter(|_| drafts);
+    let mut all: Vec<Variant> = first
+        .into_iter()
+        .chain(chosen)
+        .map(Variant::resolved)
+        .collect();
     if let (Some(drafting), Some(tokens)) =
         (all.last_mut().and_then(|v| v.drafting.as_mut()), tokens)
     {
@@ -185,6 +190,40 @@ mod tests {
             "{told:?}"
         );
         assert_eq!(found.launch.api_port, 8000);
+    }
+
+    #[test]
+    fn a_reference_and_what_lacks_something_are_not_launched() {
+        let told = |id: &str, choices: Choices| -> Vec<String> {
+            let recipe = catalog::find(&id.into()).expect("it is built in");
+            let found = resolve(
+                recipe,
+                &LaunchInput {
+                    variant: &recipe.best().expect("a variant").id,
+                    choices: &choices,
+                    machines: &[SetupMachine::default()],
+                    ranks: 1,
+                    network: None,
+                    hub_endpoint: "https://huggingface.co",
+                    download: &FetchLimits::default(),
+                },
+            );
+            found.problems.into_iter().map(|p| p.message).collect()
+        };
+        let stops = |told: Vec<String>, with: &str| told.iter().any(|m| m.contains(with));
+        let reference = "is shown for reference and cannot be launched";
+        let lacks = "cannot be served as it is";
+        assert!(stops(
+            told("step-3.7-flash-sglang", Choices::default()),
+            reference
+        ));
+        assert!(stops(
+            told("phi4-multimodal-nvfp4", Choices::default()),
+            lacks
+        ));
+        let other = Choices::default().with("image", "me/with-scipy:1");
+        assert!(!stops(told("phi4-multimodal-nvfp4", other), lacks));
+        assert!(!stops(told("gpt-oss-120b", Choices::default()), reference));
     }
 
     #[test]

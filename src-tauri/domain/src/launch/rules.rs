@@ -19,6 +19,26 @@ pub(super) fn faults(
     let mut fault = |code, message: &str, cause: String, fix: &str| {
         all.push(Problem::new(code, message).cause(cause).fix(fix));
     };
+    if let Some(reference) = &recipe.reference {
+        fault(
+            Code::BadInput,
+            &format!(
+                "{} is shown for reference and cannot be launched.",
+                recipe.title
+            ),
+            format!("It is for {}. {}", reference.hardware, reference.why),
+            "Choose another recipe, or copy its command and run it where it belongs.",
+        );
+    }
+    let without = |image: &Option<String>| image.as_ref().is_none_or(|i| *i == launch.image.name);
+    for need in recipe.needs.iter().filter(|n| without(&n.image)) {
+        fault(
+            Code::BadInput,
+            &format!("{} cannot be served as it is.", recipe.title),
+            need.why.clone(),
+            &need.fix,
+        );
+    }
     if recipe.variant(input.variant).is_none() {
         fault(
             Code::BadInput,
@@ -55,7 +75,7 @@ pub(super) fn faults(
             "Use https://huggingface.co or a mirror.",
         );
     }
-    if !recipe.fits(input.machines.len()) {
+    if recipe.reference.is_none() && !recipe.fits(input.machines.len()) {
         let (least, most) = (recipe.nodes.least, recipe.nodes.most);
         let over = match (least, most) {
             (1, 1) => "one machine".to_owned(),

@@ -1,5 +1,7 @@
 //! A set-up as it was stored before recipes were data. Such a run is undone by this, and not resumed.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use super::request::{Setup, SetupRequest};
@@ -60,9 +62,8 @@ impl From<SetupV3> for Setup {
         let variant = |id: &str, label: &str, drafting| Variant {
             id: VariantId(id.into()),
             label: label.into(),
-            what: None,
             drafting,
-            args: Vec::new(),
+            ..Variant::default()
         };
         let mut variants = vec![variant("plain", "Plain", None)];
         if old.mtp {
@@ -70,6 +71,8 @@ impl From<SetupV3> for Setup {
                 method: "mtp".into(),
                 tokens: old.speculative_tokens,
                 most: old.speculative_tokens,
+                folder: None,
+                more: BTreeMap::new(),
             };
             variants.push(variant("mtp", "MTP", Some(drafting)));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Recipe, SCHEMA, words};
+use super::{Recipe, SCHEMA, is_option, words};
 use crate::artifact::ArtifactRole;
 use crate::problem::{Code, Problem};
 
@@ -88,6 +88,39 @@ pub fn faults(recipe: &Recipe) -> Vec<Problem> {
         fault(format!(
             "Its arguments are empty, hold a line break, or are more than {WORDS}."
         ));
+    }
+    for variant in &recipe.variants {
+        if recipe.reference.is_some() == variant.command.is_empty() {
+            fault(format!(
+                "Variant `{}` has to have a whole command where it is shown for reference, and only there.",
+                variant.id
+            ));
+        }
+        for launch in &variant.launches {
+            let over = recipe.nodes.least as usize..=recipe.nodes.most as usize;
+            if !is_id(&launch.id.0) || !over.contains(&launch.machines) {
+                fault(format!(
+                    "`{}` is no name of a launch, or it is over {} machines.",
+                    launch.id, launch.machines
+                ));
+            }
+        }
+        let of_launches = variant
+            .launches
+            .iter()
+            .flat_map(|l| l.differs.iter().chain(&l.dropped));
+        let of_variant = variant.differs.iter().chain(&variant.dropped);
+        let of_recipe = recipe.differs.iter().chain(&recipe.dropped);
+        for difference in of_launches.chain(of_variant).chain(of_recipe) {
+            let item = difference.item.as_str();
+            let known = is_option(item)
+                || item.starts_with("env:")
+                || item.starts_with("docker:-")
+                || ["image", "model", "machine"].contains(&item);
+            if !known {
+                fault(format!("`{item}` is no item of a command."));
+            }
+        }
     }
     if recipe.graft().is_some() && recipe.donor().is_none() {
         fault("It grafts MTP layers and names no artifact that they come from.".into());

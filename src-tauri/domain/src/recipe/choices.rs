@@ -9,6 +9,7 @@ use crate::ids::SettingId;
 /// A value that was chosen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(untagged)]
 pub enum SettingValue {
     /// A whole number or a share.
@@ -22,6 +23,7 @@ pub enum SettingValue {
 /// The settings that a person changed; what is not here is as the recipe has it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Choices(pub BTreeMap<SettingId, SettingValue>);
 

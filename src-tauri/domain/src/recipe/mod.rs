@@ -9,6 +9,8 @@ pub mod catalog;
 mod check;
 mod choices;
 pub mod plan;
+pub mod published;
+mod variant;
 
 use std::collections::BTreeMap;
 
@@ -16,13 +18,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{Artifact, ArtifactRole};
 
+use published::{Difference, Figure, Reference, UnmetNeed};
+
 pub use check::faults;
 pub use choices::{Choices, SettingValue};
+pub use variant::{ChangedDefaults, Drafting, Variant, is_option, option_name};
 
 pub use crate::ids::{RecipeId, SettingId, VariantId};
 
 /// The version of the schema that this Tandem reads.
 pub const SCHEMA: u32 = 1;
+
+/// What stands in an argument for the folder of the served checkpoint as the engine sees it.
+pub const MODEL_FOLDER: &str = "{model}";
 
 /// What can be served.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -38,12 +46,21 @@ pub struct Recipe {
     /// Whether it is proposed where nothing was chosen.
     #[serde(default)]
     pub proposed: bool,
+    /// Why it is shown and never launched, where that is so.
+    #[serde(default)]
+    pub reference: Option<Reference>,
     /// The program that serves it.
     pub engine: EngineKind,
     /// The container image with that program.
     pub image: ImageRef,
     /// The machines it can be served over.
     pub nodes: Nodes,
+    /// The page on which its licence is accepted, where the Hub asks for that before it gives the files.
+    #[serde(default)]
+    pub gated: Option<String>,
+    /// What a launch needs and Tandem does not bring.
+    #[serde(default)]
+    pub needs: Vec<UnmetNeed>,
     /// What must be on the disks. Exactly one is served.
     pub artifacts: Vec<Artifact>,
     /// Settings that every engine has.
@@ -68,6 +85,15 @@ pub struct Recipe {
     /// Who saw it run.
     #[serde(default)]
     pub evidence: Vec<Evidence>,
+    /// What others measured.
+    #[serde(default)]
+    pub figures: Vec<Figure>,
+    /// Where ours has other words than all published launches of it, or words that they lack.
+    #[serde(default)]
+    pub differs: Vec<Difference>,
+    /// What all published launches of it have and ours has not.
+    #[serde(default)]
+    pub dropped: Vec<Difference>,
 }
 
 /// A program that serves models.
@@ -79,6 +105,12 @@ pub enum EngineKind {
     /// vLLM.
     #[default]
     Vllm,
+    /// llama.cpp's server.
+    LlamaCpp,
+    /// SGLang: its commands are shown, and it is not launched.
+    Sglang,
+    /// A script over Transformers: shown, and not launched.
+    Transformers,
 }
 
 /// A container image.
@@ -191,39 +223,6 @@ pub struct Memory {
     pub weights_gib: Option<u32>,
 }
 
-/// A way to serve a recipe.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Variant {
-    /// Its name within the recipe.
-    pub id: VariantId,
-    /// Its name for people.
-    pub label: String,
-    /// What it is, in a sentence.
-    #[serde(default)]
-    pub what: Option<String>,
-    /// How it drafts tokens.
-    #[serde(default)]
-    pub drafting: Option<Drafting>,
-    /// Arguments beside those of the recipe.
-    #[serde(default)]
-    pub args: Vec<Arg>,
-}
-
-/// How several tokens are drafted at a time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Drafting {
-    /// The engine's name of the method.
-    pub method: String,
-    /// Speculative tokens at a time.
-    pub tokens: u32,
-    /// The most that can be chosen.
-    pub most: u32,
-}
-
 /// What is special about a recipe and needs code.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
@@ -266,9 +265,11 @@ impl Recipe {
             .find(|a| a.role == ArtifactRole::Served)
     }
 
-    /// Whether it can be served over so many machines.
+    /// Whether it can be served over so many machines; never where it is shown for reference.
     pub fn fits(&self, machines: usize) -> bool {
-        u32::try_from(machines).is_ok_and(|n| (self.nodes.least..=self.nodes.most).contains(&n))
+        self.reference.is_none()
+            && u32::try_from(machines)
+                .is_ok_and(|n| (self.nodes.least..=self.nodes.most).contains(&n))
     }
 
     /// The last variant, which the ones before it lead to.

@@ -16,13 +16,15 @@ use super::{BF16_REPO, NVFP4_REPO, numbered, point, pretty, write, write_revisio
 /// The architecture of these checkpoints, as their configuration names it.
 pub(crate) const MODEL_TYPE: &str = "tandem_rehearsal";
 
-/// Writes a checkpoint for each artifact that a recipe fetches, unless it is there already. Repositories that
+/// Writes a checkpoint for each artifact that a recipe or one of its variants fetches, unless it is there already. Repositories that
 /// have a true structure of their own are left to those who write them.
 pub(crate) fn write_recipes(repos: &Path) -> io::Result<()> {
-    for recipe in catalog::all() {
+    for recipe in catalog::launchable() {
+        let of_variants = recipe.variants.iter().flat_map(|v| &v.artifacts);
         let fetched = recipe
             .artifacts
             .iter()
+            .chain(of_variants)
             .filter(|a| a.role != ArtifactRole::Donor);
         for artifact in fetched {
             if ![BF16_REPO, NVFP4_REPO].contains(&artifact.repo.as_str()) {
@@ -92,7 +94,7 @@ mod tests {
     fn every_recipe_has_what_it_serves() {
         let dir = tempfile::tempdir().expect("folder");
         super::super::write_all(dir.path()).expect("written");
-        for recipe in catalog::all() {
+        for recipe in catalog::launchable() {
             let served = recipe.served().expect("a sound recipe");
             let repo = dir.path().join(&served.repo);
             let commit = std::fs::read_to_string(repo.join("refs").join(&served.revision));

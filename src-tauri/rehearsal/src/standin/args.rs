@@ -1,11 +1,11 @@
-//! The arguments of `vllm serve` that a launch of Step-3.7 uses, read as argparse reads them.
+//! The arguments of `vllm serve` that the built-in recipes use, read as argparse reads them.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
 /// Arguments with a value.
-const VALUES: [&str; 46] = [
+const VALUES: [&str; 57] = [
     "--host",
     "--port",
     "--served-model-name",
@@ -52,10 +52,21 @@ const VALUES: [&str; 46] = [
     "--cudagraph-capture-sizes",
     "--code-revision",
     "--max-logprobs",
+    "--reasoning-parser-plugin",
+    "--reasoning-config",
+    "--model-loader-extra-config",
+    "--max-cudagraph-capture-size",
+    "--linear-backend",
+    "--mamba-backend",
+    "--mamba-cache-mode",
+    "--mamba-ssm-cache-dtype",
+    "--mamba-cache-philox-rounds",
+    "--mm-encoder-tp-mode",
+    "--gdn-decode-kernel",
 ];
 
 /// Arguments without a value.
-const FLAGS: [&str; 22] = [
+const FLAGS: [&str; 23] = [
     "--headless",
     "--trust-remote-code",
     "--enforce-eager",
@@ -78,6 +89,7 @@ const FLAGS: [&str; 22] = [
     "--disable-uvicorn-access-log",
     "--skip-mm-profiling",
     "--enable-prompt-tokens-details",
+    "--enable-mamba-cache-stochastic-rounding",
 ];
 
 const SHORT: [(&str, &str); 6] = [
@@ -90,7 +102,7 @@ const SHORT: [(&str, &str); 6] = [
 ];
 
 /// Values that must be JSON.
-const JSON: [&str; 7] = [
+const JSON: [&str; 9] = [
     "--allowed-origins",
     "--speculative-config",
     "--limit-mm-per-prompt",
@@ -98,6 +110,8 @@ const JSON: [&str; 7] = [
     "--hf-overrides",
     "--override-generation-config",
     "--default-chat-template-kwargs",
+    "--reasoning-config",
+    "--model-loader-extra-config",
 ];
 
 /// Values that must be whole numbers.
@@ -307,6 +321,9 @@ fn check(name: &str, value: &str) -> Result<(), Usage> {
 
 #[cfg(test)]
 mod tests {
+    use tandem_domain::launch::commands::commands;
+    use tandem_domain::recipe::{EngineKind, Recipe, catalog};
+
     use super::Args;
 
     fn parse(line: &[&str]) -> Result<Args, String> {
@@ -342,6 +359,21 @@ mod tests {
             3
         );
         assert!(!args.shown().contains("hidden"), "the key is not logged");
+    }
+
+    #[test]
+    fn the_words_of_every_built_in_recipe_are_read() {
+        let of_vllm = |r: &&Recipe| r.engine == EngineKind::Vllm;
+        let mut read = 0;
+        for recipe in catalog::launchable().filter(of_vllm) {
+            for command in commands(recipe).expect("it can be launched") {
+                let parsed = Args::parse(command.serve_args.clone());
+                let args = parsed.unwrap_or_else(|e| panic!("{}: {e}", command.id));
+                assert!(args.model.contains("/snapshots/") || args.model.contains("/tandem/"));
+                read += 1;
+            }
+        }
+        assert!(read > 30, "{read} commands");
     }
 
     #[test]

@@ -5,17 +5,13 @@ use serde_json::json;
 use crate::artifact::ArtifactRole;
 use crate::container::{ContainerSpec, Mount, SERVER, fabric};
 use crate::engine::OnDisk;
+use crate::engine::cache::{HF_HOME, below_home, folder_of, inside};
 use crate::graft::mtp_method::MtpMethod;
-use crate::machine::Facts;
 use crate::node::GraftKind;
-use crate::problem::{Code, Problem};
+use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
-use crate::recipe::{Variant, words};
+use crate::recipe::{MODEL_FOLDER, Variant};
 use crate::shell::as_words;
-
-/// Where the machine's Hugging Face home would be inside. Only folders of it are given: the home itself holds the
-/// person's login.
-const HF_HOME: &str = "/root/.cache/huggingface";
 
 /// See [`Engine::container`](crate::engine::Engine::container).
 pub(super) fn container(
@@ -122,10 +118,15 @@ fn arguments(plan: &LaunchPlan, variant: &Variant, rank: usize, folders: &Folder
     if let Some(chosen) = &variant.drafting {
         // Written without spaces: a shell on the way has nothing to part.
         let mut drafting = json!({"method": chosen.method});
-        if let Some(draft) = &folders.draft {
+        if let Some(folder) = &chosen.folder {
+            drafting["model"] = format!("{}/{folder}", folders.model).into();
+        } else if let Some(draft) = &folders.draft {
             drafting["model"] = draft.as_str().into();
         }
         drafting["num_speculative_tokens"] = chosen.tokens.into();
+        for (name, value) in &chosen.more {
+            drafting[name] = value.clone();
+        }
         flag("speculative-config", drafting.to_string());
     }
     if rank == 0 {
@@ -138,8 +139,8 @@ fn arguments(plan: &LaunchPlan, variant: &Variant, rank: usize, folders: &Folder
     if plan.can.trust_remote_code.is_some() {
         args.push("--trust-remote-code".into());
     }
-    args.extend(plan.args.iter().cloned());
-    args.extend(words(&variant.args).cloned());
+    let own = variant.over(&plan.args).into_iter();
+    args.extend(own.map(|word| word.replace(MODEL_FOLDER, &folders.model)));
     if rank > 0 {
         args.push("--headless".into());
     }
@@ -169,47 +170,12 @@ fn environment(plan: &LaunchPlan, rank: usize) -> Vec<(String, String)> {
     env
 }
 
-/// The folder that a checkpoint needs, and no other: of a snapshot its repository's, for a snapshot is made of links
-/// into it; of what a graft made its own, which holds all of its files. Docker follows links on the way to it, so a
-/// `hub` that leads to another disk is no obstacle.
-fn folder_of(facts: &Facts, path: &str) -> Result<Mount, Problem> {
-    inside(facts, path)?;
-    let below = path[facts.hf_home.len()..].trim_matches('/');
-    let mut parts = below.split('/');
-    Ok(match (parts.next(), parts.next()) {
-        (Some("hub"), Some(repository)) => below_home(facts, &format!("hub/{repository}")),
-        _ => below_home(facts, below),
-    })
-}
-
-/// A folder of the Hugging Face home at the same place inside.
-fn below_home(facts: &Facts, folder: &str) -> Mount {
-    Mount {
-        source: format!("{}/{folder}", facts.hf_home.trim_end_matches('/')),
-        target: format!("{HF_HOME}/{folder}"),
-        read_only: true,
-    }
-}
-
-/// Where the container sees a folder of the machine's Hugging Face home.
-fn inside(facts: &Facts, path: &str) -> Result<String, Problem> {
-    path.strip_prefix(&facts.hf_home)
-        .map(|rest| format!("{HF_HOME}/{}", rest.trim_start_matches('/')))
-        .ok_or_else(|| {
-            Problem::new(
-                Code::Broken,
-                "The checkpoint lies where the container cannot see it.",
-            )
-            .cause(format!("`{path}` is not below `{}`.", facts.hf_home))
-            .on(facts.hostname.clone())
-        })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::artifact::{Artifact, Selection};
     use crate::launch::samples;
+    use crate::machine::Facts;
     use crate::node::{FetchReceipt, FetchedSnapshot, GraftReceipt};
 
     /// The proposed recipe without its graft, with a draft and a tokenizer of their own.
@@ -374,14 +340,5 @@ mod tests {
         assert_eq!(of(1).key_variable, None);
         let words = of(0).command.join(" ");
         assert!(words.contains("--host 127.0.0.1") && words.contains("--allowed-origins []"));
-    }
-
-    #[test]
-    fn what_lies_elsewhere_is_not_served() {
-        let facts = Facts {
-            hf_home: "/h".into(),
-            ..Facts::default()
-        };
-        assert_eq!(inside(&facts, "/elsewhere").unwrap_err().code, Code::Broken);
     }
 }

@@ -1,6 +1,7 @@
 //! vLLM.
 
 mod causes;
+mod explained;
 mod launch;
 mod memory;
 mod metrics;
@@ -36,6 +37,10 @@ impl Engine for VllmEngine {
         found: &OnDisk<'_>,
     ) -> Result<ContainerSpec, Problem> {
         launch::container(plan, variant, rank, found)
+    }
+
+    fn explained(&self) -> &'static [(&'static str, &'static str)] {
+        explained::EXPLAINED
     }
 
     fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16> {
