@@ -2,6 +2,7 @@
 
 mod causes;
 mod explained;
+pub mod flags;
 mod launch;
 mod memory;
 mod metrics;
