@@ -14,7 +14,7 @@ use tandem_domain::network::verdict::{all_reduce, collective, perftest};
 use tandem_domain::network::{cabling, health, netplan, plan};
 use tandem_domain::node::NodeLine;
 use tandem_domain::pattern;
-use tandem_domain::recipe::{EngineKind, Recipe};
+use tandem_domain::recipe::{EngineKind, Recipe, import};
 use tandem_node::facts::parse;
 
 use crate::fuzz;
@@ -220,6 +220,31 @@ fn patterns() {
             pattern::wildcard(pattern, name);
         },
     );
+}
+
+/// What others publish is read or refused, and what stands in the way of a launch is never passed over.
+#[test]
+fn recipes_of_others() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../src-tauri/domain/src/recipe/import/samples"
+    );
+    let files = std::fs::read_dir(folder).expect("samples of ours");
+    let samples: Vec<Vec<u8>> = files
+        .map(|f| std::fs::read(f.expect("a file").path()).expect("a sample"))
+        .collect();
+    let samples: Vec<&[u8]> = samples.iter().map(Vec::as_slice).collect();
+    fuzz("recipes_of_others", &samples, |bytes| {
+        let Ok(imported) = import::import(&text(bytes)) else {
+            return;
+        };
+        let stands_in_the_way = imported.missing().next().is_some();
+        let hash = imported.hash();
+        if let Ok(recipe) = imported.confirmed(&hash) {
+            assert!(!stands_in_the_way);
+            assert!(tandem_domain::recipe::faults(&recipe).is_empty());
+        }
+    });
 }
 
 /// A recipe is read or refused.

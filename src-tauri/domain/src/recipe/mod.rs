@@ -8,6 +8,8 @@
 pub mod catalog;
 mod check;
 mod choices;
+pub mod compare;
+pub mod import;
 pub mod plan;
 pub mod published;
 mod variant;

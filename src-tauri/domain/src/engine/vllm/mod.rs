@@ -1,5 +1,6 @@
 //! vLLM.
 
+pub mod adopt;
 mod causes;
 mod explained;
 pub mod flags;
