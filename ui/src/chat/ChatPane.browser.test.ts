@@ -117,3 +117,34 @@ test('a conversation with everything in it has no fault that axe knows', async (
   await screen.findByRole('button', { name: 'Show the picture large' });
   expect(await axeFaults(container)).toEqual([]);
 });
+
+test('the view follows the newest words until the person moves it up, however little', async () => {
+  const { chat } = await serving();
+  const { container } = render(ChatPane, { chat, silent: null });
+  Object.assign(container.style, { display: 'grid', height: '400px' });
+  const { current } = chat;
+  const question = { text: 'q', images: [], thinking: false };
+  const live = { question, answer: 'a', reasoning: '', since: 1, firstAt: 1, textAt: 1 };
+  const show = async (lines: number) => {
+    const text = Array.from({ length: lines }, (_, i) => `Line ${i}.\n\n`).join('');
+    current.thread = { messages: [], live: { ...live, text }, failure: null };
+    await screen.findByText(`Line ${lines - 1}.`);
+    // The size is watched after the frame that has it.
+    for (let n = 0; n < 3; n += 1) await new Promise((done) => requestAnimationFrame(done));
+  };
+  await show(60);
+  const log = screen.getByRole('log');
+  const left = () => log.scrollHeight - log.clientHeight - log.scrollTop;
+  expect(log.scrollHeight).toBeGreaterThan(log.clientHeight + 100);
+  expect(left()).toBeLessThan(2);
+  await show(70);
+  expect(left(), 'it follows').toBeLessThan(2);
+
+  log.scrollTop -= 12;
+  const stays = log.scrollTop;
+  await show(80);
+  expect(log.scrollTop, 'it lets go').toBe(stays);
+  await userEvent.setup().click(screen.getByRole('button', { name: 'To the newest words' }));
+  await show(90);
+  expect(left(), 'it follows again').toBeLessThan(2);
+});

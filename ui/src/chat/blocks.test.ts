@@ -111,11 +111,3 @@ describe('what a hostile answer writes', () => {
     expect(only('```"><b>\nx\n```')).toMatchObject({ kind: 'code', language: '' });
   });
 });
-
-test('blocks that did not change are the same objects', () => {
-  const known = new Map<string, Block>();
-  const [first] = blocksOf('One.\n\nTwo', known);
-  const [again, second] = blocksOf('One.\n\nTwo more', known);
-  expect(again).toBe(first);
-  expect(second).toMatchObject({ children: [{ kind: 'text', text: 'Two more' }] });
-});

@@ -39,32 +39,44 @@ const parser = new MarkdownIt('default', {
 // The parser's own refusal of dangerous addresses would leave the brackets standing; `link` below decides.
 parser.validateLink = () => true;
 
-/**
- * Parses Markdown into blocks. Blocks whose source did not change come from `known`, so that a long answer
- * that grows at its end is drawn anew only there.
- */
-export function blocksOf(source: string, known: Map<string, Block> = new Map()): Block[] {
-  const clean = visible(source);
-  const lines = clean.split('\n');
-  const tokens = parser.parse(clean, {});
-  const blocks: Block[] = [];
-  for (const { open, inner, last } of groups(tokens)) {
-    const from = open.map?.[0] ?? 0;
-    const to = open.map?.[1] ?? lines.length;
-    const key = `${open.type}\n${lines.slice(from, to).join('\n')}`;
-    const before = known.get(key);
-    const block = before ?? blockOf(open, inner);
+/** A block with where it stands. */
+export interface Parsed {
+  block: Block;
+  /** Its first line in the text, counted from 0. */
+  line: number;
+  /** The first lines of a list's items or of a table's rows under its head; none of other blocks. */
+  parts: number[];
+}
+
+/** Parses Markdown into blocks. */
+export function blocksOf(source: string): Block[] {
+  return parsed(source, {}).map((found) => found.block);
+}
+
+/** What the names of references lead to, for example `[1]: https://…`. The first line with a name counts. */
+export type References = Record<string, { title: string; href: string }>;
+
+/** Parses Markdown into blocks with their places. References that it defines are added to `known`. */
+export function parsed(source: string, known: References): Parsed[] {
+  const found: Parsed[] = [];
+  for (const { open, inner } of groups(parser.parse(visible(source), { references: known }))) {
+    const block = blockOf(open, inner);
     if (block === null) continue;
-    if (!last) known.set(key, block);
-    blocks.push(block);
+    const [from = 0, to = from] = open.map ?? [];
+    found.push({ block, line: from, parts: partsOf(block, inner, from, to) });
   }
-  return blocks;
+  return found;
+}
+
+function partsOf(block: Block, inner: Token[], from: number, to: number): number[] {
+  if (block.kind === 'list') return groups(inner).map((item) => item.open.map?.[0] ?? from);
+  if (block.kind !== 'table') return [];
+  return block.rows.map((_, row) => to - block.rows.length + row);
 }
 
 interface Group {
   open: Token;
   inner: Token[];
-  last: boolean;
 }
 
 /** Pairs every opening token of one level with what lies between it and its end. */
@@ -84,7 +96,6 @@ function groups(tokens: Token[]): Group[] {
     found.push({
       open,
       inner: tokens.slice(i + 1, open.nesting === 1 ? end : i + 1),
-      last: end >= tokens.length - 1,
     });
     i = end;
   }

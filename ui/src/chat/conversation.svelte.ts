@@ -3,6 +3,7 @@
 import type { ChatEvent, ConversationSummary, Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { Draft } from './draft.svelte';
+import { paced } from './pace';
 import { ask, emptyThread, fold, refuse, unanswered, type Question, type Thread } from './stream';
 
 /** What a conversation needs from around it. */
@@ -26,6 +27,13 @@ export class Conversation {
   readonly draft: Draft;
 
   readonly #around: Surroundings;
+  /** Words that were not drawn yet, with when they came. */
+  #words: { event: ChatEvent; at: number }[] = [];
+  readonly #pace = paced(() => {
+    const words = this.#words;
+    this.#words = [];
+    this.thread = words.reduce((thread, { event, at }) => fold(thread, event, at), this.thread);
+  });
   // Counts the questions, so that words of an answer that was given up do not reach the next one.
   #asked = 0;
 
@@ -106,7 +114,14 @@ export class Conversation {
   }
 
   #hear(event: ChatEvent): void {
-    this.thread = fold(this.thread, event, this.#around.now());
+    const at = this.#around.now();
+    if (event.kind === 'words') {
+      this.#words.push({ event, at });
+      this.#pace.request();
+      return;
+    }
+    this.#pace.flush();
+    this.thread = fold(this.thread, event, at);
     if (event.kind === 'began' && this.stopping) void this.#stop(event.answer);
     if (event.kind === 'ended' || event.kind === 'failed') {
       this.stopping = false;

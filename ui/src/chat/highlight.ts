@@ -3,6 +3,8 @@
 
 import { common, createLowlight } from 'lowlight';
 
+import { chunksOf } from './chunks';
+
 export type Kind = 'plain' | 'word' | 'text' | 'number' | 'note' | 'name';
 
 export interface Piece {
@@ -39,9 +41,10 @@ const KINDS: Record<string, Kind> = {
   'hljs-property': 'name',
 };
 
-/** The code in pieces. An unknown language, or none, is one plain piece. */
+/** The code in pieces. Code of an unknown language, or of none, has plain pieces. */
 export function pieces(language: string, code: string): Piece[] {
-  if (code.length > MOST || !lowlight.registered(language)) return [{ kind: 'plain', text: code }];
+  if (code.length > MOST || !lowlight.registered(language))
+    return chunksOf(code).map((text) => ({ kind: 'plain', text }));
   const found: Piece[] = [];
   flatten(lowlight.highlight(language, code).children, 'plain', found);
   return found;
