@@ -801,7 +801,12 @@ export type FaultKind =
 /**  A branch's reference leads to nothing. */
 "reference" | 
 /**  A checkpoint made beside the revision is not as it was made. */
-"overlay";
+"overlay" | 
+/**
+ *  Its safetensors header does not fit it, and it is the file that the Hub has: it was uploaded so. Another
+ *  revision is the cure, and fetching it again is none.
+ */
+"source";
 
 /**  A stretch of the day in the machine's local time, which may go over midnight. */
 export type FetchHours = {

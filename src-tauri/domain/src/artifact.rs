@@ -5,6 +5,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 pub mod complete;
+pub mod copies;
 mod selection;
 
 pub use selection::Selection;
@@ -21,7 +22,8 @@ pub struct Artifact {
     pub repo: String,
     /// A branch, tag or commit.
     pub revision: String,
-    /// Which of its files.
+    /// Which of its files. Without it all but copies of the weights for other programs, such as `original/`;
+    /// `include = ["*"]` takes these too.
     #[serde(
         default,
         skip_serializing_if = "Selection::is_all",

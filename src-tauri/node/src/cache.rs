@@ -5,8 +5,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::FlockOperation;
 use tandem_domain::problem::{Code, Problem};
+
+use crate::own_file::{self, LockState};
 
 /// How long a process that was killed may take to give up a lock.
 const DYING: Duration = Duration::from_secs(60);
@@ -110,31 +111,41 @@ impl Cache {
 
     /// Holds a repository for one job at a time. Given up when the value is dropped or the process
     /// dies. Blocks only while a holder that was killed still gives up what it had, which takes as long
-    /// as its disk does.
-    pub fn hold(&self, repo: &str) -> Result<std::fs::File, Problem> {
+    /// as its disk does. On a file system without locks nothing is held, and `tell` is told so: every file is
+    /// checked before it has its name, so two jobs cost each other time and no content.
+    pub fn hold(&self, repo: &str, tell: impl FnOnce(String)) -> Result<std::fs::File, Problem> {
         let path = self.lock(repo);
         let open = || -> io::Result<std::fs::File> {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            crate::own_file::refuse_links(&self.home, &path)?;
-            crate::own_file::lock(&path)
+            own_file::refuse_links(&self.home, &path)?;
+            own_file::lock(&path)
         };
         let failed = |e: io::Error| crate::disk::problem("opening the cache's lock", &path, &e);
         let file = open().map_err(failed)?;
         let until = Instant::now() + DYING;
-        while rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
-            if Instant::now() > until || is_at_work(&file) {
-                return Err(Problem::new(
-                    Code::Locked,
-                    format!("Another job works on {repo} on this machine."),
-                )
-                .cause("Two downloads of one repository would write the same files.")
-                .fix("Wait for the other job to end, or cancel it."));
+        loop {
+            match own_file::try_lock(&file).map_err(failed)? {
+                LockState::Held => return Ok(file),
+                LockState::Unsupported => {
+                    tell(format!(
+                        "The file system of {} has no locks, so nothing keeps a second job away from {repo}. Let no other program download there meanwhile.",
+                        self.hub().display()
+                    ));
+                    return Ok(file);
+                }
+                LockState::Taken if Instant::now() > until || is_at_work(&file) => {
+                    return Err(Problem::new(
+                        Code::Locked,
+                        format!("Another job works on {repo} on this machine."),
+                    )
+                    .cause("Two downloads of one repository would write the same files.")
+                    .fix("Wait for the other job to end, or cancel it."));
+                }
+                LockState::Taken => std::thread::sleep(Duration::from_millis(50)),
             }
-            std::thread::sleep(Duration::from_millis(50));
         }
-        Ok(file)
     }
 }
 
@@ -200,10 +211,11 @@ mod tests {
 
     #[test]
     fn a_holder_that_works_is_told_of_and_one_that_was_killed_is_waited_for() {
+        let quiet = |said: String| panic!("there are locks here: {said}");
         let dir = tempfile::tempdir().unwrap();
         let cache = Cache::find(dir.path().to_str()).unwrap();
-        let held = cache.hold("o/n").unwrap();
-        let problem = cache.hold("o/n").unwrap_err();
+        let held = cache.hold("o/n", quiet).unwrap();
+        let problem = cache.hold("o/n", quiet).unwrap_err();
         assert_eq!(problem.code, Code::Locked);
         drop(held);
         // As a killed process leaves it for a moment: taken by one that has ended, and still held.
@@ -221,9 +233,12 @@ mod tests {
             std::thread::sleep(Duration::from_millis(200));
             drop(held);
         });
-        assert!(cache.hold("o/n").is_ok());
+        assert!(cache.hold("o/n", quiet).is_ok());
         gives_up.join().unwrap();
         assert!(taker.wait().unwrap().success(), "it had taken the lock");
-        assert!(cache.hold("x/y").is_ok(), "another repository is free");
+        assert!(
+            cache.hold("x/y", quiet).is_ok(),
+            "another repository is free"
+        );
     }
 }

@@ -24,8 +24,7 @@ use crate::selected;
 use crate::stop::Stop;
 use crate::transfer::{LimitWatcher, Meter, Reporter, Target, Throttle};
 pub(crate) use files::{FetchPlan, FileFetch};
-pub use listing::heads;
-pub(crate) use listing::{Listed, ListedBlob, ListedRepo, listed, selected_files};
+pub(crate) use listing::{Listed, ListedBlob, ListedRepo, listed, selected_files, wanted};
 
 /// Ending of an unfinished blob, which no other program looks at.
 pub const PARTIAL: &str = "tandem-partial";
@@ -158,7 +157,7 @@ fn lock_one(cache: &Cache, name: &str, context: &Context) -> Result<File, Proble
             .note(CreatedPath::File(relative(cache.home(), &lock)))
             .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
     }
-    tokio::task::block_in_place(|| cache.hold(name))
+    tokio::task::block_in_place(|| cache.hold(name, |said| context.lines.note(said)))
 }
 
 fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> {

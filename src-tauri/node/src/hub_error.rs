@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tandem_domain::node::told::CLOCK;
 use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::repository::is_commit;
 
 /// Why the Hub did not give what it was asked for, at last.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,33 @@ pub enum HubError {
         repo: String,
         /// What its answer has instead, as part of a sentence.
         what: String,
+    },
+    /// It leads to another address, which does not tell of the file as a Hub does.
+    LedAway {
+        /// The file.
+        file: String,
+        /// The repository.
+        repo: String,
+        /// Where it leads, without what may be a signature.
+        to: String,
+        /// What came of asking there, as part of a sentence.
+        what: String,
+    },
+    /// It lists a file at a commit and has none of that name there.
+    CommitGone {
+        /// The repository.
+        repo: String,
+        /// The commit.
+        commit: String,
+        /// The file.
+        file: String,
+    },
+    /// It gives the repository to nobody.
+    Withheld {
+        /// The repository.
+        repo: String,
+        /// What it answered, as part of a sentence.
+        answer: String,
     },
     /// It gives a file as a whole only.
     NoRanges {
@@ -119,6 +147,8 @@ impl HubError {
             Self::RepositoryMissing { .. }
                 | Self::RevisionMissing { .. }
                 | Self::FileMissing { .. }
+                | Self::CommitGone { .. }
+                | Self::Withheld { .. }
                 | Self::Other(_)
         )
     }
@@ -151,6 +181,32 @@ impl HubError {
             )
             .cause(format!("Its answer has {what}."))
             .fix("Check the Hub's address."),
+            Self::LedAway {
+                file,
+                repo,
+                to,
+                what,
+            } => Problem::new(
+                Code::HubUnreachable,
+                format!("The Hub does not say where {file} of {repo} is."),
+            )
+            .cause(format!("Its address redirects to {to}, and {what}."))
+            .fix("Give the address that it redirects to as the Hub's, if you trust it, or a mirror that has the files itself."),
+            Self::CommitGone { repo, commit, file } => Problem::new(
+                Code::RevisionMissing,
+                format!("The files of {repo} at {commit} are not on the Hub any more."),
+            )
+            .cause(format!(
+                "The Hub lists {file} at this commit and answers that it has no such file there. So it is after the repository's history was rewritten, while the list of it is an old one, and on a mirror that has the list alone."
+            ))
+            .fix("Take another revision of the repository, or try again in some minutes, when the Hub lists the new one.")
+            .retry(Retry::After(300)),
+            Self::Withheld { repo, answer } => Problem::new(
+                Code::RepositoryMissing,
+                format!("The Hub gives {repo} to nobody."),
+            )
+            .cause(format!("Asked for it, {answer}. So it answers where it or its owner has closed a repository; no token opens it."))
+            .fix("Read on the repository's page why it is closed, and take another repository that has the model."),
             Self::NoRanges { file } => Problem::new(
                 Code::HubUnreachable,
                 format!("Only the whole of {file} could be fetched."),
@@ -195,12 +251,21 @@ impl HubError {
                 .cause(format!("There is none of that name, {visible}."))
                 .fix("Check the name, and give a token if the repository is private.")
             }
-            Self::RevisionMissing { repo, revision } => Problem::new(
-                Code::RevisionMissing,
-                format!("{repo} has no revision {revision}."),
-            )
-            .cause("The repository is there, but no branch, tag or commit of that name.")
-            .fix("Check the revision; “main” is the newest."),
+            Self::RevisionMissing { repo, revision } => {
+                let problem = Problem::new(
+                    Code::RevisionMissing,
+                    format!("{repo} has no revision {revision}."),
+                );
+                if is_commit(revision) {
+                    problem
+                        .cause("The repository is there, but not this commit. So it is where its history was rewritten since, or the commit is another repository's.")
+                        .fix("Take a commit that the repository has now; “main” is the newest.")
+                } else {
+                    problem
+                        .cause("The repository is there, but no branch, tag or commit of that name.")
+                        .fix("Check the revision; “main” is the newest.")
+                }
+            }
             Self::FileMissing {
                 repo,
                 revision,

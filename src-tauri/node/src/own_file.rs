@@ -11,7 +11,7 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 /// What stands where a file or folder of Tandem's own should be.
@@ -149,6 +149,36 @@ pub fn lock(path: &Path) -> io::Result<File> {
         Some(Errno::LOOP) => NotOwn::Link.into(),
         _ => e,
     })
+}
+
+/// What became of the wish to hold a lock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockState {
+    /// It is held now, until the file is closed.
+    Held,
+    /// Somebody else holds it.
+    Taken,
+    /// The file system has no locks, as some shares of a network: nobody can hold one there.
+    Unsupported,
+}
+
+/// Asks for a lock without waiting for it. Any other failure is an error.
+pub fn try_lock(file: &File) -> io::Result<LockState> {
+    loop {
+        return match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(LockState::Held),
+            Err(Errno::INTR) => continue,
+            Err(Errno::WOULDBLOCK) => Ok(LockState::Taken),
+            Err(e) if has_no_locks(e) => Ok(LockState::Unsupported),
+            Err(e) => Err(e.into()),
+        };
+    }
+}
+
+/// Whether an error says that the file system has no locks: NFS without lockd, Lustre without `-o flock` and some
+/// FUSE, and others, in this order.
+pub fn has_no_locks(error: Errno) -> bool {
+    matches!(error, Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)
 }
 
 /// Refuses a path below a home that leads through a link, from below the folder of its repository on. The

@@ -4,13 +4,13 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tandem_domain::artifact::copies::is_weights;
 use tandem_domain::node::{Flow, NodeEvent, ProbeRequest, Probed, RepoFiles};
 use tandem_domain::secret::Secret;
 
 use crate::context::Context;
 use crate::hub::{Hub, Remote};
 use crate::stop::Stop;
-use crate::survey::is_weights;
 use crate::transfer::Throttle;
 
 /// Between two words how much came.

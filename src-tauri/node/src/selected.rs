@@ -45,6 +45,12 @@ impl SelectedFiles {
         self.first.takes(name) || self.others.iter().any(|selection| selection.takes(name))
     }
 
+    /// Whether somebody's patterns mean it, and not only a selection of everything.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        let mut all = std::iter::once(&self.first).chain(&self.others);
+        all.any(|selection| !selection.is_all() && selection.takes(name))
+    }
+
     /// These files of a revision, to be fetched.
     pub(crate) fn of_revision(&self, repo: &str, revision: &str) -> Repositories {
         let of = |files: &Selection| RepoFiles {
@@ -54,6 +60,15 @@ impl SelectedFiles {
         Repositories {
             first: of(&self.first),
             others: self.others.iter().map(of).collect(),
+        }
+    }
+}
+
+impl From<&Selection> for SelectedFiles {
+    fn from(selection: &Selection) -> Self {
+        Self {
+            first: selection.clone(),
+            others: Vec::new(),
         }
     }
 }

@@ -11,9 +11,10 @@ use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::OFlags;
 
 use crate::cache::Cache;
+use crate::own_file::{LockState, try_lock};
 
 /// The file that marks the store, and the only layout that is understood.
 const MARK: (&str, &str) = (".huggingface-shared-blobs", "1\n");
@@ -76,11 +77,12 @@ impl Shared {
         Ok(true)
     }
 
-    /// Holds it as `huggingface_hub` does, so that it is not cleared out meanwhile.
+    /// Holds it as `huggingface_hub` does, so that it is not cleared out meanwhile. Where there are no locks,
+    /// `huggingface_hub` holds none either.
     fn hold(&self) -> io::Result<Option<File>> {
         let lock = open(&self.beside(".lock"), OpenOptions::new().write(true))?;
         let until = Instant::now() + HELD;
-        while flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
+        while try_lock(&lock)? == LockState::Taken {
             if Instant::now() > until {
                 return Ok(None);
             }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use tandem_domain::artifact::copies::is_weights;
 use tandem_domain::checkpoint::config;
 use tandem_domain::checkpoint::index;
 use tandem_domain::node::{FileFault, Survey, SurveyRequest};
@@ -87,11 +88,6 @@ fn on_disk(cache: &Cache, repos: &[ListedRepo]) -> Survey {
         found.foreign.extend(unfinished(&blobs));
     }
     found
-}
-
-/// Whether a file holds tensors.
-pub(crate) fn is_weights(name: &str) -> bool {
-    name.ends_with(".safetensors") || name.ends_with(".gguf")
 }
 
 /// Bytes that an unfinished blob has on the disk. It is written out of order, so its length says nothing.

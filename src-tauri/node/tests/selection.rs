@@ -241,8 +241,14 @@ fn what_is_damaged_is_repaired_and_what_was_not_selected_stays_away() {
     );
     assert_eq!(names(&receipt).len(), 5);
 
-    // A whole fetch later means the whole revision from then on.
-    home.done("fetch", &home.fetch(COPIES, "main"));
+    // Where nobody says which, copies of the weights stay away as well.
+    let again = home.done("fetch", &home.fetch(COPIES, "main"));
+    assert_eq!((&again["files"], &again["fetched"]), (&json!(5), &json!(0)));
+    let all = check(&home, COPIES, true, false);
+    assert_eq!((&all["faults"], &all["files"]), (&json!([]), &json!(5)));
+
+    // Everything, once it is chosen, is expected from then on.
+    home.done("fetch", &some(&home, COPIES, &json!({"include": ["*"]})));
     let all = check(&home, COPIES, true, false);
     assert_eq!((&all["faults"], &all["files"]), (&json!([]), &json!(8)));
     std::fs::remove_file(snapshot.join("metal/model.bin")).unwrap();

@@ -196,6 +196,9 @@ pub enum FaultKind {
     Reference,
     /// A checkpoint made beside the revision is not as it was made.
     Overlay,
+    /// Its safetensors header does not fit it, and it is the file that the Hub has: it was uploaded so. Another
+    /// revision is the cure, and fetching it again is none.
+    Source,
 }
 
 impl FaultKind {

@@ -8,7 +8,7 @@ use tandem_domain::problem::Problem;
 use tandem_domain::repository::{is_commit, is_revision};
 
 use crate::cache::Cache;
-use crate::fetch::heads;
+use crate::fetch::wanted;
 use crate::hub::Hub;
 use crate::selected::SelectedFiles;
 use crate::stop::Stop;
@@ -46,10 +46,8 @@ pub(super) async fn ask(
     let listed = async {
         let listing = hub.revision(&request.repo, &request.commit).await?;
         let selected = selected(cache, request, &listing.commit);
-        let names = listing.files.into_iter().filter(|n| selected.takes(n));
-        let names: Vec<String> = names.collect();
-        let files = heads(hub, &request.repo, &listing.commit, &names).await?;
-        Ok::<_, Stop>((listing.commit, selected, files))
+        let files = wanted(hub, &request.repo, &listing, &selected).await?;
+        Ok::<_, Stop>((listing.commit, selected, files.wanted))
     }
     .await;
     match listed {

@@ -15,6 +15,7 @@ use super::deep::{self, Job};
 use super::expect::{self, Expected, ExpectedFile};
 use crate::cache::{Cache, link_target};
 use crate::context::Context;
+use crate::digest::Hasher;
 use crate::graft::{Manifest, local_header};
 use crate::hub::Hub;
 use crate::stop::Stop;
@@ -101,6 +102,7 @@ pub(super) async fn look(
             }
         }
     }
+    at_source(&snapshot, &expected.files, &mut faults, meter, context).await?;
     let mut faults: Vec<CheckFault> = faults.into_values().collect();
     let wrong: BTreeSet<String> = faults.iter().map(|f| f.name.clone()).collect();
     faults.extend(of_index(&snapshot, &expected.files, &wrong));
@@ -114,6 +116,45 @@ pub(super) async fn look(
         faults,
         expected,
     })
+}
+
+/// Tells a header that does not fit because the file is damaged here from one that was uploaded so: only the
+/// hash of all of it does, so the few files that this is about are read.
+async fn at_source(
+    snapshot: &Path,
+    files: &BTreeMap<String, ExpectedFile>,
+    faults: &mut BTreeMap<&str, CheckFault>,
+    meter: &Arc<Meter>,
+    context: &Context,
+) -> Result<(), Stop> {
+    let doubtful = faults.values().filter(|f| f.kind == FaultKind::Header);
+    let jobs = doubtful.filter_map(|fault| {
+        let wanted = files.get(&fault.name)?;
+        let (size, etag) = (wanted.size?, wanted.etag.clone()?);
+        Hasher::of_etag(&etag, size)?;
+        Some(Job {
+            path: snapshot.join(&fault.name),
+            name: fault.name.clone(),
+            etag,
+            size,
+        })
+    });
+    let jobs: Vec<Job> = jobs.collect();
+    if jobs.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = jobs.iter().map(|job| job.name.clone()).collect();
+    let damaged = deep::hash(jobs, Arc::clone(meter), context.cancel.clone()).await?;
+    for fault in faults.values_mut() {
+        if names.contains(&fault.name) && !damaged.contains_key(&fault.name) {
+            fault.kind = FaultKind::Source;
+            fault.fault = format!(
+                "It is so on the Hub itself, whose size and hash it has. {} Another revision may have it whole.",
+                fault.fault
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Files that were copied and whose hash was not taken here, as a sentence.

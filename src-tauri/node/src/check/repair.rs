@@ -42,7 +42,8 @@ pub(crate) async fn repair(
         problem.message = "Nothing was repaired, because the Hub could not be asked.".into();
         return Err(problem.into());
     }
-    if found.faults.iter().all(|f| f.kind == FaultKind::Overlay) {
+    let is_no_cure = |kind| matches!(kind, FaultKind::Overlay | FaultKind::Source);
+    if found.faults.iter().all(|f| is_no_cure(f.kind)) {
         return Ok(());
     }
     refuse_foreign(cache, request, found)?;
@@ -52,7 +53,7 @@ pub(crate) async fn repair(
         &cache.repo(&request.repo),
     )?;
     // Held only while something is moved: the fetch holds it for itself.
-    let held = cache.hold(&request.repo)?;
+    let held = cache.hold(&request.repo, |said| context.lines.note(said))?;
     let aside = wrong.set_aside(context)?;
     drop(held);
     let revision = revision(cache, request, hub, found).await;

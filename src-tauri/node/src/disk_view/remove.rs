@@ -48,7 +48,8 @@ pub fn remove(request: &RemoveRequest) -> Result<Undone, Problem> {
     let mut locks = Vec::new();
     for repo in repos {
         if cache.lock(repo).exists() {
-            locks.push(cache.hold(repo)?);
+            // Without locks, what is busy was seen by its open files.
+            locks.push(cache.hold(repo, |_| {})?);
         }
     }
     let mut undone = Undone::default();

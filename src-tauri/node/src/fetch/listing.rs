@@ -6,14 +6,16 @@ use std::sync::Arc;
 use futures::{StreamExt, TryStreamExt, stream};
 use tandem_domain::artifact::Selection;
 use tandem_domain::artifact::complete::Selected;
+use tandem_domain::artifact::copies::Copies;
 use tandem_domain::checkpoint::index;
 use tandem_domain::node::{FetchRequest, RepoFiles, Repositories};
-use tandem_domain::problem::Problem;
+use tandem_domain::problem::{Problem, bytes};
 use tandem_domain::secret::Secret;
 use tandem_domain::sizes::FileSize;
 
 use crate::context::Context;
-use crate::hub::{Hub, HubError, Remote, Way};
+use crate::hub::{Hub, HubError, Listing, Remote, Way};
+use crate::selected::SelectedFiles;
 use crate::stop::Stop;
 
 /// All addresses of files that are kept at once, in bytes: of ten thousand files with signed ones.
@@ -31,6 +33,8 @@ pub(crate) struct ListedRepo {
     pub(crate) commit: String,
     /// Which files were asked for.
     pub(crate) selection: Selection,
+    /// Copies of the weights that are not among the files.
+    pub(crate) copies: Copies,
     pub(crate) files: BTreeMap<String, Remote>,
 }
 
@@ -81,6 +85,14 @@ pub(crate) async fn listed(
 ) -> Result<Listed, Stop> {
     let hub = Arc::new(reached(request, token, context)?);
     let repos = selected_files(&hub, &request.repositories).await?;
+    for one in repos.iter().filter(|one| !one.copies.names.is_empty()) {
+        context.lines.note(format!(
+            "{} of {} are not fetched: {}, copies of the weights for other programs.",
+            bytes(one.copies.bytes),
+            one.repo,
+            one.copies.places.join(", ")
+        ));
+    }
     Ok(Listed { hub, repos })
 }
 
@@ -124,21 +136,50 @@ pub(crate) async fn selected_files(
         selected
             .check(others.any(|(other, has)| other != n && *has))
             .map_err(|fault| fault.problem(&what.repo, &what.revision, &selected))?;
-        let names: Vec<String> = listing
-            .files
-            .iter()
-            .filter(|name| what.files.takes(name))
-            .cloned()
-            .collect();
+        let selected = SelectedFiles::from(&what.files);
+        let files = wanted(hub, &what.repo, listing, &selected).await?;
         repos.push(ListedRepo {
             repo: what.repo.clone(),
             revision: what.revision.clone(),
             commit: listing.commit.clone(),
             selection: what.files.clone(),
-            files: heads(hub, &what.repo, &listing.commit, &names).await?,
+            copies: files.copies,
+            files: files.wanted,
         });
     }
     Ok(repos)
+}
+
+/// The files of a revision that are wanted, and what of it is not.
+pub(crate) struct WantedFiles {
+    pub(crate) wanted: BTreeMap<String, Remote>,
+    /// Copies of the weights that nobody asked for.
+    pub(crate) copies: Copies,
+}
+
+/// Size and hash of each file of a listing that is wanted. Copies of the weights are wanted by name alone.
+pub(crate) async fn wanted(
+    hub: &Hub,
+    repo: &str,
+    listing: &Listing,
+    selected: &SelectedFiles,
+) -> Result<WantedFiles, Stop> {
+    let names = listing.files.iter().filter(|name| selected.takes(name));
+    let names: Vec<String> = names.cloned().collect();
+    let mut wanted = heads(hub, repo, &listing.commit, &names).await?;
+    let find = |wanted: &BTreeMap<String, Remote>, of_index: &BTreeSet<String>| {
+        let sizes = wanted.iter().map(|(name, f)| (&**name, f.size.bytes()));
+        let mut found = Copies::find(sizes, of_index);
+        found.names.retain(|name| !selected.names(name));
+        found
+    };
+    let mut copies = find(&wanted, &BTreeSet::new());
+    if !copies.names.is_empty() && wanted.contains_key(index::FILE) {
+        let named = shards(hub, repo, &listing.commit, index::FILE).await?;
+        copies = find(&wanted, &named.unwrap_or_default());
+    }
+    wanted.retain(|name, _| !copies.names.contains(name));
+    Ok(WantedFiles { wanted, copies })
 }
 
 fn of_names<'a>(
@@ -167,7 +208,7 @@ async fn shards(
 
 /// Asks for size and hash of every file. Refuses more bytes than a revision can have, and addresses that
 /// together are longer than can be kept.
-pub async fn heads(
+async fn heads(
     hub: &Hub,
     repo: &str,
     commit: &str,
@@ -180,7 +221,20 @@ pub async fn heads(
         })
     };
     let mut remotes = stream::iter(files)
-        .map(|name| async move { Ok::<_, Stop>((name, hub.head(repo, commit, name).await?)) })
+        .map(|name| async move {
+            let remote = hub.head(repo, commit, name).await;
+            // It was the Hub that listed it.
+            let gone = |error: &HubError| matches!(error, HubError::FileMissing { .. });
+            match remote {
+                Err(Stop::Hub(error)) if gone(&error) => Err(HubError::CommitGone {
+                    repo: repo.to_owned(),
+                    commit: commit.to_owned(),
+                    file: name.clone(),
+                }
+                .into()),
+                remote => Ok::<_, Stop>((name, remote?)),
+            }
+        })
         .buffer_unordered(6);
     let (mut found, mut addresses) = (BTreeMap::new(), 0);
     while let Some((name, remote)) = remotes.try_next().await? {

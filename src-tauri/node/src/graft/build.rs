@@ -79,12 +79,13 @@ pub(super) async fn build(
     };
     make().map_err(failed)?;
     let lock = File::open(&folder).map_err(failed)?;
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).map_err(
-        |_| {
+    if own_file::try_lock(&lock).map_err(failed)? == own_file::LockState::Taken {
+        return Err(
             Problem::new(Code::Locked, "Another graft of this snapshot is under way.")
                 .fix("Wait for it to end, or cancel it.")
-        },
-    )?;
+                .into(),
+        );
+    }
     clear(&folder, content.file).map_err(failed)?;
 
     let mut written = Vec::new();

@@ -171,6 +171,8 @@ fn of_status(
         (401 | 404, Some("RepoNotFound")) => repository_missing(asked, token, message).into(),
         (404, Some("RevisionNotFound")) => revision_missing(asked).into(),
         (404, Some("EntryNotFound")) => file_missing(asked).into(),
+        (403, _) if said.contains("is disabled") => withheld(asked, answer()),
+        (451, _) => withheld(asked, answer()),
         (401, _) if token => HubError::TokenRefused {
             repo: asked.repo.to_owned(),
             answer: answer(),
@@ -190,6 +192,14 @@ fn of_status(
         }
         .into(),
     }
+}
+
+/// A repository that is closed: `huggingface_hub` knows it by these words, and HTTP has a status for it.
+///
+/// <https://github.com/huggingface/huggingface_hub/blob/main/src/huggingface_hub/utils/_http.py>
+fn withheld(asked: Asked<'_>, answer: String) -> Fault {
+    let repo = asked.repo.to_owned();
+    HubError::Withheld { repo, answer }.into()
 }
 
 fn gated(asked: Asked<'_>, token: bool, said: &str) -> HubError {
@@ -389,6 +399,15 @@ mod tests {
             code(404, Some("RepoNotFound"), None, true),
             Some(Code::RepositoryMissing)
         );
+        let disabled = Some("Access to this resource is disabled.");
+        for token in [true, false] {
+            let closed = [
+                code(403, None, disabled, token),
+                code(451, None, None, token),
+            ];
+            assert_eq!(closed, [Some(Code::RepositoryMissing); 2]);
+        }
+        assert_eq!(code(403, None, None, true), Some(Code::HubToken));
         assert_eq!(code(429, None, None, true), None, "busy passes");
         assert_eq!(code(503, None, None, true), None, "so does an outage");
     }

@@ -165,6 +165,8 @@ impl Hub {
         let mut etag = None;
         let mut xet = None;
         let mut leave = None;
+        // Where the address of the Hub led, once it led away from itself.
+        let mut away: Option<Url> = None;
         for _ in 0..8 {
             let request = self
                 .client
@@ -176,8 +178,15 @@ impl Hub {
                 .await
                 .map_err(|e| Fault::of_transport(&e))?;
             let status = response.status();
+            let may_pass = || Fault::of_response(&response, asked, self.has_token());
+            if let Some(away) = &away
+                && let Some(what) = no_hub(&response, asked)
+                && !matches!(may_pass(), Fault::Again { .. })
+            {
+                return Err(led_away(asked, away, &what).into());
+            }
             if !(status.is_success() || status.is_redirection()) {
-                return Err(Fault::of_response(&response, asked, self.has_token()));
+                return Err(may_pass());
             }
             let headers = response.headers();
             size = size.or_else(|| header(headers, "x-linked-size")?.parse::<u64>().ok());
@@ -194,6 +203,13 @@ impl Hub {
                 let is_known = size.is_some() && etag.is_some();
                 let is_own = to.origin() == url.origin();
                 if is_own && (!is_known || is_relative(&response)) {
+                    url = to;
+                    continue;
+                }
+                // A mirror that has not the file itself may lead to the Hub, which then says it. The token does not
+                // go there: it is for the address that the person gave.
+                if !is_known && away.is_none() {
+                    away = Some(to.clone());
                     url = to;
                     continue;
                 }
@@ -382,6 +398,34 @@ pub(crate) enum Body {
 pub(crate) fn no_ranges(source: &Source) -> HubError {
     HubError::NoRanges {
         file: source.name.clone(),
+    }
+}
+
+/// What shows that whoever answered for another address is no Hub that has this commit; `None` where it is one.
+fn no_hub(answer: &Response, asked: Asked<'_>) -> Option<String> {
+    let status = answer.status();
+    if !(status.is_success() || status.is_redirection()) {
+        return Some(format!("the answer there is {}", status.as_u16()));
+    }
+    match header(answer.headers(), "x-repo-commit") {
+        Some(commit) if commit == asked.revision => None,
+        Some(_) => Some("what answers there has another commit".to_owned()),
+        None => Some("what answers there names no commit, as a Hub does".to_owned()),
+    }
+}
+
+fn led_away(asked: Asked<'_>, to: &Url, what: &str) -> HubError {
+    let mut shown = to.clone();
+    shown.set_query(None);
+    shown.set_fragment(None);
+    // Neither fails for an address of the web.
+    let _ = shown.set_username("");
+    let _ = shown.set_password(None);
+    HubError::LedAway {
+        file: asked.file.unwrap_or("a file").to_owned(),
+        repo: asked.repo.to_owned(),
+        to: short(shown.as_str()),
+        what: what.to_owned(),
     }
 }
 

@@ -9,7 +9,7 @@ use tandem_domain::node::{FetchLimits, NodeRequest};
 use tandem_domain::problem::{Code, Problem};
 
 use super::process::Worker;
-use crate::disk;
+use crate::{disk, own_file};
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -68,13 +68,16 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Holds the folder, so that two starts make one job.
+    /// Holds the folder, so that two starts make one job. A home on a share without locks is no obstacle:
+    /// whoever starts jobs here holds the machine's lease, so two starts at once are the exception.
     pub fn lock(&self) -> Result<File, Problem> {
         let path = self.0.join("lock");
         let lock = || -> io::Result<File> {
             let file = File::create(&path)?;
-            rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
-            Ok(file)
+            match rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive) {
+                Err(e) if !own_file::has_no_locks(e) => Err(e.into()),
+                _ => Ok(file),
+            }
         };
         lock().map_err(|e| disk::problem("locking the job's folder", &path, &e))
     }

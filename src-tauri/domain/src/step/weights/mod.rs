@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use source::{WeightsInputs, WeightsSource, choose, is_open};
 
-use crate::node::disk::{CheckReceipt, CheckRequest};
+use crate::node::disk::{CheckReceipt, CheckRequest, FaultKind};
 use crate::node::{FetchLimits, FetchReceipt, FetchRequest, FetchedSnapshot, NodeWork, RepoFiles};
 use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, bytes};
@@ -275,7 +275,18 @@ impl Step<Services> for FetchWeights {
         })
         .await?;
         for (machine, looked) in cx.machines.iter().zip(&looked) {
-            if let Some(fault) = looked.iter().flat_map(|v| &v.faults).next() {
+            let faults = || looked.iter().flat_map(|v| &v.faults);
+            if let Some(fault) = faults().find(|f| f.kind == FaultKind::Source) {
+                return Err(Problem::new(
+                    Code::CheckpointIncomplete,
+                    "The weights cannot be used as the Hub has them.",
+                )
+                .cause(format!("`{}`: {}", fault.name, fault.fault))
+                .fix("Take another revision of the repository: this one comes the same however often it is fetched.")
+                .on(machine.name.clone())
+                .into());
+            }
+            if let Some(fault) = faults().next() {
                 return Err(Problem::new(
                     Code::CheckpointIncomplete,
                     "The weights are not complete.",

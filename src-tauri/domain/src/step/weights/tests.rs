@@ -36,6 +36,8 @@ struct Node {
     own: &'static str,
     /// Whether it has everything at the start.
     complete: bool,
+    /// Whether the Hub's own file is one that no fetch puts right.
+    short_on_the_hub: bool,
     /// Bytes that a survey finds missing.
     missing: u64,
     /// What it gets from the Hub in MB/s: alone, and while the other reads too.
@@ -58,6 +60,7 @@ impl Node {
         Self {
             own,
             complete,
+            short_on_the_hub: false,
             missing: 9,
             line: None,
             begun: None,
@@ -164,8 +167,9 @@ impl Machine for Node {
         receipt["made"] = json!([]);
         let event = if line.starts_with("run check") {
             let after = self.heard("start") > 0;
-            let fault = json!({"name": "x", "kind": "missing", "fault": "It is missing."});
-            let faults = Vec::from_iter((!self.complete && !after).then_some(fault));
+            let fault = |kind: &str| json!({"name": "x", "kind": kind, "fault": "It is so."});
+            let mut faults = Vec::from_iter((!self.complete && !after).then(|| fault("missing")));
+            faults.extend(self.short_on_the_hub.then(|| fault("source")));
             done(json!({
                 "commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults,
                 "deep": false, "unchecked": [], "repaired": [], "fetched": 0, "seconds": 0.1,
@@ -341,6 +345,21 @@ async fn what_the_hub_cannot_help_is_told() {
         .unwrap();
     assert_eq!(problem.machine.as_deref(), Some("spark-b"));
     assert_eq!(b.heard("start"), 1);
+}
+
+#[tokio::test]
+async fn of_a_file_that_is_short_on_the_hub_itself_another_revision_is_the_cure() {
+    let short = Node {
+        short_on_the_hub: true,
+        ..Node::plain("a", false, vec![])
+    };
+    let (a, b) = (Arc::new(short), Node::new("b", false, vec![]));
+    let (outcome, state, _) = run(false, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Failed);
+    let problem = state.steps[&StepId::from(ids::WEIGHTS)].problem.clone();
+    let fix = problem.unwrap().fix.unwrap().sentence;
+    assert!(fix.contains("another revision"), "{fix}");
+    assert_eq!(a.heard("start fetch"), 1, "once is enough");
 }
 
 #[tokio::test]
