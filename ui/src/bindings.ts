@@ -282,6 +282,18 @@ export type Cabling = {
 	panels: Panel[],
 };
 
+/**  A setting of the cache's place that a command over SSH does not see. All of it is the machine's text. */
+export type CacheSetting = {
+	/**  The file that sets it, absolute. */
+	file?: string,
+	/**  The variable: `HF_HOME`, `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE` or `XDG_CACHE_HOME`. */
+	variable?: string,
+	/**  Its value. */
+	value?: string,
+	/**  Where repositories would be by it, absolute. */
+	place?: string,
+};
+
 /**  How a machine is reached from now on. */
 export type ChangedMachine = {
 	/**  Host name, IP address or alias. */
@@ -741,6 +753,10 @@ export type Facts = {
 	disk_total?: number,
 	/**  The Hugging Face home, absolute. */
 	hf_home?: string,
+	/**  Where repositories are, absolute; `None` where that is `hub` of the Hugging Face home. */
+	hub?: string | null,
+	/**  Another place of the cache, which a start file sets for terminals alone. */
+	cache_elsewhere?: CacheSetting | null,
 	/**  The user. */
 	user?: string,
 	/**  The user's groups. */

@@ -55,6 +55,12 @@ pub struct Facts {
     pub disk_total: u64,
     /// The Hugging Face home, absolute.
     pub hf_home: String,
+    /// Where repositories are, absolute; `None` where that is `hub` of the Hugging Face home.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hub: Option<String>,
+    /// Another place of the cache, which a start file sets for terminals alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache_elsewhere: Option<CacheSetting>,
     /// The user.
     pub user: String,
     /// The user's groups.
@@ -94,6 +100,21 @@ pub struct Facts {
     pub clock_ahead_ms: Option<i64>,
     /// Whether this is a rehearsed machine.
     pub simulated: bool,
+}
+
+/// A setting of the cache's place that a command over SSH does not see. All of it is the machine's text.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(default)]
+pub struct CacheSetting {
+    /// The file that sets it, absolute.
+    pub file: String,
+    /// The variable: `HF_HOME`, `HF_HUB_CACHE`, `HUGGINGFACE_HUB_CACHE` or `XDG_CACHE_HOME`.
+    pub variable: String,
+    /// Its value.
+    pub value: String,
+    /// Where repositories would be by it, absolute.
+    pub place: String,
 }
 
 /// How the user stands to Docker.
@@ -219,6 +240,15 @@ pub enum Owner {
 }
 
 impl Facts {
+    /// Where repositories are, absolute, without a `/` at its end.
+    pub fn hub(&self) -> String {
+        let home = self.hf_home.trim_end_matches('/');
+        match &self.hub {
+            Some(hub) => hub.trim_end_matches('/').to_owned(),
+            None => format!("{home}/hub"),
+        }
+    }
+
     /// Whether its GPU is that of a Spark and its twins, whatever system runs on it.
     pub fn is_gb10(&self) -> bool {
         self.gpu.as_ref().is_some_and(|gpu| gpu.contains("GB10"))

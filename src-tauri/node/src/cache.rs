@@ -2,49 +2,80 @@
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
 use tandem_domain::problem::{Code, Problem};
 
+use crate::cache_place;
 use crate::own_file::{self, LockState};
 
 /// How long a process that was killed may take to give up a lock.
 const DYING: Duration = Duration::from_secs(60);
 
-/// A Hugging Face home.
-#[derive(Debug, Clone)]
+/// A Hugging Face home, and where its repositories are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cache {
     home: PathBuf,
+    hub: PathBuf,
 }
 
 impl Cache {
-    /// The home that a request names, else `$HF_HOME`, else `~/.cache/huggingface`.
+    /// The home that a request names; else what the environment says to Hugging Face's own tools, see
+    /// [`cache_place`](crate::cache_place); else `~/.cache/huggingface`.
     pub fn find(asked: Option<&str>) -> Result<Self, Problem> {
-        let home = user_home();
-        let from_env = std::env::var("HF_HOME").ok().filter(|v| !v.is_empty());
-        let path = match asked.map(str::to_owned).or(from_env) {
-            Some(text) => match (text.strip_prefix('~'), &home) {
-                (Some(rest), Some(home)) if rest.is_empty() || rest.starts_with('/') => {
-                    home.join(rest.trim_start_matches('/'))
-                }
-                _ => PathBuf::from(text),
-            },
-            None => home
-                .as_ref()
-                .map(|h| h.join(".cache/huggingface"))
-                .unwrap_or_default(),
+        let user = user_home().unwrap_or_default();
+        let var = |name: &str| std::env::var(name).ok();
+        let (home, hub) = match asked {
+            Some(asked) => {
+                let home = cache_place::expanded(asked, &var, &user);
+                (home.clone(), home.join("hub"))
+            }
+            None => cache_place::of(&var, &user),
         };
-        if path.is_absolute() {
-            Ok(Self { home: path })
-        } else {
-            Err(Problem::new(
+        let cache = Self { home, hub };
+        let unfit = [&cache.home, &cache.hub]
+            .into_iter()
+            .find(|path| !path.is_absolute());
+        match unfit {
+            None => Ok(cache),
+            Some(path) => Err(Problem::new(
                 Code::BadInput,
                 "The Hugging Face home is not an absolute path.",
             )
             .cause(format!("It is given as “{}”.", path.display()))
-            .fix("Give a path that begins with / or ~."))
+            .fix("Give a path that begins with / or ~.")),
         }
+    }
+
+    /// It with `~` for the user's home.
+    pub fn without_home(&self, user: &Path) -> Self {
+        let short = |path: &Path| match path.strip_prefix(user) {
+            Ok(below) => Path::new("~").join(below),
+            Err(_) => path.to_path_buf(),
+        };
+        Self {
+            home: short(&self.home),
+            hub: short(&self.hub),
+        }
+    }
+
+    /// It with the user's home for `~`.
+    pub fn with_home(&self, user: &Path) -> Self {
+        let whole = |path: &Path| match path.strip_prefix("~") {
+            Ok(below) => user.join(below),
+            Err(_) => path.to_path_buf(),
+        };
+        Self {
+            home: whole(&self.home),
+            hub: whole(&self.hub),
+        }
+    }
+
+    /// The environment in which [`Cache::find`] finds this one.
+    pub fn environment(&self) -> [(&'static str, &Path); 2] {
+        [("HF_HOME", &self.home), ("HF_HUB_CACHE", &self.hub)]
     }
 
     /// The home itself.
@@ -54,7 +85,57 @@ impl Cache {
 
     /// Where repositories are.
     pub fn hub(&self) -> PathBuf {
-        self.home.join("hub")
+        self.hub.clone()
+    }
+
+    /// A path of it as it is noted: below `hub/` what lies where the repositories are, wherever that is, and all
+    /// else as seen from the home. Folders above either come out as `..`.
+    pub fn relative(&self, path: &Path) -> String {
+        let text = |below: &Path| below.to_string_lossy().into_owned();
+        if let Ok(below) = path.strip_prefix(&self.hub) {
+            return text(&Path::new("hub").join(below));
+        }
+        match path.strip_prefix(&self.home) {
+            Ok(below) if below.as_os_str().is_empty() => return ".".to_owned(),
+            Ok(below) => return text(below),
+            Err(_) => {}
+        }
+        let up = |rest: &Path| vec![".."; rest.components().count()].join("/");
+        match (self.home.strip_prefix(path), self.hub.strip_prefix(path)) {
+            (Ok(rest), _) => up(rest),
+            (Err(_), Ok(rest)) => format!("hub/{}", up(rest)),
+            _ => text(path),
+        }
+    }
+
+    /// Where a noted path is; the kernel does not remove a folder by the names `.` and `..`.
+    pub fn absolute(&self, noted: &str) -> PathBuf {
+        let mut parts = Path::new(noted).components().peekable();
+        let mut absolute = match parts.next_if_eq(&Component::Normal("hub".as_ref())) {
+            Some(_) => self.hub.clone(),
+            None => self.home.clone(),
+        };
+        for part in parts {
+            match part {
+                Component::ParentDir => {
+                    absolute.pop();
+                }
+                Component::Normal(name) => absolute.push(name),
+                _ => {}
+            }
+        }
+        absolute
+    }
+
+    /// Refuses a path of it that leads through a link, from below the folder of its repository on. The path's own
+    /// end is not looked at.
+    pub fn refuse_links(&self, path: &Path) -> io::Result<()> {
+        // `models--OWNER--NAME` and `.locks`, or `tandem/OWNER--NAME`.
+        if path.starts_with(&self.hub) {
+            own_file::refuse_links(&self.hub, 1, path)
+        } else {
+            own_file::refuse_links(&self.home, 2, path)
+        }
     }
 
     /// One repository.
@@ -119,7 +200,7 @@ impl Cache {
             if let Some(folder) = path.parent() {
                 std::fs::create_dir_all(folder)?;
             }
-            own_file::refuse_links(&self.home, &path)?;
+            self.refuse_links(&path)?;
             own_file::lock(&path)
         };
         let failed = |e: io::Error| crate::disk::problem("opening the cache's lock", &path, &e);

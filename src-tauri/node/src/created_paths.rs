@@ -8,7 +8,7 @@ mod old;
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -16,9 +16,10 @@ use tandem_domain::node::NodeWork;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::repository::{is_commit, is_path};
 
+use crate::cache::Cache;
 use crate::{disk, own_file};
 
-/// One thing that a job made. Paths are relative to the Hugging Face home; a folder above it is `..`.
+/// One thing that a job made. Paths are as [`Cache::relative`] has them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum CreatedPath {
@@ -57,10 +58,9 @@ impl CreatedPath {
     /// Whether a job that works on these repositories can have made it.
     fn is_of(&self, repos: &[String]) -> bool {
         let above = |path: &str| {
-            path == "."
-                || Path::new(path)
-                    .components()
-                    .all(|c| c == Component::ParentDir)
+            let up = path.strip_prefix("hub/").unwrap_or(path);
+            let mut parts = Path::new(up).components();
+            path == "." || parts.all(|c| c == Component::ParentDir)
         };
         match self {
             Self::Folder(path) if above(path) => return true,
@@ -178,12 +178,12 @@ impl CreatedPaths {
 
     /// Makes a folder and those above it up to the Hugging Face home and beyond, noting each that was
     /// not there. Refuses one below a repository's folder that is a link.
-    pub fn folder(&self, home: &Path, folder: &Path) -> io::Result<()> {
-        own_file::refuse_links(home, &folder.join("file"))?;
+    pub fn folder(&self, cache: &Cache, folder: &Path) -> io::Result<()> {
+        cache.refuse_links(&folder.join("file"))?;
         let mut missing: Vec<&Path> = folder.ancestors().take_while(|p| !p.is_dir()).collect();
         missing.reverse();
         for path in missing {
-            self.note(CreatedPath::Folder(relative(home, path)))?;
+            self.note(CreatedPath::Folder(cache.relative(path)))?;
             match std::fs::create_dir(path) {
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {}
                 other => other?,
@@ -244,37 +244,6 @@ pub fn write(path: &Path, entries: &BTreeSet<CreatedPath>) -> io::Result<()> {
     own_file::replace(path, &text)
 }
 
-/// A path as seen from the Hugging Face home; folders above it come out as `..`.
-pub fn relative(home: &Path, path: &Path) -> String {
-    if let Ok(below) = path.strip_prefix(home) {
-        let text = below.to_string_lossy();
-        return if text.is_empty() {
-            ".".to_owned()
-        } else {
-            text.into_owned()
-        };
-    }
-    match home.strip_prefix(path) {
-        Ok(rest) => vec![".."; rest.components().count()].join("/"),
-        Err(_) => path.to_string_lossy().into_owned(),
-    }
-}
-
-/// Where a noted path is; the kernel does not remove a folder by the names `.` and `..`.
-pub fn absolute(home: &Path, path: &str) -> PathBuf {
-    let mut absolute = home.to_path_buf();
-    for part in Path::new(path).components() {
-        match part {
-            Component::ParentDir => {
-                absolute.pop();
-            }
-            Component::Normal(name) => absolute.push(name),
-            _ => {}
-        }
-    }
-    absolute
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,8 +259,9 @@ mod tests {
         let notes = dir.path().join("made");
         let made = CreatedPaths::in_file(&notes, &repos()).unwrap();
         let folder = home.join("hub/models--o--n");
-        made.folder(&home, &folder).unwrap();
-        made.folder(&home, &folder).unwrap();
+        let cache = Cache::find(home.to_str()).unwrap();
+        made.folder(&cache, &folder).unwrap();
+        made.folder(&cache, &folder).unwrap();
         let entries: Vec<_> = read(&notes, &repos()).unwrap().into_iter().collect();
         let paths: Vec<&str> = entries.iter().map(CreatedPath::path).collect();
         assert_eq!(paths, [".", "..", "hub", "hub/models--o--n"]);
@@ -331,6 +301,7 @@ mod tests {
         let text = |path: &str| path.replace("COMMIT", &commit);
         let good = [
             CreatedPath::Folder("../..".into()),
+            CreatedPath::Folder("hub/../..".into()),
             CreatedPath::Folder("hub/.locks/models--o--n".into()),
             CreatedPath::File("hub/.locks/models--o--n/tandem.lock".into()),
             CreatedPath::File("hub/models--o--n/blobs/e.tandem-partial".into()),
@@ -343,6 +314,7 @@ mod tests {
         }
         let bad = [
             CreatedPath::Folder("../../x".into()),
+            CreatedPath::Folder("hub/../../x".into()),
             CreatedPath::Folder("hub/models--o--nn".into()),
             CreatedPath::File("token".into()),
             CreatedPath::Blob("hub/models--me--private/blobs/e".into()),

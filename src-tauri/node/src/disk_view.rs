@@ -21,7 +21,7 @@ pub use remove::remove;
 /// Looks at the disk.
 pub fn report(request: &DiskRequest) -> Result<DiskReport, Problem> {
     let cache = Cache::find(request.hf_home.as_deref())?;
-    let (free, total) = disk::space(cache.home()).unwrap_or((0, 0));
+    let (free, total) = disk::space(&cache.hub()).unwrap_or((0, 0));
     let found = scan::scan(&cache, user_home().as_deref());
     let held: Vec<_> = found.iter().map(|f| f.held.clone()).collect();
     let (accounts, taken) = account(&held);

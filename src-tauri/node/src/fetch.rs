@@ -16,7 +16,7 @@ use tandem_domain::secret::Secret;
 
 use crate::cache::{Cache, link_target};
 use crate::context::Context;
-use crate::created_paths::{CreatedPath, CreatedPaths, relative};
+use crate::created_paths::{CreatedPath, CreatedPaths};
 use crate::disk;
 use crate::hub::Remote;
 use crate::own_file;
@@ -154,7 +154,7 @@ fn lock_one(cache: &Cache, name: &str, context: &Context) -> Result<File, Proble
         folder(cache, lock.parent().unwrap_or(&repo), context)?;
         context
             .made
-            .note(CreatedPath::File(relative(cache.home(), &lock)))
+            .note(CreatedPath::File(cache.relative(&lock)))
             .map_err(|e| disk::problem("noting what is made", &lock, &e))?;
     }
     tokio::task::block_in_place(|| cache.hold(name, |said| context.lines.note(said)))
@@ -163,7 +163,7 @@ fn lock_one(cache: &Cache, name: &str, context: &Context) -> Result<File, Proble
 fn folder(cache: &Cache, path: &Path, context: &Context) -> Result<(), Problem> {
     context
         .made
-        .folder(cache.home(), path)
+        .folder(cache, path)
         .map_err(|e| disk::problem("making a folder of the cache", path, &e))
 }
 
@@ -185,7 +185,7 @@ pub(crate) fn begin(
 ) -> Result<(Target, PathBuf), Problem> {
     let (partial, notes) = (with_ending(blob, PARTIAL), with_ending(blob, NOTES));
     let failed = |e: io::Error| disk::problem("opening an unfinished file", &partial, &e);
-    let below = |path: &Path| relative(cache.home(), path);
+    let below = |path: &Path| cache.relative(path);
     let made = [
         CreatedPath::Blob(below(blob)),
         CreatedPath::File(below(&partial)),
@@ -194,7 +194,7 @@ pub(crate) fn begin(
     for entry in made {
         context.made.note(entry).map_err(failed)?;
     }
-    own_file::refuse_links(cache.home(), &partial).map_err(failed)?;
+    cache.refuse_links(&partial).map_err(failed)?;
     let target = Target::open(&partial, &notes, size, false).map_err(failed)?;
     Ok((target, notes))
 }
@@ -218,7 +218,7 @@ fn link(
     let target = link_target(name, &remote.etag);
     let failed = |e: io::Error| disk::problem("linking a file into the snapshot", &path, &e);
     if let Some(folder) = path.parent() {
-        context.made.folder(cache.home(), folder).map_err(failed)?;
+        context.made.folder(cache, folder).map_err(failed)?;
     }
     match std::fs::symlink_metadata(&path) {
         Ok(meta) if meta.is_symlink() => {
@@ -238,7 +238,7 @@ fn link(
             return Ok(());
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            let entry = CreatedPath::Link(relative(cache.home(), &path));
+            let entry = CreatedPath::Link(cache.relative(&path));
             context.made.note(entry).map_err(failed)?;
         }
         Err(e) => return Err(failed(e)),
@@ -258,7 +258,7 @@ fn refer(
 ) -> Result<(), Problem> {
     let path = cache.reference(repo, name);
     let failed = |e: io::Error| disk::problem("writing the branch's reference", &path, &e);
-    own_file::refuse_links(cache.home(), &path).map_err(failed)?;
+    cache.refuse_links(&path).map_err(failed)?;
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => None,
@@ -267,7 +267,7 @@ fn refer(
     if before.as_deref().is_some_and(|b| b.trim() == commit) {
         return Ok(());
     }
-    let path_below = relative(cache.home(), &path);
+    let path_below = cache.relative(&path);
     let is_noted = |entry: &CreatedPath| matches!(entry, CreatedPath::Reference { path, .. } if *path == path_below);
     if !made.entries().iter().any(is_noted) {
         let entry = CreatedPath::Reference {
@@ -277,7 +277,7 @@ fn refer(
         made.note(entry).map_err(failed)?;
     }
     if let Some(folder) = path.parent() {
-        made.folder(cache.home(), folder).map_err(failed)?;
+        made.folder(cache, folder).map_err(failed)?;
     }
     // Flushed before it has its name: an empty reference after a loss of power would hide the snapshot from
     // every program.

@@ -6,6 +6,7 @@
 
 pub mod bandwidth;
 pub mod cache;
+pub mod cache_place;
 pub mod check;
 pub mod context;
 pub mod copy;

@@ -181,11 +181,9 @@ pub fn has_no_locks(error: Errno) -> bool {
     matches!(error, Errno::NOLCK | Errno::NOSYS | Errno::OPNOTSUPP)
 }
 
-/// Refuses a path below a home that leads through a link, from below the folder of its repository on. The
-/// path's own end is not looked at.
-pub fn refuse_links(home: &Path, path: &Path) -> io::Result<()> {
-    /// `hub/models--OWNER--NAME`, `hub/.locks` or `tandem/OWNER--NAME`.
-    const OWN_FOLDER: usize = 2;
+/// Refuses a path below a home that leads through a link, from that many folders below it on. The path's own
+/// end is not looked at.
+pub fn refuse_links(home: &Path, own_folder: usize, path: &Path) -> io::Result<()> {
     let Ok(below) = path.strip_prefix(home) else {
         return Ok(());
     };
@@ -194,7 +192,7 @@ pub fn refuse_links(home: &Path, path: &Path) -> io::Result<()> {
     for (depth, part) in parts.iter().enumerate().take(parts.len().saturating_sub(1)) {
         folder.push(part);
         let is_link = || std::fs::symlink_metadata(&folder).is_ok_and(|m| m.is_symlink());
-        if depth >= OWN_FOLDER && is_link() {
+        if depth >= own_folder && is_link() {
             return Err(NotOwn::Link.into());
         }
     }
@@ -243,10 +241,10 @@ mod tests {
         std::fs::create_dir_all(&home).unwrap();
         symlink(&disk, home.join("hub")).unwrap();
         let path = home.join("hub/models--o--n/blobs/e");
-        refuse_links(&home, &path).unwrap();
+        refuse_links(&home, 2, &path).unwrap();
         std::fs::remove_dir(disk.join("models--o--n/blobs")).unwrap();
         symlink("/", disk.join("models--o--n/blobs")).unwrap();
-        let refused = refuse_links(&home, &path).unwrap_err();
+        let refused = refuse_links(&home, 2, &path).unwrap_err();
         assert_eq!(not_own(&refused), Some(NotOwn::Link));
     }
 }

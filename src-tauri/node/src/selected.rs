@@ -10,7 +10,7 @@ use tandem_domain::problem::Problem;
 
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::{CreatedPath, relative};
+use crate::created_paths::CreatedPath;
 use crate::digest::sha256;
 use crate::disk;
 use crate::own_file;
@@ -98,8 +98,8 @@ pub(crate) fn keep(
         return Ok(());
     }
     let write = || -> io::Result<()> {
-        context.made.folder(cache.home(), &folder)?;
-        let entry = CreatedPath::File(relative(cache.home(), &path));
+        context.made.folder(cache, &folder)?;
+        let entry = CreatedPath::File(cache.relative(&path));
         context.made.note(entry)?;
         own_file::replace(&path, &text)
     };

@@ -8,7 +8,8 @@ use std::path::{Component, Path, PathBuf};
 use rustix::io::Errno;
 use tandem_domain::node::Undone;
 
-use crate::created_paths::{CreatedPath, absolute};
+use crate::cache::Cache;
+use crate::created_paths::CreatedPath;
 use crate::own_file;
 
 /// What became of an entry.
@@ -26,9 +27,9 @@ enum Outcome {
 /// Removes what the notes name, and says what is still to be removed: after its cause has been mended, the
 /// same again for these takes back the rest. A blob that another snapshot links to and a folder that is not
 /// empty stay: somebody else uses them.
-pub fn undo(home: &Path, entries: &BTreeSet<CreatedPath>) -> (Undone, BTreeSet<CreatedPath>) {
+pub fn undo(cache: &Cache, entries: &BTreeSet<CreatedPath>) -> (Undone, BTreeSet<CreatedPath>) {
     let mut undoing = Undoing {
-        home,
+        cache,
         undone: Undone::default(),
         left: BTreeSet::new(),
     };
@@ -67,16 +68,16 @@ fn depth(folder: &str) -> i64 {
 }
 
 struct Undoing<'a> {
-    home: &'a Path,
+    cache: &'a Cache,
     undone: Undone,
     left: BTreeSet<CreatedPath>,
 }
 
 impl Undoing<'_> {
     fn take_back(&mut self, entry: &CreatedPath) -> Outcome {
-        let path = absolute(self.home, entry.path());
+        let path = self.cache.absolute(entry.path());
         // Whoever put a link in a folder's place leads to what the job never made.
-        if own_file::refuse_links(self.home, &path).is_err() {
+        if self.cache.refuse_links(&path).is_err() {
             return Outcome::Left(format!("{} is behind a link now.", entry.path()));
         }
         match entry {
@@ -137,7 +138,7 @@ impl Undoing<'_> {
             {
                 // It holds what others put there, or what could not be removed.
                 let holds =
-                    |entry: &CreatedPath| absolute(self.home, entry.path()).starts_with(path);
+                    |entry: &CreatedPath| self.cache.absolute(entry.path()).starts_with(path);
                 if self.left.iter().any(holds) {
                     Outcome::Waits
                 } else {
@@ -182,7 +183,7 @@ impl Undoing<'_> {
         let own: BTreeSet<PathBuf> = self
             .left
             .iter()
-            .map(|entry| absolute(self.home, entry.path()))
+            .map(|entry| self.cache.absolute(entry.path()))
             .collect();
         let mut folders: Vec<PathBuf> = vec![repo.join("snapshots")];
         while let Some(folder) = folders.pop() {

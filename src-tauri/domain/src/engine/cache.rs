@@ -13,47 +13,60 @@ pub(super) const HF_HOME: &str = "/root/.cache/huggingface";
 /// `hub` that leads to another disk is no obstacle.
 pub(super) fn folder_of(facts: &Facts, path: &str) -> Result<Mount, Problem> {
     inside(facts, path)?;
-    let below = path[facts.hf_home.len()..].trim_matches('/');
-    let mut parts = below.split('/');
-    Ok(match (parts.next(), parts.next()) {
-        (Some("hub"), Some(repository)) => below_home(facts, &format!("hub/{repository}")),
-        _ => below_home(facts, below),
+    Ok(match path_below(path, &facts.hub()) {
+        Some(below) => {
+            let repository = below.split('/').next().unwrap_or_default();
+            of_hub(facts, repository)
+        }
+        None => mount(
+            path.to_owned(),
+            path_below(path, &facts.hf_home).unwrap_or_default(),
+        ),
     })
 }
 
-/// A folder of the Hugging Face home at the same place inside.
-pub(super) fn below_home(facts: &Facts, folder: &str) -> Mount {
+/// The store that all repositories share.
+pub(super) fn shared_store(facts: &Facts) -> Mount {
+    of_hub(facts, "blobs")
+}
+
+/// A folder beside the repositories, or one of them.
+fn of_hub(facts: &Facts, folder: &str) -> Mount {
+    mount(
+        format!("{}/{folder}", facts.hub()),
+        &format!("hub/{folder}"),
+    )
+}
+
+/// A folder of the machine's cache where the container would have it.
+fn mount(source: String, inside: &str) -> Mount {
     Mount {
-        source: format!("{}/{folder}", facts.hf_home.trim_end_matches('/')),
-        target: format!("{HF_HOME}/{folder}"),
+        source,
+        target: format!("{HF_HOME}/{inside}"),
         read_only: true,
     }
 }
 
-/// Where the container sees a folder of the machine's Hugging Face home.
-pub(super) fn inside(facts: &Facts, path: &str) -> Result<String, Problem> {
-    path.strip_prefix(&facts.hf_home)
-        .map(|rest| format!("{HF_HOME}/{}", rest.trim_start_matches('/')))
-        .ok_or_else(|| {
-            Problem::new(
-                Code::Broken,
-                "The checkpoint lies where the container cannot see it.",
-            )
-            .cause(format!("`{path}` is not below `{}`.", facts.hf_home))
-            .on(facts.hostname.clone())
-        })
+/// The rest of a path below a folder.
+fn path_below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    let rest = path.strip_prefix(folder.trim_end_matches('/'))?;
+    rest.strip_prefix('/').map(|rest| rest.trim_matches('/'))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lies_elsewhere_is_not_served() {
-        let facts = Facts {
-            hf_home: "/h".into(),
-            ..Facts::default()
-        };
-        assert_eq!(inside(&facts, "/elsewhere").unwrap_err().code, Code::Broken);
-    }
+/// Where the container sees a folder of the machine's cache.
+pub(super) fn inside(facts: &Facts, path: &str) -> Result<String, Problem> {
+    let of_hub = path_below(path, &facts.hub()).map(|below| format!("{HF_HOME}/hub/{below}"));
+    let of_home = || path_below(path, &facts.hf_home).map(|below| format!("{HF_HOME}/{below}"));
+    of_hub.or_else(of_home).ok_or_else(|| {
+        Problem::new(
+            Code::Broken,
+            "The checkpoint lies where the container cannot see it.",
+        )
+        .cause(format!(
+            "`{path}` is neither below `{}` nor below `{}`.",
+            facts.hub(),
+            facts.hf_home
+        ))
+        .on(facts.hostname.clone())
+    })
 }

@@ -24,7 +24,7 @@ pub(crate) async fn let_go(
 ) -> Result<(), StepError> {
     let home = facts.hf_home.trim_end_matches('/');
     let request = UncacheRequest {
-        paths: vec![format!("{home}/hub"), format!("{home}/tandem")],
+        paths: vec![facts.hub(), format!("{home}/tandem")],
     };
     let stdin = serde_json::to_vec(&request).expect("a request is plain data");
     let command = Command::new(PROGRAM, ["uncache"]).stdin(stdin);

@@ -13,6 +13,7 @@ use tandem_domain::machine::{Facts, GpuNow, Interface, NetplanFile};
 use tandem_domain::network::netplan;
 
 use crate::cache::{Cache, user_home};
+use crate::cache_place;
 
 /// No program that is asked may take longer: a driver that hangs must not hang the facts.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -33,13 +34,13 @@ pub fn gather() -> Facts {
     )
     .and_then(|t| parse::nvidia_smi(&t));
     let memory = parse::meminfo(&text("/proc/meminfo"));
-    let home = Cache::find(None)
-        .ok()
-        .map(|c| c.home().to_path_buf())
-        .or_else(|| user_home().map(|h| h.join(".cache/huggingface")))
-        .unwrap_or_default();
+    let user = user_home().unwrap_or_default();
+    let (home, hub) = match Cache::find(None) {
+        Ok(cache) => (cache.home().to_path_buf(), cache.hub()),
+        Err(_) => cache_place::of(&|_| None, &user),
+    };
     // Of the disk that the weights go to: `hub` may be a link to another one.
-    let (disk_free, disk_total) = crate::disk::space(&home.join("hub")).unwrap_or_default();
+    let (disk_free, disk_total) = crate::disk::space(&hub).unwrap_or_default();
     let (access, docker_version) = docker::engine(Path::new("/var/run/docker.sock"));
     let route = text("/proc/net/route");
     let interfaces = owners::add(network::interfaces(Path::new("/sys/class")));
@@ -60,6 +61,8 @@ pub fn gather() -> Facts {
         disk_free,
         disk_total,
         hf_home: home.to_string_lossy().into_owned(),
+        hub: (hub != home.join("hub")).then(|| hub.to_string_lossy().into_owned()),
+        cache_elsewhere: cache_place::elsewhere(&|name| std::env::var(name).ok(), &user, &hub),
         user: run("id", &["-un"]).unwrap_or_default().trim().to_owned(),
         groups: run("id", &["-Gn"])
             .unwrap_or_default()

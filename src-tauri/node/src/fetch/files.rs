@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ListedRepo, begin, sync_folder};
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::{CreatedPath, relative};
+use crate::created_paths::CreatedPath;
 use crate::digest::Hasher;
 use crate::disk;
 use crate::hub::{Hub, Remote, Source};
@@ -167,7 +167,7 @@ fn adopted(
     let failed = |e: io::Error| disk::problem("linking a file of the shared store", blob, &e);
     context
         .made
-        .note(CreatedPath::Blob(relative(cache.home(), blob)))
+        .note(CreatedPath::Blob(cache.relative(blob)))
         .map_err(failed)?;
     shared.link(cache, repo, &remote.etag).map_err(failed)
 }

@@ -20,7 +20,7 @@ use super::donor::Parts;
 use super::manifest::{self, LinkedFile, Manifest};
 use crate::cache::Cache;
 use crate::context::Context;
-use crate::created_paths::{CreatedPath, relative};
+use crate::created_paths::CreatedPath;
 use crate::digest::{Hasher, read_through, sha256};
 use crate::disk;
 use crate::hub::Hub;
@@ -67,14 +67,13 @@ pub(super) async fn build(
 ) -> Result<GraftReceipt, Stop> {
     let folder = super::unfinished(site.folder);
     let failed = |e: io::Error| disk::problem("making the checkpoint", &folder, &e);
-    let home = site.cache.home();
     let make = || -> io::Result<()> {
         if let Some(above) = folder.parent() {
-            context.made.folder(home, above)?;
+            context.made.folder(site.cache, above)?;
         }
-        let entry = CreatedPath::Checkpoint(relative(home, site.folder));
+        let entry = CreatedPath::Checkpoint(site.cache.relative(site.folder));
         context.made.note(entry)?;
-        own_file::refuse_links(home, &folder.join(PLAN))?;
+        site.cache.refuse_links(&folder.join(PLAN))?;
         std::fs::create_dir_all(&folder)
     };
     make().map_err(failed)?;

@@ -9,6 +9,7 @@ use tandem_domain::node::{FetchLimits, NodeRequest};
 use tandem_domain::problem::{Code, Problem};
 
 use super::process::Worker;
+use crate::cache::{Cache, user_home};
 use crate::{disk, own_file};
 
 /// See the module.
@@ -100,6 +101,33 @@ impl Folder {
         let text = serde_json::to_vec(&kept).unwrap_or_default();
         write_whole(&self.request_file(), &text)
             .map_err(|e| disk::problem("keeping the request", &self.0, &e))
+    }
+
+    fn place_file(&self) -> PathBuf {
+        self.0.join("cache.json")
+    }
+
+    /// The cache that the job writes to, as it was found when it was started first: what the environment says
+    /// later does not move what was begun. A home that moves takes its cache along.
+    pub fn place(&self) -> Option<Cache> {
+        let kept: Cache = serde_json::from_slice(&fs::read(self.place_file()).ok()?).ok()?;
+        Some(kept.with_home(&user_home()?))
+    }
+
+    /// Keeps the cache that the job writes to, unless it has one.
+    pub fn keep_place(&self, cache: Cache) -> Result<Cache, Problem> {
+        if let Some(kept) = self.place() {
+            return Ok(kept);
+        }
+        let path = self.place_file();
+        let kept = match user_home() {
+            Some(user) => cache.without_home(&user),
+            None => cache.clone(),
+        };
+        let text = serde_json::to_vec(&kept).unwrap_or_default();
+        write_whole(&path, &text)
+            .map_err(|e| disk::problem("keeping where the cache is", &path, &e))?;
+        Ok(cache)
     }
 
     /// Who works on it, or did last.

@@ -241,10 +241,13 @@ fn take_back(work: &NodeWork, folder: &Folder, undone: &mut Undone) -> Result<()
             return Ok(());
         }
     };
-    let home = Cache::find(home.as_deref())?;
+    let cache = match (home, folder.place()) {
+        (None, Some(kept)) => kept,
+        (home, _) => Cache::find(home.as_deref())?,
+    };
     let made = folder.made();
     let entries = created_paths::read(&made, &created_paths::repositories(work))?;
-    let (taken_back, left) = crate::undo::undo(home.home(), &entries);
+    let (taken_back, left) = crate::undo::undo(&cache, &entries);
     *undone = taken_back;
     if !left.is_empty() {
         created_paths::write(&made, &left)

@@ -17,6 +17,7 @@ use super::folder::Folder;
 use super::own_limits;
 use super::process::Worker;
 use super::state;
+use crate::cache::Cache;
 use crate::context::{Context, Settings};
 use crate::created_paths::{CreatedPaths, repositories};
 use crate::dispatch::perform;
@@ -29,10 +30,11 @@ const TMPFS: rustix::fs::FsWord = 0x0102_1994;
 const ARRIVE: Duration = Duration::from_secs(15);
 
 /// What is passed on to a worker that a service manager starts without our surroundings.
-const PASSED_ON: [&str; 13] = [
+const PASSED_ON: [&str; 14] = [
     "HOME",
     "PATH",
     "HF_HOME",
+    "HF_HUB_CACHE",
     "HTTPS_PROXY",
     "https_proxy",
     "HTTP_PROXY",
@@ -94,7 +96,8 @@ pub fn start(name: &str, request: &NodeRequest, launcher: Launcher) -> Result<Jo
         NodeWork::SaveImage(_) | NodeWork::LoadImage(_) => Launcher::Process,
         _ => launcher,
     };
-    let launched = launch(name, &folder, token.as_deref(), launcher)
+    let place = folder.keep_place(Cache::find(None)?)?;
+    let launched = launch(name, &folder, &place, token.as_deref(), launcher)
         .and_then(|how| wait_for(&folder, before.as_ref(), how));
     if let Some(path) = token {
         // The worker removed it when it read it; a worker that never came has not.
@@ -140,6 +143,7 @@ fn leave_token(name: &str, token: &str) -> Result<PathBuf, Problem> {
 fn launch(
     name: &str,
     folder: &Folder,
+    place: &Cache,
     token: Option<&Path>,
     launcher: Launcher,
 ) -> Result<Option<std::process::Child>, Problem> {
@@ -155,13 +159,14 @@ fn launch(
         arguments.push("--token-file".to_owned());
         arguments.push(path.to_string_lossy().into_owned());
     }
-    if launcher == Launcher::Any && by_manager(name, &program, &arguments) {
+    if launcher == Launcher::Any && by_manager(name, &program, &arguments, place) {
         return Ok(None);
     }
     let stderr = std::fs::File::create(folder.stderr())
         .map_err(|e| crate::disk::problem("starting the job", &folder.stderr(), &e))?;
     let child = Command::new(program)
         .args(&arguments)
+        .envs(place.environment())
         .env("MALLOC_ARENA_MAX", "2")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -178,7 +183,7 @@ fn launch(
 ///
 /// Without lingering the manager ends with the user's last session and takes its units along, so
 /// that a plain process is the safer home: sessions leave those alone.
-fn by_manager(name: &str, program: &Path, arguments: &[String]) -> bool {
+fn by_manager(name: &str, program: &Path, arguments: &[String], place: &Cache) -> bool {
     let user = rustix::process::getuid().as_raw();
     let runtime = format!("/run/user/{user}");
     let lingers = std::env::var("USER")
@@ -187,9 +192,11 @@ fn by_manager(name: &str, program: &Path, arguments: &[String]) -> bool {
     if !lingers || !Path::new(&runtime).join("systemd/private").exists() {
         return false;
     }
+    let places = place.environment();
     unit(name, program, arguments, |key| {
-        std::env::var_os(key).is_some()
+        places.iter().any(|(name, _)| *name == key) || std::env::var_os(key).is_some()
     })
+    .envs(places)
     .env("XDG_RUNTIME_DIR", &runtime)
     .env("MALLOC_ARENA_MAX", "2")
     .stdin(Stdio::null())

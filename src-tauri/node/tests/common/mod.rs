@@ -100,6 +100,8 @@ impl Home {
             .env("HOME", &self.path)
             .env("TANDEM_DOCKER_SOCKET", self.docker_socket())
             .env_remove("HF_HOME")
+            .env_remove("HF_HUB_CACHE")
+            .env_remove("XDG_CACHE_HOME")
             .env_remove("XDG_RUNTIME_DIR");
         command
     }

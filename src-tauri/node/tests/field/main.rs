@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)] // a test ends where it cannot go on
 
+mod cache;
 #[path = "../common/mod.rs"]
 mod common;
 mod hub;

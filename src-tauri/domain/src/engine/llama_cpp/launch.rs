@@ -3,7 +3,7 @@
 use crate::artifact::Artifact;
 use crate::container::{ContainerSpec, SERVER, fabric};
 use crate::engine::OnDisk;
-use crate::engine::cache::{below_home, folder_of, inside};
+use crate::engine::cache::{folder_of, inside, shared_store};
 use crate::problem::{Code, Problem};
 use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{MODEL_FOLDER, Variant};
@@ -65,7 +65,7 @@ pub(super) fn container(
     })?;
     let mut mounts = vec![folder_of(facts, found.snapshot)?];
     if found.shared_store {
-        mounts.push(below_home(facts, "hub/blobs"));
+        mounts.push(shared_store(facts));
     }
     Ok(ContainerSpec {
         name: SERVER.into(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::artifact::ArtifactRole;
 use crate::container::{ContainerSpec, Mount, SERVER, fabric};
 use crate::engine::OnDisk;
-use crate::engine::cache::{HF_HOME, below_home, folder_of, inside};
+use crate::engine::cache::{HF_HOME, folder_of, inside, shared_store};
 use crate::graft::mtp_method::MtpMethod;
 use crate::node::GraftKind;
 use crate::problem::Problem;
@@ -44,7 +44,7 @@ pub(super) fn container(
         }
     }
     if found.shared_store {
-        mounts.push(below_home(facts, "hub/blobs"));
+        mounts.push(shared_store(facts));
     }
     let patch = found.graft.and_then(|g| g.patch.as_ref());
     mounts.extend(patch.map(|patch| Mount {
@@ -252,6 +252,43 @@ mod tests {
             told.contains("--tokenizer TOKENIZER") && told.contains("DRAFT"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn repositories_on_another_disk_are_where_the_container_looks_for_them() {
+        let facts = Facts {
+            hf_home: "/h".into(),
+            hub: Some("/mnt/disk/models".into()),
+            ..Facts::default()
+        };
+        let snapshot = "/mnt/disk/models/models--o--n/snapshots/c";
+        let found = OnDisk {
+            facts: &facts,
+            snapshot,
+            graft: None,
+            draft: None,
+            tokenizer: None,
+            shared_store: true,
+        };
+        let plan = samples::plan(1, None);
+        let plain = plan.variants.iter().find(|v| v.drafting.is_none());
+        let spec = container(&plan, plain.expect("it begins plain"), 0, &found).expect("it is");
+        let given = spec.mounts.iter();
+        let given: Vec<[&str; 2]> = given.map(|m| [&*m.source, &*m.target]).collect();
+        let inside = |rest: &str| format!("{HF_HOME}/hub/{rest}");
+        let (repo, store) = (inside("models--o--n"), inside("blobs"));
+        assert_eq!(
+            given,
+            [
+                ["/mnt/disk/models/models--o--n", &*repo],
+                ["/mnt/disk/models/blobs", &*store],
+            ]
+        );
+        assert_eq!(spec.command[0], format!("{repo}/snapshots/c"));
+        // Beside the folder, or a name that only begins like it.
+        for path in ["/mnt/disk/models2/x", "/h2/x", "/mnt/disk"] {
+            assert!(super::inside(&facts, path).is_err(), "{path}");
+        }
     }
 
     #[test]

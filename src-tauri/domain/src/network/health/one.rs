@@ -8,6 +8,7 @@ use crate::network::address::Network;
 use crate::network::faults::give_up;
 use crate::problem::bytes;
 use crate::recipe::{Recipe, catalog};
+use crate::shell::quote;
 
 /// PCIe lanes that each ConnectX-7 function of a Spark has.
 const LANES: u32 = 4;
@@ -38,6 +39,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     all.extend(facts.gpu_now.and_then(|now| gpu_at_work(facts, now)));
     all.extend(small_memory(facts));
     all.extend(low_disk(facts));
+    all.extend(cache_elsewhere(facts));
     all.extend(driver_610(facts));
     all.extend(wifi_only(facts));
     all.extend(members(facts));
@@ -262,6 +264,34 @@ fn small_memory(facts: &Facts) -> Option<Finding> {
             "Choose a smaller model, or use two machines of 128 GB.",
         )
     })
+}
+
+/// A place of the cache that the person set for terminals alone: what they downloaded is not seen there, and what
+/// Tandem downloads goes to another disk.
+fn cache_elsewhere(facts: &Facts) -> Option<Finding> {
+    let set = facts.cache_elsewhere.as_ref()?;
+    let line = quote(&format!("{}={}", set.variable, set.value));
+    Some(finding(
+        Level::Warning,
+        "cache-elsewhere",
+        format!(
+            "The weights of `{}` go to another place than your terminals use.",
+            facts.hostname
+        ),
+        format!(
+            "`{}` sets `{}` to `{}` for terminals alone. Commands over SSH, which Tandem's are, do not see it, so the \
+             weights go to `{}` and not to `{}`.",
+            set.file,
+            set.variable,
+            set.value,
+            facts.hub(),
+            set.place
+        ),
+        format!(
+            "To use the place of your terminals, run `printf '%s\\n' {line} | sudo tee -a /etc/environment` on that \
+             machine, then refresh. Otherwise nothing is to be done."
+        ),
+    ))
 }
 
 /// Only a note: what a set-up downloads may be on the disk already, which the plan finds out.

@@ -1,7 +1,7 @@
 //! Every finding, made from the facts of a healthy pair with one thing changed.
 
 use super::*;
-use crate::machine::{DockerAccess, GpuNow, Interface, Lanes, NetplanFile};
+use crate::machine::{CacheSetting, DockerAccess, GpuNow, Interface, Lanes, NetplanFile};
 
 fn interface(name: &str, change: impl FnOnce(&mut Interface)) -> Interface {
     let fabric = name.contains("np");
@@ -263,6 +263,26 @@ fn a_disk_without_room_for_a_first_set_up_is_a_note() {
     };
     assert_eq!(states(59_000_000_000), [("low-disk".into(), Level::Note)]);
     assert_eq!(states(2_000_000_000_000), []);
+}
+
+#[test]
+fn a_cache_that_only_terminals_are_told_of_is_named_with_a_way_to_use_it() {
+    let all = after(|f| {
+        f.cache_elsewhere = Some(CacheSetting {
+            file: "/home/me/.bashrc".into(),
+            variable: "HF_HOME".into(),
+            value: "/mnt/my disk/hf".into(),
+            place: "/mnt/my disk/hf/hub".into(),
+        });
+    });
+    assert_eq!(all[0].state, "cache-elsewhere");
+    let [meaning, cure] = [&all[0].meaning, &all[0].cure];
+    assert!(meaning.contains("`/home/me/.bashrc`"), "{meaning}");
+    assert!(meaning.contains(".cache/huggingface/hub`"), "{meaning}");
+    assert!(
+        cure.contains("'HF_HOME=/mnt/my disk/hf' | sudo tee -a /etc/environment"),
+        "{cure}"
+    );
 }
 
 #[test]
