@@ -70,3 +70,25 @@ pub(super) fn inside(facts: &Facts, path: &str) -> Result<String, Problem> {
         .on(facts.hostname.clone())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_elsewhere_is_not_served() {
+        let facts = Facts {
+            hf_home: "/h".into(),
+            hub: Some("/mnt/disk/models".into()),
+            ..Facts::default()
+        };
+        // Beside the folders, or by a name that only begins like theirs.
+        for path in ["/elsewhere", "/mnt/disk/models2/x", "/h2/x", "/mnt/disk"] {
+            assert_eq!(
+                inside(&facts, path).unwrap_err().code,
+                Code::Broken,
+                "{path}"
+            );
+        }
+    }
+}

@@ -268,6 +268,7 @@ fn a_disk_without_room_for_a_first_set_up_is_a_note() {
 #[test]
 fn a_cache_that_only_terminals_are_told_of_is_named_with_a_way_to_use_it() {
     let all = after(|f| {
+        f.hf_home = "/home/me/.cache/huggingface".into();
         f.cache_elsewhere = Some(CacheSetting {
             file: "/home/me/.bashrc".into(),
             variable: "HF_HOME".into(),
