@@ -1,5 +1,6 @@
 //! The server of llama.cpp. It serves GGUF files on one machine.
 
+mod causes;
 mod launch;
 mod phases;
 mod settings;
@@ -54,7 +55,7 @@ impl Engine for LlamaCppEngine {
     }
 
     fn causes(&self) -> &'static [Cause] {
-        &[]
+        causes::CAUSES
     }
 
     fn consequences(&self) -> &'static [Cause] {

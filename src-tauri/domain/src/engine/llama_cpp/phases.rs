@@ -5,7 +5,7 @@ use crate::engine::Phase;
 /// What it says, in the order of a start from its end; each line is held against all of them.
 const TEXTS: [(&str, &str); 9] = [
     ("server is listening on http", "ready"),
-    ("main: model loaded", "model is loaded"),
+    (": model loaded", "model is loaded"),
     ("initializing slots", "laying out the slots"),
     ("warming up the model", "warming up"),
     ("llama_kv_cache", "laying out the KV cache"),

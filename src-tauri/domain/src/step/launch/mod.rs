@@ -143,12 +143,13 @@ impl LaunchServer {
         all_run && self.lists_model(cx).await
     }
 
+    /// Whether the API lists the model and says that it can answer: llama.cpp's server lists what it still loads.
     async fn lists_model(&self, cx: &StepContext) -> bool {
-        let models = cx.machines[0]
-            .tunnels
-            .api(self.launch.api_port)
-            .models()
-            .await;
+        let api = cx.machines[0].tunnels.api(self.launch.api_port);
+        if api.health().await.is_err() {
+            return false;
+        }
+        let models = api.models().await;
         models.is_ok_and(|m| m.iter().any(|m| m.id == self.launch.served_name))
     }
 
