@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::recipe::catalog;
+use crate::engine::vllm::flags::{Releases, against_variable, check};
+use crate::recipe::{EngineKind, catalog};
 
 /// The launches that were published and that a recipe or a variant has to carry.
 const PUBLISHED: [&str; 56] = [
@@ -194,4 +195,40 @@ fn nothing_obsolete_is_passed_on() {
             assert!(reference || !there, "{}: {item}", command.id);
         }
     }
+}
+
+/// An image that is no release of the engine may know words of its own; its recipe has to say so.
+#[test]
+fn every_release_that_may_serve_a_recipe_knows_its_words() {
+    let newest = || Releases::of("0.33.0").expect("the table has it");
+    let mut checked = 0;
+    for recipe in catalog::launchable().filter(|r| r.engine == EngineKind::Vllm) {
+        if recipe.custom_build.is_some() {
+            continue;
+        }
+        for command in commands(recipe).expect("it can be launched") {
+            let (_, tag) = command.image.rsplit_once(':').expect("a tag");
+            let nightly = tag.contains("nightly");
+            let releases = Releases::of(tag).unwrap_or_else(|| match nightly {
+                true => newest(),
+                false => Releases::any(),
+            });
+            let brings_parser = command
+                .serve_args
+                .iter()
+                .any(|w| w == "--reasoning-parser-plugin");
+            let against = check(&releases, &command.serve_args[1..])
+                .into_iter()
+                .find(|f| !(brings_parser && f.words[0] == "--reasoning-parser"));
+            assert_eq!(against, None, "{}", command.id);
+            if nightly {
+                for name in command.env.keys() {
+                    let against = against_variable(&releases, name);
+                    assert_eq!(against, None, "{}: {name}", command.id);
+                }
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 25, "{checked} commands");
 }

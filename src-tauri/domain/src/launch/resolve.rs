@@ -224,6 +224,17 @@ mod tests {
         let other = Choices::default().with("image", "me/with-scipy:1");
         assert!(!stops(told("phi4-multimodal-nvfp4", other), lacks));
         assert!(!stops(told("gpt-oss-120b", Choices::default()), reference));
+        let of = |tag: &str| Choices::default().with("image", tag);
+        let old = "The image cannot serve";
+        assert!(stops(
+            told("laguna-xs2-dflash", of("vllm/vllm-openai:v0.20.1")),
+            old
+        ));
+        assert!(!stops(
+            told("laguna-xs2-dflash", of("vllm/vllm-openai:v0.21.0")),
+            old
+        ));
+        assert!(!stops(told("laguna-xs2-dflash", Choices::default()), old));
     }
 
     #[test]

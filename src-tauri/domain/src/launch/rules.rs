@@ -39,6 +39,21 @@ pub(super) fn faults(
             &need.fix,
         );
     }
+    let least = recipe.least_release.as_deref().and_then(release);
+    let has = release_of(&launch.image.name);
+    if let (Some(least), Some(has)) = (least, has)
+        && has < least
+    {
+        let ((a, b), (c, d)) = (has, least);
+        fault(
+            Code::BadInput,
+            &format!("The image cannot serve {}.", recipe.title),
+            format!(
+                "By its name it is release {a}.{b} of the engine, and the model needs {c}.{d}."
+            ),
+            "Choose the image of the recipe, or a newer one.",
+        );
+    }
     if recipe.variant(input.variant).is_none() {
         fault(
             Code::BadInput,
@@ -111,6 +126,18 @@ pub(super) fn faults(
     all
 }
 
+/// Reads a release such as `0.21` or `0.21.3`.
+fn release(text: &str) -> Option<(u32, u32)> {
+    let mut parts = text.split(['.', '-', '+']);
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The release that an image's tag names, as in `vllm/vllm-openai:v0.21.0`; `None` where it names none.
+fn release_of(image: &str) -> Option<(u32, u32)> {
+    let (_, tag) = image.rsplit_once(':')?;
+    release(tag.strip_prefix('v')?)
+}
+
 /// Settings of other variants and of more machines: what was chosen in them is kept and has no effect now.
 const DORMANT: &[&str] = &[
     "speculative_tokens",
@@ -119,3 +146,22 @@ const DORMANT: &[&str] = &[
     "donor_revision",
     "master_port",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::release_of;
+
+    #[test]
+    fn a_tag_tells_a_release_or_nothing() {
+        for (image, release) in [
+            ("vllm/vllm-openai:v0.9.2", Some((0, 9))),
+            ("vllm/vllm-openai:v0.28.0-aarch64", Some((0, 28))),
+            ("vllm/vllm-openai:nightly", None),
+            ("vllm/vllm-openai:qwen38-flash-next", None),
+            ("localhost:5000/vllm", None),
+            ("ghcr.io/o/n@sha256:0123", None),
+        ] {
+            assert_eq!(release_of(image), release, "{image}");
+        }
+    }
+}

@@ -55,6 +55,12 @@ pub struct Recipe {
     pub engine: EngineKind,
     /// The container image with that program.
     pub image: ImageRef,
+    /// What the image has that no release of the engine has, or who built it, in a sentence.
+    #[serde(default)]
+    pub custom_build: Option<String>,
+    /// The first release of the engine that can serve it, such as `0.21`.
+    #[serde(default)]
+    pub least_release: Option<String>,
     /// The machines it can be served over.
     pub nodes: Nodes,
     /// The page on which its licence is accepted, where the Hub asks for that before it gives the files.

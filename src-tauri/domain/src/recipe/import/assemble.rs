@@ -112,6 +112,8 @@ impl ImportParts {
             title: self.title.clone(),
             proposed: false,
             reference: None,
+            custom_build: None,
+            least_release: None,
             gated: None,
             needs: Vec::new(),
             engine: EngineKind::Vllm,
