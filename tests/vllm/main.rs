@@ -159,7 +159,8 @@ async fn chat(bed: &Bed) -> Result<(), String> {
     println!("  It answered: {}", answer.trim());
     println!(
         "  {} tokens in {chunks} chunks; it ended with `{}`.\n",
-        finish.completion_tokens, finish.reason
+        finish.completion_tokens.unwrap_or_default(),
+        finish.reason
     );
     if answer.trim().is_empty() {
         return Err("the answer is empty".to_owned());

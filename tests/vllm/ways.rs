@@ -147,7 +147,7 @@ async fn serve(name: &str, bed: &Bed) -> Result<Said, String> {
             })
             .await
             .map_err(|e| format!("{name}: {e}"))?;
-        answers.push((text, finish.completion_tokens));
+        answers.push((text, finish.completion_tokens.unwrap_or_default()));
     }
     let metrics = api.metrics().await.map_err(|e| format!("{name}: {e}"))?;
     let metrics = Metrics::parse(&metrics);

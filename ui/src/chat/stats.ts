@@ -7,7 +7,8 @@ export function statsLine(stats: AnswerStats): string {
   const parts = [`${stats.ttft_s.toFixed(2)} s to the first token`];
   // A rate of 0 stands for an answer too short to have one.
   if (stats.tokens_per_s > 0) parts.push(`${stats.tokens_per_s.toFixed(1)} tokens/s`);
-  parts.push(stats.completion_tokens === 1 ? '1 token' : `${stats.completion_tokens} tokens`);
+  const tokens = stats.completion_tokens;
+  if (tokens !== null) parts.push(tokens === 1 ? '1 token' : `${tokens} tokens`);
   return parts.join(' · ');
 }
 

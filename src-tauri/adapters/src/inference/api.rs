@@ -24,6 +24,9 @@ use super::key::ServerKey;
 /// How long a question without a stream may take.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// How long counts may take to come after the end of an answer.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
 /// The longest answer that is read whole, in bytes. The counters of a busy server have some hundred thousand.
 const LONGEST: usize = 4 << 20;
 
@@ -217,12 +220,28 @@ impl ModelApi for HttpModelApi {
             response,
             _connection,
         } = answer;
-        let mut stream = response.into_body();
         let mut reader = AnswerReader::default();
+        if is_json(&response) {
+            let answer = Answer {
+                response,
+                _connection,
+            };
+            let body = within(patience, answer.whole()).await?;
+            reader.take_whole(&body, start.elapsed(), on_delta)?;
+            return reader.finish(start.elapsed(), on_delta);
+        }
+        let mut stream = response.into_body();
         while !reader.is_done() {
-            let frame = within(patience, async { Ok(stream.frame().await) }).await?;
+            let ending = reader.is_ending();
+            let limit = if ending { LAST_WORDS } else { patience };
+            let frame = match within(limit, async { Ok(stream.frame().await) }).await {
+                // The answer is whole; only its counts did not come.
+                Err(_) if ending => break,
+                other => other?,
+            };
             match frame {
                 None => break,
+                Some(Err(_)) if ending => break,
                 Some(Err(e)) => return Err(ApiError::Lost { detail: words(&e) }),
                 Some(Ok(frame)) => {
                     if let Some(bytes) = frame.data_ref() {
@@ -231,8 +250,15 @@ impl ModelApi for HttpModelApi {
                 }
             }
         }
-        reader.finish(start.elapsed())
+        reader.finish(start.elapsed(), on_delta)
     }
+}
+
+/// Whether the body is one JSON value: a server, or a proxy before it, that does not stream.
+fn is_json(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(header::CONTENT_TYPE);
+    kind.and_then(|v| v.to_str().ok())
+        .is_some_and(|v| v.trim_start().starts_with("application/json"))
 }
 
 /// The request as the API wants it.

@@ -162,7 +162,10 @@ async fn a_streamed_answer_comes_with_its_request_key_and_counts() {
         .chat(&ask(), &mut |d| deltas.push(d))
         .await
         .expect("an answer");
-    assert_eq!((end.prompt_tokens, end.completion_tokens), (17, 40));
+    assert_eq!(
+        (end.prompt_tokens, end.completion_tokens),
+        (Some(17), Some(40))
+    );
     assert!(deltas.windows(2).all(|w| w[0].at <= w[1].at) && end.at >= deltas[0].at);
 
     let (request, _) = served.await.expect("served");
@@ -229,6 +232,55 @@ async fn a_refusal_has_the_servers_words() {
             message: "The model `x` does not exist.".into()
         }
     );
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_stream_is_read_too() {
+    let body = r#"{"choices":[{"index":0,"message":{"role":"assistant","reasoning":"hm","content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let (api, _) = server(Script::Say(vec![format!("{head}{body}").into_bytes()])).await;
+    let mut deltas = Vec::new();
+    let end = api.chat(&ask(), &mut |d| deltas.push(d)).await;
+    let end = end.expect("an answer");
+    assert_eq!(
+        (deltas[0].reasoning.as_str(), deltas[0].content.as_str()),
+        ("hm", "Hello")
+    );
+    assert_eq!(
+        (end.reason.as_str(), end.completion_tokens),
+        ("stop", Some(2))
+    );
+}
+
+/// A finish reason and counts came; the server neither says that it is done nor closes.
+#[tokio::test]
+async fn an_answer_that_is_whole_is_not_waited_for() {
+    let chunk = |data: &str| {
+        let event = format!("data: {data}\n\n");
+        format!("{:x}\r\n{event}\r\n", event.len())
+    };
+    let words = chunk(r#"{"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}]}"#);
+    let counts = chunk(r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#);
+    let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
+    for (said, counted) in [
+        (format!("{head}{words}{counts}"), Some(2)),
+        (format!("{head}{words}"), None),
+    ] {
+        let (api, _served) = server(Script::Stall(said.into_bytes())).await;
+        let mut ask = ask();
+        ask.patience_s = 60;
+        let mut hear = |_| {};
+        let answer = api.chat(&ask, &mut hear);
+        let end = tokio::time::timeout(Duration::from_secs(20), answer).await;
+        let end = end.expect("in time").expect("an answer");
+        assert_eq!(
+            (end.reason.as_str(), end.completion_tokens),
+            ("stop", counted)
+        );
+    }
 }
 
 #[tokio::test]

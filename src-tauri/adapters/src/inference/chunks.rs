@@ -2,66 +2,31 @@
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use tandem_domain::chat::{ChatDelta, ChatFinish};
+use serde_json::Value;
+use tandem_domain::chat::{ChatDelta, ChatFinish, FINISH_UNKNOWN};
 use tandem_domain::ports::ApiError;
 
+use super::chunk::{Chunk, Usage};
 use super::sse::EventReader;
+use super::thinking::ThinkTags;
 
 /// The longest answer, in bytes of its words. A model's whole context is less.
 const LONGEST_ANSWER: usize = 4 << 20;
-
-#[derive(Debug, Deserialize)]
-struct Chunk {
-    #[serde(default)]
-    choices: Vec<Choice>,
-    usage: Option<Usage>,
-    error: Option<ErrorBody>,
-    /// Old servers put the error's text at the top.
-    object: Option<String>,
-    message: Option<String>,
-    code: Option<serde_json::Value>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Choice {
-    #[serde(default)]
-    delta: Delta,
-    finish_reason: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Delta {
-    content: Option<String>,
-    reasoning: Option<String>,
-    reasoning_content: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Deserialize)]
-struct Usage {
-    #[serde(default)]
-    prompt_tokens: u32,
-    #[serde(default)]
-    completion_tokens: u32,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum ErrorBody {
-    Full {
-        message: String,
-        code: Option<serde_json::Value>,
-    },
-    Text(String),
-}
 
 /// Follows one streamed answer.
 #[derive(Debug, Default)]
 pub(super) struct AnswerReader {
     events: EventReader,
+    tags: ThinkTags,
     usage: Option<Usage>,
     reason: Option<String>,
+    /// Whether counts came with the reason or after it. Those of earlier chunks are of a part of the answer.
+    counted: bool,
     done: bool,
+    /// Whether a chunk with a choice came.
+    answered: bool,
+    /// Why a chunk could not be read, and how many there were.
+    unread: Option<(String, u32)>,
     /// Bytes of words so far.
     length: usize,
 }
@@ -78,16 +43,26 @@ impl AnswerReader {
         let read = self.events.feed(bytes, |data| events.push(data.to_owned()));
         read.map_err(|_| too_long("a part of the answer"))?;
         for event in events {
-            if self.done {
-                break;
-            }
-            if event.trim() == "[DONE]" {
-                self.done = true;
-            } else {
-                self.take(&event, at, on_delta)?;
+            match event.trim() {
+                _ if self.done => break,
+                "[DONE]" => self.done = true,
+                // A keep-alive.
+                "" => {}
+                data => self.take(data, at, on_delta)?,
             }
         }
         Ok(())
+    }
+
+    /// Takes the body of a server that was asked for a stream and answered at once.
+    pub(super) fn take_whole(
+        &mut self,
+        body: &[u8],
+        at: Duration,
+        on_delta: &mut (dyn FnMut(ChatDelta) + Send),
+    ) -> Result<(), ApiError> {
+        self.done = true;
+        self.take(&String::from_utf8_lossy(body), at, on_delta)
     }
 
     fn take(
@@ -96,9 +71,15 @@ impl AnswerReader {
         at: Duration,
         on_delta: &mut (dyn FnMut(ChatDelta) + Send),
     ) -> Result<(), ApiError> {
-        let chunk: Chunk = serde_json::from_str(event).map_err(|e| ApiError::Garbled {
-            detail: format!("a part of the answer is not as the API promises: {e}"),
-        })?;
+        let chunk = match Chunk::read(event) {
+            Ok(chunk) => chunk,
+            // One that cannot be read costs its words and not the answer.
+            Err(why) => {
+                let (_, count) = self.unread.get_or_insert((why.to_string(), 0));
+                *count += 1;
+                return Ok(());
+            }
+        };
         if let Some((code, message)) = chunk.failure() {
             return Err(ApiError::Status {
                 status: code,
@@ -108,18 +89,19 @@ impl AnswerReader {
         if chunk.usage.is_some() {
             self.usage = chunk.usage;
         }
-        let tokens = chunk.usage.map(|u| u.completion_tokens);
+        let tokens = chunk.usage.and_then(|u| u.completion_tokens);
         for choice in chunk.choices {
+            self.answered = true;
+            let (mut reasoning, words) = choice.words();
+            if !reasoning.is_empty() {
+                self.tags.not_here();
+            }
+            let mut content = String::new();
+            self.tags.push(&words, &mut reasoning, &mut content);
             if choice.finish_reason.is_some() {
                 self.reason = choice.finish_reason;
+                self.tags.end(&mut reasoning, &mut content);
             }
-            let Delta {
-                content,
-                reasoning,
-                reasoning_content,
-            } = choice.delta;
-            let content = content.unwrap_or_default();
-            let reasoning = reasoning.or(reasoning_content).unwrap_or_default();
             self.length += content.len() + reasoning.len();
             if self.length > LONGEST_ANSWER {
                 return Err(too_long("the answer"));
@@ -131,42 +113,58 @@ impl AnswerReader {
                 tokens,
             });
         }
+        self.counted |= chunk.usage.is_some() && self.reason.is_some();
         Ok(())
     }
 
-    /// Whether the server has said that this is all.
+    /// Whether nothing more can follow: the server said so, or gave both its reason and its counts.
     pub(super) fn is_done(&self) -> bool {
-        self.done
+        self.done || self.counted
+    }
+
+    /// Whether the answer itself has ended, so that only counts can follow.
+    pub(super) fn is_ending(&self) -> bool {
+        self.reason.is_some()
     }
 
     /// The end of the answer, once the stream has ended.
-    pub(super) fn finish(self, at: Duration) -> Result<ChatFinish, ApiError> {
-        let Some(reason) = self.reason else {
-            return Err(ApiError::Lost {
-                detail: "the answer stopped before its end".into(),
+    pub(super) fn finish(
+        mut self,
+        at: Duration,
+        on_delta: &mut (dyn FnMut(ChatDelta) + Send),
+    ) -> Result<ChatFinish, ApiError> {
+        if let (false, Some((why, count))) = (self.answered, &self.unread) {
+            return Err(ApiError::Garbled {
+                detail: format!(
+                    "none of the {count} parts of the answer is as the API promises: {why}"
+                ),
             });
+        }
+        let reason = match self.reason {
+            Some(reason) => reason,
+            None if self.done && self.answered => FINISH_UNKNOWN.to_owned(),
+            None => {
+                return Err(ApiError::Lost {
+                    detail: "the answer stopped before its end".into(),
+                });
+            }
         };
+        let (mut reasoning, mut content) = (String::new(), String::new());
+        self.tags.end(&mut reasoning, &mut content);
+        if !reasoning.is_empty() || !content.is_empty() {
+            on_delta(ChatDelta {
+                at,
+                content,
+                reasoning,
+                tokens: None,
+            });
+        }
         Ok(ChatFinish {
             at,
             reason,
-            prompt_tokens: self.usage.map_or(0, |u| u.prompt_tokens),
-            completion_tokens: self.usage.map_or(0, |u| u.completion_tokens),
+            prompt_tokens: self.usage.and_then(|u| u.prompt_tokens),
+            completion_tokens: self.usage.and_then(|u| u.completion_tokens),
         })
-    }
-}
-
-impl Chunk {
-    fn failure(&self) -> Option<(u16, String)> {
-        let (code, message) = match &self.error {
-            Some(ErrorBody::Full { message, code }) => (code, message),
-            Some(ErrorBody::Text(message)) => (&self.code, message),
-            None if self.object.as_deref() == Some("error") => (&self.code, self.message.as_ref()?),
-            None => return None,
-        };
-        let code = code.as_ref().and_then(serde_json::Value::as_u64);
-        // Some servers put a word where others put the HTTP status.
-        let code = code.and_then(|c| u16::try_from(c).ok()).unwrap_or(500);
-        Some((code, message.clone()))
     }
 }
 
@@ -179,17 +177,46 @@ fn too_long(what: &str) -> ApiError {
 /// The words of an answer that is not 200: the error's message where the body has one.
 pub(super) fn error_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body);
-    let failure = serde_json::from_slice::<Chunk>(body)
-        .ok()
-        .and_then(|c| c.failure());
+    let failure = Chunk::read(&text).ok().and_then(|c| c.failure());
     let text = match failure {
         Some((_, message)) => message,
-        None => text.trim().to_owned(),
+        None => detail(&text).unwrap_or_else(|| text.trim().to_owned()),
     };
     if text.is_empty() {
         "no reason given".to_owned()
     } else {
         text.chars().take(600).collect()
+    }
+}
+
+/// FastAPI's own refusals: `{"detail": "Not Found"}`, or a list of what is wrong and where.
+fn detail(body: &str) -> Option<String> {
+    let body: Value = serde_json::from_str(body).ok()?;
+    match &body["detail"] {
+        Value::String(text) => Some(text.clone()),
+        Value::Array(list) => {
+            let one = |fault: &Value| {
+                let message = fault["msg"].as_str()?;
+                let place = fault["loc"]
+                    .as_array()
+                    .map(Vec::as_slice)
+                    .unwrap_or_default();
+                let names = place.iter().filter_map(|part| match part {
+                    Value::String(name) if name == "body" => None,
+                    Value::String(name) => Some(name.clone()),
+                    Value::Number(at) => Some(at.to_string()),
+                    _ => None,
+                });
+                let place = names.collect::<Vec<_>>().join(".");
+                Some(match place.is_empty() {
+                    true => message.to_owned(),
+                    false => format!("{place}: {message}"),
+                })
+            };
+            let all: Vec<String> = list.iter().filter_map(one).collect();
+            (!all.is_empty()).then(|| all.join("; "))
+        }
+        _ => None,
     }
 }
 
@@ -208,7 +235,10 @@ mod tests {
         for part in bytes.chunks(piece) {
             reader.feed(part, Duration::ZERO, &mut |d| deltas.push(d))?;
         }
-        reader.finish(Duration::ZERO).map(|f| (deltas, f))
+        let mut rest = Vec::new();
+        let finish = reader.finish(Duration::ZERO, &mut |d| rest.push(d))?;
+        deltas.extend(rest);
+        Ok((deltas, finish))
     }
 
     fn text(deltas: &[ChatDelta]) -> (String, String) {
@@ -228,7 +258,7 @@ mod tests {
                 end.prompt_tokens,
                 end.completion_tokens
             ),
-            ("length", 17, 120)
+            ("length", Some(17), Some(120))
         );
         assert!(
             single.len() < 120,
@@ -246,7 +276,7 @@ mod tests {
         let counts: Vec<u32> = deltas.iter().filter_map(|d| d.tokens).collect();
         assert_eq!(&counts[..4], [0, 1, 3, 6]);
         assert_eq!((counts.len(), counts.last()), (deltas.len(), Some(&40)));
-        assert_eq!(end.completion_tokens, 40);
+        assert_eq!(end.completion_tokens, Some(40));
     }
 
     #[test]
@@ -269,7 +299,7 @@ data: [DONE]
         assert_eq!(text(&deltas).0, "hm");
         assert_eq!(
             (end.completion_tokens, deltas[0].tokens),
-            (0, None),
+            (None, None),
             "nothing was counted"
         );
     }
@@ -312,6 +342,73 @@ data: [DONE]
         ));
     }
 
+    /// Each stream as a server that somebody runs writes it, with what a person wants to read.
+    #[test]
+    fn what_servers_do_otherwise_loses_no_answer() {
+        const ROLE: &str = r#"{"choices":[{"index":0,"delta":{"role":"assistant","content":""},"finish_reason":null}]}"#;
+        const HELLO: &str = r#"{"choices":[{"delta":{"content":"Hello"},"finish_reason":null}]}"#;
+        const STOP: &str = r#"{"choices":[{"delta":{},"finish_reason":"stop"}]}"#;
+        const COUNTS: &str = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+        const DONE: &str = "[DONE]";
+        let hm = r#"{"choices":[{"delta":{"reasoning":"","reasoning_content":"hm"}}]}"#;
+        let half = [
+            r#"{"choices":[{"delta":{"content":"\ud83d"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"\ude00"}}]}"#,
+        ];
+        let tags = [
+            r#"{"choices":[{"delta":{"content":"<thi"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"nk>hm</th"}}]}"#,
+            r#"{"choices":[{"delta":{"content":"ink>\n\nHello"}}]}"#,
+        ];
+        let null = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":null}}"#;
+        let whole = ("", "Hello", "stop", Some(2));
+        for (events, expected) in [
+            (vec![ROLE, "", HELLO, STOP, COUNTS, DONE], whole),
+            (vec!["not json", HELLO, "{", STOP, COUNTS, DONE], whole),
+            (vec![ROLE, HELLO, STOP, COUNTS], whole),
+            (
+                vec![
+                    HELLO,
+                    r#"{"choices":[{"delta":null,"finish_reason":"stop"}]}"#,
+                    COUNTS,
+                    DONE,
+                ],
+                whole,
+            ),
+            (
+                vec![ROLE, HELLO, COUNTS, DONE],
+                ("", "Hello", "unknown", Some(2)),
+            ),
+            (
+                vec![ROLE, HELLO, STOP, null, DONE],
+                ("", "Hello", "stop", None),
+            ),
+            (
+                vec![half[0], half[1], STOP, COUNTS, DONE],
+                ("", "\u{fffd}\u{fffd}", "stop", Some(2)),
+            ),
+            (
+                vec![ROLE, hm, HELLO, STOP, COUNTS, DONE],
+                ("hm", "Hello", "stop", Some(2)),
+            ),
+            (
+                vec![tags[0], tags[1], tags[2], STOP, COUNTS, DONE],
+                ("hm", "Hello", "stop", Some(2)),
+            ),
+        ] {
+            let stream: String = events.iter().map(|e| format!("data: {e}\n\n")).collect();
+            for stream in [stream.clone(), format!("\u{feff}{stream}")] {
+                for piece in [1, 101, usize::MAX] {
+                    let (deltas, end) = follow(stream.as_bytes(), piece).expect(&stream);
+                    let (reasoning, content) = text(&deltas);
+                    let found = (&*reasoning, &*content, &*end.reason, end.completion_tokens);
+                    assert_eq!(found, expected, "{stream}");
+                    assert_eq!(end.prompt_tokens, Some(9));
+                }
+            }
+        }
+    }
+
     #[test]
     fn the_reason_of_a_refusal_is_found() {
         assert_eq!(
@@ -323,5 +420,12 @@ data: [DONE]
             "Internal Server Error"
         );
         assert_eq!(error_text(b""), "no reason given");
+        assert_eq!(error_text(br#"{"detail":"Not Found"}"#), "Not Found");
+        assert_eq!(
+            error_text(
+                br#"{"detail":[{"type":"missing","loc":["body","messages"],"msg":"Field required"},{"loc":["body","n",0],"msg":"too large"}]}"#
+            ),
+            "messages: Field required; n.0: too large"
+        );
     }
 }

@@ -4,9 +4,11 @@
 //! for the rehearsal and tests, straight to a port of this computer.
 
 mod api;
+mod chunk;
 mod chunks;
 mod key;
 mod sse;
+mod thinking;
 
 use async_trait::async_trait;
 use tandem_domain::ports::ApiError;

@@ -3,6 +3,9 @@
 /// The longest line and the longest event, in bytes. A token is some hundred.
 const LONGEST: usize = 1 << 20;
 
+/// A byte order mark in UTF-8.
+const MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A line or an event has more than [`LONGEST`] bytes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EventTooLong;
@@ -10,6 +13,7 @@ pub(super) struct EventTooLong;
 /// Collects bytes and gives back the data of every event that is complete.
 #[derive(Debug, Default)]
 pub(super) struct EventReader {
+    begun: bool,
     line: Vec<u8>,
     data: Option<String>,
     after_return: bool,
@@ -35,7 +39,11 @@ impl EventReader {
     }
 
     fn end_line(&mut self, on_event: &mut impl FnMut(&str)) -> Result<(), EventTooLong> {
-        let line = std::mem::take(&mut self.line);
+        let mut line = std::mem::take(&mut self.line);
+        // The standard tells readers to drop a byte order mark before the first line.
+        if !std::mem::replace(&mut self.begun, true) && line.starts_with(MARK) {
+            line.drain(..MARK.len());
+        }
         if line.is_empty() {
             if let Some(data) = self.data.take() {
                 on_event(&data);

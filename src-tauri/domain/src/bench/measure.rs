@@ -82,6 +82,12 @@ pub enum BenchError {
         /// Tokens asked for.
         wanted: u32,
     },
+    /// The server does not say how many tokens there were.
+    #[error("{doing}: the server did not count its tokens")]
+    NotCounted {
+        /// What was being done.
+        doing: String,
+    },
     /// The case asks for nothing.
     #[error("nothing was asked for")]
     EmptyCase,
@@ -112,6 +118,11 @@ impl BenchError {
                     "{doing}: {wanted} tokens were asked for and {tokens} came, so there is no time to divide by."
                 ))
                 .retry(Retry::Now),
+            Self::NotCounted { doing } => Problem::new(Code::ServerAnswer, message)
+                .cause(format!(
+                    "{doing}: the server does not say how many tokens there were, and chunks are no tokens."
+                ))
+                .fix("Measure a server that counts its tokens (`usage`), such as vLLM."),
             Self::EmptyCase => Problem::new(Code::BadInput, message)
                 .cause("A measurement needs at least 1 prompt token, 2 generated tokens and 1 repeat.")
                 .fix("Choose larger numbers."),
@@ -186,10 +197,10 @@ pub async fn measure(
 }
 
 /// The words that would have made the wanted number of tokens.
-fn scaled(words: usize, wanted: u32, counted: u32) -> usize {
-    if counted == 0 {
+fn scaled(words: usize, wanted: u32, counted: Option<u32>) -> usize {
+    let Some(counted) = counted.filter(|n| *n > 0) else {
         return words;
-    }
+    };
     (words as f64 * f64::from(wanted) / f64::from(counted))
         .round()
         .max(1.0) as usize
@@ -203,24 +214,31 @@ fn sample(
     doing: &str,
     case: &BenchCase,
 ) -> Result<BenchSample, BenchError> {
+    let (Some(prompt_tokens), Some(completion_tokens)) =
+        (finish.prompt_tokens, finish.completion_tokens)
+    else {
+        return Err(BenchError::NotCounted {
+            doing: doing.to_owned(),
+        });
+    };
     let tg_tps =
-        rate.tokens_per_s(finish.completion_tokens)
+        rate.tokens_per_s(Some(completion_tokens))
             .ok_or_else(|| BenchError::TooFewTokens {
                 doing: doing.to_owned(),
-                tokens: finish.completion_tokens,
+                tokens: completion_tokens,
                 wanted: case.generate_tokens,
             })?;
     let ttfr_s = rate.first_chunk.unwrap_or(finish.at).as_secs_f64();
     let reading_s = (ttfr_s - latency_s).max(0.0);
     Ok(BenchSample {
-        prompt_tokens: finish.prompt_tokens,
-        completion_tokens: finish.completion_tokens,
+        prompt_tokens,
+        completion_tokens,
         ttfr_s,
         ttft_s: rate.ttft_s(finish),
         end_s: rate.last_token.unwrap_or(finish.at).as_secs_f64(),
         // A prompt read faster than the road to the server is long has no speed that could be told.
         pp_tps: if reading_s > 0.0 {
-            f64::from(finish.prompt_tokens) / reading_s
+            f64::from(prompt_tokens) / reading_s
         } else {
             0.0
         },

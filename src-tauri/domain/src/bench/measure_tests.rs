@@ -88,8 +88,8 @@ impl ModelApi for Server {
         Ok(ChatFinish {
             at: at(self.chunks.last().map_or(self.ttfr_ms, |c| c.0)),
             reason: "length".into(),
-            prompt_tokens: (words * self.tokens_per_word).round() as u32,
-            completion_tokens: self.chunks.last().map_or(0, |c| c.1),
+            prompt_tokens: Some((words * self.tokens_per_word).round() as u32),
+            completion_tokens: Some(self.chunks.last().map_or(0, |c| c.1)),
         })
     }
 }
@@ -339,8 +339,8 @@ fn it_agrees_with_llama_benchy_on_a_recorded_run() {
                     finish = Some(ChatFinish {
                         at: since(start),
                         reason: "length".into(),
-                        prompt_tokens: number("prompt_tokens") as u32,
-                        completion_tokens: number("total_tokens") as u32,
+                        prompt_tokens: Some(number("prompt_tokens") as u32),
+                        completion_tokens: Some(number("total_tokens") as u32),
                     });
                 }
                 _ => {}
@@ -390,7 +390,7 @@ proptest! {
             push(&mut rate, ms, tokens);
         }
         let finish = ChatFinish {
-            at: Duration::from_secs_f64(ms / 1000.0), reason: "length".into(), prompt_tokens: 512, completion_tokens: tokens,
+            at: Duration::from_secs_f64(ms / 1000.0), reason: "length".into(), prompt_tokens: Some(512), completion_tokens: Some(tokens),
         };
         let case = BenchCase { prompt_tokens: 512, generate_tokens: tokens, runs: 1 };
         let sample = sample(&rate, &finish, latency_ms / 1000.0, "x", &case).expect("two tokens at two moments");

@@ -112,8 +112,8 @@ mod tests {
             &ChatFinish {
                 at: Duration::from_millis(1060),
                 reason: "stop".into(),
-                prompt_tokens: 17,
-                completion_tokens: 7,
+                prompt_tokens: Some(17),
+                completion_tokens: Some(7),
             },
         );
         assert_eq!(message.text, "Hello there");
@@ -124,7 +124,10 @@ mod tests {
             stats.tokens_per_s, 3.0,
             "three tokens in the second after the first"
         );
-        assert_eq!((stats.prompt_tokens, stats.completion_tokens), (17, 7));
+        assert_eq!(
+            (stats.prompt_tokens, stats.completion_tokens),
+            (Some(17), Some(7))
+        );
         assert!(!message.stopped);
     }
 
@@ -143,8 +146,8 @@ mod tests {
         let finish = ChatFinish {
             at: Duration::from_secs(2),
             reason: "length".into(),
-            prompt_tokens: 3,
-            completion_tokens: 0,
+            prompt_tokens: Some(3),
+            completion_tokens: Some(0),
         };
         let stats = Answer::new("m")
             .finished(0, &finish)

@@ -79,23 +79,26 @@ pub struct ChatDelta {
     pub at: std::time::Duration,
     /// Words of the answer, perhaps none.
     pub content: String,
-    /// Words of the reasoning, perhaps none. Comes as `reasoning` or, from old servers, `reasoning_content`.
+    /// Words of the reasoning, perhaps none.
     pub reasoning: String,
     /// Tokens of the answer up to here, where the server counts along (`continuous_usage_stats`).
     pub tokens: Option<u32>,
 }
+
+/// The reason of an answer whose server ended it without one.
+pub const FINISH_UNKNOWN: &str = "unknown";
 
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatFinish {
     /// Since the request was sent.
     pub at: std::time::Duration,
-    /// `stop`, `length`, …
+    /// `stop`, `length`, …; [`FINISH_UNKNOWN`] where the server did not say.
     pub reason: String,
-    /// Tokens of the prompt, by the server's count.
-    pub prompt_tokens: u32,
-    /// Tokens of the answer, by the server's count.
-    pub completion_tokens: u32,
+    /// Tokens of the prompt, by the server's count; `None` where it did not count.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens of the answer, by the server's count; `None` where it did not count.
+    pub completion_tokens: Option<u32>,
 }
 
 /// A conversation in the list.
@@ -144,11 +147,11 @@ pub struct AnswerStats {
     /// Tokens per second after the first.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub tokens_per_s: f64,
-    /// Tokens of the answer.
-    pub completion_tokens: u32,
-    /// Tokens of the prompt.
-    pub prompt_tokens: u32,
-    /// The server's reason to end.
+    /// Tokens of the answer; `None` where the server did not count.
+    pub completion_tokens: Option<u32>,
+    /// Tokens of the prompt; `None` where the server did not count.
+    pub prompt_tokens: Option<u32>,
+    /// The server's reason to end; [`FINISH_UNKNOWN`] where it gave none.
     pub finish: String,
 }
 

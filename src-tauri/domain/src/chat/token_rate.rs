@@ -41,13 +41,14 @@ impl TokenRate {
 
     /// Tokens per second after the first moment, over all `completion_tokens` of the answer.
     ///
-    /// `None` where nothing came after the first moment, so that there is no time to divide by.
-    pub fn tokens_per_s(&self, completion_tokens: u32) -> Option<f64> {
+    /// `None` where nothing came after the first moment, so that there is no time to divide by, and where nobody
+    /// counted.
+    pub fn tokens_per_s(&self, completion_tokens: Option<u32>) -> Option<f64> {
         let span = self
             .last_token?
             .checked_sub(self.first_token?)?
             .as_secs_f64();
-        let counted = self.last_count.unwrap_or(completion_tokens);
+        let counted = self.last_count.or(completion_tokens)?;
         let after = counted.checked_sub(self.first_count.unwrap_or(1))?;
         (after > 0 && span > 0.0).then(|| f64::from(after) / span)
     }
@@ -95,7 +96,7 @@ mod tests {
         assert_eq!(rate.first_chunk, Some(Duration::from_millis(90)));
         assert_eq!(rate.first_token, Some(Duration::from_millis(100)));
         assert_eq!(
-            rate.tokens_per_s(6),
+            rate.tokens_per_s(Some(6)),
             Some(5.0),
             "five tokens came in the second after the first"
         );
@@ -105,7 +106,7 @@ mod tests {
     fn without_counting_along_the_usage_at_the_end_counts() {
         let rate = rate(&[chunk(100, "a", None), chunk(600, "b", None)]);
         assert_eq!(
-            rate.tokens_per_s(11),
+            rate.tokens_per_s(Some(11)),
             Some(20.0),
             "ten tokens in half a second"
         );
@@ -115,7 +116,7 @@ mod tests {
     fn a_first_chunk_of_several_tokens_is_not_paid_for_by_the_rest() {
         let rate = rate(&[chunk(100, "a b c", Some(3)), chunk(1100, "d e", Some(5))]);
         assert_eq!(
-            rate.tokens_per_s(5),
+            rate.tokens_per_s(Some(5)),
             Some(2.0),
             "two tokens came after the first moment"
         );
@@ -129,7 +130,7 @@ mod tests {
             chunk(1100, "", Some(5)),
         ]);
         assert_eq!(
-            rate.tokens_per_s(5),
+            rate.tokens_per_s(Some(5)),
             Some(4.0),
             "the silent tokens took time too"
         );
@@ -137,9 +138,9 @@ mod tests {
 
     #[test]
     fn one_moment_has_no_rate() {
-        assert_eq!(rate(&[]).tokens_per_s(0), None, "nothing came");
+        assert_eq!(rate(&[]).tokens_per_s(Some(0)), None, "nothing came");
         assert_eq!(
-            rate(&[chunk(100, "all at once", Some(9))]).tokens_per_s(9),
+            rate(&[chunk(100, "all at once", Some(9))]).tokens_per_s(Some(9)),
             None,
             "there is no time between the first moment and itself"
         );

@@ -441,8 +441,8 @@ async fn conversations_keep_their_messages_and_images() {
     answer.stats = Some(AnswerStats {
         ttft_s: 0.2,
         tokens_per_s: 27.5,
-        completion_tokens: 12,
-        prompt_tokens: 300,
+        completion_tokens: Some(12),
+        prompt_tokens: None,
         finish: "stop".to_owned(),
     });
     assert!(store.update_message(&answer).await.unwrap());

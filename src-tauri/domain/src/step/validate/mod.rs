@@ -92,7 +92,7 @@ impl Validate {
             words.push_str(&delta.content);
         };
         let finish = api.chat(request, &mut on_delta).await?;
-        Ok((words, finish.completion_tokens))
+        Ok((words, finish.completion_tokens.unwrap_or_default()))
     }
 
     async fn climb(&self, cx: &StepContext, api: &dyn ModelApi) -> Result<(), StepError> {
