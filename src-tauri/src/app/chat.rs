@@ -1,9 +1,11 @@
 //! Conversations with what is served.
 
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use tandem_adapters::image_resize::{self, data_url};
-use tandem_adapters::store::StoredImage;
+use tandem_adapters::store::{StoreError, StoredImage};
 use tandem_domain::chat::{
     Answer, ChatDelta, ChatEvent, ConversationSummary, Message, Role, prompt,
 };
@@ -15,6 +17,9 @@ use tokio_util::sync::CancellationToken;
 use super::workspace::Workspace;
 use super::{App, lock, stored};
 use crate::wire::ImageView;
+
+/// How much of an answer a crash may cost.
+const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 impl App {
     /// All conversations.
@@ -115,18 +120,20 @@ impl App {
         });
         let (app, conversation) = (self.clone(), id.clone());
         tokio::spawn(async move {
-            let mut answer = Answer::new(answer_id.clone());
+            let answer = Mutex::new(Answer::new(answer_id.clone()));
             let result = {
                 let mut on_delta = |delta: ChatDelta| {
-                    if let Some(event) = answer.push(delta) {
+                    if let Some(event) = lock(&answer).push(delta) {
                         hear(event);
                     }
                 };
                 tokio::select! {
                     result = api.chat(&request, &mut on_delta) => Some(result),
                     () = cancel.cancelled() => None,
+                    () = app.keep_along(&workspace, &conversation, &answer) => None,
                 }
             };
+            let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
             lock(&app.inner.answers).remove(&answer_id);
             let at = app.now();
             let event = match result {
@@ -142,7 +149,7 @@ impl App {
                     let problem = unanswered(&error);
                     let message = (!answer.is_empty()).then(|| answer.stopped(at, false));
                     if let Some(message) = &message {
-                        let _ = workspace.store.append_message(&conversation, message).await;
+                        let _ = keep(&workspace, &conversation, message).await;
                     }
                     ChatEvent::Failed { problem, message }
                 }
@@ -160,14 +167,35 @@ impl App {
         Ok(())
     }
 
+    /// Keeps an answer while it comes, so that a crash costs a second of it. Never ends by itself; a store that does
+    /// not take it now is asked again with the next words, and the end of the answer tells what is wrong.
+    async fn keep_along(
+        &self,
+        workspace: &Workspace,
+        conversation: &ConversationId,
+        answer: &Mutex<Answer>,
+    ) {
+        let mut kept = None;
+        loop {
+            tokio::time::sleep(KEEP_EVERY).await;
+            let message = lock(answer).so_far(self.now());
+            let length = message.as_ref().map(|m| (m.text.len(), m.reasoning.len()));
+            if let Some(message) = message.filter(|_| length != kept)
+                && keep(workspace, conversation, &message).await.is_ok()
+            {
+                kept = length;
+            }
+        }
+    }
+
     async fn kept(
         &self,
         workspace: &Workspace,
         conversation: &ConversationId,
         message: Message,
     ) -> ChatEvent {
-        match workspace.store.append_message(conversation, &message).await {
-            Ok(_) => ChatEvent::Ended { message },
+        match keep(workspace, conversation, &message).await {
+            Ok(()) => ChatEvent::Ended { message },
             Err(e) => ChatEvent::Failed {
                 problem: e.problem(),
                 message: Some(message),
@@ -188,6 +216,18 @@ impl App {
         }
         Ok(urls)
     }
+}
+
+/// Puts a message in the place of what is there of it, or at the end of the conversation.
+async fn keep(
+    workspace: &Workspace,
+    conversation: &ConversationId,
+    message: &Message,
+) -> Result<(), StoreError> {
+    if workspace.store.update_message(message).await? {
+        return Ok(());
+    }
+    workspace.store.append_message(conversation, message).await
 }
 
 fn shown(image: StoredImage) -> ImageView {

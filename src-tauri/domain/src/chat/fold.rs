@@ -39,6 +39,11 @@ impl Answer {
         self.text.is_empty() && self.reasoning.is_empty()
     }
 
+    /// What came until now, as it is kept while more comes; `None` while not a word has.
+    pub fn so_far(&self, at: i64) -> Option<Message> {
+        (!self.is_empty()).then(|| self.clone().stopped(at, false))
+    }
+
     /// The message of an answer that came to its end.
     pub fn finished(self, at: i64, finish: &ChatFinish) -> Message {
         let stats = AnswerStats {
@@ -135,7 +140,9 @@ mod tests {
     fn a_stopped_answer_keeps_its_words_and_claims_no_figures() {
         let mut answer = Answer::new("m2");
         assert!(answer.is_empty());
+        assert_eq!(answer.so_far(8), None);
         answer.push(delta(50, "Hel", "", 1));
+        assert_eq!(answer.so_far(8).map(|m| m.text).as_deref(), Some("Hel"));
         let message = answer.stopped(9, true);
         assert_eq!((message.text.as_str(), message.stopped), ("Hel", true));
         assert_eq!(message.stats, None);
