@@ -160,11 +160,11 @@ export type AnswerStats = {
 	ttft_s: number,
 	/**  Tokens per second after the first. */
 	tokens_per_s: number,
-	/**  Tokens of the answer. */
-	completion_tokens: number,
-	/**  Tokens of the prompt. */
-	prompt_tokens: number,
-	/**  The server's reason to end. */
+	/**  Tokens of the answer; `None` where the server did not count. */
+	completion_tokens: number | null,
+	/**  Tokens of the prompt; `None` where the server did not count. */
+	prompt_tokens: number | null,
+	/**  The server's reason to end; [`FINISH_UNKNOWN`] where it gave none. */
 	finish: string,
 };
 
