@@ -28,7 +28,7 @@ use task::{Command, Task};
 const FIGURES: &str = "trust-figures.txt";
 
 /// Groups that wait for rehearsed servers most of their time, so they run beside the lab.
-const PATIENT: [&str; 2] = ["tandem story", "tandem recordings"];
+const PATIENT: [&str; 3] = ["tandem story", "tandem recordings", "tandem secrets"];
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -28,6 +28,16 @@ const START_FILES: [&str; 11] = [
     ".config/fish/conf.d",
     ".config/environment.d",
 ];
+/// The same for all users, below `/etc`. None of them is read for a command over SSH.
+const SYSTEM_FILES: [&str; 7] = [
+    "profile",
+    "profile.d",
+    "bash.bashrc",
+    "zsh/zprofile",
+    "zsh/zshrc",
+    "fish/config.fish",
+    "fish/conf.d",
+];
 /// Universal variables of fish, which no file sets by a command.
 const FISH_VARIABLES: &str = ".config/fish/fish_variables";
 /// The longest start file that is read, in bytes.
@@ -76,13 +86,18 @@ pub fn expanded(text: &str, var: &dyn Fn(&str) -> Option<String>, user: &Path) -
     PathBuf::from(out)
 }
 
-/// What a start file sets for terminals that this process was not told, where that would be another place.
+/// What a start file of the user or of the system (`/etc`) sets for terminals that this process was not told, where
+/// that would be another place.
 pub fn elsewhere(
     var: &dyn Fn(&str) -> Option<String>,
     user: &Path,
+    system: &Path,
     hub: &Path,
 ) -> Option<CacheSetting> {
-    start_files(user).into_iter().find_map(|path| {
+    let own = START_FILES.iter().chain([&FISH_VARIABLES]);
+    let mut files = start_files(user, own);
+    files.extend(start_files(system, SYSTEM_FILES.iter()));
+    files.into_iter().find_map(|path| {
         let text = read(&path)?;
         let found = set_in(&text);
         let with = |name: &str| {
@@ -101,10 +116,10 @@ pub fn elsewhere(
     })
 }
 
-fn start_files(user: &Path) -> Vec<PathBuf> {
+fn start_files<'a>(root: &Path, names: impl Iterator<Item = &'a &'a str>) -> Vec<PathBuf> {
     let mut files = Vec::new();
-    for name in START_FILES.iter().chain([&FISH_VARIABLES]) {
-        let path = user.join(name);
+    for name in names {
+        let path = root.join(name);
         match std::fs::read_dir(&path) {
             Ok(list) => {
                 let mut below: Vec<PathBuf> = list.flatten().map(|e| e.path()).collect();
@@ -303,7 +318,8 @@ mod tests {
             let text = text.replace("~", "/home/me").replace("$HOME", "/home/me");
             std::fs::write(&path, text).unwrap();
             let hub = dir.path().join(".cache/huggingface/hub");
-            let found = elsewhere(&|_| None, dir.path(), &hub).expect(file);
+            let none = Path::new("/nonexistent");
+            let found = elsewhere(&|_| None, dir.path(), none, &hub).expect(file);
             assert_eq!(
                 (&*found.variable, &*found.value),
                 (variable, value),
@@ -327,12 +343,24 @@ mod tests {
             let dir = tempfile::tempdir().unwrap();
             std::fs::write(dir.path().join(".bashrc"), text).unwrap();
             let hub = Path::new("/home/me/.cache/huggingface/hub");
-            assert_eq!(elsewhere(&|_| None, dir.path(), hub), None, "{text}");
+            let none = Path::new("/nonexistent");
+            assert_eq!(elsewhere(&|_| None, dir.path(), none, hub), None, "{text}");
         }
         // The same setting, and this process has it.
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(".bashrc"), "export HF_HOME=/mnt/hf\n").unwrap();
         let var = |name: &str| (name == "HF_HOME").then(|| "/mnt/hf".to_owned());
-        assert_eq!(elsewhere(&var, dir.path(), Path::new("/mnt/hf/hub")), None);
+        let (none, same) = (Path::new("/nonexistent"), Path::new("/mnt/hf/hub"));
+        assert_eq!(elsewhere(&var, dir.path(), none, same), None);
+        // For all users of the machine.
+        let system = tempfile::tempdir().unwrap();
+        std::fs::create_dir(system.path().join("profile.d")).unwrap();
+        let script = system.path().join("profile.d/models.sh");
+        std::fs::write(&script, "export HF_HOME=/srv/hf\n").unwrap();
+        let found = elsewhere(&|_| None, none, system.path(), same).unwrap();
+        assert_eq!(
+            (&*found.place, &*found.file),
+            ("/srv/hf/hub", script.to_str().unwrap())
+        );
     }
 }

@@ -40,6 +40,17 @@ pub async fn survey(
     let first = &repos[0].files;
     let config = read(&hub, first.get(config::FILE)).await;
     let index = read(&hub, first.get(index::FILE)).await;
+    // Where the same weights are there in two forms, the index names those that are served.
+    if let Some(named) = index.as_deref().and_then(|text| index::parse(text).ok()) {
+        let shards: BTreeSet<&String> = named.weight_map.values().collect();
+        let of_model = first.iter().filter(|(name, _)| is_weights(name));
+        let all: u64 = of_model.clone().map(|(_, f)| f.size.bytes()).sum();
+        let served = of_model.filter(|(name, _)| shards.contains(name));
+        let served: u64 = served.map(|(_, f)| f.size.bytes()).sum();
+        if served > 0 {
+            found.weights -= all - served;
+        }
+    }
     found.mtp_built_in = mtp_in(config.as_deref(), index.as_deref());
     found.config = config.and_then(|c| String::from_utf8(c).ok());
     let largest = repos.iter().flat_map(|r| r.files.values());

@@ -62,7 +62,12 @@ pub fn gather() -> Facts {
         disk_total,
         hf_home: home.to_string_lossy().into_owned(),
         hub: (hub != home.join("hub")).then(|| hub.to_string_lossy().into_owned()),
-        cache_elsewhere: cache_place::elsewhere(&|name| std::env::var(name).ok(), &user, &hub),
+        cache_elsewhere: cache_place::elsewhere(
+            &|name| std::env::var(name).ok(),
+            &user,
+            Path::new("/etc"),
+            &hub,
+        ),
         user: run("id", &["-un"]).unwrap_or_default().trim().to_owned(),
         groups: run("id", &["-Gn"])
             .unwrap_or_default()

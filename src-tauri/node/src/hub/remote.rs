@@ -179,7 +179,9 @@ impl Hub {
                 .map_err(|e| Fault::of_transport(&e))?;
             let status = response.status();
             let may_pass = || Fault::of_response(&response, asked, self.has_token());
-            if let Some(away) = &away
+            let leads_on =
+                status.is_redirection() && header(response.headers(), "x-linked-etag").is_none();
+            if let Some(away) = away.as_ref().filter(|_| !leads_on)
                 && let Some(what) = no_hub(&response, asked)
                 && !matches!(may_pass(), Fault::Again { .. })
             {
@@ -208,7 +210,7 @@ impl Hub {
                 }
                 // A mirror that has not the file itself may lead to the Hub, which then says it. The token does not
                 // go there: it is for the address that the person gave.
-                if !is_known && away.is_none() {
+                if !is_known {
                     away = Some(to.clone());
                     url = to;
                     continue;

@@ -79,9 +79,14 @@ fn each_refusal_has_its_own_cause_and_cure() {
 
 #[test]
 fn a_mirror_that_leads_to_the_hub_is_followed_and_the_token_stays_with_the_mirror() {
-    let played = Played::new(&script("mirror-that-sends-on"));
+    for name in ["mirror-that-sends-on", "mirror-behind-a-mirror"] {
+        followed(&Played::new(&script(name)));
+    }
+}
+
+fn followed(played: &Played) {
     let dir = tempfile::tempdir().expect("a folder");
-    let home = home(&dir, &played);
+    let home = home(&dir, played);
     let mut request = home.fetch(REPO, "main");
     request["token"] = json!("hf_of_the_mirror");
     let receipt = home.done("fetch", &request);
@@ -152,6 +157,38 @@ fn copies_of_the_weights_are_fetched_only_where_somebody_chose_them() {
     assert_eq!(by_itself.files, 3);
     let all = surveyed(&files, &json!({"include": ["*"]}));
     assert_eq!(all.missing, 123 * GB + 2_400);
+}
+
+#[test]
+fn of_weights_in_two_forms_those_that_the_index_names_count() {
+    let site = Site::with(|repos| {
+        let folder = repos.join(REPO).join("ab".repeat(20));
+        let refs = repos.join(REPO).join("refs");
+        std::fs::create_dir_all(&folder).expect("a repository");
+        std::fs::create_dir_all(&refs).expect("a folder");
+        std::fs::write(refs.join("main"), "ab".repeat(20)).expect("a branch");
+        let put = |name: &str, content: Vec<u8>| {
+            std::fs::write(folder.join(name), content).expect("a file");
+        };
+        put("config.json", b"{}".to_vec());
+        put("model-00001-of-00001.safetensors", vec![1; 7000]);
+        put("consolidated.safetensors", vec![2; 7000]);
+        let index = json!({"weight_map": {"w": "model-00001-of-00001.safetensors"}});
+        put(
+            "model.safetensors.index.json",
+            index.to_string().into_bytes(),
+        );
+    });
+    let home = site.home("one");
+    let request = json!({
+        "kind": "survey", "endpoint": home.endpoint, "repo": REPO, "revision": "main",
+    });
+    let found: Survey = serde_json::from_value(home.done("survey", &request)).expect("a survey");
+    assert_eq!(found.weights, 7000);
+    assert!(
+        found.missing > 14_000,
+        "which of the two is read is not known: {found:?}"
+    );
 }
 
 /// A shard whose header speaks of more than it has.
