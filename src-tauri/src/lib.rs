@@ -3,6 +3,7 @@
 pub mod app;
 pub mod commands;
 mod limits;
+mod recipe_import;
 pub mod recipes;
 pub mod story;
 pub mod wire;

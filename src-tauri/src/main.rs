@@ -1,5 +1,6 @@
 //! `tandem` opens the window; `tandem --story [RECIPE]` runs the rehearsal of a recipe without one
-//! and prints it; `tandem recipe commands` prints what the recipes would start;
+//! and prints it; `tandem recipe commands` prints what the recipes would start, `tandem recipe import` what becomes of
+//! one of others;
 //! `tandem --bindings` writes the TypeScript that the window is compiled against.
 
 // No console beside the window on Windows.

@@ -1,4 +1,5 @@
-//! `tandem recipe commands`: what the recipes would start, without a window and without a machine.
+//! `tandem recipe`: what the recipes would start, and what became of one that others published, without a window and
+//! without a machine.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,10 +9,13 @@ use tandem_domain::problem::Problem;
 use tandem_domain::recipe::{Recipe, RecipeId, catalog};
 use tandem_domain::shell::as_words;
 
-const USAGE: &str = "tandem recipe commands (--all | RECIPE) [--json]";
+use crate::recipe_import;
 
-/// Prints the commands that are asked for: as JSON, or as one would type them. Sample machines stand for one Spark
-/// and for two.
+const USAGE: &str =
+    "tandem recipe commands (--all | RECIPE) [--json]\ntandem recipe import (FILE | -) [--json]";
+
+/// Prints what is asked for, as JSON or for people: the commands of recipes, for which sample machines stand for one
+/// Spark and for two, or an import.
 pub fn tell(words: &[String]) -> ExitCode {
     let json = words.iter().any(|w| w == "--json");
     let rest: Vec<&str> = words
@@ -20,21 +24,18 @@ pub fn tell(words: &[String]) -> ExitCode {
         .filter(|w| *w != "--json")
         .collect();
     let told = match rest.as_slice() {
-        ["commands", "--all"] => of(catalog::all()),
-        ["commands", id] if !id.starts_with('-') => {
-            catalog::find(&RecipeId::from(*id)).and_then(|recipe| of([recipe]))
-        }
+        ["commands", "--all"] => of(catalog::all()).map(|all| shown(&all, json)),
+        ["commands", id] if !id.starts_with('-') => catalog::find(&RecipeId::from(*id))
+            .and_then(|recipe| of([recipe]))
+            .map(|all| shown(&all, json)),
+        ["import", path] => recipe_import::tell(path, json),
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);
         }
     };
     match told {
-        Ok(all) => {
-            let text = match json {
-                true => serde_json::to_string_pretty(&all).expect("plain data"),
-                false => all.iter().map(typed).collect::<Vec<_>>().join("\n\n"),
-            };
+        Ok(text) => {
             // A reader that went away ends nothing.
             let _ = writeln!(std::io::stdout(), "{text}");
             ExitCode::SUCCESS
@@ -43,6 +44,13 @@ pub fn tell(words: &[String]) -> ExitCode {
             eprintln!("{problem}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn shown(all: &[MachineCommand], json: bool) -> String {
+    match json {
+        true => serde_json::to_string_pretty(all).expect("plain data"),
+        false => all.iter().map(typed).collect::<Vec<_>>().join("\n\n"),
     }
 }
 

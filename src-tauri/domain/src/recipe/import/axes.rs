@@ -72,6 +72,12 @@ pub(super) fn import(root: &Node) -> Result<ImportedRecipe, Problem> {
             | "strategy_overrides" | "opt_in_features" => {}
             _ if shown.is_empty() || *node == Node::Null => {}
             "dependencies" => dependencies(node, &mut found),
+            "omni" => found.report.note(
+                Missing,
+                key.clone(),
+                short,
+                "It is served by another program of the project.",
+            ),
             "compatible_strategies"
             | "default_strategy"
             | "strategy_hardware"

@@ -18,6 +18,17 @@ pub struct ImportedRecipe {
     lines: Vec<ImportLine>,
 }
 
+/// What an import came to. The third outcome is a problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImportOutcome {
+    /// A recipe, with everything that counts.
+    Plan,
+    /// What came of it, beside things that were not taken. Whether it can be launched says
+    /// [`ImportedRecipe::missing`].
+    PlanWithRefusals,
+}
+
 /// What a person confirmed, by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation(pub String);
@@ -62,10 +73,13 @@ impl ImportedRecipe {
         self.lines.iter().filter(|l| l.fate == ImportFate::Missing)
     }
 
-    /// Whether something was not taken.
-    pub fn has_refusals(&self) -> bool {
+    /// What it came to.
+    pub fn outcome(&self) -> ImportOutcome {
         let not = |l: &ImportLine| matches!(l.fate, ImportFate::Refused | ImportFate::Missing);
-        self.lines.iter().any(not)
+        match self.lines.iter().any(not) {
+            true => ImportOutcome::PlanWithRefusals,
+            false => ImportOutcome::Plan,
+        }
     }
 
     /// With another image, where the one that it names lies in no registry or none is named.
@@ -149,7 +163,9 @@ pub fn told(imported: &ImportedRecipe) -> String {
             .as_ref()
             .map_or(String::new(), |now| format!(" → {now}"));
         // An argument's own words begin with its name.
-        let given = line.given.strip_prefix(&line.item).unwrap_or(&line.given);
+        let after = line.given.strip_prefix(&line.item);
+        let own = after.filter(|rest| rest.is_empty() || rest.starts_with([' ', '=']));
+        let given = own.unwrap_or(&line.given);
         let given = if given.is_empty() {
             String::new()
         } else {

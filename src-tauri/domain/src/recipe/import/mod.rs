@@ -24,7 +24,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-pub use confirm::{Confirmation, ImportedRecipe, told};
+pub use confirm::{Confirmation, ImportOutcome, ImportedRecipe, told};
 pub use report::{ImportFate, ImportLine};
 
 use crate::foreign_text::visible;

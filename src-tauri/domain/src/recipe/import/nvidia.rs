@@ -49,19 +49,22 @@ pub(super) fn import(root: &Node) -> Result<ImportedRecipe, Problem> {
     }
     fields(root, &mut found);
     let backend = text("backend").unwrap_or_default();
-    if let Some(setup) = root.at(&["runtime", "setup_command"]).and_then(Node::text) {
+    if backend == "vllm"
+        && let Some(setup) = root.at(&["runtime", "setup_command"]).and_then(Node::text)
+    {
         setting_up(setup, &mut found)?;
     }
     let head = root
         .at(&["serve", "command"])
         .and_then(Node::text)
         .unwrap_or_default();
-    let line = line_of(head, &mut found)?;
     if backend != "vllm" {
+        // It is shown as it stands, for it may be written for another shell.
         found.other_engine = Some(backend.to_owned());
-        found.words = line.words.iter().map(words::Word::shown).collect();
+        found.words = head.split_whitespace().map(str::to_owned).collect();
         return found.finish();
     }
+    let line = line_of(head, &mut found)?;
     serving(line, &mut found)?;
     for other in root
         .at(&["serve", "additional_commands"])
@@ -143,7 +146,11 @@ fn additional(node: &Node, found: &mut ImportParts) -> Result<(), Problem> {
     let head = found.words.clone();
     let words: Vec<String> = line.words.iter().map(words::Word::shown).collect();
     let worker = crate::engine::vllm::adopt::after_serve(&words).unwrap_or(&words);
-    if !differ_in_rank_alone(&head, worker) {
+    let env_differs = line.env.iter().any(|(name, value)| {
+        let pair = (name.clone(), value.shown());
+        !found.env.contains(&pair)
+    });
+    if env_differs || !differ_in_rank_alone(&head, worker) {
         return Err(refused(
             "The commands of head and worker differ in more than the rank.",
         ));
@@ -191,6 +198,14 @@ fn fields(root: &Node, found: &mut ImportParts) {
             .report
             .note(Missing, "platform.execution", execution, why);
     }
+    let os = root
+        .at(&["platform", "os"])
+        .and_then(Node::text)
+        .unwrap_or("linux");
+    if os != "linux" {
+        let why = "It is for another system and is shown for reference.";
+        found.report.note(Missing, "platform.os", os, why);
+    }
     for (key, node) in root.entries() {
         let shown = node.shown();
         let mut note = |fate, why: &str| found.report.note(fate, key.as_str(), shown.clone(), why);
@@ -198,9 +213,24 @@ fn fields(root: &Node, found: &mut ImportParts) {
             // Read elsewhere, with lines of their own.
             "hardware" | "platform" | "runtime" | "serve" | "schema_version" | "title" => {}
             _ if *node == Node::Null => {}
-            "backend" | "backend_version" | "model" | "checkpoint" | "precision" | "status"
-            | "variant" | "spec_dec" | "mtp" | "min_vidmem_gb" | "validation" | "topology"
-            | "concurrency" | "sampling" | "limitations" | "notes" | "security" => note(Kept, ""),
+            "backend"
+            | "backend_version"
+            | "backend_min_version"
+            | "model"
+            | "checkpoint"
+            | "precision"
+            | "status"
+            | "variant"
+            | "spec_dec"
+            | "mtp"
+            | "min_vidmem_gb"
+            | "validation"
+            | "topology"
+            | "concurrency"
+            | "sampling"
+            | "limitations"
+            | "notes"
+            | "security" => note(Kept, ""),
             "prerequisites" => note(
                 Refused,
                 "It is for a person to read; nothing of it is done.",

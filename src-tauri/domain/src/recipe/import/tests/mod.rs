@@ -116,6 +116,20 @@ fn the_commands_of_head_and_worker_are_one_and_a_container_is_ours() {
     assert_eq!(recipe(&read(&newer)).args, one.args);
     let apart = text.replace("--max-num-seqs 4 --headless", "--max-num-seqs 8 --headless");
     assert!(import(&apart).is_err(), "head and worker differ");
+    let env = text.replacen(
+        "        vllm serve example",
+        "        export A=1\n        vllm serve example",
+        1,
+    );
+    assert_ne!(env, text);
+    assert!(
+        import(&env).is_err(),
+        "the worker has a variable of its own"
+    );
+    let windows = text
+        .replace("backend: vllm\n", "backend: llama-cpp\n")
+        .replace("vllm serve", "llama-server.exe `");
+    assert_eq!(fates(&read(&windows), "engine"), [ImportFate::Missing]);
     let other = read(&text.replace("dgx-spark-2gpu", "rtx-pro-2gpu"));
     assert_eq!(fates(&other, "hardware"), [ImportFate::Missing]);
 }
