@@ -6,13 +6,13 @@ const CLOSE: &str = "</think>";
 /// Parts an answer that begins with the tag.
 #[derive(Debug, Default)]
 pub(super) struct ThinkTags {
-    place: Place,
+    place: TagPlace,
     /// What may be the begin of a tag.
     held: String,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
-enum Place {
+enum TagPlace {
     /// Nothing but spaces came.
     #[default]
     Before,
@@ -25,8 +25,8 @@ enum Place {
 impl ThinkTags {
     /// The server parts reasoning and answer itself, so what looks like a tag is a word of the answer.
     pub(super) fn not_here(&mut self) {
-        if self.place == Place::Before && self.held.is_empty() {
-            self.place = Place::After;
+        if self.place == TagPlace::Before && self.held.is_empty() {
+            self.place = TagPlace::After;
         }
     }
 
@@ -35,18 +35,18 @@ impl ThinkTags {
         self.held.push_str(words);
         loop {
             match self.place {
-                Place::Before => {
+                TagPlace::Before => {
                     let begin = self.held.trim_start();
                     if let Some(rest) = begin.strip_prefix(OPEN) {
                         self.held = rest.to_owned();
-                        self.place = Place::Inside;
+                        self.place = TagPlace::Inside;
                     } else if OPEN.starts_with(begin) {
                         return;
                     } else {
-                        self.place = Place::After;
+                        self.place = TagPlace::After;
                     }
                 }
-                Place::Inside => {
+                TagPlace::Inside => {
                     let Some((inside, rest)) = self.held.split_once(CLOSE) else {
                         let kept = tail(&self.held);
                         reasoning.push_str(&self.held[..self.held.len() - kept]);
@@ -55,17 +55,17 @@ impl ThinkTags {
                     };
                     reasoning.push_str(inside);
                     self.held = rest.to_owned();
-                    self.place = Place::Between;
+                    self.place = TagPlace::Between;
                 }
-                Place::Between => {
+                TagPlace::Between => {
                     let begin = self.held.trim_start();
                     if begin.is_empty() {
                         return;
                     }
                     self.held = begin.to_owned();
-                    self.place = Place::After;
+                    self.place = TagPlace::After;
                 }
-                Place::After => {
+                TagPlace::After => {
                     content.push_str(&std::mem::take(&mut self.held));
                     return;
                 }
@@ -77,9 +77,9 @@ impl ThinkTags {
     pub(super) fn end(&mut self, reasoning: &mut String, content: &mut String) {
         let held = std::mem::take(&mut self.held);
         match self.place {
-            Place::Inside => reasoning.push_str(&held),
-            Place::Between => {}
-            Place::Before | Place::After => content.push_str(&held),
+            TagPlace::Inside => reasoning.push_str(&held),
+            TagPlace::Between => {}
+            TagPlace::Before | TagPlace::After => content.push_str(&held),
         }
     }
 }
