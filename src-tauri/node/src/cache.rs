@@ -92,8 +92,10 @@ impl Cache {
     /// else as seen from the home. Folders above either come out as `..`.
     pub fn relative(&self, path: &Path) -> String {
         let text = |below: &Path| below.to_string_lossy().into_owned();
-        if let Ok(below) = path.strip_prefix(&self.hub) {
-            return text(&Path::new("hub").join(below));
+        match path.strip_prefix(&self.hub) {
+            Ok(below) if below.as_os_str().is_empty() => return "hub".to_owned(),
+            Ok(below) => return text(&Path::new("hub").join(below)),
+            Err(_) => {}
         }
         match path.strip_prefix(&self.home) {
             Ok(below) if below.as_os_str().is_empty() => return ".".to_owned(),
