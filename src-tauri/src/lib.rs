@@ -30,6 +30,8 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::machines::start_rehearsal,
             commands::machines::leave_rehearsal,
             commands::runs::propose_setup,
+            commands::runs::recipes,
+            commands::runs::propose_recipe,
             commands::runs::plan_setup,
             commands::runs::ahead,
             commands::runs::start_setup,

@@ -32,6 +32,10 @@ export const commands = {
 	leaveRehearsal: () => __TAURI_INVOKE<Overview>("leave_rehearsal"),
 	/**  The set-up with sensible choices for the machines that are there. */
 	proposeSetup: () => __TAURI_INVOKE<PlanView>("propose_setup"),
+	/**  Every recipe, with whether the machines that are there can serve it. Nothing changes. */
+	recipes: () => __TAURI_INVOKE<ListedRecipe[]>("recipes"),
+	/**  The set-up of one recipe with sensible choices for the machines that are there. Nothing changes. */
+	proposeRecipe: (id: RecipeId) => __TAURI_INVOKE<PlanView>("propose_recipe", { id }),
 	/**  What these choices would do. Nothing changes. */
 	planSetup: (request: SetupRequest) => __TAURI_INVOKE<PlanView>("plan_setup", { request }),
 	/**
@@ -721,6 +725,16 @@ outcome: RunOutcome } |
 /**  Written by a later version of Tandem, and of no consequence to this one. */
 { kind: "unknown" };
 
+/**  Who saw a recipe run. */
+export type Evidence = {
+	/**  Who. */
+	who: string,
+	/**  The address of the report. */
+	where: string,
+	/**  What was seen. */
+	what: string,
+};
+
 /**  What a machine is and has. Sizes in bytes. */
 export type Facts = {
 	/**  The host name it gives itself. */
@@ -845,6 +859,20 @@ export type FetchLimits = {
 	hours?: FetchHours | null,
 	/**  Nothing comes through Xet, see [`crate::node::xet`]. It counts from the next start of a fetch on. */
 	ranges_only?: boolean,
+};
+
+/**  A figure that somebody published. */
+export type Figure = {
+	/**  What was measured. */
+	what: string,
+	/**  The figure. */
+	value: number,
+	/**  Its unit, such as `tok/s`. */
+	unit: string,
+	/**  Under which conditions. */
+	under: string,
+	/**  The address of the report. */
+	source: string,
 };
 
 /**  See [`Comparison::figures`]. */
@@ -1116,6 +1144,46 @@ export type LinkView = {
 	plan: Plan,
 	/**  Everything that stands against it. */
 	problems: Problem[],
+};
+
+/**  A recipe in the list. */
+export type ListedRecipe = {
+	/**  Its identity. */
+	id: RecipeId,
+	/**  Its name for people. */
+	title: string,
+	/**  Whether these machines can serve it. */
+	standing: Standing,
+	/**  The engine's name for people. */
+	engine: string,
+	/**  The repository of what is served. */
+	repo: string | null,
+	/**  The container image. */
+	image: string,
+	/**  The fewest machines it is served over. */
+	least: number,
+	/**  The most machines it is served over. */
+	most: number,
+	/**  Its variants, by their names for people. */
+	variants: string[],
+	/**  Whether it takes pictures. */
+	pictures: boolean,
+	/**  Whether it calls tools. */
+	tools: boolean,
+	/**  Whether it reasons before it answers. */
+	reasoning: boolean,
+	/**  Why code of the checkpoint runs in the container, where it does. */
+	trust_remote_code: string | null,
+	/**  What the image has that no release of the engine has, or who built it. */
+	custom_build: string | null,
+	/**  The page on which its licence is accepted first. */
+	gated: string | null,
+	/**  The commands of a recipe that is shown for reference, as they were published. */
+	commands: string[],
+	/**  Who saw it run. */
+	evidence: Evidence[],
+	/**  What others measured. */
+	figures: Figure[],
 };
 
 /**  What lies ahead of a set-up on one machine. */
@@ -1728,6 +1796,27 @@ export type Spread = {
 	/**  The values, in order. */
 	values: number[],
 };
+
+/**  Whether machines can serve a recipe. */
+export type Standing = 
+/**  It is what Tandem proposes for them. */
+{ kind: "proposed" } | 
+/**  They can. */
+{ kind: "fits" } | 
+/**  It needs more of them. */
+{ kind: "too-few-machines" } | 
+/**  Something is missing that Tandem does not bring. */
+{ kind: "lacks"; 
+/**  What is missing and what fails without it, in a sentence. */
+why: string; 
+/**  What a person can do, in a sentence. */
+fix: string } | 
+/**  It is shown for reference and launched on no machine of ours. */
+{ kind: "reference"; 
+/**  The hardware it was published for. */
+hardware: string; 
+/**  Why it is not launched, in a sentence. */
+why: string };
 
 /**  A step within its procedure. It is stored: never rename one. */
 export type StepId = string;

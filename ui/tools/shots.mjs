@@ -52,6 +52,14 @@ const SCENES = [
     },
   },
   {
+    name: 'plan-models',
+    fake: 'pair',
+    act: async (page) => {
+      await page.getByRole('button', { name: 'Another model' }).click();
+      await page.getByRole('list', { name: 'Recipes' }).waitFor();
+    },
+  },
+  {
     name: 'plan-network',
     fake: 'well',
     act: async (page) => {

@@ -9,6 +9,7 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::procedure::request::{Planned, SetupRequest};
 use tandem_domain::procedure::setup::setup_plan;
 use tandem_domain::procedure::{Procedure, RunDetail, report};
+use tandem_domain::recipe::listing::{self, ListedRecipe};
 use tandem_domain::recipe::{Recipe, RecipeId, catalog};
 use tandem_domain::run::{
     Event, Journal, Outcome, Plan, RunEvent, RunId, RunOutcome, RunSignal, RunState, RunSummary,
@@ -66,6 +67,12 @@ impl App {
         }
         let recipe = catalog::proposed(ids.len());
         self.propose(recipe, ids).await
+    }
+
+    /// The catalogue, for the machines that are there.
+    pub async fn recipes(&self) -> Result<Vec<ListedRecipe>, Problem> {
+        let machines = self.workspace().await.machines().await?;
+        Ok(listing::list(machines.len()))
     }
 
     /// The set-up of one recipe as it is proposed, over as many of the machines as it can be served over.

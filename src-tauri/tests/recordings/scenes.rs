@@ -7,6 +7,7 @@ use tandem::app::{App, Programs};
 use tandem::wire::PlanView;
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::VariantId;
+use tandem_domain::recipe::listing::Standing;
 
 use crate::watched::watched;
 use crate::{disks, link_states, neighbours, normal, problems, used};
@@ -121,8 +122,17 @@ async fn plans(app: &App, proposed: &PlanView) -> Result<Value, Problem> {
     repo.choices = repo.choices.with("repo", "no repository");
     // Of a refused request the settings are those of the pair with its choice.
     let refused = |view: PlanView| json!({"request": view.request, "problems": view.problems});
+    // The second recipe that these machines can serve.
+    let recipes = app.recipes().await?;
+    let other = recipes.iter().find(|r| r.standing == Standing::Fits);
+    let other = match other {
+        Some(recipe) => app.propose_recipe(&recipe.id).await?,
+        None => panic!("more than one recipe fits two machines"),
+    };
     Ok(json!({
         "pair": proposed,
+        "other": other,
+        "recipes": recipes,
         "plain": app.plan_setup(plain).await?,
         "one": app.plan_setup(one).await?,
         "refused": [refused(app.plan_setup(ports).await?), refused(app.plan_setup(repo).await?)],

@@ -17,7 +17,7 @@ import { afterSetup, byHand, compare } from './fake/bench';
 import { answer } from './fake/chat';
 import { FakeDisks } from './fake/disk';
 import { neighboursIn, NETWORK_STATES, standing } from './fake/network';
-import { defaults, planFor } from './fake/plan';
+import { defaults, planFor, recipePlan } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
 import { recorded } from './fake/problems';
 import { RECORDED, type RecordedRun } from './fake/recorded';
@@ -265,6 +265,8 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
         request.network.adopted = RECORDED.links.kept.request.network.adopted;
       return planFor(request);
     },
+    recipes: async () => structuredClone(RECORDED.plans.recipes),
+    proposeRecipe: async (id) => recipePlan(id, machines.length),
     planSetup: async (request) => planFor(request),
     ahead: async () => {
       await wait(tickMs * 8);

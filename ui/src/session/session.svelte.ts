@@ -33,6 +33,8 @@ export class Session {
   openRun: string | null = $state(null);
   /** The run that the screen in view is about, so that nothing else offers the same buttons. */
   shownRun: string | null = $state(null);
+  /** The recipe that was chosen for the next set-up; `null` where it is the proposed one. */
+  recipe: string | null = $state(null);
   settings: Settings = $state({ theme: 'system', hub_endpoint: '', screen: 'setup' });
 
   readonly machines = $derived(this.overview?.machines ?? []);

@@ -36,6 +36,12 @@ export class PlanReview {
     this.#show(await this.#ask(() => this.host.proposeSetup()), true);
   }
 
+  /** Asks for the sensible choices of this recipe. */
+  async proposeRecipe(id: string): Promise<void> {
+    clearTimeout(this.#timer);
+    this.#show(await this.#ask(() => this.host.proposeRecipe(id)), true);
+  }
+
   /** To be called after each change of `request`. */
   changed(): void {
     this.fresh = false;

@@ -10,6 +10,7 @@ mod check;
 mod choices;
 pub mod compare;
 pub mod import;
+pub mod listing;
 pub mod plan;
 pub mod published;
 mod variant;
@@ -248,6 +249,7 @@ pub enum Quirk {
 
 /// Who saw a recipe run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {

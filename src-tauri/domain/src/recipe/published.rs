@@ -68,12 +68,14 @@ pub struct Difference {
 
 /// A figure that somebody published.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Figure {
     /// What was measured.
     pub what: String,
     /// The figure.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub value: f64,
     /// Its unit, such as `tok/s`.
     pub unit: String,

@@ -9,11 +9,21 @@ export function defaults(machines: number): SetupRequest {
   return structuredClone((machines > 1 ? pair : one).request);
 }
 
+/** The plan of a recipe; of another than was recorded it is the other one under its name. */
+export function recipePlan(id: string, machines: number): PlanView {
+  const { other, recipes } = RECORDED.plans;
+  if (id === defaults(machines).recipe) return planFor(defaults(machines));
+  const title = recipes.find((recipe) => recipe.id === id)?.title ?? other.title;
+  return structuredClone({ ...other, title, request: { ...other.request, recipe: id } });
+}
+
 /** What these choices would do. Those are refused that were refused when it was recorded. */
 export function planFor(request: SetupRequest): PlanView {
-  const { pair, plain, one, refused } = RECORDED.plans;
+  const { pair, plain, one, other, refused } = RECORDED.plans;
   const best = request.variant === pair.request.variant;
-  const view = structuredClone(request.machines.length < 2 ? one : best ? pair : plain);
+  const own = request.recipe === pair.request.recipe;
+  const nearest = !own ? other : request.machines.length < 2 ? one : best ? pair : plain;
+  const view = structuredClone(nearest);
   const chosen = request.choices ?? {};
   const settings = view.settings.map((s) => ({ ...s, value: chosen[s.id] ?? s.proposed }));
   const bad = (choices: SetupRequest['choices']) =>

@@ -13,6 +13,7 @@ import type {
   FetchLimits,
   ImageView,
   LinkView,
+  ListedRecipe,
   MachineAhead,
   MachineDisk,
   MachineView,
@@ -77,7 +78,8 @@ type Recordings = {
   };
   neighbours: Record<'none' | 'sparks', Neighbour[]>;
   network: Record<string, Standing>;
-  plans: Record<'pair' | 'plain' | 'one', PlanView> & {
+  plans: Record<'pair' | 'plain' | 'one' | 'other', PlanView> & {
+    recipes: ListedRecipe[];
     refused: Pick<PlanView, 'request' | 'problems'>[];
   };
   problems: Record<string, Problem>;

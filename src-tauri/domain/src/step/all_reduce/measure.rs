@@ -8,7 +8,7 @@ use crate::container::ContainerSpec;
 use crate::network::verdict::all_reduce::{AllReduce, AllReduceLog};
 use crate::ports::{ContainerError, MachineServices};
 use crate::run::{ProgressPart, StepError};
-use crate::step::follow::{ReadProgress, ended, while_followed};
+use crate::step::follow::{ReadProgress, Then, ended, while_followed};
 use crate::step::machines::on_all;
 use crate::step::services::StepContext;
 use crate::step::{firewall, owned};
@@ -83,7 +83,7 @@ impl AllReduceTest {
                 })
             })
         };
-        while_followed(cx, CONTAINER, read, self.stop(cx)).await
+        while_followed(cx, CONTAINER, read, self.stop(cx), Then::ReadOut).await
     }
 
     async fn stop(&self, cx: &StepContext) -> Result<Stop, StepError> {

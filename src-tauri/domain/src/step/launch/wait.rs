@@ -11,7 +11,7 @@ use crate::graft;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
 use crate::run::{ProgressPart, StepError};
-use crate::step::follow::{ReadProgress, ended, while_followed};
+use crate::step::follow::{ReadProgress, Then, ended, while_followed};
 use crate::step::machines::failed_on;
 use crate::step::services::StepContext;
 
@@ -116,7 +116,8 @@ impl LaunchServer {
                 })
             })
         };
-        while_followed(cx, SERVER, read, self.poll(cx, began, &ranks)).await
+        let poll = self.poll(cx, began, &ranks);
+        while_followed(cx, SERVER, read, poll, Then::Leave).await
     }
 
     async fn poll(
