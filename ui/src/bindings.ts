@@ -172,6 +172,27 @@ export type AnswerStats = {
 	finish: string,
 };
 
+/**  Whether machines can serve a recipe. */
+export type Availability = 
+/**  It is what Tandem proposes for them. */
+{ kind: "proposed" } | 
+/**  They can. */
+{ kind: "fits" } | 
+/**  It needs more of them. */
+{ kind: "too-few-machines" } | 
+/**  Something is missing that Tandem does not bring. */
+{ kind: "lacks"; 
+/**  What is missing and what fails without it, in a sentence. */
+why: string; 
+/**  What a person can do, in a sentence. */
+fix: string } | 
+/**  It is shown for reference and launched on no machine of ours. */
+{ kind: "reference"; 
+/**  The hardware it was published for. */
+hardware: string; 
+/**  Why it is not launched, in a sentence. */
+why: string };
+
 /**  What carried the collective out. */
 export type Backend = 
 /**  NCCL, between GPUs, as the model server does it. */
@@ -1153,7 +1174,7 @@ export type ListedRecipe = {
 	/**  Its name for people. */
 	title: string,
 	/**  Whether these machines can serve it. */
-	standing: Standing,
+	availability: Availability,
 	/**  The engine's name for people. */
 	engine: string,
 	/**  The repository of what is served. */
@@ -1796,27 +1817,6 @@ export type Spread = {
 	/**  The values, in order. */
 	values: number[],
 };
-
-/**  Whether machines can serve a recipe. */
-export type Standing = 
-/**  It is what Tandem proposes for them. */
-{ kind: "proposed" } | 
-/**  They can. */
-{ kind: "fits" } | 
-/**  It needs more of them. */
-{ kind: "too-few-machines" } | 
-/**  Something is missing that Tandem does not bring. */
-{ kind: "lacks"; 
-/**  What is missing and what fails without it, in a sentence. */
-why: string; 
-/**  What a person can do, in a sentence. */
-fix: string } | 
-/**  It is shown for reference and launched on no machine of ours. */
-{ kind: "reference"; 
-/**  The hardware it was published for. */
-hardware: string; 
-/**  Why it is not launched, in a sentence. */
-why: string };
 
 /**  A step within its procedure. It is stored: never rename one. */
 export type StepId = string;

@@ -7,7 +7,7 @@ use tandem::app::{App, Programs};
 use tandem::wire::PlanView;
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::VariantId;
-use tandem_domain::recipe::listing::Standing;
+use tandem_domain::recipe::listing::Availability;
 
 use crate::watched::watched;
 use crate::{disks, link_states, neighbours, normal, problems, used};
@@ -124,7 +124,9 @@ async fn plans(app: &App, proposed: &PlanView) -> Result<Value, Problem> {
     let refused = |view: PlanView| json!({"request": view.request, "problems": view.problems});
     // The second recipe that these machines can serve.
     let recipes = app.recipes().await?;
-    let other = recipes.iter().find(|r| r.standing == Standing::Fits);
+    let other = recipes
+        .iter()
+        .find(|r| r.availability == Availability::Fits);
     let other = match other {
         Some(recipe) => app.propose_recipe(&recipe.id).await?,
         None => panic!("more than one recipe fits two machines"),

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { RECORDED } from '../host/fake/recorded';
-import { canBeChosen, found, over, standingWords } from './recipes';
+import { canBeChosen, found, over, availabilityWords } from './recipes';
 
 const all = RECORDED.plans.recipes;
 
@@ -19,7 +19,7 @@ test('every typed word must occur, wherever', () => {
 test('what cannot be chosen says why', () => {
   expect(all.filter(canBeChosen).length).toBeGreaterThan(10);
   for (const recipe of all) {
-    if (!canBeChosen(recipe)) expect(standingWords(recipe), recipe.id).toMatch(/\.$/);
+    if (!canBeChosen(recipe)) expect(availabilityWords(recipe), recipe.id).toMatch(/\.$/);
   }
 });
 

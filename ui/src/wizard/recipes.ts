@@ -24,7 +24,7 @@ export function abilities(recipe: ListedRecipe): string[] {
 
 /** Whether it can be chosen for a set-up now. */
 export function canBeChosen(recipe: ListedRecipe): boolean {
-  return recipe.standing.kind === 'proposed' || recipe.standing.kind === 'fits';
+  return recipe.availability.kind === 'proposed' || recipe.availability.kind === 'fits';
 }
 
 /** Over how many machines it is served. */
@@ -34,9 +34,9 @@ export function over({ least, most }: ListedRecipe): string {
 }
 
 /** Why it cannot be chosen, or what is proposed; `null` where there is nothing to say. */
-export function standingWords(recipe: ListedRecipe): string | null {
-  const { standing } = recipe;
-  switch (standing.kind) {
+export function availabilityWords(recipe: ListedRecipe): string | null {
+  const { availability } = recipe;
+  switch (availability.kind) {
     case 'proposed':
       return 'Proposed for these machines.';
     case 'fits':
@@ -44,8 +44,8 @@ export function standingWords(recipe: ListedRecipe): string | null {
     case 'too-few-machines':
       return `It needs ${recipe.least} machines.`;
     case 'lacks':
-      return `${standing.why} ${standing.fix}`;
+      return `${availability.why} ${availability.fix}`;
     case 'reference':
-      return `For reference: published for ${standing.hardware}. ${standing.why}`;
+      return `For reference: published for ${availability.hardware}. ${availability.why}`;
   }
 }

@@ -16,7 +16,7 @@ pub struct ListedRecipe {
     /// Its name for people.
     pub title: String,
     /// Whether these machines can serve it.
-    pub standing: Standing,
+    pub availability: Availability,
     /// The engine's name for people.
     pub engine: String,
     /// The repository of what is served.
@@ -53,7 +53,7 @@ pub struct ListedRecipe {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum Standing {
+pub enum Availability {
     /// It is what Tandem proposes for them.
     Proposed,
     /// They can.
@@ -83,17 +83,17 @@ pub fn list(machines: usize) -> Vec<ListedRecipe> {
         .iter()
         .map(|recipe| listed(recipe, machines))
         .collect();
-    all.sort_by_key(|r| (place(&r.standing), r.title.to_lowercase()));
+    all.sort_by_key(|r| (place(&r.availability), r.title.to_lowercase()));
     all
 }
 
-fn place(standing: &Standing) -> u8 {
-    match standing {
-        Standing::Proposed => 0,
-        Standing::Fits => 1,
-        Standing::TooFewMachines => 2,
-        Standing::Lacks { .. } => 3,
-        Standing::Reference { .. } => 4,
+fn place(availability: &Availability) -> u8 {
+    match availability {
+        Availability::Proposed => 0,
+        Availability::Fits => 1,
+        Availability::TooFewMachines => 2,
+        Availability::Lacks { .. } => 3,
+        Availability::Reference { .. } => 4,
     }
 }
 
@@ -106,7 +106,7 @@ fn listed(recipe: &Recipe, machines: usize) -> ListedRecipe {
     ListedRecipe {
         id: recipe.id.clone(),
         title: recipe.title.clone(),
-        standing: standing(recipe, machines),
+        availability: availability(recipe, machines),
         engine: engine::of(recipe.engine).title().to_owned(),
         repo: recipe.served().map(|a| a.repo.clone()),
         image: recipe.image.name.clone(),
@@ -125,9 +125,9 @@ fn listed(recipe: &Recipe, machines: usize) -> ListedRecipe {
     }
 }
 
-fn standing(recipe: &Recipe, machines: usize) -> Standing {
+fn availability(recipe: &Recipe, machines: usize) -> Availability {
     if let Some(reference) = &recipe.reference {
-        return Standing::Reference {
+        return Availability::Reference {
             hardware: reference.hardware.clone(),
             why: reference.why.clone(),
         };
@@ -137,17 +137,17 @@ fn standing(recipe: &Recipe, machines: usize) -> Standing {
     let lacks =
         |need: &&super::published::UnmetNeed| need.image.as_ref().is_none_or(|i| i == image);
     if let Some(need) = recipe.needs.iter().find(lacks) {
-        return Standing::Lacks {
+        return Availability::Lacks {
             why: need.why.clone(),
             fix: need.fix.clone(),
         };
     }
     if catalog::proposed(machines).id == recipe.id {
-        Standing::Proposed
+        Availability::Proposed
     } else if (recipe.nodes.least as usize) <= machines {
-        Standing::Fits
+        Availability::Fits
     } else {
-        Standing::TooFewMachines
+        Availability::TooFewMachines
     }
 }
 
@@ -160,21 +160,26 @@ mod tests {
         for machines in [1, 2] {
             let all = list(machines);
             assert_eq!(all.len(), catalog::all().len());
-            assert_eq!(all[0].standing, Standing::Proposed);
-            assert!(all.is_sorted_by_key(|r| place(&r.standing)));
-            let proposed = all.iter().filter(|r| r.standing == Standing::Proposed);
+            assert_eq!(all[0].availability, Availability::Proposed);
+            assert!(all.is_sorted_by_key(|r| place(&r.availability)));
+            let proposed = all
+                .iter()
+                .filter(|r| r.availability == Availability::Proposed);
             assert_eq!(proposed.count(), 1);
         }
-        let standing = |id: &str, machines| {
+        let availability = |id: &str, machines| {
             let all = list(machines);
             let one = all.into_iter().find(|r| r.id.0 == id);
-            one.expect("it is in the catalogue").standing
+            one.expect("it is in the catalogue").availability
         };
-        assert_eq!(standing("minimax-m2.7", 1), Standing::TooFewMachines);
-        assert_eq!(standing("minimax-m2.7", 2), Standing::Fits);
         assert_eq!(
-            standing("qwen36-27b-nvfp4", 2),
-            Standing::Fits,
+            availability("minimax-m2.7", 1),
+            Availability::TooFewMachines
+        );
+        assert_eq!(availability("minimax-m2.7", 2), Availability::Fits);
+        assert_eq!(
+            availability("qwen36-27b-nvfp4", 2),
+            Availability::Fits,
             "one of the two serves it"
         );
         assert_eq!(list(0), list(2));
@@ -183,7 +188,7 @@ mod tests {
     #[test]
     fn a_reference_has_its_command_and_the_hardware_it_is_for() {
         for recipe in list(2) {
-            if let Standing::Reference { hardware, why } = &recipe.standing {
+            if let Availability::Reference { hardware, why } = &recipe.availability {
                 assert!(!hardware.is_empty() && !why.is_empty(), "{}", recipe.id);
                 assert!(!recipe.commands.is_empty(), "{}", recipe.id);
             } else {
