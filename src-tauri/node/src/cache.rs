@@ -23,7 +23,7 @@ pub struct Cache {
 
 impl Cache {
     /// The home that a request names; else what the environment says to Hugging Face's own tools, see
-    /// [`cache_place`](crate::cache_place); else `~/.cache/huggingface`.
+    /// [`cache_place`]; else `~/.cache/huggingface`.
     pub fn find(asked: Option<&str>) -> Result<Self, Problem> {
         let user = user_home().unwrap_or_default();
         let var = |name: &str| std::env::var(name).ok();
