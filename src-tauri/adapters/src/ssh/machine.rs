@@ -23,7 +23,7 @@ const READ: &str = r#"[ -e "$1" ] || exit 44; exec cat -- "$1""#;
 /// Writes stdin to `$1` with the mode `$2`: beside the target, flushed, renamed.
 const WRITE: &str = r#"set -eu
 d=$(dirname -- "$1"); umask 022; mkdir -p -- "$d"; umask 077
-t=$(mktemp -- "$d/.tandem.XXXXXXXXXX"); trap 'rm -f -- "$t"' EXIT
+t=$(mktemp -- "$d/.tandem.XXXXXXXXXX"); trap 'rm -f -- "$t"' EXIT; trap 'exit 1' HUP INT PIPE TERM
 cat >"$t"; chmod -- "$2" "$t"; sync -- "$t"; mv -fT -- "$t" "$1"; sync -- "$d""#;
 
 /// A Linux machine over one SSH connection, made when it is needed.
