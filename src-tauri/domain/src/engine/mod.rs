@@ -74,7 +74,9 @@ pub trait Engine: Send + Sync {
 
     /// Why it gives each word of its own to a launch: pairs of an item, as in
     /// [`Difference`](crate::recipe::published::Difference), and a sentence.
-    fn explained(&self) -> &'static [(&'static str, &'static str)];
+    fn explained(&self) -> &'static [(&'static str, &'static str)] {
+        &[]
+    }
 
     /// The TCP ports of fixed numbers that a rank opens on every interface of its machine. The firewall closes
     /// them to all networks but the private link.
@@ -95,22 +97,29 @@ pub trait Engine: Send + Sync {
     fn causes(&self) -> &'static [Cause];
 
     /// What its log says when something else made it wait.
-    fn consequences(&self) -> &'static [Cause];
+    fn consequences(&self) -> &'static [Cause] {
+        &[]
+    }
 
     /// Whether the log of a start shows that drafting was taken up; `None` where it does not say.
-    fn drafts(&self, log: &[String]) -> Option<bool>;
+    fn drafts(&self, _log: &[String]) -> Option<bool> {
+        None
+    }
 
     /// How the drafted tokens between two scrapes fared; `None` where the server does not draft.
-    fn acceptance(&self, before: &Metrics, after: &Metrics) -> Option<Acceptance>;
+    fn acceptance(&self, _before: &Metrics, _after: &Metrics) -> Option<Acceptance> {
+        None
+    }
 
     /// What a launch needs of the memory. `weights` and `grafted` are bytes; `grafted` are those that come
     /// from beside the checkpoint.
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask;
 
-    /// Its settings for a recipe, with their limits. `drafting` says whether the chosen variant drafts.
+    /// Its settings for a recipe, with their limits.
     fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
 
     /// What a model's attention keeps, from its configuration; the error says what stands against a forecast.
+    /// `drafting` says whether the chosen variant drafts.
     fn attention(&self, config: &serde_json::Value, drafting: bool) -> Result<Attention, String> {
         Attention::read(config, drafting)
     }

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::problem::{Code, Problem};
-use crate::recipe::{SettingId, SettingValue};
+use crate::recipe::{Recipe, SettingId, SettingValue, words};
 use crate::repository;
 
 /// See the module.
@@ -92,6 +92,36 @@ pub struct SettingOption {
     pub label: String,
     /// What it means, in a sentence.
     pub what: String,
+}
+
+/// The heading over the settings of an engine.
+pub(super) const ENGINE_GROUP: &str = "Speed and memory";
+
+/// Tokens of context, which every engine has.
+pub(super) fn context(recipe: &Recipe) -> Setting {
+    let context = recipe.settings.context;
+    let kind = SettingKind::Integer {
+        least: 256,
+        most: 1_048_576,
+        unit: Some("tokens".into()),
+    };
+    Setting::new("context", ENGINE_GROUP, "Context length", kind, context)
+        .hint(format!("The recipe has {context}."))
+}
+
+/// More words for the engine's command.
+pub(super) fn arguments(recipe: &Recipe, label: &str, hint: &str) -> Setting {
+    let args: Vec<String> = words(&recipe.args).cloned().collect();
+    let kind = SettingKind::Words { assignments: false };
+    Setting::new("args", ENGINE_GROUP, label, kind, args).hint(hint)
+}
+
+/// More environment of the engine's container.
+pub(super) fn environment(recipe: &Recipe) -> Setting {
+    let env: Vec<String> = recipe.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
+    let kind = SettingKind::Words { assignments: true };
+    Setting::new("env", ENGINE_GROUP, "More environment", kind, env)
+        .hint("NAME=value, apart by spaces.")
 }
 
 impl Setting {

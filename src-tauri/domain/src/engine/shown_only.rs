@@ -1,7 +1,6 @@
 //! Engines whose commands are shown for reference and that Tandem does not launch.
 
 use super::causes::Cause;
-use super::metrics::{Acceptance, Metrics};
 use super::setting::Setting;
 use super::{Engine, OnDisk, Phase};
 use crate::container::ContainerSpec;
@@ -35,10 +34,6 @@ impl Engine for ShownEngine {
         )
     }
 
-    fn explained(&self) -> &'static [(&'static str, &'static str)] {
-        &[]
-    }
-
     fn open_ports(&self, _plan: &LaunchPlan) -> Vec<u16> {
         Vec::new()
     }
@@ -53,18 +48,6 @@ impl Engine for ShownEngine {
 
     fn causes(&self) -> &'static [Cause] {
         &[]
-    }
-
-    fn consequences(&self) -> &'static [Cause] {
-        &[]
-    }
-
-    fn drafts(&self, _log: &[String]) -> Option<bool> {
-        None
-    }
-
-    fn acceptance(&self, _before: &Metrics, _after: &Metrics) -> Option<Acceptance> {
-        None
     }
 
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask {

@@ -2,6 +2,8 @@
 
 pub(crate) use super::sparks::link;
 use super::{LaunchInput, resolve};
+use crate::engine::OnDisk;
+use crate::machine::Facts;
 use crate::network::NetworkPlan;
 use crate::node::FetchLimits;
 use crate::recipe::plan::LaunchPlan;
@@ -20,4 +22,16 @@ pub(crate) fn plan(ranks: usize, network: Option<&NetworkPlan>) -> LaunchPlan {
         download: &FetchLimits::default(),
     };
     resolve(recipe, &input).launch
+}
+
+/// A served checkpoint on a machine's disk, and nothing beside it.
+pub(crate) fn on_disk<'a>(facts: &'a Facts, snapshot: &'a str) -> OnDisk<'a> {
+    OnDisk {
+        facts,
+        snapshot,
+        draft: None,
+        tokenizer: None,
+        graft: None,
+        shared_store: false,
+    }
 }

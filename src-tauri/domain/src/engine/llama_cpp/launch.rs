@@ -140,14 +140,7 @@ mod tests {
             hf_home: "/h".into(),
             ..Facts::default()
         };
-        let found = OnDisk {
-            facts: &facts,
-            snapshot: "/h/hub/models--o--n/snapshots/c",
-            draft: None,
-            tokenizer: None,
-            graft: None,
-            shared_store: false,
-        };
+        let found = samples::on_disk(&facts, "/h/hub/models--o--n/snapshots/c");
         container(&plan(include), &Variant::default(), &found)
     }
 

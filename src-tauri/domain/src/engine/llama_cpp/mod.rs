@@ -1,4 +1,5 @@
-//! The server of llama.cpp. It serves GGUF files on one machine.
+//! The server of llama.cpp. It serves GGUF files on one machine. Its `/metrics` counts prompts and answers
+//! (`llamacpp:tokens_predicted_total` and others) and no drafts.
 
 mod causes;
 mod launch;
@@ -6,7 +7,6 @@ mod phases;
 mod settings;
 
 use super::causes::Cause;
-use super::metrics::{Acceptance, Metrics};
 use super::setting::Setting;
 use super::{Engine, OnDisk, Phase};
 use crate::container::ContainerSpec;
@@ -56,19 +56,6 @@ impl Engine for LlamaCppEngine {
 
     fn causes(&self) -> &'static [Cause] {
         causes::CAUSES
-    }
-
-    fn consequences(&self) -> &'static [Cause] {
-        &[]
-    }
-
-    fn drafts(&self, _log: &[String]) -> Option<bool> {
-        None
-    }
-
-    /// Its `/metrics` counts prompts and answers (`llamacpp:tokens_predicted_total` and others) and no drafts.
-    fn acceptance(&self, _before: &Metrics, _after: &Metrics) -> Option<Acceptance> {
-        None
     }
 
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask {

@@ -263,12 +263,8 @@ mod tests {
         };
         let snapshot = "/mnt/disk/models/models--o--n/snapshots/c";
         let found = OnDisk {
-            facts: &facts,
-            snapshot,
-            graft: None,
-            draft: None,
-            tokenizer: None,
             shared_store: true,
+            ..samples::on_disk(&facts, snapshot)
         };
         let plan = samples::plan(1, None);
         let plain = plan.variants.iter().find(|v| v.drafting.is_none());
@@ -360,14 +356,7 @@ mod tests {
             hf_home: "/h".into(),
             ..Facts::default()
         };
-        let found = OnDisk {
-            facts: &facts,
-            snapshot: "/h/hub/models--o--n/snapshots/c",
-            draft: None,
-            tokenizer: None,
-            graft: None,
-            shared_store: false,
-        };
+        let found = samples::on_disk(&facts, "/h/hub/models--o--n/snapshots/c");
         let of = |rank| container(&plan, &plan.variants[0], rank, &found).expect("it can be");
         assert_eq!(of(0).key_variable.as_deref(), Some("VLLM_API_KEY"));
         assert_eq!(of(1).key_variable, None);

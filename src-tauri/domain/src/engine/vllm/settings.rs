@@ -1,28 +1,15 @@
 //! The settings of vLLM that a person may change.
 
-use crate::engine::setting::{Setting, SettingKind};
-use crate::recipe::{Recipe, words};
+use crate::engine::setting::{ENGINE_GROUP, Setting, SettingKind, arguments, context, environment};
+use crate::recipe::Recipe;
 
 /// See the module.
 pub(super) fn of(recipe: &Recipe) -> Vec<Setting> {
-    let args: Vec<String> = words(&recipe.args).cloned().collect();
-    let env: Vec<String> = recipe.env.iter().map(|(n, v)| format!("{n}={v}")).collect();
     vec![
-        Setting::new(
-            "context",
-            "Speed and memory",
-            "Context length",
-            SettingKind::Integer {
-                least: 256,
-                most: 1_048_576,
-                unit: Some("tokens".into()),
-            },
-            recipe.settings.context,
-        )
-        .hint(format!("The recipe has {}.", recipe.settings.context)),
+        context(recipe),
         Setting::new(
             "memory_share",
-            "Speed and memory",
+            ENGINE_GROUP,
             "GPU memory share for vLLM",
             // vLLM does not start where less than this share is free, and the system needs the rest.
             SettingKind::Share {
@@ -35,21 +22,11 @@ pub(super) fn of(recipe: &Recipe) -> Vec<Setting> {
             "0.1 to 0.95. The recipe has {}.",
             recipe.settings.memory_share
         )),
-        Setting::new(
-            "args",
-            "Speed and memory",
+        arguments(
+            recipe,
             "More arguments for vLLM",
-            SettingKind::Words { assignments: false },
-            args,
-        )
-        .hint("For vllm serve, apart by spaces; the same on every machine."),
-        Setting::new(
-            "env",
-            "Speed and memory",
-            "More environment",
-            SettingKind::Words { assignments: true },
-            env,
-        )
-        .hint("NAME=value, apart by spaces."),
+            "For vllm serve, apart by spaces; the same on every machine.",
+        ),
+        environment(recipe),
     ]
 }

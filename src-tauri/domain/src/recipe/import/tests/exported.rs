@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::container::ContainerSpec;
-use crate::engine::{self, OnDisk};
-use crate::launch::{self, LaunchInput};
+use crate::engine;
+use crate::launch::{self, LaunchInput, samples};
 use crate::machine::Facts;
 use crate::node::FetchLimits;
 use crate::recipe::{Choices, EngineKind, VariantId};
@@ -32,14 +32,7 @@ fn containers(recipe: &Recipe, variant: &str) -> Vec<ContainerSpec> {
         served.repo.replace('/', "--"),
         served.revision
     );
-    let found = OnDisk {
-        facts: &facts,
-        snapshot: &snapshot,
-        draft: None,
-        tokenizer: None,
-        graft: None,
-        shared_store: false,
-    };
+    let found = samples::on_disk(&facts, &snapshot);
     let last = plan.last().expect("it has a variant");
     let spec = engine::of(plan.engine).container(&plan, last, 0, &found);
     vec![spec.expect("everything lies in the cache")]
