@@ -30,8 +30,8 @@ pub(super) fn faults(
             "Choose another recipe, or copy its command and run it where it belongs.",
         );
     }
-    let without = |image: &Option<String>| image.as_ref().is_none_or(|i| *i == launch.image.name);
-    for need in recipe.needs.iter().filter(|n| without(&n.image)) {
+    let image = &launch.image.name;
+    for need in recipe.needs.iter().filter(|n| n.is_missing_with(image)) {
         fault(
             Code::BadInput,
             &format!("{} cannot be served as it is.", recipe.title),

@@ -132,11 +132,8 @@ fn availability(recipe: &Recipe, machines: usize) -> Availability {
             why: reference.why.clone(),
         };
     }
-    // What is missing with another image alone is no obstacle here.
     let image = &recipe.image.name;
-    let lacks =
-        |need: &&super::published::UnmetNeed| need.image.as_ref().is_none_or(|i| i == image);
-    if let Some(need) = recipe.needs.iter().find(lacks) {
+    if let Some(need) = recipe.needs.iter().find(|n| n.is_missing_with(image)) {
         return Availability::Lacks {
             why: need.why.clone(),
             fix: need.fix.clone(),

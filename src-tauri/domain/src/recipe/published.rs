@@ -29,6 +29,13 @@ pub struct UnmetNeed {
     pub image: Option<String>,
 }
 
+impl UnmetNeed {
+    /// Whether it is missing with this image.
+    pub fn is_missing_with(&self, image: &str) -> bool {
+        self.image.as_deref().is_none_or(|named| named == image)
+    }
+}
+
 /// A launch that somebody published, which a variant carries.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]
