@@ -84,28 +84,20 @@ fn line_of(text: &str, found: &mut ImportParts) -> Result<ServeLine, Problem> {
 
 /// The command that starts the container: its options, and what stands around it.
 fn setting_up(text: &str, found: &mut ImportParts) -> Result<(), Problem> {
-    let commands = match words::split(text) {
-        Ok(commands) => commands,
-        Err(not) => {
-            let why = format!("Line {}: {}", not.line, not.why);
-            found.report.note(
-                Missing,
-                "runtime.setup_command",
-                text.lines().next().unwrap_or_default(),
-                why,
-            );
+    let line = match words::split(text) {
+        Ok(commands) => serve_line(&commands, found)
+            .map_err(|_| "It starts no container, and would change the machine.".to_owned()),
+        Err(not) => Err(format!("Line {}: {}", not.line, not.why)),
+    };
+    let line = match line {
+        Ok(line) => line,
+        Err(why) => {
+            let given = text.lines().next().unwrap_or_default();
+            found
+                .report
+                .note(Missing, "runtime.setup_command", given, why);
             return Ok(());
         }
-    };
-    let Ok(line) = serve_line(&commands, found) else {
-        let why = "It starts no container, and would change the machine.";
-        found.report.note(
-            Missing,
-            "runtime.setup_command",
-            text.lines().next().unwrap_or_default(),
-            why,
-        );
-        return Ok(());
     };
     let words: Vec<String> = line.words.iter().map(words::Word::shown).collect();
     let image = found.image.take();
