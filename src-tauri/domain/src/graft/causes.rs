@@ -6,6 +6,19 @@ use crate::problem::Code;
 /// Where vLLM loads the layers.
 const MTP_LOADER: &[&str] = &["step3p5_mtp.py", "step3p7_mtp.py"];
 
+const fn head_quantized(texts: &'static [&'static str], through: &'static [&'static str]) -> Cause {
+    Cause {
+        id: CauseId("head-quantized"),
+        texts,
+        through,
+        consequence: false,
+        code: Code::MtpMissing,
+        cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
+        fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
+        source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
+    }
+}
+
 /// Counted only where a launch has such layers: other programs say some of these words of other things.
 pub const CAUSES: &[Cause] = &[
     Cause {
@@ -33,27 +46,12 @@ pub const CAUSES: &[Cause] = &[
         fix: "Run the graft, or choose a revision that has the MTP layers.",
         source: "vLLM, vllm/model_executor/models/step3p5_mtp.py",
     },
-    Cause {
-        id: CauseId("head-quantized"),
-        texts: &["must match the size of tensor b"],
-        through: MTP_LOADER,
-        consequence: false,
-        code: Code::MtpMissing,
-        cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
-        fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
-        source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
-    },
-    Cause {
-        id: CauseId("head-quantized"),
-        // The sizes of Step-3.7, which tell it where the log has no traceback.
-        texts: &["The size of tensor a (2048) must match the size of tensor b (4096)"],
-        through: &[],
-        consequence: false,
-        code: Code::MtpMissing,
-        cause: "This vLLM builds the BF16 MTP head as if it were quantized (before vLLM PR 48883).",
-        fix: "Choose a draft of its own as the way to MTP under Choices, or an image with vLLM 0.27.0 or newer.",
-        source: "https://github.com/vllm-project/vllm/issues/44836, mended by https://github.com/vllm-project/vllm/pull/48883",
-    },
+    head_quantized(&["must match the size of tensor b"], MTP_LOADER),
+    // The sizes of Step-3.7, which tell it where the log has no traceback.
+    head_quantized(
+        &["The size of tensor a (2048) must match the size of tensor b (4096)"],
+        &[],
+    ),
     Cause {
         id: CauseId("layers-quantized"),
         texts: &["AssertionError"],
