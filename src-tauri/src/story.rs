@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use tandem_domain::chat::ChatEvent;
+use tandem_domain::chat::{ChatAsk, ChatEvent, Wishes};
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::RecipeId;
 use tandem_domain::run::{Event, RunOutcome, RunSignal};
@@ -101,8 +101,11 @@ pub async fn story(app: &App, recipe: Option<RecipeId>) -> Result<(), Problem> {
     let hear = move |event| {
         let _ = tell.send(event);
     };
-    app.send_message(None, question.into(), Vec::new(), false, hear)
-        .await?;
+    let ask = ChatAsk::Question {
+        text: question.into(),
+        images: Vec::new(),
+    };
+    app.send_message(None, ask, Wishes::default(), hear).await?;
     while let Some(event) = told.recv().await {
         match event {
             ChatEvent::Ended { message } => {

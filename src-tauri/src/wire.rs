@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use specta::Type;
 use tandem_domain::engine::setting::Setting;
 use tandem_domain::fit::Fit;
-use tandem_domain::ids::{MachineId, RunId};
+use tandem_domain::ids::{ConversationId, MachineId, RunId};
 use tandem_domain::machine::Facts;
 use tandem_domain::network::cabling::Cabling;
 use tandem_domain::network::health::Finding;
@@ -235,6 +235,31 @@ impl Default for Settings {
             text_size: "normal".into(),
         }
     }
+}
+
+/// What is being written to the model.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct ChatDraft {
+    /// Its words.
+    pub text: String,
+    /// Its pictures.
+    pub images: Vec<DraftImage>,
+}
+
+/// A picture of a draft.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Type)]
+pub struct DraftImage {
+    /// The image as it is kept.
+    pub id: String,
+    /// The name of its file.
+    pub name: String,
+}
+
+/// A conversation changed, by this window or by another.
+#[derive(Debug, Clone, Serialize, Type)]
+pub struct ConversationNews {
+    /// Which; `None` where it may be any of them.
+    pub conversation: Option<ConversationId>,
 }
 
 /// A picked image as it is kept.

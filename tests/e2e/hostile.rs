@@ -204,16 +204,7 @@ async fn keep(desk: &Desk, texts: Vec<String>) {
         .await
         .expect("a conversation");
     for (n, text) in texts.into_iter().enumerate() {
-        let message = Message {
-            id: format!("m{n}"),
-            role: Role::Assistant,
-            text,
-            reasoning: String::new(),
-            images: Vec::new(),
-            at: 1,
-            stats: None,
-            stopped: false,
-        };
+        let message = Message::new(format!("m{n}"), Role::Assistant, text, 1);
         store
             .append_message(&id, &message)
             .await

@@ -85,18 +85,36 @@ export const commands = {
 	renameBenchmark: (id: BenchId, label: string) => __TAURI_INVOKE<null>("rename_benchmark", { id, label }),
 	/**  Removes a measurement for good. */
 	deleteBenchmark: (id: BenchId) => __TAURI_INVOKE<null>("delete_benchmark", { id }),
-	/**  All conversations, the newest first. */
+	/**  All conversations, those in the archive too; the pinned first, then the latest. */
 	listConversations: () => __TAURI_INVOKE<ConversationSummary[]>("list_conversations"),
-	/**  The messages of one conversation, in order. */
-	conversation: (id: ConversationId) => __TAURI_INVOKE<Message[]>("conversation", { id }),
-	/**  Removes a conversation with its messages and images. */
+	/**  The last messages that a conversation shows, or those right before `before`. */
+	conversation: (id: ConversationId, before: string | null) => __TAURI_INVOKE<ConversationPage>("conversation", { id, before }),
+	/**  Shows another version of a message, with what follows it, and gives back the last messages. */
+	showVersion: (id: ConversationId, message: string) => __TAURI_INVOKE<ConversationPage>("show_version", { id, message }),
+	/**  The latest messages that hold what is typed. */
+	searchMessages: (typed: string) => __TAURI_INVOKE<FoundMessage[]>("search_messages", { typed }),
+	/**  Renames, pins or archives a conversation. */
+	changeConversation: (id: ConversationId, change: ConversationChange) => __TAURI_INVOKE<null>("change_conversation", { id, change }),
+	/**  Deletes a conversation with its messages and images. For five minutes it can be brought back. */
 	deleteConversation: (id: ConversationId) => __TAURI_INVOKE<null>("delete_conversation", { id }),
+	/**  Brings a deleted conversation back. */
+	restoreConversation: (id: ConversationId) => __TAURI_INVOKE<null>("restore_conversation", { id }),
+	/**  Deletes a message with all that follows it, and gives back the last messages. For five minutes it can be brought back. */
+	deleteMessage: (id: ConversationId, message: string) => __TAURI_INVOKE<ConversationPage>("delete_message", { id, message }),
+	/**  Brings a deleted message back with what followed it, and gives back the last messages. */
+	restoreMessage: (id: ConversationId, message: string) => __TAURI_INVOKE<ConversationPage>("restore_message", { id, message }),
+	/**  What was being written in a conversation; in a new one where `id` is `None`. */
+	chatDraft: (id: ConversationId | null) => __TAURI_INVOKE<ChatDraft>("chat_draft", { id }),
+	/**  Keeps what is being written. */
+	saveChatDraft: (id: ConversationId | null, draft: ChatDraft) => __TAURI_INVOKE<null>("save_chat_draft", { id, draft }),
+	/**  Tells of every conversation that changes, whichever window changes it. */
+	watchConversations: (news: Channel<ConversationNews>) => __TAURI_INVOKE<null>("watch_conversations", { news }),
 	/**  Takes an image file in: checked, made no larger than the model looks at, kept. */
 	addImage: (bytes: number[]) => __TAURI_INVOKE<ImageView>("add_image", { bytes }),
 	/**  A kept image. */
 	image: (id: string) => __TAURI_INVOKE<ImageView>("image", { id }),
-	/**  Sends a message and streams the answer. `conversation` of `None` begins a new one; gives back its id. */
-	sendMessage: (conversation: ConversationId | null, text: string, images: string[], thinking: boolean, events: Channel<ChatEvent>) => __TAURI_INVOKE<ConversationId>("send_message", { conversation, text, images, thinking, events }),
+	/**  Asks the model and streams the answer. `conversation` of `None` begins a new one; gives back its id. */
+	sendMessage: (conversation: ConversationId | null, ask: ChatAsk, wishes: Wishes, events: Channel<ChatEvent>) => __TAURI_INVOKE<ConversationId>("send_message", { conversation, ask, wishes, events }),
 	/**  Stops an answer. What came is kept. */
 	stopAnswer: (answer: string) => __TAURI_INVOKE<null>("stop_answer", { answer }),
 	/**  What takes room on every machine. Only looks. */
@@ -168,7 +186,11 @@ export type AnswerStats = {
 	completion_tokens: number | null,
 	/**  Tokens of the prompt; `None` where the server did not count. */
 	prompt_tokens: number | null,
-	/**  The server's reason to end; [`FINISH_UNKNOWN`] where it gave none. */
+	/**  Tokens of the prompt that the server had in its prefix cache; `None` where it did not say. */
+	cached_tokens: number | null,
+	/**  Seconds from the first word of the reasoning to the first of the answer; `None` where it did not think. */
+	thought_s: number | null,
+	/**  The server's reason to end; [`FINISH_UNKNOWN`] where it gave none, [`FINISH_STOPPED`] where the person stopped it. */
 	finish: string,
 };
 
@@ -331,14 +353,47 @@ export type ChangedMachine = {
 	password: string | null,
 };
 
+/**  What is asked of the model. */
+export type ChatAsk = 
+/**  A question after all that is shown. */
+{ kind: "question"; 
+/**  Its words. */
+text: string; 
+/**  Ids of its images. */
+images: string[] } | 
+/**  A question in other words: another version of it, which begins a branch. */
+{ kind: "edited"; 
+/**  The question that it stands beside. */
+message: string; 
+/**  Its words. */
+text: string; 
+/**  Ids of its images. */
+images: string[] } | 
+/**  Another version of an answer, or the first of a question that has none. */
+{ kind: "again"; 
+/**  The answer, or the question. */
+message: string } | 
+/**  More of an answer that was stopped or cut. */
+{ kind: "continued"; 
+/**  The answer. */
+message: string };
+
+/**  What is being written to the model. */
+export type ChatDraft = {
+	/**  Its words. */
+	text: string,
+	/**  Its pictures. */
+	images: DraftImage[],
+};
+
 /**  What the window hears while an answer comes. */
 export type ChatEvent = 
-/**  The answer's message exists, still empty. */
+/**  An answer is awaited. */
 { kind: "began"; 
-/**  The person's message as kept. */
+/**  The person's message as kept. What stands after it is shown no more. */
 question: Message; 
-/**  The answer's id. */
-answer: string } | 
+/**  The answer: empty, or with the words that it goes on from. */
+answer: Message } | 
 /**  More words. */
 { kind: "words"; 
 /**  Added to the answer. */
@@ -573,8 +628,34 @@ export type Comparison = {
 	verdict: string,
 };
 
+/**  What can be changed about a conversation. Members that are `None` stay as they are. */
+export type ConversationChange = {
+	/**  Its title; empty text is refused. */
+	title: string | null,
+	/**  Whether it stands before all others. */
+	pinned: boolean | null,
+	/**  Whether it is put away. */
+	archived: boolean | null,
+};
+
 /**  A conversation. */
 export type ConversationId = string;
+
+/**  A conversation changed, by this window or by another. */
+export type ConversationNews = {
+	/**  Which; `None` where it may be any of them. */
+	conversation: ConversationId | null,
+};
+
+/**  A part of what a conversation shows: one way from its first message to its last. */
+export type ConversationPage = {
+	/**  Messages one after the other, the oldest first. */
+	messages: Message[],
+	/**  Whether others stand before them. */
+	earlier: boolean,
+	/**  The answer that is coming in this conversation right now. */
+	answering: string | null,
+};
 
 /**  A conversation in the list. */
 export type ConversationSummary = {
@@ -584,6 +665,10 @@ export type ConversationSummary = {
 	title: string,
 	/**  The last change, ms since 1970. */
 	updated_at: number,
+	/**  Whether it stands before all others. */
+	pinned: boolean,
+	/**  Whether it was put away: it is found, and stands in the archive only. */
+	archived: boolean,
 };
 
 /**  An item on a machine, to be deleted. */
@@ -686,6 +771,14 @@ export type Doomed = {
 	kind: DiskKind,
 	/**  See [`DiskItem::path`]. */
 	path: string,
+};
+
+/**  A picture of a draft. */
+export type DraftImage = {
+	/**  The image as it is kept. */
+	id: string,
+	/**  The name of its file. */
+	name: string,
 };
 
 /**  A program that serves models. */
@@ -1002,6 +1095,22 @@ export type FoundCheck = {
 	repair: boolean,
 };
 
+/**  A message that holds the words. */
+export type FoundMessage = {
+	/**  Its conversation. */
+	conversation: ConversationId,
+	/**  The conversation's title. */
+	title: string,
+	/**  The message. */
+	message: string,
+	/**  Who said it. */
+	role: Role,
+	/**  When, ms since 1970. */
+	at: number,
+	/**  The words around the first place, in pieces: every second one, from the second on, is what was searched. */
+	excerpt: string[],
+};
+
 /**  What a deletion did. */
 export type Freed = {
 	/**  Bytes that are free now. */
@@ -1286,10 +1395,17 @@ export type Message = {
 	images: string[],
 	/**  When, ms since 1970. */
 	at: number,
-	/**  What it took, for a finished answer. */
+	/**  What it took; `None` for a question, and for an answer that was cut off. */
 	stats: AnswerStats | null,
 	/**  Whether it was stopped before its end. */
 	stopped: boolean,
+	/**  The message that it follows; `None` for the first of a conversation. */
+	parent: string | null,
+	/**
+	 *  All messages in its place, the oldest first, its own id among them: answers that were asked for again, questions
+	 *  that were edited.
+	 */
+	versions: string[],
 };
 
 /**  How a bandwidth was measured. Each way has its own expected range. */
@@ -1940,5 +2056,13 @@ export type Verdict = {
 	says: string,
 	/**  What to do; empty when nothing is to do. */
 	cure: string,
+};
+
+/**  How the model should answer. */
+export type Wishes = {
+	/**  Whether it should think first. */
+	thinking: boolean,
+	/**  The most tokens of the answer with its reasoning; `None` leaves it to Tandem. */
+	max_tokens: number | null,
 };
 

@@ -182,6 +182,15 @@ const SCENES = [
   },
   { name: 'bench', fake: 'serving', screen: 'bench' },
   { name: 'chat', fake: 'serving', screen: 'chat' },
+  {
+    name: 'chat-open',
+    fake: 'serving',
+    screen: 'chat',
+    act: async (page) => {
+      await page.locator('button.open').last().click();
+      await page.getByRole('article', { name: 'Model' }).last().hover();
+    },
+  },
   { name: 'runs', fake: 'serving', screen: 'runs' },
   { name: 'settings', fake: 'rehearsal', screen: 'settings' },
   { name: 'rehearsal', fake: 'rehearsal-running' },

@@ -1,40 +1,204 @@
-//! Conversations with what is served.
+//! What is kept of conversations: the list, pages of messages, drafts, pictures.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tandem_adapters::image_resize::{self, data_url};
-use tandem_adapters::store::{StoreError, StoredImage};
-use tandem_domain::chat::{
-    Answer, ChatDelta, ChatEvent, ConversationSummary, Message, Role, prompt,
-};
+use tandem_adapters::store::StoredImage;
+use tandem_domain::chat::search::{self, FoundMessage};
+use tandem_domain::chat::{ConversationChange, ConversationPage, ConversationSummary};
 use tandem_domain::ids::ConversationId;
-use tandem_domain::ports::ApiError;
-use tandem_domain::problem::{Code, Problem, Retry};
-use tokio_util::sync::CancellationToken;
+use tandem_domain::problem::{Code, Problem};
+use tokio::sync::broadcast::error::RecvError;
 
 use super::workspace::Workspace;
-use super::{App, lock, stored};
-use crate::wire::ImageView;
+use super::{App, stored};
+use crate::wire::{ChatDraft, ConversationNews, ImageView};
 
-/// How much of an answer a crash may cost.
-const KEEP_EVERY: Duration = Duration::from_secs(1);
+/// How long what was deleted can be brought back.
+const UNDO_FOR: Duration = Duration::from_secs(300);
+
+/// How many messages a conversation opens with: more than a window shows, so that all open equally fast.
+const LAST: u32 = 12;
+
+/// How many messages come at once of what stands before.
+const EARLIER: u32 = 40;
 
 impl App {
-    /// All conversations.
+    /// All conversations, those in the archive too.
     pub async fn list_conversations(&self) -> Result<Vec<ConversationSummary>, Problem> {
-        stored(self.workspace().await.store.conversations(None).await)
+        stored(self.workspace().await.store.conversations().await)
     }
 
-    /// One conversation.
-    pub async fn conversation(&self, id: &ConversationId) -> Result<Vec<Message>, Problem> {
-        stored(self.workspace().await.store.messages(id).await)
+    /// The last messages of a conversation, or those right before this one.
+    pub async fn conversation(
+        &self,
+        id: &ConversationId,
+        before: Option<&str>,
+    ) -> Result<ConversationPage, Problem> {
+        let workspace = self.workspace().await;
+        let most = if before.is_some() { EARLIER } else { LAST };
+        // One more than is shown tells whether there are others.
+        let mut messages = stored(workspace.store.messages(id, before, most + 1).await)?;
+        let earlier = messages.len() > most as usize;
+        if earlier {
+            messages.remove(0);
+        }
+        Ok(ConversationPage {
+            messages,
+            earlier,
+            answering: self.answering(id),
+        })
     }
 
-    /// Removes a conversation.
+    /// Shows another version, and what follows it. Gives back the last messages.
+    pub async fn show_version(
+        &self,
+        id: &ConversationId,
+        message: &str,
+    ) -> Result<ConversationPage, Problem> {
+        if !stored(self.workspace().await.store.show_message(message).await)? {
+            return Err(message_gone());
+        }
+        self.tell(id);
+        self.conversation(id, None).await
+    }
+
+    /// Messages that hold what is typed, the latest first.
+    pub async fn search_messages(&self, typed: &str) -> Result<Vec<FoundMessage>, Problem> {
+        let Some(query) = search::query(typed) else {
+            return Ok(Vec::new());
+        };
+        stored(self.workspace().await.store.search_messages(&query).await)
+    }
+
+    /// Renames, pins or archives a conversation.
+    pub async fn change_conversation(
+        &self,
+        id: &ConversationId,
+        mut change: ConversationChange,
+    ) -> Result<(), Problem> {
+        if let Some(title) = &mut change.title {
+            *title = title.trim().to_owned();
+            if title.is_empty() {
+                return Err(
+                    Problem::new(Code::BadInput, "The conversation was not renamed.")
+                        .cause("The name is empty.")
+                        .fix("Give it a name."),
+                );
+            }
+        }
+        stored(
+            self.workspace()
+                .await
+                .store
+                .change_conversation(id, &change)
+                .await,
+        )?;
+        self.tell(id);
+        Ok(())
+    }
+
+    /// Deletes a conversation. For [`UNDO_FOR`] it can be brought back.
     pub async fn delete_conversation(&self, id: &ConversationId) -> Result<(), Problem> {
-        stored(self.workspace().await.store.delete_conversation(id).await).map(|_| ())
+        let workspace = self.workspace().await;
+        stored(workspace.store.delete_conversation(id, self.now()).await)?;
+        self.purge_later(workspace);
+        self.tell(id);
+        Ok(())
+    }
+
+    /// Brings a deleted conversation back.
+    pub async fn restore_conversation(&self, id: &ConversationId) -> Result<(), Problem> {
+        let found = stored(self.workspace().await.store.restore_conversation(id).await)?;
+        self.tell(id);
+        if found { Ok(()) } else { Err(not_restored()) }
+    }
+
+    /// Deletes a message with what follows it. For [`UNDO_FOR`] it can be brought back. Gives back the last messages.
+    pub async fn delete_message(
+        &self,
+        id: &ConversationId,
+        message: &str,
+    ) -> Result<ConversationPage, Problem> {
+        let workspace = self.workspace().await;
+        stored(workspace.store.delete_message(message, self.now()).await)?;
+        self.purge_later(workspace);
+        self.tell(id);
+        self.conversation(id, None).await
+    }
+
+    /// Brings a deleted message back, and shows it. Gives back the last messages.
+    pub async fn restore_message(
+        &self,
+        id: &ConversationId,
+        message: &str,
+    ) -> Result<ConversationPage, Problem> {
+        let found = stored(self.workspace().await.store.restore_message(message).await)?;
+        self.tell(id);
+        if found {
+            self.conversation(id, None).await
+        } else {
+            Err(not_restored())
+        }
+    }
+
+    /// What was being written in a conversation, or in a new one.
+    pub async fn chat_draft(&self, id: Option<&ConversationId>) -> Result<ChatDraft, Problem> {
+        let workspace = self.workspace().await;
+        let draft: Option<ChatDraft> = stored(workspace.store.draft(&draft_name(id)).await)?;
+        Ok(draft.unwrap_or_default())
+    }
+
+    /// Keeps what is being written. An empty draft is forgotten.
+    pub async fn save_chat_draft(
+        &self,
+        id: Option<&ConversationId>,
+        draft: &ChatDraft,
+    ) -> Result<(), Problem> {
+        let store = &self.workspace().await.store;
+        let name = draft_name(id);
+        if draft.text.is_empty() && draft.images.is_empty() {
+            return stored(store.delete_draft(&name).await).map(|_| ());
+        }
+        stored(store.put_draft(&name, draft, self.now()).await)
+    }
+
+    /// Tells of every conversation that changes, until `hear` gives back `false`.
+    pub fn watch_conversations(&self, hear: impl Fn(ConversationNews) -> bool + Send + 'static) {
+        let mut news = self.inner.conversations.subscribe();
+        tokio::spawn(async move {
+            loop {
+                let heard = match news.recv().await {
+                    Ok(conversation) => hear(ConversationNews {
+                        conversation: Some(conversation),
+                    }),
+                    // Some was missed: any of them may have changed.
+                    Err(RecvError::Lagged(_)) => hear(ConversationNews { conversation: None }),
+                    Err(RecvError::Closed) => false,
+                };
+                if !heard {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Tells all windows that a conversation changed.
+    pub(super) fn tell(&self, id: &ConversationId) {
+        // Without a window nobody hears it.
+        let _ = self.inner.conversations.send(id.clone());
+    }
+
+    fn purge_later(&self, workspace: Arc<Workspace>) {
+        let app = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(UNDO_FOR).await;
+            let until = app.now() - UNDO_FOR.as_millis() as i64;
+            if let Err(error) = workspace.store.purge_deleted(until).await {
+                tracing::warn!(%error, "what was deleted is removed at the next start");
+            }
+        });
     }
 
     /// Takes an image in.
@@ -63,171 +227,21 @@ impl App {
             .map(shown)
             .ok_or_else(|| Problem::new(Code::BadImage, "The picture is not here any more."))
     }
-
-    /// Sends a message; the answer comes through `hear`, and goes on after this returns.
-    pub async fn send_message(
-        &self,
-        conversation: Option<ConversationId>,
-        text: String,
-        images: Vec<String>,
-        thinking: bool,
-        mut hear: impl FnMut(ChatEvent) + Send + 'static,
-    ) -> Result<ConversationId, Problem> {
-        if text.trim().is_empty() && images.is_empty() {
-            return Err(Problem::new(Code::BadInput, "There is nothing to send.")
-                .fix("Write a message or attach an image."));
-        }
-        let (workspace, serving, _, api) = self.served().await?;
-        let question = Message {
-            id: super::new_id(),
-            role: Role::User,
-            text,
-            reasoning: String::new(),
-            images,
-            at: self.now(),
-            stats: None,
-            stopped: false,
-        };
-        let id = match conversation {
-            Some(id) => id,
-            None => {
-                let id = ConversationId(super::new_id());
-                let title = prompt::title(std::slice::from_ref(&question));
-                stored(
-                    workspace
-                        .store
-                        .create_conversation(&id, &title, question.at)
-                        .await,
-                )?;
-                id
-            }
-        };
-        stored(workspace.store.append_message(&id, &question).await)?;
-        let messages = stored(workspace.store.messages(&id).await)?;
-        let urls = self.image_urls(&workspace, &messages).await?;
-        // Without a wish the template decides; with thinking off it is asked not to.
-        let thinking = if thinking { None } else { Some(false) };
-        let request = prompt::request(&serving.model, &messages, thinking, |image| {
-            urls.get(image).cloned()
-        });
-
-        let answer_id = super::new_id();
-        let cancel = CancellationToken::new();
-        lock(&self.inner.answers).insert(answer_id.clone(), cancel.clone());
-        hear(ChatEvent::Began {
-            question,
-            answer: answer_id.clone(),
-        });
-        let (app, conversation) = (self.clone(), id.clone());
-        tokio::spawn(async move {
-            let answer = Mutex::new(Answer::new(answer_id.clone()));
-            let result = {
-                let mut on_delta = |delta: ChatDelta| {
-                    if let Some(event) = lock(&answer).push(delta) {
-                        hear(event);
-                    }
-                };
-                tokio::select! {
-                    result = api.chat(&request, &mut on_delta) => Some(result),
-                    () = cancel.cancelled() => None,
-                    () = app.keep_along(&workspace, &conversation, &answer) => None,
-                }
-            };
-            let answer = answer.into_inner().unwrap_or_else(PoisonError::into_inner);
-            lock(&app.inner.answers).remove(&answer_id);
-            let at = app.now();
-            let event = match result {
-                Some(Ok(finish)) => {
-                    let message = answer.finished(at, &finish);
-                    app.kept(&workspace, &conversation, message).await
-                }
-                None => {
-                    app.kept(&workspace, &conversation, answer.stopped(at, true))
-                        .await
-                }
-                Some(Err(error)) => {
-                    let problem = unanswered(&error);
-                    let message = (!answer.is_empty()).then(|| answer.stopped(at, false));
-                    if let Some(message) = &message {
-                        let _ = keep(&workspace, &conversation, message).await;
-                    }
-                    ChatEvent::Failed { problem, message }
-                }
-            };
-            hear(event);
-        });
-        Ok(id)
-    }
-
-    /// Stops an answer.
-    pub async fn stop_answer(&self, answer: &str) -> Result<(), Problem> {
-        if let Some(cancel) = lock(&self.inner.answers).get(answer) {
-            cancel.cancel();
-        }
-        Ok(())
-    }
-
-    /// Keeps an answer while it comes, so that a crash costs a second of it. Never ends by itself; a store that does
-    /// not take it now is asked again with the next words, and the end of the answer tells what is wrong.
-    async fn keep_along(
-        &self,
-        workspace: &Workspace,
-        conversation: &ConversationId,
-        answer: &Mutex<Answer>,
-    ) {
-        let mut kept = None;
-        loop {
-            tokio::time::sleep(KEEP_EVERY).await;
-            let message = lock(answer).so_far(self.now());
-            let length = message.as_ref().map(|m| (m.text.len(), m.reasoning.len()));
-            if let Some(message) = message.filter(|_| length != kept)
-                && keep(workspace, conversation, &message).await.is_ok()
-            {
-                kept = length;
-            }
-        }
-    }
-
-    async fn kept(
-        &self,
-        workspace: &Workspace,
-        conversation: &ConversationId,
-        message: Message,
-    ) -> ChatEvent {
-        match keep(workspace, conversation, &message).await {
-            Ok(()) => ChatEvent::Ended { message },
-            Err(e) => ChatEvent::Failed {
-                problem: e.problem(),
-                message: Some(message),
-            },
-        }
-    }
-
-    async fn image_urls(
-        &self,
-        workspace: &Workspace,
-        messages: &[Message],
-    ) -> Result<HashMap<String, String>, Problem> {
-        let mut urls = HashMap::new();
-        for id in prompt::wanted_images(messages) {
-            if let Some(image) = stored(workspace.store.image(&id).await)? {
-                urls.insert(id, data_url(&image.mime, &image.bytes));
-            }
-        }
-        Ok(urls)
-    }
 }
 
-/// Puts a message in the place of what is there of it, or at the end of the conversation.
-async fn keep(
-    workspace: &Workspace,
-    conversation: &ConversationId,
-    message: &Message,
-) -> Result<(), StoreError> {
-    if workspace.store.update_message(message).await? {
-        return Ok(());
-    }
-    workspace.store.append_message(conversation, message).await
+pub(super) fn message_gone() -> Problem {
+    Problem::new(Code::BadInput, "The message is not here any more.")
+        .cause("It was deleted, perhaps in another window.")
+        .fix("Open the conversation again.")
+}
+
+fn not_restored() -> Problem {
+    Problem::new(Code::BadInput, "It was not brought back.")
+        .cause("What was deleted is kept for five minutes, and not over a restart of Tandem.")
+}
+
+fn draft_name(id: Option<&ConversationId>) -> String {
+    format!("chat/{}", id.map_or("", |id| id.0.as_str()))
 }
 
 fn shown(image: StoredImage) -> ImageView {
@@ -238,20 +252,5 @@ fn shown(image: StoredImage) -> ImageView {
         width: image.width,
         height: image.height,
         url,
-    }
-}
-
-fn unanswered(error: &ApiError) -> Problem {
-    let problem =
-        Problem::new(Code::ServerAnswer, "The model did not answer.").cause(format!("{error}."));
-    match error {
-        ApiError::Status { status: 400, .. } => {
-            problem.fix("Begin a new conversation, or leave the image out.")
-        }
-        ApiError::Status { .. } | ApiError::Garbled { .. } => problem.retry(Retry::Now),
-        ApiError::NotListening { .. } => problem.fix("Run the set-up again; it starts the server."),
-        ApiError::TimedOut { .. } | ApiError::Lost { .. } => problem
-            .fix("Try again; if it stays silent, stop the server and run the set-up again.")
-            .retry(Retry::Now),
     }
 }

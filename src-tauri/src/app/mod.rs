@@ -1,5 +1,6 @@
 //! Everything the window and the headless story can ask for, without knowing either of them.
 
+mod answers;
 mod ask_node;
 mod bench;
 mod chat;
@@ -27,15 +28,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tandem_adapters::data_folder::DataFolder;
 use tandem_adapters::secrets::HubToken;
 use tandem_adapters::store::{Store, StoreError};
-use tandem_domain::ids::MachineId;
+use tandem_domain::ids::{ConversationId, MachineId};
 use tandem_domain::ports::Clock;
 use tandem_domain::problem::{Code, Problem};
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use programs::Programs;
 use runs::LiveRun;
 use workspace::Workspace;
+
+/// How many changes of conversations a window may be behind before it reads all of them anew.
+const NEWS: usize = 64;
 
 /// The app. Clones are the same app.
 #[derive(Clone)]
@@ -59,7 +63,10 @@ struct Inner {
     changes: watch::Sender<u32>,
     /// Ends the watch of the overview that goes on.
     overview_watch: Mutex<CancellationToken>,
-    answers: Mutex<HashMap<String, CancellationToken>>,
+    /// Answers on their way, by the answer's id.
+    answers: Mutex<HashMap<String, answers::Awaited>>,
+    /// Tells which conversation changed.
+    conversations: broadcast::Sender<ConversationId>,
     measuring: Mutex<Option<CancellationToken>>,
     /// Checks of a disk under way, by machine.
     checks: Mutex<HashMap<MachineId, CancellationToken>>,
@@ -73,13 +80,18 @@ impl App {
             .await
             .map_err(|e| e.problem())?;
         let programs = Arc::new(programs);
+        let clock = Arc::new(SystemClock::new());
+        // Nobody is left who could bring it back.
+        if let Err(error) = store.purge_deleted(clock.now_ms()).await {
+            tracing::warn!(%error, "what was deleted is removed at the next start");
+        }
         let real = Workspace::real(store, data_dir, programs.clone())?;
         let app = Self {
             inner: Arc::new(Inner {
                 data_dir: data_dir.to_owned(),
                 _folder: folder,
                 programs,
-                clock: Arc::new(SystemClock::new()),
+                clock,
                 hub_token: HubToken::new(),
                 real: Arc::new(real),
                 rehearsal: tokio::sync::RwLock::new(None),
@@ -87,6 +99,7 @@ impl App {
                 changes: watch::Sender::new(0),
                 overview_watch: Mutex::default(),
                 answers: Mutex::default(),
+                conversations: broadcast::Sender::new(NEWS),
                 measuring: Mutex::default(),
                 checks: Mutex::default(),
             }),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tandem::app::App;
 use tandem_domain::bench::BenchCase;
-use tandem_domain::chat::ChatEvent;
+use tandem_domain::chat::{ChatAsk, ChatEvent, Wishes};
 use tandem_domain::ids::ConversationId;
 use tandem_domain::problem::Problem;
 use tokio::sync::mpsc;
@@ -56,7 +56,7 @@ pub(crate) async fn chat(app: &App) -> Result<Value, Problem> {
     named.whole().await;
     let mut conversations = Vec::new();
     for summary in app.list_conversations().await? {
-        let messages = app.conversation(&summary.id).await?;
+        let messages = app.conversation(&summary.id, None).await?.messages;
         conversations.push(json!({"summary": summary, "messages": messages}));
     }
     let broken = broken(app).await?;
@@ -121,7 +121,15 @@ async fn ask(
         // Nobody else holds the other end.
         let _ = tell.send(event);
     };
-    let sent = app.send_message(id, text.into(), images, thinking, hear);
+    let question = ChatAsk::Question {
+        text: text.into(),
+        images,
+    };
+    let wishes = Wishes {
+        thinking,
+        max_tokens: None,
+    };
+    let sent = app.send_message(id, question, wishes, hear);
     Ok(Asked {
         conversation: sent.await?,
         events: Vec::new(),

@@ -3,7 +3,14 @@
 
 import { SvelteMap } from 'svelte/reactivity';
 
-import type { ConversationSummary, ImageView, Problem } from '../bindings';
+import type {
+  ConversationChange,
+  ConversationSummary,
+  FoundMessage,
+  ImageView,
+  Problem,
+  Wishes,
+} from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { effectRoot } from '../kit/effectRoot.svelte';
 import { Conversation, type Surroundings } from './conversation.svelte';
@@ -49,18 +56,21 @@ export class Chat {
     }
   }
 
+  /** How the model should answer. */
+  readonly wishes: Wishes = $derived({ thinking: this.thinking, max_tokens: null });
+
   /** Opens a conversation of the list. */
   async open(id: string): Promise<void> {
     const conversation = this.#known.get(id) ?? new Conversation(this.#around, id);
     this.#known.set(id, conversation);
     this.current = conversation;
-    if (conversation.empty) await conversation.load();
+    await conversation.open();
   }
 
   /** Begins a conversation. One that is still empty is simply kept open. */
   begin(): void {
     if (this.current.id === null && this.current.empty) return;
-    this.current = new Conversation(this.#around);
+    this.current = this.#fresh();
   }
 
   /** Whether an answer is coming in the conversation of this id. */
@@ -69,19 +79,76 @@ export class Chat {
     return this.#known.get(id)?.answering ?? false;
   }
 
-  /** Removes a conversation for good; an answer on its way is stopped first. */
-  async remove(id: string): Promise<void> {
-    const conversation = this.#known.get(id);
+  /** Hears of changes, of this window and of others, as long as the window lives. */
+  async watch(): Promise<void> {
+    void this.current.draft.load();
     try {
-      await conversation?.stop();
-      await this.#around.host.deleteConversation(id);
+      await this.#around.host.watchConversations(({ conversation }) => {
+        const known = [...this.#known.values()];
+        for (const held of known)
+          if (conversation === null || held.id === conversation) void held.load();
+        if (!known.some((held) => held.id === conversation && held.answering)) void this.refresh();
+      });
     } catch (thrown) {
       this.problem = asProblem(thrown);
-      return;
     }
+  }
+
+  /** Renames, pins or archives a conversation. */
+  async change(id: string, change: Partial<ConversationChange>): Promise<void> {
+    const none = { title: null, pinned: null, archived: null };
+    await this.#list(() => this.#around.host.changeConversation(id, { ...none, ...change }));
+  }
+
+  /** Deletes a conversation; an answer on its way is stopped first. Whether it was. */
+  async remove(id: string): Promise<boolean> {
+    const conversation = this.#known.get(id);
+    const done = await this.#list(async () => {
+      await conversation?.stop();
+      await this.#around.host.deleteConversation(id);
+    });
+    if (!done) return false;
     this.#known.delete(id);
-    if (this.current.id === id) this.current = new Conversation(this.#around);
+    if (this.current.id === id) this.current = this.#fresh();
+    return true;
+  }
+
+  /** Brings a deleted conversation back and opens it. */
+  async restore(id: string): Promise<void> {
+    if (await this.#list(() => this.#around.host.restoreConversation(id))) await this.open(id);
+  }
+
+  /** The latest messages that hold what is typed. */
+  async search(typed: string): Promise<FoundMessage[]> {
+    return await this.#around.host.searchMessages(typed);
+  }
+
+  /** Opens the conversation of a found message and shows that message. */
+  async show(found: FoundMessage): Promise<void> {
+    await this.open(found.conversation);
+    const { current } = this;
+    const isShown = () => current.thread.messages.some(({ id }) => id === found.message);
+    if (!isShown()) await current.show(found.message);
+    while (!isShown() && current.thread.earlier && current.problem === null)
+      await current.earlier();
+    current.sought = found.message;
+  }
+
+  async #list(act: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await act();
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+      return false;
+    }
     await this.refresh();
+    return true;
+  }
+
+  #fresh(): Conversation {
+    const fresh = new Conversation(this.#around);
+    void fresh.draft.load();
+    return fresh;
   }
 
   /** A kept picture. A failed look is not remembered. */
@@ -109,7 +176,10 @@ const chats = new WeakMap<Host, Chat>();
 
 /** The chat of this host; the same one each time. */
 export function chatOf(host: Host): Chat {
-  const known = chats.get(host) ?? effectRoot(() => new Chat(host));
-  chats.set(host, known);
-  return known;
+  const known = chats.get(host);
+  if (known) return known;
+  const chat = effectRoot(() => new Chat(host));
+  chats.set(host, chat);
+  void chat.watch();
+  return chat;
 }

@@ -2,7 +2,11 @@ import { beforeEach, describe, expect, test, vi } from 'vitest';
 
 import {
   LIMITS,
+  type ChatAsk,
+  type ChatDraft,
   type ChatEvent,
+  type ConversationNews,
+  type ConversationPage,
   type ConversationSummary,
   type Message,
   type Problem,
@@ -18,7 +22,8 @@ let count = 0;
 
 function message(role: Message['role'], text: string, more: Partial<Message> = {}): Message {
   count += 1;
-  const said = { id: `message-${count}`, role, text, reasoning: '', images: [], at: 0 };
+  const id = `message-${count}`;
+  const said = { id, role, text, reasoning: '', images: [], at: 0, parent: null, versions: [id] };
   return { ...said, stats: null, stopped: false, ...more };
 }
 
@@ -37,17 +42,40 @@ class Scripted {
   addImage = vi.fn(async () => RECORDED.chat.image);
   image = vi.fn(async () => RECORDED.chat.image);
   listConversations = async () => this.list;
-  conversation = async () => this.kept;
+  drafts = new Map<string | null, ChatDraft>();
+  news: (news: ConversationNews) => void = () => {};
+  answering: string | null = null;
+  page = (): ConversationPage => ({
+    messages: this.kept,
+    earlier: false,
+    answering: this.answering,
+  });
+  conversation = vi.fn(async () => this.page());
+  showVersion = vi.fn(async () => this.page());
+  deleteMessage = vi.fn(async () => this.page());
+  restoreMessage = vi.fn(async () => this.page());
+  chatDraft = async (id: string | null) => this.drafts.get(id) ?? { text: '', images: [] };
+  saveChatDraft = async (id: string | null, draft: ChatDraft) => {
+    this.drafts.set(id, draft);
+    return null;
+  };
+  watchConversations = async (hear: (news: ConversationNews) => void) => {
+    this.news = hear;
+    return null;
+  };
   sendMessage = async (...args: unknown[]) => {
-    this.sent.push(args.slice(0, 4));
+    this.sent.push(args.slice(0, 3));
     if (this.refuses) throw this.refuses;
-    this.tell = args[4] as (event: ChatEvent) => void;
-    this.list = [{ id: 'c1', title: String(args[1]), updated_at: 1 }];
+    this.tell = args[3] as (event: ChatEvent) => void;
+    const asked = args[1] as ChatAsk;
+    const title = asked.kind === 'question' ? asked.text : 'c1';
+    this.list = [{ id: 'c1', title, updated_at: 1, pinned: false, archived: false }];
     return 'c1';
   };
 
   begin(text = 'Hello', answer = 'a1'): void {
-    this.tell({ kind: 'began', question: message('user', text), answer });
+    const begun = message('assistant', '', { id: answer });
+    this.tell({ kind: 'began', question: message('user', text), answer: begun });
   }
 }
 
@@ -61,13 +89,16 @@ beforeEach(() => {
 
 async function say(text: string): Promise<void> {
   chat.current.draft.text = text;
-  await chat.current.send(true);
+  await chat.current.send(chat.wishes);
 }
+
+const thinks = { thinking: true, max_tokens: null };
+const asks = (text: string, images: string[] = []) => ({ kind: 'question', text, images });
 
 describe('a question', () => {
   test('opens a conversation, empties the draft and grows into an answer', async () => {
     await say('  Hello ');
-    expect(host.sent).toEqual([[null, 'Hello', [], true]]);
+    expect(host.sent).toEqual([[null, asks('Hello'), thinks]]);
     expect(chat.current.draft.text).toBe('');
     host.begin();
     host.tell({ kind: 'words', content: 'Good day', reasoning: '' });
@@ -93,8 +124,8 @@ describe('a question', () => {
     expect(chat.current.thread.failure?.problem.code).toBe('nothing-served');
     expect(chat.current.thread.messages.map((said) => said.text)).toEqual(['Hello']);
     host.refuses = null;
-    await chat.current.again(false);
-    expect(host.sent.at(-1)).toEqual([null, 'Hello', [], false]);
+    await chat.current.again({ ...thinks, thinking: false });
+    expect(host.sent.at(-1)).toEqual([null, asks('Hello'), { ...thinks, thinking: false }]);
     expect(chat.current.thread.failure).toBeNull();
   });
 
@@ -103,7 +134,12 @@ describe('a question', () => {
     host.begin();
     host.tell({ kind: 'failed', problem: lost, message: message('assistant', 'Good') });
     expect(chat.current.thread.messages.map((said) => said.text)).toEqual(['Hello', 'Good']);
-    expect(chat.current.unanswered?.text).toBe('Hello');
+    const [, cut] = chat.current.thread.messages;
+    await chat.current.again(thinks);
+    expect(host.sent.at(-1)?.[1], 'the question is not asked twice').toEqual({
+      kind: 'again',
+      message: cut?.id,
+    });
   });
 });
 
@@ -165,12 +201,13 @@ describe('pictures', () => {
       view: RECORDED.chat.image,
     });
     await say('What is it?');
-    expect(host.sent[0]?.[2]).toEqual([RECORDED.chat.image.id]);
+    expect(host.sent[0]?.[1]).toEqual(asks('What is it?', [RECORDED.chat.image.id]));
   });
 
   test('alone are a question too; other files are none', async () => {
     await chat.current.draft.attach([file('a.txt', 'text/plain')]);
     expect(chat.current.draft.blocked).toBe('Write something first.');
+    expect(chat.current.draft.notice, 'nothing is left out without a word').toContain('a.txt');
     await chat.current.draft.attach([file('a.png')]);
     expect(chat.current.draft.blocked).toBeNull();
   });
@@ -198,6 +235,7 @@ describe('pictures', () => {
     await chat.current.draft.attach(['1', '2', '3', '4', '5'].map((name) => file(name)));
     expect(chat.current.draft.attachments).toHaveLength(4);
     expect(chat.current.draft.full).toBe(true);
+    expect(chat.current.draft.notice).toContain('5');
   });
 
   test('are asked for once, unless it failed', async () => {
@@ -207,5 +245,103 @@ describe('pictures', () => {
     host.image.mockRejectedValueOnce(lost);
     await expect(chat.picture('q')).rejects.toMatchObject({ code: 'connection-lost' });
     await expect(chat.picture('q')).resolves.toBe(RECORDED.chat.image);
+  });
+});
+
+describe('acts on a message', () => {
+  const two = () => [
+    message('user', 'Hello', { id: 'q' }),
+    message('assistant', 'Hi', { id: 'a' }),
+  ];
+
+  beforeEach(async () => {
+    host.kept = two();
+    await chat.open('c1');
+  });
+
+  test('another version is shown as the host has it', async () => {
+    host.kept = [host.kept[0] as Message, message('assistant', 'Hey', { id: 'b' })];
+    await chat.current.show('b');
+    expect(host.showVersion).toHaveBeenCalledExactlyOnceWith('c1', 'b');
+    expect(chat.current.thread.messages.map(({ id }) => id)).toEqual(['q', 'b']);
+  });
+
+  test('a failed act is told and leaves all as it was', async () => {
+    host.deleteMessage.mockRejectedValueOnce(lost);
+    expect(await chat.current.remove('a')).toBe(false);
+    expect(chat.current.problem?.code).toBe('connection-lost');
+    expect(chat.current.thread.messages).toHaveLength(2);
+  });
+
+  test('what a failed version hid is shown again', async () => {
+    await chat.current.ask({ kind: 'again', message: 'a' }, thinks);
+    expect(chat.current.thread.messages.map(({ id }) => id)).toEqual(['q']);
+    host.tell({ kind: 'failed', problem: lost, message: null });
+    await vi.waitFor(() => expect(chat.current.thread.messages).toHaveLength(2));
+    expect(chat.current.thread.failure?.problem).toBe(lost);
+  });
+});
+
+describe('two windows', () => {
+  test('what another window asks is seen here, with its Stop', async () => {
+    await chat.watch();
+    host.kept = [message('user', 'Hello')];
+    await chat.open('c1');
+    host.kept = [...host.kept, message('assistant', 'Good', { id: 'a9' })];
+    host.answering = 'a9';
+    host.news({ conversation: 'c1' });
+    await vi.waitFor(() => expect(chat.current.answering).toBe(true));
+    expect(chat.current.thread.messages.at(-1)?.text).toBe('Good');
+    await chat.current.stop();
+    expect(host.stopAnswer).toHaveBeenCalledExactlyOnceWith('a9');
+    host.answering = null;
+    host.news({ conversation: null });
+    await vi.waitFor(() => expect(chat.current.answering).toBe(false));
+    expect(chat.current.stopping).toBe(false);
+  });
+});
+
+describe('a draft', () => {
+  test('comes back with its pictures, and belongs to its conversation once it has one', async () => {
+    host.drafts.set(null, {
+      text: 'Half a qu',
+      images: [{ id: RECORDED.chat.image.id, name: 'boat.png' }],
+    });
+    await chat.watch();
+    const { draft } = chat.current;
+    await draft.load();
+    expect(draft.text).toBe('Half a qu');
+    expect(draft.attachments).toMatchObject([{ name: 'boat.png', view: RECORDED.chat.image }]);
+    await say('Half a question');
+    expect(host.drafts.get(null), 'what was sent is no draft').toEqual({ text: '', images: [] });
+    draft.text = 'Next';
+    draft.save();
+    expect(host.drafts.get('c1')?.text).toBe('Next');
+  });
+
+  test('is kept a moment after the last key', async () => {
+    vi.useFakeTimers();
+    chat.current.draft.text = 'One';
+    chat.current.draft.text = 'One more';
+    expect(host.drafts.size).toBe(0);
+    await vi.advanceTimersByTimeAsync(500);
+    vi.useRealTimers();
+    expect(host.drafts.get(null)?.text).toBe('One more');
+  });
+
+  test('of a question that was refused is still kept', async () => {
+    chat.current.draft.text = 'Hello';
+    chat.current.draft.save();
+    host.refuses = problem('nothing-served', 'The message was not sent.');
+    await chat.current.send(thinks);
+    expect(host.drafts.get(null)?.text).toBe('Hello');
+  });
+
+  test('does not overwrite what one writes meanwhile', async () => {
+    host.drafts.set(null, { text: 'Old', images: [] });
+    const reads = chat.current.draft.load();
+    chat.current.draft.text = 'New';
+    await reads;
+    expect(chat.current.draft.text).toBe('New');
   });
 });

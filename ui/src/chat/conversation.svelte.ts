@@ -1,10 +1,27 @@
 // One conversation as the window holds it: what was said, what is coming, and what is being written.
 
-import type { ChatEvent, ConversationSummary, Problem } from '../bindings';
+import type {
+  ChatAsk,
+  ChatEvent,
+  ConversationPage,
+  ConversationSummary,
+  Problem,
+  Wishes,
+} from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { Draft } from './draft.svelte';
 import { paced } from './pace';
-import { ask, emptyThread, fold, refuse, unanswered, type Question, type Thread } from './stream';
+import {
+  ask,
+  emptyThread,
+  fold,
+  refuse,
+  reread,
+  trimmed,
+  unanswered,
+  withEarlier,
+  type Thread,
+} from './stream';
 
 /** What a conversation needs from around it. */
 export interface Surroundings {
@@ -14,19 +31,31 @@ export interface Surroundings {
   changed: (conversation: Conversation) => void;
 }
 
+/** Where the view stands: a message, and how far its top is from that of the view. */
+export interface Place {
+  message: string;
+  top: number;
+}
+
 export class Conversation {
   /** Its id; `null` until the first question is kept. */
   id = $state<string | null>(null);
   thread = $state.raw<Thread>(emptyThread);
-  /** Why the messages could not be read. */
+  /** Why the last act on it did not happen. */
   problem = $state.raw<Problem | null>(null);
   /** Whether the messages are being read. */
   loading = $state(false);
   /** Whether Stop was asked for and the end has not come yet. */
   stopping = $state(false);
   readonly draft: Draft;
+  /** Where the person left the view; `null` at the end. */
+  place: Place | null = null;
+  /** A message that is to be shown next. */
+  sought = $state.raw<string | null>(null);
 
   readonly #around: Surroundings;
+  #loaded = false;
+  #readsEarlier: Promise<void> | null = null;
   /** Words that were not drawn yet, with when they came. */
   #words: { event: ChatEvent; at: number }[] = [];
   readonly #pace = paced(() => {
@@ -40,71 +69,124 @@ export class Conversation {
   constructor(around: Surroundings, id: string | null = null) {
     this.#around = around;
     this.id = id;
-    this.draft = new Draft(around.host);
+    this.draft = new Draft(around.host, () => this.id);
   }
 
-  readonly answering = $derived(this.thread.live !== null);
+  readonly answering = $derived(this.thread.live !== null || this.thread.elsewhere !== null);
 
-  /** The question that can be sent again, or `null`. */
+  /** What can be asked where the last question has no answer, or `null`. */
   readonly unanswered = $derived(unanswered(this.thread));
 
   /** Whether nothing was said in it. */
   readonly empty = $derived(this.thread.messages.length === 0);
 
-  /** Reads the messages. What is coming right now is not disturbed. */
+  /** Reads the last messages and the draft, once. */
+  async open(): Promise<void> {
+    void this.draft.load();
+    if (!this.#loaded) await this.load();
+  }
+
+  /** Reads the last messages. What is coming right now is not disturbed. */
   async load(): Promise<void> {
-    if (this.id === null || this.answering) return;
-    this.loading = true;
-    this.problem = null;
-    try {
-      const messages = await this.#around.host.conversation(this.id);
-      if (!this.answering) this.thread = { ...this.thread, messages };
-    } catch (thrown) {
-      this.problem = asProblem(thrown);
-    } finally {
-      this.loading = false;
-    }
+    const { id } = this;
+    if (id === null || this.thread.live !== null) return;
+    this.loading = this.empty;
+    await this.#change(async () => this.#around.host.conversation(id, null));
+    this.loading = false;
+  }
+
+  /** Reads the messages before those that are shown. */
+  async earlier(): Promise<void> {
+    const [first] = this.thread.messages;
+    const { id } = this;
+    if (id === null || first === undefined || !this.thread.earlier) return;
+    this.#readsEarlier ??= this.#around.host
+      .conversation(id, first.id)
+      .then((page) => {
+        this.thread = withEarlier(this.thread, page);
+      })
+      .catch((thrown: unknown) => {
+        this.problem = asProblem(thrown);
+      })
+      .finally(() => (this.#readsEarlier = null));
+    await this.#readsEarlier;
   }
 
   /** Sends what was written, if it may be sent. */
-  async send(thinking: boolean): Promise<void> {
+  async send(wishes: Wishes): Promise<void> {
     if (this.answering || this.draft.blocked !== null) return;
-    const question = { text: this.draft.text.trim(), images: this.draft.images, thinking };
+    const question = { text: this.draft.text.trim(), images: this.draft.images };
     this.draft.clear();
-    await this.#ask(question);
+    await this.ask({ kind: 'question', ...question }, wishes);
   }
 
-  /** Sends the question again that has no answer. */
-  async again(thinking: boolean): Promise<void> {
-    const question = this.unanswered;
-    if (question !== null) await this.#ask({ ...question, thinking });
+  /** Asks for what the last question still lacks. */
+  async again(wishes: Wishes): Promise<void> {
+    if (this.unanswered !== null) await this.ask(this.unanswered, wishes);
   }
 
   /** Stops the answer. What came is kept. */
   async stop(): Promise<void> {
-    const { live } = this.thread;
-    if (live === null) return;
+    const { live, elsewhere } = this.thread;
+    const answer = live?.answer ?? elsewhere;
+    if (answer === null) return;
     this.stopping = true;
     // Before the host has named the answer there is nothing to stop; `#hear` does it then.
-    if (live.answer !== '') await this.#stop(live.answer);
+    if (answer !== '') await this.#stop(answer);
   }
 
-  async #ask(question: Question): Promise<void> {
+  /** Shows another version of a message, with what follows it. */
+  async show(message: string): Promise<void> {
+    await this.#act((id) => this.#around.host.showVersion(id, message));
+  }
+
+  /** Deletes a message with what follows it. */
+  async remove(message: string): Promise<boolean> {
+    return await this.#act((id) => this.#around.host.deleteMessage(id, message));
+  }
+
+  /** Brings a deleted message back. */
+  async restore(message: string): Promise<void> {
+    await this.#act((id) => this.#around.host.restoreMessage(id, message));
+  }
+
+  async #act(act: (id: string) => Promise<ConversationPage>): Promise<boolean> {
+    const { id } = this;
+    if (id === null || this.answering) return false;
+    return await this.#change(() => act(id));
+  }
+
+  async #change(read: () => Promise<ConversationPage>): Promise<boolean> {
+    try {
+      const page = await read();
+      this.thread = reread(this.thread, page);
+      if (this.thread.elsewhere === null && this.thread.live === null) this.stopping = false;
+      this.problem = null;
+      this.#loaded = true;
+      return true;
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+      return false;
+    }
+  }
+
+  /** Asks the model. Nothing is asked while an answer comes. */
+  async ask(asked: ChatAsk, wishes: Wishes): Promise<void> {
+    if (this.answering) return;
     const { host, now, changed } = this.#around;
     const turn = ++this.#asked;
     this.stopping = false;
-    this.thread = ask(this.thread, question, now());
+    this.place = null;
+    this.#loaded = true;
+    this.thread = ask(trimmed(this.thread), { ask: asked, wishes }, now());
     try {
-      const id = await host.sendMessage(
-        this.id,
-        question.text,
-        question.images,
-        question.thinking,
-        (event) => {
-          if (turn === this.#asked) this.#hear(event);
-        },
-      );
-      this.id ??= id;
+      const id = await host.sendMessage(this.id, asked, wishes, (event) => {
+        if (turn === this.#asked) this.#hear(event);
+      });
+      if (this.id === null) {
+        // What is kept of the draft belongs to no conversation yet.
+        await this.draft.moved(() => (this.id = id));
+      } else this.draft.save();
       changed(this);
     } catch (thrown) {
       if (turn !== this.#asked) return;
@@ -122,10 +204,12 @@ export class Conversation {
     }
     this.#pace.flush();
     this.thread = fold(this.thread, event, at);
-    if (event.kind === 'began' && this.stopping) void this.#stop(event.answer);
+    if (event.kind === 'began' && this.stopping) void this.#stop(event.answer.id);
     if (event.kind === 'ended' || event.kind === 'failed') {
       this.stopping = false;
       this.#around.changed(this);
+      // Versions that the failed one was to replace are shown again.
+      if (event.kind === 'failed' && event.message === null) void this.load();
     }
   }
 

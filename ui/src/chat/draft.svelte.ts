@@ -1,10 +1,13 @@
-// What is being written: text and pictures that are not sent yet. Survives a change of screen.
+// What is being written: text and pictures that are not sent yet. Kept half a second after each change.
 
 import { LIMITS, type ImageView, type Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 
 /** Pictures that one question may carry. */
 export const MOST_PICTURES = 4;
+
+/** How long after a change it is kept. */
+const KEEP_AFTER_MS = 500;
 
 /** A picture on its way into the question. */
 export interface Attachment {
@@ -19,13 +22,35 @@ let nextKey = 1;
 
 /** A question that is being written. */
 export class Draft {
-  text = $state('');
   attachments = $state.raw<Attachment[]>([]);
+  /** What was not taken in, and why. */
+  notice = $state<string | null>(null);
+  /** Pictures that came with a text, which took their place. */
+  offered = $state.raw<File[]>([]);
+  /** Why it could not be kept. */
+  problem = $state.raw<Problem | null>(null);
 
   readonly #host: Host;
+  readonly #conversation: () => string | null;
+  #text = $state('');
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #touched = false;
+  #loading: Promise<void> | null = null;
 
-  constructor(host: Host) {
+  /** `conversation` gives the id that it is kept under; `null` stands for a new conversation. */
+  constructor(host: Host, conversation: () => string | null) {
     this.#host = host;
+    this.#conversation = conversation;
+  }
+
+  get text(): string {
+    return this.#text;
+  }
+
+  set text(text: string) {
+    if (text === this.#text) return;
+    this.#text = text;
+    this.#changed();
   }
 
   /** Why it cannot be sent yet, or `null`. */
@@ -43,13 +68,90 @@ export class Draft {
     return this.attachments.flatMap((picture) => (picture.view ? [picture.view.id] : []));
   }
 
-  /** Takes files in. What is no picture is left out without a word: a paste may bring anything along. */
-  async attach(files: Iterable<File>): Promise<void> {
-    const pictures = [...files].filter(
-      (file) => file.type === '' || file.type.startsWith('image/'),
+  /** Brings back what was kept, unless something was written meanwhile. */
+  async load(): Promise<void> {
+    this.#loading ??= this.#load();
+    await this.#loading;
+  }
+
+  async #load(): Promise<void> {
+    try {
+      const kept = await this.#host.chatDraft(this.#conversation());
+      const pictures = await Promise.all(
+        kept.images.map(async ({ id, name }) => ({
+          key: nextKey++,
+          name,
+          view: await this.#host.image(id),
+          problem: null,
+        })),
+      );
+      if (this.#touched) return;
+      this.#text = kept.text;
+      this.attachments = pictures;
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+    }
+  }
+
+  /** Keeps it now. */
+  save(): void {
+    clearTimeout(this.#timer);
+    void this.#save(this.#conversation());
+  }
+
+  /** Its conversation gets a name: what was kept without one is forgotten. */
+  async moved(named: () => void): Promise<void> {
+    clearTimeout(this.#timer);
+    const forgotten = this.#host.saveChatDraft(null, { text: '', images: [] });
+    named();
+    await Promise.all([forgotten.catch(() => {}), this.#save(this.#conversation())]);
+  }
+
+  async #save(conversation: string | null): Promise<void> {
+    const images = this.attachments.flatMap(({ name, view }) =>
+      view ? [{ id: view.id, name }] : [],
     );
-    const room = MOST_PICTURES - this.attachments.length;
-    await Promise.all(pictures.slice(0, Math.max(0, room)).map((file) => this.#addPicture(file)));
+    try {
+      await this.#host.saveChatDraft(conversation, { text: this.#text, images });
+      this.problem = null;
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+    }
+  }
+
+  #changed(): void {
+    this.#touched = true;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#save(this.#conversation()), KEEP_AFTER_MS);
+  }
+
+  /** Takes files in, and says which it does not take. */
+  async attach(files: Iterable<File>): Promise<void> {
+    const all = [...files];
+    const pictures = all.filter((file) => file.type === '' || file.type.startsWith('image/'));
+    const others = all.filter((file) => !pictures.includes(file));
+    const room = Math.max(0, MOST_PICTURES - this.attachments.length);
+    const left = pictures.slice(room);
+    const says = [
+      others.length > 0 ? `Not attached: ${names(others)}. The model takes pictures only.` : '',
+      left.length > 0
+        ? `Not attached: ${names(left)}. A question has ${MOST_PICTURES} pictures at most.`
+        : '',
+    ];
+    this.notice = says.filter((sentence) => sentence !== '').join(' ') || null;
+    await Promise.all(pictures.slice(0, room).map((file) => this.#addPicture(file)));
+  }
+
+  /** Offers pictures that came along with a text. */
+  offer(files: File[]): void {
+    this.offered = files;
+  }
+
+  /** Takes the offered pictures. */
+  async takeOffered(): Promise<void> {
+    const files = this.offered;
+    this.offered = [];
+    await this.attach(files);
   }
 
   /** Whether another picture has room. */
@@ -57,11 +159,17 @@ export class Draft {
 
   remove(key: number): void {
     this.attachments = this.attachments.filter((picture) => picture.key !== key);
+    this.#changed();
   }
 
+  /** Empties it. What is kept of it stays until the question itself is kept. */
   clear(): void {
-    this.text = '';
+    clearTimeout(this.#timer);
+    this.#touched = true;
+    this.#text = '';
     this.attachments = [];
+    this.notice = null;
+    this.offered = [];
   }
 
   async #addPicture(file: File): Promise<void> {
@@ -82,7 +190,12 @@ export class Draft {
     this.attachments = this.attachments.map((picture) =>
       picture.key === key ? { ...picture, ...over } : picture,
     );
+    this.#changed();
   }
+}
+
+function names(files: File[]): string {
+  return files.map((file) => file.name || 'a file').join(', ');
 }
 
 function tooLarge(file: File): Problem {

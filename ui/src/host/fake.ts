@@ -14,7 +14,7 @@ import type {
   Settings,
 } from '../bindings';
 import { afterSetup, byHand, compare } from './fake/bench';
-import { answer } from './fake/chat';
+import { FakeChat } from './fake/chat';
 import { FakeDisks } from './fake/disk';
 import { neighboursIn, NETWORK_STATES, standing } from './fake/network';
 import { defaults, planFor, recipePlan } from './fake/plan';
@@ -82,8 +82,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
   let settings = options.settings ?? { theme: 'system', hub_endpoint: '', screen: 'setup' };
   const runs: FakeRun[] = [];
   let benches: BenchResult[] = [];
-  let conversations: typeof RECORDED.chat.conversations = [];
-  const stopped = new Set<string>();
+  const chat = new FakeChat();
   const disks = new FakeDisks(tickMs, options.frozen ?? false);
   let plugged = 0;
   let measuring: AbortController | null = null;
@@ -130,7 +129,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     if (state === 'serving' || state === 'rehearsal') {
       benches = [byHand(Date.now() - 86_400_000 * 3, true)];
       void newRun(setup, 52 * 60_000).play(END);
-      conversations = structuredClone(RECORDED.chat.conversations);
+      chat.fill();
     }
   }
 
@@ -345,12 +344,31 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       benches = benches.filter((b) => b.id !== id);
       return null;
     },
-    listConversations: async () =>
-      conversations.map((c) => c.summary).sort((a, b) => b.updated_at - a.updated_at),
-    conversation: async (id) =>
-      structuredClone(conversations.find((c) => c.summary.id === id)?.messages ?? []),
+    listConversations: async () => chat.list(),
+    conversation: async (id, before) => chat.page(id, before),
+    showVersion: async (id, message) => chat.show(id, message),
+    searchMessages: async (typed) => chat.search(typed),
+    changeConversation: async (id, change) => {
+      chat.change(id, change);
+      return null;
+    },
     deleteConversation: async (id) => {
-      conversations = conversations.filter((c) => c.summary.id !== id);
+      chat.remove(id);
+      return null;
+    },
+    restoreConversation: async (id) => {
+      chat.restore(id);
+      return null;
+    },
+    deleteMessage: async (id, message) => chat.removeMessage(id, message),
+    restoreMessage: async (id, message) => chat.restoreMessage(id, message),
+    chatDraft: async (id) => chat.draft(id),
+    saveChatDraft: async (id, draft) => {
+      chat.saveDraft(id, draft);
+      return null;
+    },
+    watchConversations: async (listen) => {
+      chat.watch(listen);
       return null;
     },
     addImage: async (bytes) => {
@@ -362,20 +380,12 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       if (id !== RECORDED.chat.image.id) throw recorded('no-image');
       return RECORDED.chat.image;
     },
-    sendMessage: async (id, text, images, thinking, listen) => {
+    sendMessage: async (id, ask, wishes, listen) => {
       if (!serving) throw recorded('unsent');
-      let kept = conversations.find((c) => c.summary.id === id);
-      if (!kept) {
-        const key = `conversation-${conversations.length + 1}`;
-        kept = { summary: { id: key, title: text.slice(0, 60), updated_at: 0 }, messages: [] };
-        conversations.push(kept);
-      }
-      kept.summary.updated_at = Date.now();
-      void answer(kept.messages, text, images, thinking, stopped, listen);
-      return kept.summary.id;
+      return chat.ask(id, ask, wishes, listen);
     },
     stopAnswer: async (id) => {
-      stopped.add(id);
+      chat.stop(id);
       return null;
     },
     disks: async () => {

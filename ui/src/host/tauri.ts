@@ -35,8 +35,9 @@ export function tauriHost(): Host {
     followCheck: (machine, listen) => commands.followCheck(machine, heardBy(listen)),
     runBenchmark: (benchCase, label, listen) =>
       commands.runBenchmark(benchCase, label, heardBy(listen)),
-    sendMessage: (conversation, text, images, thinking, listen) =>
-      commands.sendMessage(conversation, text, images, thinking, heardBy(listen)),
+    sendMessage: (conversation, ask, wishes, listen) =>
+      commands.sendMessage(conversation, ask, wishes, heardBy(listen)),
+    watchConversations: (listen) => commands.watchConversations(heardBy(listen)),
   });
 }
 

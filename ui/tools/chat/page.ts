@@ -34,14 +34,20 @@ const total = Number(asked.get('tokens') ?? 8000);
 const per = Number(asked.get('per') ?? 1);
 
 function message(role: Message['role'], text: string, id: string): Message {
-  return { id, role, text, reasoning: '', images: [], at: 0, stats: null, stopped: false };
+  const said = { id, role, text, reasoning: '', images: [], at: 0, stats: null, stopped: false };
+  return { ...said, parent: null, versions: [id] };
 }
 
 const host = fakeHost('serving', { tickMs: 0 });
 let tell: (event: ChatEvent) => void = () => {};
-host.sendMessage = async (_, text, __, ___, hear) => {
+host.sendMessage = async (_, ask, __, hear) => {
   tell = hear;
-  tell({ kind: 'began', question: message('user', text, 'q'), answer: 'a' });
+  const text = ask.kind === 'question' ? ask.text : '';
+  tell({
+    kind: 'began',
+    question: message('user', text, 'q'),
+    answer: message('assistant', '', 'a'),
+  });
   return 'c1';
 };
 
@@ -54,7 +60,7 @@ mount(ChatPane, { target, props: { chat, silent: null } });
 /** Streams it all, each chunk as a task of its own, as a channel delivers it. */
 async function stream(): Promise<void> {
   chat.current.draft.text = 'Say something long.';
-  await chat.current.send(true);
+  await chat.current.send(chat.wishes);
   const { port1, port2 } = new MessageChannel();
   let sent = 0;
   const began = performance.now();

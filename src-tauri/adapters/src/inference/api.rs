@@ -276,6 +276,11 @@ fn body(request: &ChatRequest) -> Value {
     if let Some(thinking) = request.thinking {
         body["chat_template_kwargs"] = json!({ "enable_thinking": thinking });
     }
+    if request.continues {
+        // vLLM's names; llama.cpp goes on with a last answer by itself.
+        body["continue_final_message"] = json!(true);
+        body["add_generation_prompt"] = json!(false);
+    }
     if request.ignore_eos {
         body["ignore_eos"] = json!(true);
     }

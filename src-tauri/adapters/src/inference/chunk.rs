@@ -46,6 +46,21 @@ pub(super) struct Usage {
     pub(super) prompt_tokens: Option<u32>,
     #[serde(default, deserialize_with = "or_default")]
     pub(super) completion_tokens: Option<u32>,
+    #[serde(default, deserialize_with = "or_default")]
+    prompt_tokens_details: PromptDetails,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
+struct PromptDetails {
+    #[serde(default, deserialize_with = "or_default")]
+    cached_tokens: Option<u32>,
+}
+
+impl Usage {
+    /// Tokens of the prompt that came from the prefix cache, where the server says so.
+    pub(super) fn cached(self) -> Option<u32> {
+        self.prompt_tokens_details.cached_tokens
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -207,8 +222,11 @@ mod tests {
             read(r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":null}}"#).1;
         let half = Usage {
             prompt_tokens: Some(9),
-            completion_tokens: None,
+            ..Usage::default()
         };
         assert_eq!(usage, Some(half));
+        let cached =
+            read(r#"{"choices":[],"usage":{"prompt_tokens_details":{"cached_tokens":16}}}"#).1;
+        assert_eq!(cached.and_then(Usage::cached), Some(16));
     }
 }

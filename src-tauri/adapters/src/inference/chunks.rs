@@ -164,6 +164,7 @@ impl AnswerReader {
             reason,
             prompt_tokens: self.usage.and_then(|u| u.prompt_tokens),
             completion_tokens: self.usage.and_then(|u| u.completion_tokens),
+            cached_tokens: self.usage.and_then(|u| u.cached()),
         })
     }
 }

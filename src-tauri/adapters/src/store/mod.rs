@@ -12,7 +12,9 @@ mod error;
 mod images;
 mod journal;
 mod machines;
+mod messages;
 mod runs;
+mod search;
 mod settings;
 
 #[cfg(test)]

@@ -90,6 +90,7 @@ impl ModelApi for Server {
             reason: "length".into(),
             prompt_tokens: Some((words * self.tokens_per_word).round() as u32),
             completion_tokens: Some(self.chunks.last().map_or(0, |c| c.1)),
+            cached_tokens: None,
         })
     }
 }
@@ -341,6 +342,7 @@ fn it_agrees_with_llama_benchy_on_a_recorded_run() {
                         reason: "length".into(),
                         prompt_tokens: Some(number("prompt_tokens") as u32),
                         completion_tokens: Some(number("total_tokens") as u32),
+                        cached_tokens: None,
                     });
                 }
                 _ => {}
@@ -391,6 +393,7 @@ proptest! {
         }
         let finish = ChatFinish {
             at: Duration::from_secs_f64(ms / 1000.0), reason: "length".into(), prompt_tokens: Some(512), completion_tokens: Some(tokens),
+            cached_tokens: None,
         };
         let case = BenchCase { prompt_tokens: 512, generate_tokens: tokens, runs: 1 };
         let sample = sample(&rate, &finish, latency_ms / 1000.0, "x", &case).expect("two tokens at two moments");

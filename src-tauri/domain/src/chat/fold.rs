@@ -1,78 +1,120 @@
 //! From the chunks of a stream to the message that is kept.
 
+use std::time::Duration;
+
 use crate::chat::token_rate::TokenRate;
-use crate::chat::{AnswerStats, ChatDelta, ChatEvent, ChatFinish, Message, Role};
+use crate::chat::{AnswerStats, ChatDelta, ChatEvent, ChatFinish, FINISH_STOPPED, Message};
 
 /// An answer while it comes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    id: String,
-    text: String,
-    reasoning: String,
+    message: Message,
     rate: TokenRate,
+    /// When the first word of the reasoning came.
+    thought_from: Option<Duration>,
+    /// When the first word of the answer itself came.
+    said_from: Option<Duration>,
+    /// When the last chunk came.
+    last: Duration,
 }
 
 impl Answer {
-    /// An answer of which nothing has come yet.
-    pub fn new(id: impl Into<String>) -> Self {
+    /// An answer that begins as this message: empty, or with words that it goes on from.
+    pub fn new(message: Message) -> Self {
         Self {
-            id: id.into(),
-            text: String::new(),
-            reasoning: String::new(),
+            message,
             rate: TokenRate::default(),
+            thought_from: None,
+            said_from: None,
+            last: Duration::ZERO,
         }
     }
 
     /// Takes a chunk in and gives back what the window should hear; nothing for a chunk without words.
     pub fn push(&mut self, delta: ChatDelta) -> Option<ChatEvent> {
         self.rate.push(&delta);
-        self.text.push_str(&delta.content);
-        self.reasoning.push_str(&delta.reasoning);
+        self.last = delta.at;
+        if !delta.reasoning.is_empty() {
+            self.thought_from.get_or_insert(delta.at);
+        }
+        if !delta.content.is_empty() {
+            self.said_from.get_or_insert(delta.at);
+        }
+        self.message.text.push_str(&delta.content);
+        self.message.reasoning.push_str(&delta.reasoning);
         (!delta.content.is_empty() || !delta.reasoning.is_empty()).then_some(ChatEvent::Words {
             content: delta.content,
             reasoning: delta.reasoning,
         })
     }
 
-    /// Whether not a word has come.
+    /// Whether it has not a word.
     pub fn is_empty(&self) -> bool {
-        self.text.is_empty() && self.reasoning.is_empty()
+        self.message.text.is_empty() && self.message.reasoning.is_empty()
     }
 
-    /// What came until now, as it is kept while more comes; `None` while not a word has.
+    /// What came until now, as it is kept while more comes; `None` while there is not a word.
     pub fn so_far(&self, at: i64) -> Option<Message> {
-        (!self.is_empty()).then(|| self.clone().stopped(at, false))
+        (!self.is_empty()).then(|| self.clone().cut(at))
     }
 
     /// The message of an answer that came to its end.
     pub fn finished(self, at: i64, finish: &ChatFinish) -> Message {
-        let stats = AnswerStats {
+        let stats = self.stats(finish);
+        Message {
+            stats: Some(stats),
+            ..self.cut(at)
+        }
+    }
+
+    /// The message of an answer that the person stopped. It has figures of what came.
+    pub fn stopped(self, at: i64) -> Message {
+        let finish = ChatFinish {
+            at: self.last,
+            reason: FINISH_STOPPED.to_owned(),
+            prompt_tokens: None,
+            completion_tokens: self.rate.tokens(),
+            cached_tokens: None,
+        };
+        let stats = (self.rate.first_token.is_some()).then(|| self.stats(&finish));
+        Message {
+            stats,
+            stopped: true,
+            ..self.cut(at)
+        }
+    }
+
+    /// The message of an answer that a failure cut short, without figures.
+    pub fn cut(self, at: i64) -> Message {
+        Message {
+            at,
+            stats: None,
+            stopped: false,
+            ..self.message
+        }
+    }
+
+    fn stats(&self, finish: &ChatFinish) -> AnswerStats {
+        let before = self.message.stats.as_ref();
+        let counted = |now: Option<u32>| {
+            let before = before.and_then(|stats| stats.completion_tokens);
+            now.map(|n| n.saturating_add(before.unwrap_or(0)))
+        };
+        let thought = self.thought_from.map(|from| {
+            let to = self.said_from.unwrap_or(finish.at);
+            to.saturating_sub(from).as_secs_f64()
+        });
+        AnswerStats {
             ttft_s: self.rate.ttft_s(finish),
             tokens_per_s: self
                 .rate
                 .tokens_per_s(finish.completion_tokens)
                 .unwrap_or(0.0),
-            completion_tokens: finish.completion_tokens,
+            completion_tokens: counted(finish.completion_tokens),
             prompt_tokens: finish.prompt_tokens,
+            cached_tokens: finish.cached_tokens,
+            thought_s: thought.or(before.and_then(|stats| stats.thought_s)),
             finish: finish.reason.clone(),
-        };
-        Message {
-            stats: Some(stats),
-            ..self.stopped(at, false)
-        }
-    }
-
-    /// The message of an answer that was cut short: by the person (`stopped`) or by a failure.
-    pub fn stopped(self, at: i64, stopped: bool) -> Message {
-        Message {
-            id: self.id,
-            role: Role::Assistant,
-            text: self.text,
-            reasoning: self.reasoning,
-            images: Vec::new(),
-            at,
-            stats: None,
-            stopped,
         }
     }
 }
@@ -84,6 +126,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::chat::Role;
+
+    fn empty() -> Answer {
+        Answer::new(Message::new("m2", Role::Assistant, "", 0))
+    }
 
     fn delta(ms: u64, content: &str, reasoning: &str, tokens: u32) -> ChatDelta {
         ChatDelta {
@@ -96,7 +143,7 @@ mod tests {
 
     #[test]
     fn reasoning_and_answer_are_kept_apart_and_timed_together() {
-        let mut answer = Answer::new("m2");
+        let mut answer = empty();
         assert_eq!(
             answer.push(delta(40, "", "", 0)),
             None,
@@ -119,6 +166,7 @@ mod tests {
                 reason: "stop".into(),
                 prompt_tokens: Some(17),
                 completion_tokens: Some(7),
+                cached_tokens: Some(16),
             },
         );
         assert_eq!(message.text, "Hello there");
@@ -133,19 +181,59 @@ mod tests {
             (stats.prompt_tokens, stats.completion_tokens),
             (Some(17), Some(7))
         );
+        assert_eq!(stats.cached_tokens, Some(16));
+        assert_eq!(
+            stats.thought_s,
+            Some(0.5),
+            "from its first word to the first of the answer"
+        );
         assert!(!message.stopped);
     }
 
     #[test]
-    fn a_stopped_answer_keeps_its_words_and_claims_no_figures() {
-        let mut answer = Answer::new("m2");
+    fn a_stopped_answer_keeps_its_words_and_has_figures_of_what_came() {
+        let mut answer = empty();
         assert!(answer.is_empty());
         assert_eq!(answer.so_far(8), None);
+        assert_eq!(
+            answer.clone().stopped(8).stats,
+            None,
+            "of nothing there are no figures"
+        );
         answer.push(delta(50, "Hel", "", 1));
-        assert_eq!(answer.so_far(8).map(|m| m.text).as_deref(), Some("Hel"));
-        let message = answer.stopped(9, true);
-        assert_eq!((message.text.as_str(), message.stopped), ("Hel", true));
-        assert_eq!(message.stats, None);
+        answer.push(delta(550, "lo", "", 3));
+        let so_far = answer.so_far(8).expect("there are words");
+        assert_eq!((so_far.text.as_str(), so_far.stats), ("Hello", None));
+        let message = answer.stopped(9);
+        assert_eq!((message.text.as_str(), message.stopped), ("Hello", true));
+        let stats = message.stats.expect("words came");
+        assert_eq!((stats.ttft_s, stats.tokens_per_s), (0.05, 4.0));
+        assert_eq!(stats.completion_tokens, Some(3));
+        assert_eq!(stats.finish, FINISH_STOPPED);
+    }
+
+    #[test]
+    fn an_answer_that_goes_on_keeps_what_it_was_and_counts_on() {
+        let mut answer = empty();
+        answer.push(delta(50, "One, ", "Count.", 5));
+        let first = answer.stopped(1);
+        let mut more = Answer::new(first);
+        assert!(!more.is_empty());
+        more.push(delta(40, "two.", "", 2));
+        let finish = ChatFinish {
+            at: Duration::from_millis(50),
+            reason: "stop".into(),
+            prompt_tokens: Some(9),
+            completion_tokens: Some(2),
+            cached_tokens: None,
+        };
+        let whole = more.clone().finished(2, &finish);
+        assert_eq!(whole.text, "One, two.");
+        assert_eq!(whole.reasoning, "Count.");
+        assert!(!whole.stopped);
+        let tokens = whole.stats.and_then(|stats| stats.completion_tokens);
+        assert_eq!(tokens, Some(7));
+        assert_eq!(more.cut(3).text, "One, two.");
     }
 
     #[test]
@@ -155,18 +243,16 @@ mod tests {
             reason: "length".into(),
             prompt_tokens: Some(3),
             completion_tokens: Some(0),
+            cached_tokens: None,
         };
-        let stats = Answer::new("m")
-            .finished(0, &finish)
-            .stats
-            .expect("it finished");
+        let stats = empty().finished(0, &finish).stats.expect("it finished");
         assert_eq!((stats.ttft_s, stats.tokens_per_s), (2.0, 0.0));
     }
 
     proptest! {
         #[test]
         fn what_the_window_heard_is_what_is_kept(chunks in prop::collection::vec((".{0,6}", ".{0,6}"), 0..20)) {
-            let mut answer = Answer::new("m");
+            let mut answer = empty();
             let (mut text, mut thought) = (String::new(), String::new());
             for (n, (c, r)) in chunks.iter().enumerate() {
                 if let Some(ChatEvent::Words { content, reasoning }) = answer.push(delta(n as u64, c, r, n as u32)) {
@@ -174,7 +260,7 @@ mod tests {
                     thought.push_str(&reasoning);
                 }
             }
-            let message = answer.stopped(0, false);
+            let message = answer.cut(0);
             prop_assert_eq!((message.text, message.reasoning), (text, thought));
         }
     }

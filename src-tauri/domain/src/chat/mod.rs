@@ -6,6 +6,7 @@ use crate::ids::ConversationId;
 
 mod fold;
 pub mod prompt;
+pub mod search;
 pub mod token_rate;
 
 pub use fold::Answer;
@@ -47,6 +48,8 @@ pub struct ChatRequest {
     pub temperature: Option<f64>,
     /// `Some(false)` asks the model not to think first; `None` leaves it to the template.
     pub thinking: Option<bool>,
+    /// Go on with the last message, which is a part of an answer, instead of answering anew.
+    pub continues: bool,
     /// Go on to `max_tokens` even past an end of sequence, as a benchmark needs.
     pub ignore_eos: bool,
     /// Seconds without a single byte after which the answer is given up.
@@ -66,6 +69,7 @@ impl ChatRequest {
             max_tokens: 1024,
             temperature: None,
             thinking: None,
+            continues: false,
             ignore_eos: false,
             patience_s: 120,
         }
@@ -88,6 +92,9 @@ pub struct ChatDelta {
 /// The reason of an answer whose server ended it without one.
 pub const FINISH_UNKNOWN: &str = "unknown";
 
+/// The reason of an answer that the person stopped.
+pub const FINISH_STOPPED: &str = "stopped";
+
 /// How an answer ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ChatFinish {
@@ -99,6 +106,8 @@ pub struct ChatFinish {
     pub prompt_tokens: Option<u32>,
     /// Tokens of the answer, by the server's count; `None` where it did not count.
     pub completion_tokens: Option<u32>,
+    /// Tokens of the prompt that the server had in its prefix cache; `None` where it did not say.
+    pub cached_tokens: Option<u32>,
 }
 
 /// A conversation in the list.
@@ -112,6 +121,77 @@ pub struct ConversationSummary {
     /// The last change, ms since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub updated_at: i64,
+    /// Whether it stands before all others.
+    pub pinned: bool,
+    /// Whether it was put away: it is found, and stands in the archive only.
+    pub archived: bool,
+}
+
+/// What can be changed about a conversation. Members that are `None` stay as they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct ConversationChange {
+    /// Its title; empty text is refused.
+    pub title: Option<String>,
+    /// Whether it stands before all others.
+    pub pinned: Option<bool>,
+    /// Whether it is put away.
+    pub archived: Option<bool>,
+}
+
+/// A part of what a conversation shows: one way from its first message to its last.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct ConversationPage {
+    /// Messages one after the other, the oldest first.
+    pub messages: Vec<Message>,
+    /// Whether others stand before them.
+    pub earlier: bool,
+    /// The answer that is coming in this conversation right now.
+    pub answering: Option<String>,
+}
+
+/// What is asked of the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub enum ChatAsk {
+    /// A question after all that is shown.
+    Question {
+        /// Its words.
+        text: String,
+        /// Ids of its images.
+        images: Vec<String>,
+    },
+    /// A question in other words: another version of it, which begins a branch.
+    Edited {
+        /// The question that it stands beside.
+        message: String,
+        /// Its words.
+        text: String,
+        /// Ids of its images.
+        images: Vec<String>,
+    },
+    /// Another version of an answer, or the first of a question that has none.
+    Again {
+        /// The answer, or the question.
+        message: String,
+    },
+    /// More of an answer that was stopped or cut.
+    Continued {
+        /// The answer.
+        message: String,
+    },
+}
+
+/// How the model should answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct Wishes {
+    /// Whether it should think first.
+    pub thinking: bool,
+    /// The most tokens of the answer with its reasoning; `None` leaves it to Tandem.
+    pub max_tokens: Option<u32>,
 }
 
 /// A message as it is kept and shown.
@@ -131,10 +211,34 @@ pub struct Message {
     /// When, ms since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub at: i64,
-    /// What it took, for a finished answer.
+    /// What it took; `None` for a question, and for an answer that was cut off.
     pub stats: Option<AnswerStats>,
     /// Whether it was stopped before its end.
     pub stopped: bool,
+    /// The message that it follows; `None` for the first of a conversation.
+    pub parent: Option<String>,
+    /// All messages in its place, the oldest first, its own id among them: answers that were asked for again, questions
+    /// that were edited.
+    pub versions: Vec<String>,
+}
+
+impl Message {
+    /// A message of these words, the only one in its place.
+    pub fn new(id: impl Into<String>, role: Role, text: impl Into<String>, at: i64) -> Self {
+        let id = id.into();
+        Self {
+            versions: vec![id.clone()],
+            id,
+            role,
+            text: text.into(),
+            reasoning: String::new(),
+            images: Vec::new(),
+            at,
+            stats: None,
+            stopped: false,
+            parent: None,
+        }
+    }
 }
 
 /// What an answer took.
@@ -151,7 +255,12 @@ pub struct AnswerStats {
     pub completion_tokens: Option<u32>,
     /// Tokens of the prompt; `None` where the server did not count.
     pub prompt_tokens: Option<u32>,
-    /// The server's reason to end; [`FINISH_UNKNOWN`] where it gave none.
+    /// Tokens of the prompt that the server had in its prefix cache; `None` where it did not say.
+    pub cached_tokens: Option<u32>,
+    /// Seconds from the first word of the reasoning to the first of the answer; `None` where it did not think.
+    #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
+    pub thought_s: Option<f64>,
+    /// The server's reason to end; [`FINISH_UNKNOWN`] where it gave none, [`FINISH_STOPPED`] where the person stopped it.
     pub finish: String,
 }
 
@@ -160,12 +269,12 @@ pub struct AnswerStats {
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum ChatEvent {
-    /// The answer's message exists, still empty.
+    /// An answer is awaited.
     Began {
-        /// The person's message as kept.
+        /// The person's message as kept. What stands after it is shown no more.
         question: Message,
-        /// The answer's id.
-        answer: String,
+        /// The answer: empty, or with the words that it goes on from.
+        answer: Message,
     },
     /// More words.
     Words {

@@ -1,6 +1,6 @@
 //! From a kept conversation to the request that goes to the model.
 
-use crate::chat::{ChatRequest, Message, PromptMessage, Role};
+use crate::chat::{ChatRequest, Message, PromptMessage, Role, Wishes};
 
 /// How many images go with a request at most, the latest ones.
 ///
@@ -8,8 +8,8 @@ use crate::chat::{ChatRequest, Message, PromptMessage, Role};
 /// takes up to about 1,500 tokens and a megabyte of the request.
 pub const MAX_IMAGES: usize = 8;
 
-/// The longest answer asked for. Reasoning counts, so it must leave room for both.
-const MAX_TOKENS: u32 = 8192;
+/// The longest answer asked for where nobody wishes another. Reasoning counts, so it must leave room for both.
+pub const MAX_TOKENS: u32 = 8192;
 
 /// Seconds of silence after which an answer is given up. A long prompt is read before the first word.
 const PATIENCE_S: u64 = 180;
@@ -30,7 +30,7 @@ pub fn wanted_images(conversation: &[Message]) -> Vec<String> {
     wanted
 }
 
-/// Makes the request for the next answer.
+/// Makes the request for the answer to the last message, or for more of it where it is an answer itself.
 ///
 /// `data_url` gives a kept image as a `data:` URL. Images beyond [`MAX_IMAGES`], or no longer kept,
 /// are replaced by a note, so that the model does not speak of what it cannot see. Earlier reasoning
@@ -38,7 +38,7 @@ pub fn wanted_images(conversation: &[Message]) -> Vec<String> {
 pub fn request(
     model: &str,
     conversation: &[Message],
-    thinking: Option<bool>,
+    wishes: Wishes,
     data_url: impl Fn(&str) -> Option<String>,
 ) -> ChatRequest {
     // Counted from the end, as an image may be in a conversation twice.
@@ -72,12 +72,18 @@ pub fn request(
             })
         })
         .collect();
+    let continues = conversation
+        .last()
+        .is_some_and(|m| m.role == Role::Assistant);
     ChatRequest {
         model: model.to_owned(),
         messages,
-        max_tokens: MAX_TOKENS,
+        max_tokens: wishes.max_tokens.unwrap_or(MAX_TOKENS),
         temperature: None,
-        thinking,
+        // Without a wish the template decides; with thinking off it is asked not to. An answer that goes on has
+        // thought already.
+        thinking: (continues || !wishes.thinking).then_some(false),
+        continues,
         ignore_eos: false,
         patience_s: PATIENCE_S,
     }
@@ -120,16 +126,16 @@ mod tests {
 
     fn message(role: Role, text: &str, images: &[&str]) -> Message {
         Message {
-            id: String::new(),
-            role,
-            text: text.to_owned(),
             reasoning: "a thought".to_owned(),
             images: images.iter().map(|s| (*s).to_owned()).collect(),
-            at: 0,
-            stats: None,
-            stopped: false,
+            ..Message::new("", role, text, 0)
         }
     }
+
+    const THINKING: Wishes = Wishes {
+        thinking: true,
+        max_tokens: None,
+    };
 
     fn url(id: &str) -> Option<String> {
         Some(format!("data:image/png;base64,{id}"))
@@ -142,7 +148,7 @@ mod tests {
             message(Role::Assistant, "A cable.", &[]),
             message(Role::User, "Which one?", &[]),
         ];
-        let request = request("m", &conversation, Some(false), url);
+        let request = request("m", &conversation, Wishes::default(), url);
         assert_eq!(request.messages.len(), 3);
         assert_eq!(request.messages[0].images, ["data:image/png;base64,a"]);
         assert!(
@@ -153,13 +159,33 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_goes_on_is_the_last_message_and_thinks_no_more() {
+        let conversation = [
+            message(Role::User, "Count.", &[]),
+            message(Role::Assistant, "One, ", &[]),
+        ];
+        let asked = request("m", &conversation, THINKING, url);
+        assert!(asked.continues);
+        assert_eq!(asked.thinking, Some(false));
+        assert_eq!(asked.messages[1].text, "One, ", "not a letter less");
+        let new = request("m", &conversation[..1], THINKING, url);
+        assert_eq!((new.continues, new.thinking), (false, None));
+        assert_eq!(new.max_tokens, MAX_TOKENS);
+        let more = Wishes {
+            max_tokens: Some(20_000),
+            ..THINKING
+        };
+        assert_eq!(request("m", &conversation, more, url).max_tokens, 20_000);
+    }
+
+    #[test]
     fn an_answer_of_which_nothing_came_is_not_sent() {
         let conversation = [
             message(Role::User, "Hello?", &[]),
             message(Role::Assistant, "", &[]),
             message(Role::User, "Hello!", &[]),
         ];
-        let texts: Vec<_> = request("m", &conversation, None, url)
+        let texts: Vec<_> = request("m", &conversation, THINKING, url)
             .messages
             .into_iter()
             .map(|m| m.text)
@@ -174,7 +200,7 @@ mod tests {
             .iter()
             .map(|id| message(Role::User, "look", &[id]))
             .collect();
-        let request = request("m", &conversation, None, url);
+        let request = request("m", &conversation, THINKING, url);
         assert!(request.messages[0].images.is_empty());
         assert!(request.messages[1].text.contains("left out"));
         assert_eq!(request.messages[2].images.len(), 1);
@@ -184,7 +210,7 @@ mod tests {
     #[test]
     fn an_image_that_is_gone_is_noted() {
         let conversation = [message(Role::User, "", &["gone"])];
-        let request = request("m", &conversation, None, |_| None);
+        let request = request("m", &conversation, THINKING, |_| None);
         assert_eq!(
             request.messages[0].text,
             "(An image that was sent here is left out.)"
@@ -224,7 +250,7 @@ mod tests {
                 m.images = (0..*count).map(|_| { n += 1; format!("i{n}") }).collect();
                 m
             }).collect();
-            let sent: Vec<_> = request("m", &conversation, None, |id| Some(id.to_owned()))
+            let sent: Vec<_> = request("m", &conversation, THINKING, |id| Some(id.to_owned()))
                 .messages.into_iter().flat_map(|m| m.images).collect();
             prop_assert!(sent.len() <= MAX_IMAGES);
             prop_assert_eq!(sent, wanted_images(&conversation));

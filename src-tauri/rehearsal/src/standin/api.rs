@@ -242,9 +242,23 @@ fn job(engine: &Engine, body: &Value, chat: bool) -> Result<Job, Answer> {
     }
     let template = &body["chat_template_kwargs"];
     let thinking = chat && template["enable_thinking"].as_bool().unwrap_or(true);
+    let mut reply = reply(&question, &all_seen, thinking);
+    if body["continue_final_message"] == true {
+        if body["add_generation_prompt"] != false {
+            return Err(bad(
+                "Cannot set both `continue_final_message` and `add_generation_prompt` to True.",
+            ));
+        }
+        let last = body["messages"].as_array().and_then(|m| m.last());
+        let (said, _) = last.map_or(Ok(Default::default()), message)?;
+        reply.answer = match reply.answer.strip_prefix(said.as_str()) {
+            Some(rest) => rest.to_owned(),
+            None => reply.answer,
+        };
+    }
     Ok(Job {
         prompt_tokens,
-        reply: reply(&question, &all_seen, thinking),
+        reply,
         max_tokens: asked.unwrap_or(if chat { max_len - prompt_tokens } else { 16 }),
         ignore_eos: body["ignore_eos"].as_bool().unwrap_or(false),
     })

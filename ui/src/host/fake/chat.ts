@@ -1,42 +1,235 @@
-// Answers that stream as the recorded ones did.
+// Conversations of the fake host: kept in memory, with answers that stream as the recorded ones did.
 
-import type { ChatEvent, Message } from '../../bindings';
+import type {
+  ChatAsk,
+  ChatDraft,
+  ChatEvent,
+  ConversationChange,
+  ConversationNews,
+  ConversationPage,
+  ConversationSummary,
+  FoundMessage,
+  Message,
+  Wishes,
+} from '../../bindings';
 import { wait } from './player';
 import { RECORDED } from './recorded';
+
+/** As many messages as the app gives at once: of the end of a conversation, and of what stands before it. */
+const [LAST, EARLIER] = [12, 40];
+
+interface Kept {
+  summary: ConversationSummary;
+  /** All versions, in order of arrival. */
+  all: Message[];
+  /** The message at the end of what is shown. */
+  leaf: string | null;
+}
 
 let count = 0;
 const next = () => `message-${(count += 1)}`;
 
-/** Streams a recorded answer into a conversation. The text `fail` makes it break off half-way. */
-export async function answer(
-  messages: Message[],
-  text: string,
-  images: string[],
-  thinking: boolean,
-  stopped: Set<string>,
-  tell: (event: ChatEvent) => void,
-): Promise<void> {
-  const events = thinking ? RECORDED.chat.thinking : RECORDED.chat.brief;
-  const words = events.filter((e) => e.kind === 'words');
-  const [began] = events.filter((e) => e.kind === 'began');
-  const [ended] = events.filter((e) => e.kind === 'ended');
-  if (!began || !ended) throw new Error('a whole answer was recorded');
-  const question = { ...began.question, id: next(), text, images, at: Date.now() };
-  const whole = { ...ended.message, id: next(), at: Date.now() };
-  const reply = { ...whole, text: '', reasoning: '', stats: null };
-  messages.push(question);
-  tell({ kind: 'began', question, answer: reply.id });
-  for (const event of text === 'fail' ? words.slice(0, words.length / 2) : words) {
-    if (stopped.has(reply.id)) break;
-    await wait(30);
-    reply.text += event.content;
-    reply.reasoning += event.reasoning;
-    tell(event);
+export class FakeChat {
+  #kept: Kept[] = [];
+  #deleted: Kept[] = [];
+  #drafts = new Map<string | null, ChatDraft>();
+  #removed = new Map<string, { kept: Kept; all: Message[]; leaf: string | null }>();
+  #stopped = new Set<string>();
+  #tell: ((news: ConversationNews) => void)[] = [];
+
+  /** Has said what was recorded. */
+  fill(): void {
+    this.#kept = structuredClone(RECORDED.chat.conversations).map(({ summary, messages }) => ({
+      summary,
+      all: messages,
+      leaf: messages.at(-1)?.id ?? null,
+    }));
   }
-  reply.stopped = stopped.has(reply.id);
-  const fails = text === 'fail' && !reply.stopped;
-  const message = fails || reply.stopped ? reply : whole;
-  messages.push(message);
-  if (fails) tell({ kind: 'failed', problem: RECORDED.chat.broken, message });
-  else tell({ kind: 'ended', message });
+
+  watch(tell: (news: ConversationNews) => void): void {
+    this.#tell.push(tell);
+  }
+
+  list(): ConversationSummary[] {
+    const sorted = this.#kept.map((kept) => kept.summary);
+    return structuredClone(
+      sorted.sort((a, b) => Number(b.pinned) - Number(a.pinned) || b.updated_at - a.updated_at),
+    );
+  }
+
+  page(id: string, before: string | null = null): ConversationPage {
+    const kept = this.#kept.find((known) => known.summary.id === id);
+    const path = kept ? pathTo(kept, kept.leaf) : [];
+    const end = before === null ? path.length : path.findIndex(({ id }) => id === before);
+    const from = Math.max(0, end - (before === null ? LAST : EARLIER));
+    const messages = path.slice(from, end).map((message) => ({
+      ...message,
+      versions: kept ? versionsOf(kept, message) : [],
+    }));
+    return structuredClone({ messages, earlier: from > 0, answering: null });
+  }
+
+  show(id: string, message: string): ConversationPage {
+    const kept = this.#of(id);
+    const after = (parent: string): string =>
+      kept.all.filter((other) => other.parent === parent).reduce((_, m) => after(m.id), parent);
+    kept.leaf = after(message);
+    return this.#changed(id);
+  }
+
+  removeMessage(id: string, message: string): ConversationPage {
+    const kept = this.#of(id);
+    this.#removed.set(message, { kept, all: kept.all, leaf: kept.leaf });
+    const named = kept.all.find((other) => other.id === message);
+    kept.all = kept.all.filter((m) => !pathTo(kept, m.id).some((above) => above.id === message));
+    const other = kept.all.findLast((m) => m.parent === named?.parent && m.role === named.role);
+    kept.leaf = named?.parent ?? null;
+    return other ? this.show(id, other.id) : this.#changed(id);
+  }
+
+  restoreMessage(id: string, message: string): ConversationPage {
+    const before = this.#removed.get(message);
+    if (before) Object.assign(before.kept, { all: before.all, leaf: before.leaf });
+    return this.#changed(id);
+  }
+
+  change(id: string, change: ConversationChange): void {
+    const set = Object.entries(change).filter(([, value]) => value !== null);
+    Object.assign(this.#of(id).summary, Object.fromEntries(set));
+  }
+
+  remove(id: string): void {
+    this.#deleted.push(...this.#kept.filter((kept) => kept.summary.id === id));
+    this.#kept = this.#kept.filter((kept) => kept.summary.id !== id);
+  }
+
+  restore(id: string): void {
+    this.#kept.push(...this.#deleted.filter((kept) => kept.summary.id === id));
+    this.#deleted = this.#deleted.filter((kept) => kept.summary.id !== id);
+  }
+
+  search(typed: string): FoundMessage[] {
+    const words = typed.trim().toLowerCase();
+    return this.#kept.flatMap(({ summary, all }) =>
+      all.flatMap(({ id, role, at, text }) => {
+        const from = text.toLowerCase().indexOf(words);
+        if (from < 0 || words === '') return [];
+        const to = from + words.length;
+        const start = Math.max(0, from - 30);
+        const excerpt = [text.slice(start, from), text.slice(from, to), text.slice(to, to + 30)];
+        const { id: conversation, title } = summary;
+        return [{ conversation, title, message: id, role, at, excerpt }];
+      }),
+    );
+  }
+
+  draft(id: string | null): ChatDraft {
+    return this.#drafts.get(id) ?? { text: '', images: [] };
+  }
+
+  saveDraft(id: string | null, draft: ChatDraft): void {
+    this.#drafts.set(id, draft);
+  }
+
+  stop(answer: string): void {
+    this.#stopped.add(answer);
+  }
+
+  /** Asks as the app does. The text `fail` makes the answer break off half-way, `think` spend all on thinking. */
+  ask(id: string | null, ask: ChatAsk, wishes: Wishes, tell: (event: ChatEvent) => void): string {
+    const kept = this.#kept.find((known) => known.summary.id === id) ?? this.#begin(ask);
+    kept.summary.updated_at = Date.now();
+    const question = questionOf(kept, ask);
+    if (!kept.all.includes(question)) kept.all.push(question);
+    const begun = ask.kind === 'continued' ? kept.all.find((m) => m.id === ask.message) : undefined;
+    if (begun === undefined) kept.leaf = question.id;
+    void this.#answer(kept, question, begun, wishes, tell);
+    return kept.summary.id;
+  }
+
+  async #answer(
+    kept: Kept,
+    question: Message,
+    begun: Message | undefined,
+    wishes: Wishes,
+    tell: (event: ChatEvent) => void,
+  ): Promise<void> {
+    const events = wishes.thinking ? RECORDED.chat.thinking : RECORDED.chat.brief;
+    const words = events.filter((e) => e.kind === 'words');
+    const [ended] = events.filter((e) => e.kind === 'ended');
+    if (!ended) throw new Error('a whole answer was recorded');
+    const whole = { ...ended.message, id: begun?.id ?? next(), at: Date.now() };
+    const reply: Message = {
+      ...whole,
+      text: begun?.text ?? '',
+      reasoning: begun?.reasoning ?? '',
+      stats: null,
+      parent: question.id,
+    };
+    tell({
+      kind: 'began',
+      question: { ...question, versions: versionsOf(kept, question) },
+      answer: { ...reply },
+    });
+    const fails = question.text === 'fail' && begun === undefined;
+    const thinks = question.text === 'think' && wishes.thinking && wishes.max_tokens === null;
+    for (const event of fails ? words.slice(0, words.length / 2) : words) {
+      if (this.#stopped.has(reply.id)) break;
+      await wait(30);
+      const said = { ...event, content: thinks ? '' : event.content };
+      reply.text += said.content;
+      reply.reasoning += said.reasoning;
+      tell(said);
+    }
+    reply.stopped = this.#stopped.delete(reply.id);
+    const finish = reply.stopped ? 'stopped' : thinks ? 'length' : 'stop';
+    if (!fails && whole.stats) reply.stats = { ...whole.stats, finish };
+    kept.all = [...kept.all.filter((other) => other.id !== reply.id), reply];
+    kept.leaf = reply.id;
+    const message = { ...reply, versions: versionsOf(kept, reply) };
+    if (fails) tell({ kind: 'failed', problem: RECORDED.chat.broken, message });
+    else tell({ kind: 'ended', message });
+  }
+
+  #begin(ask: ChatAsk): Kept {
+    const title = ask.kind === 'question' ? ask.text.slice(0, 60) : '';
+    const id = `conversation-${this.#kept.length + this.#deleted.length + 1}`;
+    const summary = { id, title, updated_at: 0, pinned: false, archived: false };
+    const kept: Kept = { summary, all: [], leaf: null };
+    this.#kept.push(kept);
+    return kept;
+  }
+
+  #of(id: string): Kept {
+    const kept = this.#kept.find((known) => known.summary.id === id);
+    if (!kept) throw new Error(`there is no conversation ${id}`);
+    return kept;
+  }
+
+  #changed(id: string): ConversationPage {
+    for (const tell of this.#tell) tell({ conversation: id });
+    return this.page(id);
+  }
+}
+
+function questionOf(kept: Kept, ask: ChatAsk): Message {
+  const named = 'message' in ask ? kept.all.find((m) => m.id === ask.message) : undefined;
+  if (ask.kind === 'again' || ask.kind === 'continued') {
+    const question = named?.role === 'user' ? named : kept.all.find((m) => m.id === named?.parent);
+    if (!question) throw new Error('there is no such question');
+    return question;
+  }
+  const parent = named ? named.parent : kept.leaf;
+  const said = { reasoning: '', stats: null, stopped: false, versions: [] };
+  const { text, images } = ask;
+  return { ...said, id: next(), role: 'user', text, images, at: Date.now(), parent };
+}
+
+function versionsOf(kept: Kept, message: Message): string[] {
+  return kept.all.filter((other) => other.parent === message.parent).map(({ id }) => id);
+}
+
+function pathTo(kept: Kept, leaf: string | null): Message[] {
+  const message = kept.all.find(({ id }) => id === leaf);
+  return message ? [...pathTo(kept, message.parent), message] : [];
 }

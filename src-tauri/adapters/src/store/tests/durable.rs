@@ -1,5 +1,8 @@
 //! What a database on disk withstands: damage, a newer Tandem, a full disk.
 
+use tandem_domain::chat::{Message, Role};
+
+use super::chat::message;
 use super::*;
 
 #[tokio::test]
@@ -243,8 +246,8 @@ proptest! {
             store.create_conversation(&"c".into(), &text, 1).await.unwrap();
             let kept = Message { text, reasoning, stopped, ..message("m", Role::User, &[]) };
             store.append_message(&"c".into(), &kept).await.unwrap();
-            assert_eq!(store.messages(&"c".into()).await.unwrap(), std::slice::from_ref(&kept));
-            assert_eq!(store.conversations(None).await.unwrap()[0].title, kept.text);
+            assert_eq!(store.messages(&"c".into(), None, 9).await.unwrap(), std::slice::from_ref(&kept));
+            assert_eq!(store.conversations().await.unwrap()[0].title, kept.text);
         });
     }
 }

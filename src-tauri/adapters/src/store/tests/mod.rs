@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use serde_json::json;
 use tandem_domain::bench::{BenchCase, BenchResult, BenchSample, BenchStore, Spread};
-use tandem_domain::chat::{AnswerStats, Message, Role};
 use tandem_domain::engine::metrics::Acceptance;
 use tandem_domain::machine::Facts;
 use tandem_domain::node::FetchLimits;
@@ -17,6 +16,7 @@ use tandem_domain::run::{
 use super::error::Taken;
 use super::*;
 
+mod chat;
 mod durable;
 
 async fn store() -> (tempfile::TempDir, Store) {
@@ -393,113 +393,6 @@ async fn measurements_read_back_as_they_were() {
     assert!(store.delete_bench(&"b1".into()).await.unwrap());
     assert!(!store.delete_bench(&"b1".into()).await.unwrap());
     assert_eq!(store.bench_result(&"b1".into()).await.unwrap(), None);
-}
-
-fn message(id: &str, role: Role, images: &[&str]) -> Message {
-    Message {
-        id: id.into(),
-        role,
-        text: format!("text of {id}"),
-        reasoning: String::new(),
-        images: images.iter().map(|s| (*s).to_owned()).collect(),
-        at: 30,
-        stats: None,
-        stopped: false,
-    }
-}
-
-fn picture(id: &str) -> StoredImage {
-    StoredImage {
-        id: id.into(),
-        mime: "image/png".to_owned(),
-        width: 3,
-        height: 2,
-        bytes: vec![0, 1, 255, 0],
-    }
-}
-
-#[tokio::test]
-async fn conversations_keep_their_messages_and_images() {
-    let (_folder, store) = store().await;
-    store
-        .create_conversation(&"c1".into(), "100 % of it", 10)
-        .await
-        .unwrap();
-    store
-        .create_conversation(&"c2".into(), "Cables", 20)
-        .await
-        .unwrap();
-    for id in ["i1", "i2", "picked"] {
-        store.put_image(&picture(id)).await.unwrap();
-    }
-    let question = message("m1", Role::User, &["i2", "i1"]);
-    store.append_message(&"c1".into(), &question).await.unwrap();
-    let mut answer = message("m2", Role::Assistant, &[]);
-    store.append_message(&"c1".into(), &answer).await.unwrap();
-    answer.text = "A cable.".to_owned();
-    answer.reasoning = "It is long and thin.".to_owned();
-    answer.stats = Some(AnswerStats {
-        ttft_s: 0.2,
-        tokens_per_s: 27.5,
-        completion_tokens: Some(12),
-        prompt_tokens: None,
-        finish: "stop".to_owned(),
-    });
-    assert!(store.update_message(&answer).await.unwrap());
-    assert!(
-        !store
-            .update_message(&message("none", Role::User, &[]))
-            .await
-            .unwrap()
-    );
-    assert_eq!(
-        store.messages(&"c1".into()).await.unwrap(),
-        [question, answer]
-    );
-    assert_eq!(store.messages(&"none".into()).await.unwrap(), []);
-
-    let titles = |list: Vec<tandem_domain::chat::ConversationSummary>| -> Vec<String> {
-        list.into_iter().map(|c| c.title).collect()
-    };
-    assert_eq!(
-        titles(store.conversations(None).await.unwrap()),
-        ["100 % of it", "Cables"],
-        "the last message moved it to the top"
-    );
-    assert_eq!(
-        titles(store.conversations(Some("cab")).await.unwrap()),
-        ["Cables"]
-    );
-    assert_eq!(
-        titles(store.conversations(Some("%")).await.unwrap()),
-        ["100 % of it"]
-    );
-    assert!(titles(store.conversations(Some("_")).await.unwrap()).is_empty());
-
-    // The other conversation shows one of the images too.
-    store
-        .append_message(&"c2".into(), &message("m3", Role::User, &["i1"]))
-        .await
-        .unwrap();
-    assert!(
-        store
-            .rename_conversation(&"c2".into(), "Wires")
-            .await
-            .unwrap()
-    );
-    assert!(store.delete_conversation(&"c1".into()).await.unwrap());
-    assert!(!store.delete_conversation(&"c1".into()).await.unwrap());
-    assert_eq!(store.messages(&"c1".into()).await.unwrap(), []);
-    assert_eq!(
-        store.image("i2").await.unwrap(),
-        None,
-        "nobody shows it any more"
-    );
-    assert_eq!(store.image("i1").await.unwrap(), Some(picture("i1")));
-    assert!(
-        store.image("picked").await.unwrap().is_some(),
-        "picked and not sent yet"
-    );
 }
 
 #[tokio::test]
