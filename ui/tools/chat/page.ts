@@ -1,5 +1,5 @@
 // The chat as the window draws it, with a host that streams what run.mjs asks for. `?shape=`, `?rate=` (tokens a second),
-// `?tokens=`, `?per=` (tokens a chunk) and `?before=` (messages that stand there already) say what.
+// `?tokens=`, `?per=` (tokens a chunk) and `?before=` (messages of the conversation that is opened) say what.
 
 import { mount } from 'svelte';
 
@@ -51,6 +51,20 @@ host.sendMessage = async (_, ask, __, hear) => {
   return 'c1';
 };
 
+const before = Number(asked.get('before') ?? 10);
+
+/** Messages as the app gives them: the last twelve, or the forty before one. */
+host.conversation = async (_, first) => {
+  const end = first === null ? before : Number(first);
+  const from = Math.max(0, end - (first === null ? 12 : 40));
+  const messages = Array.from({ length: end - from }, (_, i) => {
+    const n = from + i;
+    const text = Array.from({ length: 200 }, (_, token) => SHAPES['mixed']?.(token) ?? '').join('');
+    return message(n % 2 ? 'assistant' : 'user', text, String(n));
+  });
+  return { messages, earlier: from > 0, answering: null };
+};
+
 followDesktop();
 const chat = new Chat(host);
 const target = document.getElementById('app');
@@ -81,5 +95,14 @@ async function stream(): Promise<void> {
   });
 }
 
-Object.assign(window, { stream });
+/** Opens the conversation; gives back the milliseconds until its last message is drawn. */
+async function open(): Promise<number> {
+  const began = performance.now();
+  await chat.open('long');
+  await new Promise((drawn) => requestAnimationFrame(() => setTimeout(drawn)));
+  if (!document.querySelector(`[data-message="${before - 1}"]`)) throw new Error('it is not drawn');
+  return performance.now() - began;
+}
+
+Object.assign(window, { stream, open });
 document.body.dataset.ready = '';

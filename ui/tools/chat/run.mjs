@@ -1,4 +1,5 @@
-// What the chat costs while an answer streams, and whether it lets go of the end. Prints one line a figure.
+// What the chat costs while an answer streams and when a conversation opens, and whether it lets go of the end. Prints one
+// line a figure. The store is not a part of the opening: its pages are as large as the app's.
 // Usage: node tools/chat/run.mjs [shape …]; needs Chromium (CHROMIUM=/usr/bin/chromium).
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -49,6 +50,27 @@ async function busy(session) {
   return metrics.find((m) => m.name === 'TaskDuration').value;
 }
 
+// Opening, the median of five windows each.
+if (shapes.length === 0 || shapes.includes('open')) {
+  const opened = {};
+  for (const count of [10, 10_000]) {
+    const tries = [];
+    for (let n = 0; n < 5; n += 1) {
+      const page = await open({ before: count });
+      const session = await page.context().newCDPSession(page);
+      const ms = await page.evaluate(() => window.open());
+      await session.send('HeapProfiler.collectGarbage');
+      const { usedSize } = await session.send('Runtime.getHeapUsage');
+      tries.push({ ms, mb: usedSize / 1e6 });
+      await page.close();
+    }
+    tries.sort((a, b) => a.ms - b.ms);
+    opened[count] = tries[2];
+    console.log(`chat_open_${count} ${tries[2].ms.toFixed(0)} ms, ${tries[2].mb.toFixed(1)} MB`);
+  }
+  console.log(`chat_open_10000_vs_10 ${(opened[10_000].ms / opened[10].ms).toFixed(2)}`);
+}
+
 for (const shape of SHAPES.filter((s) => shapes.length === 0 || shapes.includes(s))) {
   const page = await open({ shape, rate: 400, tokens: 400 * SECONDS });
   const session = await page.context().newCDPSession(page);
@@ -88,7 +110,7 @@ const ACTS = {
 };
 let let_go = 0;
 let tries = 0;
-for (const rate of [27, 60, 400]) {
+for (const rate of shapes.includes('open') ? [] : [27, 60, 400]) {
   for (const [name, act] of Object.entries(ACTS)) {
     for (let n = 0; n < 3; n += 1) {
       const page = await open({ shape: 'mixed', rate, tokens: 100_000, per: n + 1 });
@@ -121,6 +143,6 @@ for (const rate of [27, 60, 400]) {
     }
   }
 }
-console.log(`chat_lets_go ${let_go} of ${tries}`);
+if (tries > 0) console.log(`chat_lets_go ${let_go} of ${tries}`);
 await browser.close();
 await server.close();
