@@ -66,8 +66,10 @@ pub(crate) async fn watch(lab: &Lab, stop: CancellationToken) -> Seen {
     }
     let mut seen = Seen::default();
     while !stop.is_cancelled() {
-        for spark in Spark::BOTH {
-            look(lab, spark, &mut seen).await;
+        let looks = Spark::BOTH.map(|spark| look(lab, spark));
+        for found in futures::future::join_all(looks).await {
+            seen.listened.extend(found.listened);
+            seen.answered.extend(found.answered);
         }
     }
     for spark in Spark::BOTH {
@@ -78,7 +80,11 @@ pub(crate) async fn watch(lab: &Lab, stop: CancellationToken) -> Seen {
     seen
 }
 
-async fn look(lab: &Lab, spark: Spark, seen: &mut Seen) {
+/// Everything is tried at once: a port that is closed to others takes the whole patience, and what listens for a
+/// moment only is found by looking often.
+async fn look(lab: &Lab, spark: Spark) -> Seen {
+    let mut seen = Seen::default();
+    let mut tries = Vec::new();
     for listener in listeners(lab, spark).await {
         let Some((_, at)) = listener.split_once("tcp ") else {
             continue;
@@ -97,13 +103,15 @@ async fn look(lab: &Lab, spark: Spark, seen: &mut Seen) {
             if to
                 .parse::<std::net::Ipv4Addr>()
                 .is_ok_and(|a| !a.is_unspecified())
-                && answers(to, port).await
             {
-                seen.answered
-                    .insert(format!("{}: {at} at {to}", spark.name()));
+                let (to, said) = (to.to_owned(), format!("{}: {at} at {to}", spark.name()));
+                tries.push(async move { answers(&to, port).await.then_some(said) });
             }
         }
     }
+    let answered = futures::future::join_all(tries).await;
+    seen.answered.extend(answered.into_iter().flatten());
+    seen
 }
 
 async fn route(act: &str, address: &str, spark: Spark) {
