@@ -64,18 +64,27 @@ pub(crate) async fn watch(lab: &Lab, stop: CancellationToken) -> Seen {
             route("replace", &address, spark).await;
         }
     }
+    let looks = Spark::BOTH.map(|spark| watch_one(lab, spark, &stop));
     let mut seen = Seen::default();
-    while !stop.is_cancelled() {
-        let looks = Spark::BOTH.map(|spark| look(lab, spark));
-        for found in futures::future::join_all(looks).await {
-            seen.listened.extend(found.listened);
-            seen.answered.extend(found.answered);
-        }
+    for of_one in futures::future::join_all(looks).await {
+        seen.listened.extend(of_one.listened);
+        seen.answered.extend(of_one.answered);
     }
     for spark in Spark::BOTH {
         for address in rails::addresses(spark) {
             route("del", &address, spark).await;
         }
+    }
+    seen
+}
+
+/// Neither machine waits for the other.
+async fn watch_one(lab: &Lab, spark: Spark, stop: &CancellationToken) -> Seen {
+    let mut seen = Seen::default();
+    while !stop.is_cancelled() {
+        let found = look(lab, spark).await;
+        seen.listened.extend(found.listened);
+        seen.answered.extend(found.answered);
     }
     seen
 }

@@ -97,7 +97,7 @@ fn say(what: &str, more: Value) {
 
 async fn reduce(args: &PythonArgs) -> Result<(), String> {
     say("started", json!({"backend": "gloo", "torch": STAND_IN}));
-    let mut other = meet(args).await?;
+    let (_store, mut other) = meet(args).await?;
     say("met", json!({}));
     let lost = |e: std::io::Error| {
         format!("RuntimeError: [stand-in for gloo] Connection closed by peer: {e}")
@@ -154,8 +154,9 @@ async fn exchange(other: &mut TcpStream, mine: &[f32]) -> std::io::Result<Vec<f3
     Ok(mine.iter().zip(theirs).map(|(a, b)| a + b).collect())
 }
 
-/// Finds the other rank, as the two sides of PyTorch's store do.
-async fn meet(args: &PythonArgs) -> Result<TcpStream, String> {
+/// Finds the other rank, as the two sides of PyTorch's store do. The head's store listens for as long as it is held,
+/// which PyTorch's program does until its end.
+async fn meet(args: &PythonArgs) -> Result<(Option<TcpListener>, TcpStream), String> {
     let (address, port, meet) = (&args.address, args.port, args.meet);
     let at = (address.as_str(), port);
     if args.rank == 0 {
@@ -164,7 +165,7 @@ async fn meet(args: &PythonArgs) -> Result<TcpStream, String> {
             format!("torch.distributed.DistNetworkError: The server socket has failed to listen on any local network address. port: {port}, useIpv6: false, code: -{code}, message: {e}")
         })?;
         return match tokio::time::timeout(meet, listener.accept()).await {
-            Ok(Ok((stream, _))) => Ok(stream),
+            Ok(Ok((stream, _))) => Ok((Some(listener), stream)),
             Ok(Err(e)) => Err(format!("torch.distributed.DistNetworkError: {e}")),
             Err(_) => Err(format!(
                 "torch.distributed.DistStoreError: Timed out after {} seconds waiting for clients. 1/2 clients joined.",
@@ -180,9 +181,10 @@ async fn meet(args: &PythonArgs) -> Result<TcpStream, String> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
-    tokio::time::timeout(meet, reach).await.map_err(|_| {
+    let reached = tokio::time::timeout(meet, reach).await.map_err(|_| {
         format!("torch.distributed.DistNetworkError: The client socket has timed out after {}ms while trying to connect to ({address}, {port}).", meet.as_millis())
-    })
+    })?;
+    Ok((None, reached))
 }
 
 #[cfg(test)]
