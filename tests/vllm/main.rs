@@ -74,10 +74,11 @@ async fn story(whole: bool) -> Result<(), String> {
     let changes = changes(&before, &snapshots(&lab).await?);
     if changes.is_empty() {
         println!("Both machines are as they were.");
-    } else {
-        return Err(format!("it left {changes:?}"));
+        return told;
     }
-    told
+    // Why it ended comes first: what it left may only follow from that.
+    let why = told.err().map_or(String::new(), |why| format!("{why}\n"));
+    Err(format!("{why}it left {changes:?}"))
 }
 
 /// The set-up over both machines, a chat, and the undoing.

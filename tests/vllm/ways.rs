@@ -61,7 +61,8 @@ pub(crate) async fn all(folder: &Path, request: SetupRequest, tree: &Path) -> Re
         std::fs::create_dir_all(&below).map_err(|e| format!("no folder: {e}"))?;
         let mut bed = Bed::new(&below, request).await;
         bed.sparks = vec![0];
-        let bed = bed.begin("one").await;
+        // Its own run: a job's notes are believed only as those of one request.
+        let bed = bed.begin(&name.to_lowercase().replace(' ', "-")).await;
         beds.push(bed);
         let Some(bed) = beds.last() else { continue };
         match serve(name, bed).await {
