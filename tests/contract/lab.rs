@@ -3,31 +3,37 @@
 use std::sync::Arc;
 
 use tandem_adapters::docker::SshContainers;
+use tandem_adapters::registry::Registries;
 use tandem_adapters::ssh::known_hosts::KnownHosts;
 use tandem_adapters::ssh::{Auth, HostPin, SshMachine, SshTarget, probe};
+use tandem_domain::lease::Leased;
 use tandem_domain::ports::{
-    Command, ContainerError, Containers, Machine, MachineError, RemoteFile,
+    Command, ContainerError, Containers, Machine, MachineError, Registry, RegistryError, RemoteFile,
 };
 use tandem_domain::secret::Secret;
-use tandem_tests::{IMAGE, Lab, PASSWORD, Spark, USER};
+use tandem_tests::{IMAGE, Lab, PASSWORD, REGISTRY, Spark, USER};
 
 use crate::containers::{Walls, containers_contract};
+use crate::lease::meetings;
 use crate::machine::machine_contract;
 
 const SPARK: Spark = Spark::A;
+/// How often two computers meet on the pair.
+const MEETINGS: u64 = 200;
 
-async fn machine() -> Arc<SshMachine> {
-    let key = probe(SPARK.address(), 22, &KnownHosts::default())
+async fn machine(spark: Spark) -> Arc<SshMachine> {
+    let key = probe(spark.address(), 22, &KnownHosts::default())
         .await
         .expect("sshd answers");
     Arc::new(SshMachine::new(SshTarget {
-        name: SPARK.name().into(),
-        address: SPARK.address().into(),
+        name: spark.name().into(),
+        address: spark.address().into(),
         port: 22,
         user: USER.into(),
         host_key: HostPin::from(&key),
         auth: vec![Auth::Password(Secret::new(PASSWORD))],
         sudo_password: Some(Secret::new(PASSWORD)),
+        environment: Vec::new(),
     }))
 }
 
@@ -37,13 +43,49 @@ async fn a_machine_of_the_lab_holds_the_contracts() {
         return;
     }
     let lab = Lab::start().await.expect("the lab starts");
-    let machine = machine().await;
+    let (machine, other) = (machine(SPARK).await, machine(Spark::B).await);
+    two_computers_meet(&[("1", machine.clone()), ("2", other)]).await;
     machine_contract(machine.as_ref()).await;
     as_root(machine.as_ref()).await;
     sudo_refuses(&lab, &machine).await;
     let containers = SshContainers::new(Arc::clone(&machine));
     roads_to_docker(&lab, &machine, &containers).await;
     containers_contract(&containers, IMAGE, Walls::Own).await;
+    the_registry_names_the_image(&containers).await;
+}
+
+/// The registry that the engines pull from, asked from the box as the app asks one.
+async fn the_registry_names_the_image(containers: &dyn Containers) {
+    containers.pull(IMAGE, &mut |_| {}).await.expect("a pull");
+    let pulled = containers.image(IMAGE).await.expect("it answers");
+    let id = pulled.expect("it was pulled").id;
+    let registries = Registries::plain([REGISTRY.to_owned()]);
+    let ids = registries
+        .ids(&format!("{REGISTRY}/{IMAGE}"), "x86_64")
+        .await
+        .expect("the registry answers");
+    assert!(ids.contains(&id), "{ids:?} has not {id}");
+    let unknown = format!("{REGISTRY}/no/image:here");
+    let asked = registries.ids(&unknown, "x86_64").await;
+    let error = asked.expect_err("there is none");
+    assert!(matches!(error, RegistryError::NoAnswer { .. }), "{error:?}");
+    let error = registries
+        .ids("No Name", "x86_64")
+        .await
+        .expect_err("no name");
+    assert!(matches!(error, RegistryError::Name { .. }), "{error:?}");
+}
+
+async fn two_computers_meet(machines: &[(&str, Arc<SshMachine>)]) {
+    let all: Vec<Leased<'_>> = machines
+        .iter()
+        .map(|(machine_id, machine)| Leased {
+            machine_id,
+            name: machine.name(),
+            shell: machine.as_ref(),
+        })
+        .collect();
+    meetings(&all, MEETINGS).await;
 }
 
 fn whoami() -> Command {

@@ -1,8 +1,9 @@
 //! Leases on a machine, by real shells in a rehearsal's folder.
 
 use std::path::Path;
+use std::time::Duration;
 
-use tandem_domain::lease::{self, Holder, LeaseError, STALE_AFTER};
+use tandem_domain::lease::{self, Holder, LeaseError, Leased, STALE_AFTER};
 use tandem_domain::ports::{Command, Machine};
 use tandem_domain::problem::Code;
 use tandem_rehearsal::machines::Rehearsal;
@@ -15,6 +16,63 @@ fn holder(word: &str, who: &str) -> Holder {
         who: who.into(),
         run: "r1".into(),
     }
+}
+
+/// Two computers come to the same machines so often, at about the same time and each with its own order of them. One
+/// works each time, and the other is told who does.
+pub(crate) async fn meetings(machines: &[Leased<'_>], count: u64) {
+    let reversed: Vec<Leased<'_>> = machines.iter().rev().copied().collect();
+    let (anna, ben) = (holder("w1", "anna@laptop"), holder("w2", "ben@desk"));
+    let mut won = [0; 2];
+    for n in 0..count {
+        // Each is the first to come in half of the meetings, by up to 20 ms.
+        let after = |ms: u64| tokio::time::sleep(Duration::from_millis(ms));
+        let (late, later) = if n % 2 == 0 { (0, n % 21) } else { (n % 21, 0) };
+        let (by_anna, by_ben) = tokio::join!(
+            async {
+                after(late).await;
+                lease::take_all(machines, &anna).await
+            },
+            async {
+                after(later).await;
+                lease::take_all(&reversed, &ben).await
+            },
+        );
+        let (winner, holder, refused) = match (by_anna, by_ben) {
+            (Ok(untaken), Err(refused)) if untaken.is_empty() => (0, &anna, refused),
+            (Err(refused), Ok(untaken)) if untaken.is_empty() => (1, &ben, refused),
+            other => panic!("meeting {n}: {other:?}"),
+        };
+        won[winner] += 1;
+        assert_eq!(refused.code, Code::Locked);
+        let cause = refused.cause.unwrap_or_default();
+        assert!(cause.contains(&holder.who), "meeting {n}: {cause}");
+        for machine in machines {
+            assert!(lease::renew(machine.shell, holder).await.unwrap());
+            lease::give_back(machine.shell, holder).await.unwrap();
+        }
+    }
+    println!("{count} meetings, won {won:?}");
+    assert!(won.iter().all(|n| *n > 0), "{won:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_computers_that_meet_one_works_whatever_their_order_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = Path::new("/bin/sh");
+    let rehearsal = Rehearsal::open(folder.path(), program, program).await;
+    let machines = rehearsal.expect("it opens").machines();
+    let ids = ["b", "a"];
+    let all: Vec<Leased<'_>> = machines
+        .iter()
+        .zip(ids)
+        .map(|(machine, machine_id)| Leased {
+            machine_id,
+            name: &machine.name,
+            shell: machine.shell.as_ref(),
+        })
+        .collect();
+    meetings(&all, 40).await;
 }
 
 async fn sh(machine: &dyn Machine, script: &str) -> bool {

@@ -77,6 +77,7 @@ impl Life {
             services: Services {
                 bench: Arc::new(store.clone()),
                 hub_token: None,
+                registry: None,
                 download: held.clone(),
             },
             cancel: cancel.clone(),

@@ -124,6 +124,7 @@ async fn a_rehearsal_copies_it_as_well() {
         services: Services {
             bench: store,
             hub_token: None,
+            registry: None,
             download: Default::default(),
         },
         cancel: CancellationToken::new(),

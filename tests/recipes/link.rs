@@ -206,6 +206,7 @@ async fn run_once(
         services: Services {
             bench: Arc::new(store.clone()),
             hub_token: None,
+            registry: None,
             download: Default::default(),
         },
         cancel: CancellationToken::new(),

@@ -5,6 +5,7 @@ pub mod discover;
 pub mod docker;
 pub mod image_resize;
 pub mod inference;
+pub mod registry;
 pub mod secrets;
 pub mod ssh;
 pub mod store;

@@ -137,6 +137,42 @@ pub async fn take(machine: &dyn Machine, holder: &Holder) -> Result<(), LeaseErr
     }
 }
 
+/// A machine whose lease is taken with those of others.
+#[derive(Clone, Copy)]
+pub struct Leased<'a> {
+    /// `/etc/machine-id`.
+    pub machine_id: &'a str,
+    /// The name people know it by.
+    pub name: &'a str,
+    /// The machine.
+    pub shell: &'a dyn Machine,
+}
+
+/// Takes the leases of these machines, or none and says who works on one of them. Gives back what stood against a
+/// machine that did not answer or take it.
+///
+/// Every computer takes them in the order of the machines' ids, whatever their order is there: of two that come at once
+/// one has the first, and so all of them.
+pub async fn take_all(machines: &[Leased<'_>], holder: &Holder) -> Result<Vec<Problem>, Problem> {
+    let mut machines = machines.to_vec();
+    machines.sort_by_key(|machine| (machine.machine_id, machine.name));
+    let mut untaken = Vec::new();
+    for (i, machine) in machines.iter().enumerate() {
+        match take(machine.shell, holder).await {
+            Ok(()) => {}
+            Err(held @ LeaseError::Held { .. }) => {
+                for taken in &machines[..i] {
+                    // One that does not answer now is taken over after a while.
+                    let _ = give_back(taken.shell, holder).await;
+                }
+                return Err(held.problem(machine.name));
+            }
+            Err(other) => untaken.push(other.problem(machine.name)),
+        }
+    }
+    Ok(untaken)
+}
+
 /// Renews the lease; `false` where it is not this holder's any more.
 pub async fn renew(machine: &dyn Machine, holder: &Holder) -> Result<bool, MachineError> {
     let said = machine.exec(&program(RENEW, &[&holder.word])).await?;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tandem_adapters::store::Store;
 use tandem_adapters::this_computer::who;
-use tandem_domain::lease::{self, Holder, LeaseError, RENEWED_EVERY};
+use tandem_domain::lease::{self, Holder, LeaseError, Leased, RENEWED_EVERY};
 use tandem_domain::ports::MachineServices;
 use tandem_domain::problem::Problem;
 use tandem_domain::run::RunId;
@@ -37,13 +37,13 @@ pub(super) struct Leases {
 }
 
 impl Leases {
-    /// Takes the lease of every machine, or none and says who works there. A machine that does not answer now is
-    /// asked again while the run lasts; that it does not answer is the run's to tell.
+    /// Takes the lease of every machine, or none and says who works there. Each comes with `/etc/machine-id`. A machine
+    /// that does not answer now is asked again while the run lasts; that it does not answer is the run's to tell.
     ///
     /// The word is that of the database, which one process uses at a time: what a killed life of this app still
     /// holds is its own.
     pub(super) async fn take(
-        machines: Vec<MachineServices>,
+        machines: Vec<(String, MachineServices)>,
         run: &RunId,
         word: String,
     ) -> Result<Self, Problem> {
@@ -54,25 +54,22 @@ impl Leases {
             who: format!("{}@{}", here.user, here.host),
             run: run.0.clone(),
         };
-        let leases = Self {
-            machines,
+        let all: Vec<Leased<'_>> = machines
+            .iter()
+            .map(|(machine_id, machine)| Leased {
+                machine_id,
+                name: &machine.name,
+                shell: machine.shell.as_ref(),
+            })
+            .collect();
+        for problem in lease::take_all(&all, &holder).await? {
+            tracing::warn!(machine = problem.machine, %problem, "no lease yet");
+        }
+        Ok(Self {
+            machines: machines.into_iter().map(|(_, machine)| machine).collect(),
             holder: Arc::new(holder),
             ended: CancellationToken::new(),
-        };
-        for machine in &leases.machines {
-            match lease::take(machine.shell.as_ref(), &leases.holder).await {
-                Ok(()) => {}
-                Err(held @ LeaseError::Held { .. }) => {
-                    leases.give_back().await;
-                    return Err(held.problem(&machine.name));
-                }
-                Err(other) => {
-                    let problem = other.problem(&machine.name);
-                    tracing::warn!(machine = machine.name, %problem, "no lease yet");
-                }
-            }
-        }
-        Ok(leases)
+        })
     }
 
     /// Renews them until they are given back. Where somebody else has taken one over, the run is cancelled.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tandem_adapters::registry::Registries;
 use tandem_adapters::store::{LogLine, NewRun};
 use tandem_domain::ids::MachineId;
 use tandem_domain::node::FetchLimits;
@@ -203,7 +204,11 @@ impl App {
         id: &RunId,
     ) -> Result<Leases, Problem> {
         let taken = async {
-            let machines = workspace.services_of(procedure.machines()).await?;
+            let mut machines = Vec::new();
+            for machine in workspace.services_of(procedure.machines()).await? {
+                let facts = workspace.machine(&machine.id).await?.facts;
+                machines.push((facts.unwrap_or_default().machine_id, machine));
+            }
             let word = leases::word(&workspace.store).await?;
             Leases::take(machines, id, word).await
         }
@@ -295,6 +300,7 @@ impl App {
                 bench: Arc::new(workspace.store.clone()),
                 hub_token: self.hub_token(&workspace).await,
                 download: live.download.clone(),
+                registry: (!workspace.simulated()).then(|| Arc::new(Registries::default()) as _),
             },
             cancel: live.cancel.clone(),
             listener: Arc::new(listener),

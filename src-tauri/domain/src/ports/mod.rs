@@ -7,6 +7,7 @@
 mod containers;
 mod machine;
 mod refusals;
+mod registry;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub use containers::{
 pub use machine::{
     Command, LONGEST_LINE, Machine, MachineError, Output, PassedOver, RemoteFile, TooLong,
 };
+pub use registry::{Registry, RegistryError};
 
 /// A model that a server offers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

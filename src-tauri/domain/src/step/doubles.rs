@@ -229,6 +229,7 @@ pub(crate) struct TestRun {
     pub(crate) cancel: CancellationToken,
     /// What the steps log.
     pub(crate) lines: Arc<Mutex<Vec<String>>>,
+    pub(crate) registry: Option<Arc<dyn crate::ports::Registry>>,
 }
 
 impl TestRun {
@@ -248,6 +249,7 @@ impl TestRun {
             services: Services {
                 bench: Arc::new(Nothing),
                 hub_token: None,
+                registry: self.registry.clone(),
                 download: Default::default(),
             },
             cancel: self.cancel.clone(),

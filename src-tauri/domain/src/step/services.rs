@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::bench::BenchStore;
 use crate::node::FetchLimits;
+use crate::ports::Registry;
 use crate::secret::Secret;
 
 /// What the steps may use beside the machines.
@@ -15,6 +16,8 @@ pub struct Services {
     pub download: LiveLimits,
     /// Where measurements are kept.
     pub bench: Arc<dyn BenchStore>,
+    /// The registries that images come from; `None` where there is none to be asked, as in a rehearsal.
+    pub registry: Option<Arc<dyn Registry>>,
 }
 
 /// What a step is given.

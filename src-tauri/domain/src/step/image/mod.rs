@@ -22,6 +22,7 @@ use crate::step::stored::{stored, value};
 use crate::step::{ids, serve_copy};
 
 mod cable;
+mod registry;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -76,7 +77,7 @@ impl BringImage {
             return (will, vec![pull]);
         }
         let will = format!(
-            "Pulls the container image with {engine} once over your line, on the head, unless a machine has it. From there it crosses the private link to the other machine as a file, is checked and loaded, and has to be the same image then; the files are removed in the end. What the link cannot bring the other machine pulls for itself.{about}"
+            "Pulls the container image with {engine} once over your line, on the head, unless a machine has it. From there it crosses the private link to the other machine as a file, is checked and loaded, and has to be the same image then, the one that the registry has; the files are removed in the end. What the link cannot bring the other machine pulls for itself.{about}"
         );
         let exactly = vec![
             pull,
@@ -188,7 +189,7 @@ impl Step<Services> for BringImage {
         })
     }
 
-    async fn apply(&self, cx: &StepContext, _: &Value) -> Result<Value, StepError> {
+    async fn apply(&self, cx: &StepContext, before: &Value) -> Result<Value, StepError> {
         let images = on_all(&cx.machines, |_, s| Box::pin(self.image_on(s))).await?;
         let here: Vec<bool> = images.iter().map(Option::is_some).collect();
         let source = self.source(cx, &here);
@@ -211,7 +212,10 @@ impl Step<Services> for BringImage {
             }
             _ => {}
         }
-        Ok(value(&ImageReceipt(self.same(&brought?)?)))
+        let image = self.same(&brought?)?;
+        let before: Vec<bool> = stored(before)?;
+        self.hold_against_registry(cx, &image, &before).await?;
+        Ok(value(&ImageReceipt(image)))
     }
 
     async fn verify(&self, cx: &StepContext, receipt: &Value) -> Result<String, StepError> {

@@ -1,5 +1,6 @@
 //! The step on machines that only say what they are told: who pulls, who copies, and what is left.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,7 +13,8 @@ use crate::launch::samples;
 use crate::network::{NetworkPlan, Rail, RailEnd};
 use crate::node::{CopyTicket, NodeEvent, NodeLine, Serving};
 use crate::ports::{
-    Command, ContainerError, Containers, DockerInfo, Machine, MachineError, Output, RemoteFile,
+    Command, ContainerError, Containers, DockerInfo, Machine, MachineError, Output, Registry,
+    RegistryError, RemoteFile,
 };
 use crate::problem::Retry;
 use crate::run::RunOutcome;
@@ -324,6 +326,56 @@ impl Pair {
     fn told(&self, words: &str) -> bool {
         self.run.log().contains(words)
     }
+}
+
+/// A registry that gives these ids, or no answer.
+struct Asked(Option<&'static str>);
+
+#[async_trait]
+impl Registry for Asked {
+    async fn ids(&self, image: &str, arch: &str) -> Result<BTreeSet<String>, RegistryError> {
+        assert_eq!((image, arch), (IMAGE, "aarch64"));
+        let id = self.0.ok_or_else(|| RegistryError::NoAnswer {
+            detail: "no route".into(),
+        })?;
+        Ok(BTreeSet::from([id.to_owned(), "sha256:list".into()]))
+    }
+}
+
+#[tokio::test]
+async fn an_image_that_was_brought_is_held_against_the_registry() {
+    let with = |has, registry| {
+        let mut pair = Pair::new(has, vec![]);
+        pair.run.registry = Some(Arc::new(Asked(registry)));
+        pair
+    };
+    let same = with([None, None], Some("sha256:one"));
+    assert_eq!(same.go().await, RunOutcome::Completed);
+    assert!(same.told("is the one that the registry has"));
+
+    let other = with([None, None], Some("sha256:published"));
+    assert_eq!(other.go().await, RunOutcome::Failed);
+    let problem = other.problem().await;
+    assert_eq!(problem.code, Code::ImageDiffers);
+    assert!(
+        problem
+            .to_string()
+            .contains("not the one that the registry has")
+    );
+    assert_eq!(
+        other.go().await,
+        RunOutcome::Failed,
+        "it is not taken for done on a resume"
+    );
+
+    // It was pulled some day, and its name may have moved on since.
+    let old = with([Some("sha256:one"), None], Some("sha256:newer"));
+    assert_eq!(old.go().await, RunOutcome::Completed);
+    assert!(old.told("has another image"));
+
+    let silent = with([None, None], None);
+    assert_eq!(silent.go().await, RunOutcome::Completed);
+    assert!(silent.told("was not held against the registry"));
 }
 
 #[tokio::test]
