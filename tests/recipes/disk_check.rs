@@ -109,6 +109,7 @@ async fn a_repair_goes_on_while_nobody_listens_and_is_found_stopped_and_forgotte
         files: None,
         hf_home: None,
         deep: true,
+        only_copied: false,
         repair,
         online: false,
     };

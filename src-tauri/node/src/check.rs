@@ -107,6 +107,7 @@ fn receipt(
         bytes: written().fold(found.bytes, |sum, w| sum.saturating_add(w.size)),
         commit,
         deep: request.deep,
+        copied: found.copied,
         faults: found.faults,
         unchecked: found.expected.unchecked,
         repaired: Vec::new(),

@@ -383,7 +383,7 @@ fn what_the_other_machine_says_of_a_file_is_not_taken_at_its_word() {
     let check = |deep| {
         let request = json!({
             "kind": "check", "endpoint": b.endpoint, "repo": common::MIXED,
-            "commit": "main", "deep": deep, "repair": false,
+            "commit": "main", "deep": deep, "only_copied": deep, "repair": false,
         });
         b.done("check", &request)
     };
@@ -393,8 +393,15 @@ fn what_the_other_machine_says_of_a_file_is_not_taken_at_its_word() {
         quick["unchecked"].to_string().contains("2 large files"),
         "{quick}"
     );
+    assert_eq!(quick["copied"], 2);
     let deep = check(true);
     assert_eq!(deep["faults"][0]["name"], "model-1.safetensors", "{deep}");
+    assert_eq!(deep["faults"].as_array().unwrap().len(), 1, "{deep}");
+    assert_eq!(
+        check(false)["copied"],
+        1,
+        "the wrong one stays the other machine's word"
+    );
     assert_eq!(
         mark("model-0.safetensors"),
         (true, false),

@@ -251,6 +251,7 @@ impl App {
             files: None,
             hf_home: None,
             deep,
+            only_copied: false,
             repair,
             online: false,
         })

@@ -111,6 +111,9 @@ pub struct CheckRequest {
     /// Whether every byte is hashed, or only sizes, headers, links and the index looked at.
     #[serde(default)]
     pub deep: bool,
+    /// Whether a deep check hashes those files alone that came from the other machine and were not hashed here yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub only_copied: bool,
     /// Whether what is wrong is fetched again. Nothing that is right is.
     #[serde(default)]
     pub repair: bool,
@@ -142,6 +145,9 @@ pub struct CheckReceipt {
     pub bytes: u64,
     /// Whether every byte was hashed.
     pub deep: bool,
+    /// How many sound files came from the other machine and were not hashed here yet: their hashes are its word.
+    #[serde(default)]
+    pub copied: u32,
     /// What is wrong still. Empty: as far as it was looked at, all is well.
     pub faults: Vec<CheckFault>,
     /// What could not be looked at, as sentences. Not empty when the Hub did not answer.

@@ -30,6 +30,8 @@ pub struct CheckFindings {
     pub faults: Vec<CheckFault>,
     /// Bytes of the files that are right.
     pub bytes: u64,
+    /// Of these, files whose hash is the other machine's word.
+    pub copied: u32,
 }
 
 /// Looks, and says what it found. Where the Hub does not answer, [`Expected::offline`] says so.
@@ -86,6 +88,9 @@ pub(super) async fn look(
                     }
                     (None, None) => return None,
                 };
+                if request.only_copied && !is_told(&path) {
+                    return None;
+                }
                 Some(Job {
                     name: name.clone(),
                     path,
@@ -110,9 +115,12 @@ pub(super) async fn look(
     faults.extend(of_overlay(cache, request, &expected.commit, context).await?);
     let bytes = sizes.values().sum();
     let sound: Vec<String> = sizes.into_keys().map(str::to_owned).collect();
-    expected.unchecked.extend(told(&snapshot, &sound));
+    let copied = sound.iter().filter(|name| is_told(&snapshot.join(name)));
+    let copied = copied.count() as u32;
+    expected.unchecked.extend(told(copied));
     Ok(CheckFindings {
         bytes,
+        copied,
         faults,
         expected,
     })
@@ -157,13 +165,14 @@ async fn at_source(
     Ok(())
 }
 
-/// Files that were copied and whose hash was not taken here, as a sentence.
-fn told(snapshot: &Path, names: &[String]) -> Option<String> {
-    let is_told = |name: &&String| {
-        let file = std::fs::File::open(snapshot.join(name));
-        file.is_ok_and(|file| verified::read_told(&file).is_some())
-    };
-    let count = names.iter().filter(is_told).count();
+/// Whether a file was copied and its hash was not taken here.
+fn is_told(path: &Path) -> bool {
+    let file = std::fs::File::open(path);
+    file.is_ok_and(|file| verified::read_told(&file).is_some())
+}
+
+/// The same of so many files, as a sentence.
+fn told(count: u32) -> Option<String> {
     (count > 0).then(|| {
         format!("The content of {count} large files that were copied from the other machine: it told their hashes. A deep check takes them here.")
     })

@@ -182,26 +182,7 @@ async fn follow(
     let mut failures = 0;
     loop {
         let from = (*after + 1).to_string();
-        let mut on_event = |event| match event {
-            NodeEvent::Progress {
-                done,
-                total,
-                rate,
-                doing,
-                held,
-            } => cx.progress(ProgressPart {
-                machine: machine.name.clone(),
-                done,
-                total,
-                unit: "bytes".into(),
-                // The last seconds before it was held back say nothing of the time that is left.
-                rate: rate.filter(|_| held.is_none()),
-                doing,
-                held,
-            }),
-            NodeEvent::Note { text } => cx.log(Some(&machine.name), text),
-            _ => {}
-        };
+        let mut on_event = |event| tell(cx, machine, event);
         let result = match listen(machine, PROGRAM, job, after, &cx.cancel, &mut on_event).await {
             FollowEnd::Last(end) => return Ok(end),
             FollowEnd::Cancelled => {
@@ -329,6 +310,30 @@ pub(crate) async fn undo(cx: &StepContext, machine: &MachineServices) -> Result<
     .into())
 }
 
+/// Shows what a work says while it goes on.
+fn tell(cx: &StepContext, machine: &MachineServices, event: NodeEvent) {
+    match event {
+        NodeEvent::Progress {
+            done,
+            total,
+            rate,
+            doing,
+            held,
+        } => cx.progress(ProgressPart {
+            machine: machine.name.clone(),
+            done,
+            total,
+            unit: "bytes".into(),
+            // The last seconds before it was held back say nothing of the time that is left.
+            rate: rate.filter(|_| held.is_none()),
+            doing,
+            held,
+        }),
+        NodeEvent::Note { text } => cx.log(Some(&machine.name), text),
+        _ => {}
+    }
+}
+
 /// The command that has the node program do a work in the foreground, with the Hub's token on stdin.
 pub(crate) fn in_foreground(cx: &StepContext, work: NodeWork) -> Command {
     let token = cx.services.hub_token.as_ref();
@@ -347,13 +352,39 @@ pub(crate) async fn foreground<T: DeserializeOwned>(
     machine: &MachineServices,
     work: NodeWork,
 ) -> Result<T, StepError> {
-    let command = in_foreground(cx, work).timeout(Some(Duration::from_secs(300)));
+    let limit = Some(Duration::from_secs(300));
+    heard(cx, machine, work, limit, &mut |_| {}).await
+}
+
+/// Runs work that leaves nothing behind in the foreground, however long it takes, with its progress. It ends with
+/// the connection or the cancel, and begins with what is not done then.
+pub(crate) async fn watched<T: DeserializeOwned>(
+    cx: &StepContext,
+    machine: &MachineServices,
+    work: NodeWork,
+) -> Result<T, StepError> {
+    let mut on_event = |event| tell(cx, machine, event);
+    cx.unless_cancelled(heard(cx, machine, work, None, &mut on_event))
+        .await
+}
+
+async fn heard<T: DeserializeOwned>(
+    cx: &StepContext,
+    machine: &MachineServices,
+    work: NodeWork,
+    limit: Option<Duration>,
+    on_event: &mut (dyn FnMut(NodeEvent) + Send),
+) -> Result<T, StepError> {
+    let command = in_foreground(cx, work).timeout(limit);
     let mut last = None;
     let mut on_line = |line: &str| {
-        if let Ok(line) = serde_json::from_str::<NodeLine>(line)
-            && line.event.is_last()
-        {
+        let Ok(line) = serde_json::from_str::<NodeLine>(line) else {
+            return;
+        };
+        if line.event.is_last() {
             last = Some(line.event);
+        } else {
+            on_event(line.event);
         }
     };
     let output = machine

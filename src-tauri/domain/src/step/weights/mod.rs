@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use source::{WeightsInputs, WeightsSource, choose, is_open};
 
-use crate::node::disk::{CheckReceipt, CheckRequest, FaultKind};
+use crate::node::disk::{CheckReceipt, FaultKind};
 use crate::node::{FetchLimits, FetchReceipt, FetchRequest, FetchedSnapshot, NodeWork, RepoFiles};
 use crate::ports::MachineServices;
 use crate::problem::{Code, Problem, bytes};
@@ -22,6 +22,7 @@ use crate::step::stored::{stored, value};
 use crate::step::{ids, job, serve_copy};
 
 mod cable;
+mod hashes;
 mod measure;
 mod source;
 #[cfg(test)]
@@ -37,6 +38,9 @@ struct WeightsBefore {
     /// For each machine whether it had everything.
     #[serde(default)]
     complete: Vec<bool>,
+    /// Whether some of it came from another machine and was not hashed where it is.
+    #[serde(default)]
+    copied: bool,
 }
 
 /// What came to each machine, head first.
@@ -117,7 +121,7 @@ impl FetchWeights {
             return (will, exactly);
         }
         let will = format!(
-            "Fetches {names} once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away."
+            "Fetches {names} once over your line, into the head or not at all where a machine has it, and checks every file's hash. Finished files cross the private link meanwhile, so two machines take about as long as one; what crossed it is hashed once more where it arrived. Where a short measurement shows that both get more from the Hub than one alone, each fetches its share. It goes on by itself if the connection or a machine goes away."
         );
         let given = (0..self.launch.ranks)
             .map(|machine| serve_copy::shown(&self.serve_words(machine, None)));
@@ -148,16 +152,7 @@ impl FetchWeights {
     ) -> Result<Vec<CheckReceipt>, StepError> {
         let mut found = Vec::new();
         for (what, revision) in self.launch.repositories().iter().zip(revisions) {
-            let work = NodeWork::Check(CheckRequest {
-                endpoint: self.launch.hub_endpoint.clone(),
-                repo: what.repo.clone(),
-                commit: revision.clone(),
-                files: Some(what.files.clone()),
-                hf_home: None,
-                deep: false,
-                repair: false,
-                online: true,
-            });
+            let work = NodeWork::Check(self.check_of(what, revision));
             found.push(job::foreground(cx, machine, work).await?);
         }
         Ok(found)
@@ -206,9 +201,10 @@ impl Step<Services> for FetchWeights {
             .iter()
             .map(|of_machine| of_machine.iter().all(|v| v.faults.is_empty()))
             .collect();
-        if complete.contains(&false) {
+        let copied = looked.iter().flatten().any(|v| v.copied > 0);
+        if complete.contains(&false) || copied {
             return Ok(StepCheck::Needed {
-                before: value(&WeightsBefore { complete }),
+                before: value(&WeightsBefore { complete, copied }),
             });
         }
         let receipts: Vec<FetchReceipt> = looked.into_iter().filter_map(found).collect();
@@ -227,7 +223,8 @@ impl Step<Services> for FetchWeights {
             Box::pin(async { Ok(job::asked(cx, machine).await) })
         })
         .await?;
-        let source = self.source(cx, &stored(before)?, &begun).await?;
+        let before: WeightsBefore = stored(before)?;
+        let source = self.source(cx, &before, &begun).await?;
         cx.log(None, source.why());
         let receipts: Vec<FetchReceipt> = match source {
             WeightsSource::OnceThenCable { from, .. } => self.once(cx, from, &begun).await?,
@@ -259,6 +256,9 @@ impl Step<Services> for FetchWeights {
             ))
             .fix("Resume; the older one is fetched again.")
             .into());
+        }
+        if self.launch.is_linked() || before.copied {
+            self.hash_copied(cx, &receipts).await?;
         }
         Ok(value(&WeightsReceipt(receipts)))
     }

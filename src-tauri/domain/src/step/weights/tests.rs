@@ -38,6 +38,8 @@ struct Node {
     complete: bool,
     /// Whether the Hub's own file is one that no fetch puts right.
     short_on_the_hub: bool,
+    /// Whether what it copied is not what it was told.
+    altered: bool,
     /// Bytes that a survey finds missing.
     missing: u64,
     /// What it gets from the Hub in MB/s: alone, and while the other reads too.
@@ -61,6 +63,7 @@ impl Node {
             own,
             complete,
             short_on_the_hub: false,
+            altered: false,
             missing: 9,
             line: None,
             begun: None,
@@ -170,9 +173,16 @@ impl Machine for Node {
             let fault = |kind: &str| json!({"name": "x", "kind": kind, "fault": "It is so."});
             let mut faults = Vec::from_iter((!self.complete && !after).then(|| fault("missing")));
             faults.extend(self.short_on_the_hub.then(|| fault("source")));
+            let request: Value = serde_json::from_slice(&command.stdin).unwrap();
+            let deep = request["deep"] == true;
+            if deep {
+                assert_eq!(request["only_copied"], true, "nothing is hashed twice");
+                self.said.lock().unwrap().push("hashed".into());
+                faults.extend(self.altered.then(|| fault("content")));
+            }
             done(json!({
                 "commit": "c", "snapshot": "/s", "files": 2, "bytes": 9, "faults": faults,
-                "deep": false, "unchecked": [], "repaired": [], "fetched": 0, "seconds": 0.1,
+                "deep": deep, "unchecked": [], "repaired": [], "fetched": 0, "seconds": 0.1,
             }))
         } else if line == "run survey" {
             let survey = crate::node::Survey {
@@ -314,6 +324,26 @@ async fn a_copy_that_breaks_off_goes_on_with_a_new_key_and_at_last_the_hub_helps
         said.iter().any(|l| l.contains("comes from the Hub")),
         "{said:?}"
     );
+}
+
+#[tokio::test]
+async fn what_crossed_the_link_is_hashed_before_anything_reads_it() {
+    let (a, b) = (Node::new("a", false, vec![]), Node::new("b", false, vec![]));
+    let (outcome, _, said) = run(true, &a, &b).await;
+    assert_eq!(outcome, RunOutcome::Completed, "{said:?}");
+    assert_eq!((a.heard("hashed"), b.heard("hashed")), (1, 1));
+
+    let altered = Arc::new(Node {
+        altered: true,
+        ..Node::plain("b", false, vec![])
+    });
+    let a = Node::new("a", false, vec![]);
+    let (outcome, state, said) = run(true, &a, &altered).await;
+    assert_eq!(outcome, RunOutcome::Failed, "{said:?}");
+    let problem = state.steps[&StepId::from(ids::WEIGHTS)].problem.clone();
+    let problem = problem.unwrap();
+    assert_eq!(problem.code, Code::HashMismatch);
+    assert_eq!(problem.machine.as_deref(), Some("spark-b"));
 }
 
 #[tokio::test]
