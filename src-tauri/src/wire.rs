@@ -60,6 +60,8 @@ pub struct MachineView {
     pub fingerprint: String,
     /// What was seen last.
     pub facts: Option<Facts>,
+    /// The folder of the models that the person chose; `None` leaves it to the machine's environment.
+    pub cache: Option<String>,
     /// Whether it answered the last time it was asked.
     pub reachable: Option<bool>,
     /// Why not, or what is not as it should be.
@@ -171,6 +173,8 @@ pub struct ChangedMachine {
     pub user: String,
     /// Needed unless a key is accepted. Kept in memory only.
     pub password: Option<String>,
+    /// The folder of the models, absolute; empty leaves it to the machine's environment.
+    pub cache: String,
 }
 
 /// A plan to be looked at before it runs.

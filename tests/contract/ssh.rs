@@ -27,6 +27,7 @@ fn target(sshd: &Sshd) -> SshTarget {
         host_key: HostPin::parse(&sshd.fingerprint()).unwrap(),
         auth: vec![Auth::KeyFile(sshd.key())],
         sudo_password: None,
+        environment: Vec::new(),
     }
 }
 

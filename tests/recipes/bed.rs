@@ -231,6 +231,7 @@ impl Bed {
                 host_key: HostPin::parse(&self.host_keys[*i]).expect("a pinned key"),
                 auth,
                 sudo_password: password,
+                environment: Vec::new(),
             }));
             let containers = Arc::new(SshContainers::new(machine.clone()));
             MachineServices {
@@ -261,6 +262,7 @@ impl Bed {
             services: Services {
                 bench: Arc::new(self.store().await),
                 hub_token: None,
+                registry: None,
                 download: Default::default(),
             },
             cancel,

@@ -351,6 +351,8 @@ export type ChangedMachine = {
 	user: string,
 	/**  Needed unless a key is accepted. Kept in memory only. */
 	password: string | null,
+	/**  The folder of the models, absolute; empty leaves it to the machine's environment. */
+	cache: string,
 };
 
 /**  What is asked of the model. */
@@ -454,6 +456,8 @@ export type CheckReceipt = {
 	bytes: number,
 	/**  Whether every byte was hashed. */
 	deep: boolean,
+	/**  How many sound files came from the other machine and were not hashed here yet: their hashes are its word. */
+	copied?: number,
 	/**  What is wrong still. Empty: as far as it was looked at, all is well. */
 	faults: CheckFault[],
 	/**  What could not be looked at, as sentences. Not empty when the Hub did not answer. */
@@ -1361,6 +1365,8 @@ export type MachineView = {
 	fingerprint: string,
 	/**  What was seen last. */
 	facts: Facts | null,
+	/**  The folder of the models that the person chose; `None` leaves it to the machine's environment. */
+	cache: string | null,
 	/**  Whether it answered the last time it was asked. */
 	reachable: boolean | null,
 	/**  Why not, or what is not as it should be. */

@@ -1,5 +1,6 @@
 //! Facts about one machine, as `tandem-node facts` reports them without root.
 
+pub mod cache_choice;
 pub mod identity;
 
 use serde::{Deserialize, Serialize};

@@ -6,10 +6,12 @@ use tandem_adapters::store::{MachineChange, SavedMachine};
 use tandem_domain::container::SERVER;
 use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
+use tandem_domain::machine::cache_choice::chosen;
 use tandem_domain::machine::identity::{known_before, same_machine};
 use tandem_domain::ports::Command;
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
+use tandem_domain::shell::quote;
 use tandem_domain::step::facts::unfit;
 use tandem_rehearsal::machines::Rehearsal;
 
@@ -75,6 +77,7 @@ impl App {
             user: user.to_owned(),
             host_key: Some(machine.host_key),
             facts: None,
+            cache: None,
             simulated: false,
             added_at: self.now(),
         };
@@ -136,6 +139,7 @@ impl App {
             address: usable_address(&change.address)?.to_owned(),
             port: change.port,
             user: usable_user(&change.user)?.to_owned(),
+            cache: chosen(&change.cache)?,
             ..saved.clone()
         };
         // Under another id until it is known to be the same: the connection that there is stays usable.
@@ -157,11 +161,18 @@ impl App {
                 ))
                 .fix("Type the address of this machine. To work with the other one, remove this one and add that."));
         }
+        if let Some(folder) = moved.cache.as_ref().filter(|_| moved.cache != saved.cache)
+            && let Err(problem) = usable_folder(&workspace, &trial, folder).await
+        {
+            workspace.forget(&trial.id);
+            return Err(problem.on(moved.name));
+        }
         let change = MachineChange {
             name: moved.name.clone(),
             address: moved.address.clone(),
             port: moved.port,
             user: moved.user.clone(),
+            cache: moved.cache.clone(),
         };
         let kept = stored(workspace.store.change_machine(id, &change).await);
         if kept.is_err() {
@@ -334,6 +345,37 @@ fn usable_user(user: &str) -> Result<&str, Problem> {
     )
 }
 
+/// Whether the folder is there and takes what is written.
+async fn usable_folder(
+    workspace: &Workspace,
+    machine: &SavedMachine,
+    folder: &str,
+) -> Result<(), Problem> {
+    let shell = workspace.services(machine)?.shell;
+    let holds = async |what: &str| {
+        let tried = shell.exec(&Command::new("test", [what, folder])).await;
+        tried.map(|output| output.ok())
+    };
+    let asked = async { Ok((holds("-d").await?, holds("-w").await?)) };
+    let (is_folder, takes_writes) = asked
+        .await
+        .map_err(|e: tandem_domain::ports::MachineError| e.problem(&machine.name))?;
+    let why = match (is_folder, takes_writes) {
+        (true, true) => return Ok(()),
+        (false, _) => format!("`{folder}` is not a folder on that machine."),
+        (true, false) => format!("`{}` may not write into `{folder}` there.", machine.user),
+    };
+    let (user, path) = (quote(&machine.user), quote(folder));
+    Err(
+        Problem::new(Code::BadInput, "The folder of the models was not changed.")
+            .cause(why)
+            .fix_with(
+                "Make it on that machine, or choose another.",
+                format!("sudo install -d -o {user} {path}"),
+            ),
+    )
+}
+
 fn busy() -> Problem {
     Problem::new(Code::Locked, "Tandem did not switch to other machines.")
         .cause("A run is going on.")
@@ -373,6 +415,7 @@ pub(super) fn view(workspace: &Workspace, saved: &SavedMachine) -> MachineView {
             .map(|p| p.fingerprint().to_owned())
             .unwrap_or_default(),
         facts: saved.facts.clone(),
+        cache: saved.cache.clone(),
         reachable: seen.as_ref().map(|_| true),
         problems: seen.map(|s| s.problems).unwrap_or_default(),
         sudo: if free {

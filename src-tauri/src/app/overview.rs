@@ -125,6 +125,7 @@ mod tests {
             user: "nvidia".into(),
             host_key: Some("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA spark-a".into()),
             facts: None,
+            cache: None,
             simulated: false,
             added_at: 1,
         }

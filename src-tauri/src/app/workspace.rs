@@ -13,6 +13,7 @@ use tandem_adapters::store::{SavedMachine, Store};
 use tandem_domain::ids::MachineId;
 use tandem_domain::machine::Facts;
 use tandem_domain::machine::SetupMachine;
+use tandem_domain::machine::cache_choice;
 use tandem_domain::ports::{Clock, MachineError, MachineServices, NodePrograms};
 use tandem_domain::problem::{Code, Problem};
 use tandem_domain::secret::Secret;
@@ -113,6 +114,7 @@ impl Workspace {
                     user: machine.user.clone(),
                     host_key: None,
                     facts: None,
+                    cache: None,
                     simulated: true,
                     added_at: clock.now_ms(),
                 };
@@ -230,6 +232,10 @@ impl Workspace {
             host_key,
             auth,
             sudo_password: password,
+            environment: saved.cache.as_deref().map_or_else(Vec::new, |folder| {
+                let names = cache_choice::environment(folder);
+                names.map(|(name, value)| (name.to_owned(), value)).into()
+            }),
         })
     }
 

@@ -76,6 +76,7 @@ fn view(facts: &Facts) -> MachineView {
         user: facts.user.clone(),
         fingerprint: "SHA256:fCNBCaWX0oGpPnGcX3xXFuxk5rF5l2b4vYyfUaFSaTY".into(),
         facts: Some(facts.clone()),
+        cache: None,
         reachable: Some(true),
         problems: Vec::new(),
         sudo: SudoAccess::PasswordHeld,

@@ -216,10 +216,12 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       machines = [...machines, next];
       return next;
     },
-    changeMachine: async (id, { address, port, user, password }) => {
+    changeMachine: async (id, { address, port, user, password, cache }) => {
       await wait(tickMs * 4);
       if (password === 'wrong') throw recorded('wrong-password', address, user);
-      machines = machines.map((m) => (m.id === id ? { ...m, address, port, user } : m));
+      machines = machines.map((m) =>
+        m.id === id ? { ...m, address, port, user, cache: cache === '' ? null : cache } : m,
+      );
       return find(id);
     },
     undosOfMachine: async (id) => {

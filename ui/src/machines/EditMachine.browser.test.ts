@@ -33,11 +33,12 @@ test('an address is changed and shown, and what stands against it stays beside t
   await user.click(form.getByRole('button', { name: 'Save' }));
   expect(await form.findByRole('alert')).toBeVisible();
   await user.clear(form.getByLabelText('Password'));
+  await user.type(form.getByRole('textbox', { name: 'Folder of the models' }), '/data/hub');
   await user.click(form.getByRole('button', { name: 'Save' }));
   await waitFor(() => expect(screen.queryByRole('form', { name: `Edit ${name}` })).toBeNull());
   expect(changes).toHaveBeenLastCalledWith(
     machine?.id,
-    expect.objectContaining({ address: '192.0.2.7', password: null }),
+    expect.objectContaining({ address: '192.0.2.7', password: null, cache: '/data/hub' }),
   );
   expect(screen.getByText(/@192\.0\.2\.7/)).toBeVisible();
 });

@@ -3,6 +3,15 @@
 import type { DockerAccess, Facts, MachineView } from '../bindings';
 import { bytes, gib, number } from '../kit/format';
 
+/** Where the repositories of the Hub are on a machine. */
+export function hubOf(facts: Facts): string;
+export function hubOf(facts: Facts | null): string | undefined;
+export function hubOf(facts: Facts | null): string | undefined {
+  return facts !== null
+    ? (facts.hub ?? `${(facts.hf_home ?? '').replace(/\/+$/, '')}/hub`)
+    : undefined;
+}
+
 /** One line of the table. */
 export type FactLine = {
   name: string;

@@ -60,8 +60,13 @@ fn quote_program(program: &str) -> String {
     }
 }
 
-/// The line to hand to the user's login shell.
-pub(super) fn line(command: &Command, elevation: Elevation, marks: &Marks) -> String {
+/// The line to hand to the user's login shell. The command finds `environment` in its own.
+pub(super) fn line(
+    command: &Command,
+    environment: &[(String, String)],
+    elevation: Elevation,
+    marks: &Marks,
+) -> String {
     let say = |mark: &str| {
         let mark = quote(mark);
         format!("printf %s {mark}; printf %s {mark} >&2; ")
@@ -86,6 +91,10 @@ pub(super) fn line(command: &Command, elevation: Elevation, marks: &Marks) -> St
     }
     line.push_str(" tandem ");
     line.push_str(&command.stdin.len().to_string());
+    for (name, value) in environment {
+        line.push(' ');
+        line.push_str(&quote(&format!("{name}={value}")));
+    }
     line.push(' ');
     line.push_str(&quote_program(&command.program));
     for arg in &command.args {
@@ -112,7 +121,7 @@ mod tests {
             prompt: String::new(),
             started: String::new(),
         };
-        super::line(command, Elevation::None, &marks)
+        super::line(command, &[], Elevation::None, &marks)
     }
 
     /// Runs a line in `sh`, as sshd would, with stdin kept open until the command has ended.
@@ -180,6 +189,20 @@ mod tests {
             let output = run(&line(&command), b"", "/".as_ref());
             assert_eq!(output.status.code(), Some(status), "`{script}`");
         }
+    }
+
+    #[test]
+    fn the_command_finds_what_it_is_given_in_its_environment() {
+        let command = Command::new("sh", ["-c", "printf %s \"$HF_HOME\""]);
+        let given = [("HF_HOME".to_owned(), "/a b/$HOME'".to_owned())];
+        let marks = Marks {
+            begun: String::new(),
+            prompt: String::new(),
+            started: String::new(),
+        };
+        let line = super::line(&command, &given, Elevation::None, &marks);
+        let output = run(&line, b"", "/".as_ref());
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "/a b/$HOME'");
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Who<'a> {
     pub(super) user: &'a str,
     pub(super) address: &'a str,
     pub(super) sudo_password: Option<Secret>,
+    /// What the command finds in its environment.
+    pub(super) environment: &'a [(String, String)],
 }
 
 /// What is given the command's stdout as it comes. An error ends the command.
@@ -80,7 +82,10 @@ async fn listen(
     let mut channel = session.command_channel().await?;
     let writer = channel.writer();
     writer
-        .exec(true, command::line(command, elevation, &marks))
+        .exec(
+            true,
+            command::line(command, who.environment, elevation, &marks),
+        )
         .await
         .map_err(|_| during())?;
 

@@ -116,6 +116,7 @@ impl SshMachine {
             user: &target.user,
             address: &target.address,
             sudo_password: target.sudo_password.clone(),
+            environment: &target.environment,
         };
         exec::run(&session, command, who, on_stdout).await
     }

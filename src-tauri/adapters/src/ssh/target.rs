@@ -157,6 +157,8 @@ pub struct SshTarget {
     pub auth: Vec<Auth>,
     /// What sudo is told when it asks.
     pub sudo_password: Option<Secret>,
+    /// What every command finds in its environment besides the machine's own.
+    pub environment: Vec<(String, String)>,
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct SavedMachine {
     pub host_key: Option<String>,
     /// What was seen last.
     pub facts: Option<Facts>,
+    /// The folder of the models that the person chose, absolute; `None` leaves it to the machine's environment.
+    pub cache: Option<String>,
     /// Whether it is a rehearsed one.
     pub simulated: bool,
     /// When it was added, ms since 1970.
@@ -40,6 +42,8 @@ pub struct MachineChange {
     pub port: u16,
     /// See [`SavedMachine::user`].
     pub user: String,
+    /// See [`SavedMachine::cache`].
+    pub cache: Option<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -51,6 +55,7 @@ struct MachineRow {
     user: String,
     host_key: Option<String>,
     facts: Option<String>,
+    cache: Option<String>,
     simulated: bool,
     added_at: i64,
 }
@@ -72,6 +77,7 @@ impl TryFrom<MachineRow> for SavedMachine {
             user: row.user,
             host_key: row.host_key,
             facts,
+            cache: row.cache,
             simulated: row.simulated,
             added_at: row.added_at,
         })
@@ -108,7 +114,7 @@ impl Store {
     /// All machines, in the order people gave them; the first is the head.
     pub async fn machines(&self) -> Result<Vec<SavedMachine>, StoreError> {
         let rows: Vec<MachineRow> = sqlx::query_as(
-            "select id, name, address, port, user, host_key, facts, simulated, added_at
+            "select id, name, address, port, user, host_key, facts, cache, simulated, added_at
              from machine order by position, added_at, id",
         )
         .fetch_all(&self.readers)
@@ -120,7 +126,7 @@ impl Store {
     /// One machine.
     pub async fn machine(&self, id: &MachineId) -> Result<Option<SavedMachine>, StoreError> {
         let row: Option<MachineRow> = sqlx::query_as(
-            "select id, name, address, port, user, host_key, facts, simulated, added_at
+            "select id, name, address, port, user, host_key, facts, cache, simulated, added_at
              from machine where id = ?1",
         )
         .bind(&id.0)
@@ -143,8 +149,8 @@ impl Store {
         let mut tx = self.write(DOING).await?;
         sqlx::query(
             "insert into machine
-               (id, name, address, port, user, host_key, machine_id, facts, position, added_at, simulated)
-             select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, coalesce(max(position), 0) + 1, ?9, ?10 from machine",
+               (id, name, address, port, user, host_key, machine_id, facts, position, added_at, simulated, cache)
+             select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, coalesce(max(position), 0) + 1, ?9, ?10, ?11 from machine",
         )
         .bind(&machine.id.0)
         .bind(&machine.name)
@@ -156,6 +162,7 @@ impl Store {
         .bind(facts)
         .bind(machine.added_at)
         .bind(machine.simulated)
+        .bind(&machine.cache)
         .execute(&mut *tx)
         .await
         .map_err(taken(DOING))?;
@@ -189,13 +196,14 @@ impl Store {
         change: &MachineChange,
     ) -> Result<bool, StoreError> {
         let done = sqlx::query(
-            "update machine set name = ?2, address = ?3, port = ?4, user = ?5 where id = ?1",
+            "update machine set name = ?2, address = ?3, port = ?4, user = ?5, cache = ?6 where id = ?1",
         )
         .bind(&id.0)
         .bind(&change.name)
         .bind(&change.address)
         .bind(change.port)
         .bind(&change.user)
+        .bind(&change.cache)
         .execute(&self.writer)
         .await
         .map_err(taken("changing a machine"))?;

@@ -109,6 +109,7 @@ pub(crate) async fn machine(behaviour: Behaviour, password: Option<&str>) -> Ssh
         host_key: HostPin::parse(&pin).expect("a key line"),
         auth: vec![Login::Password(Secret::new("any".to_owned()))],
         sudo_password: password,
+        environment: Vec::new(),
     })
 }
 

@@ -66,6 +66,7 @@ fn machine(id: &str, name: &str, machine_id: &str) -> SavedMachine {
             memory_total: 128_000_000_000,
             ..Facts::default()
         }),
+        cache: None,
         simulated: false,
         added_at: 7,
     }
@@ -271,6 +272,7 @@ async fn machines_keep_their_order_and_their_key() {
         address: "198.51.100.2".into(),
         port: 2222,
         user: "me".into(),
+        cache: Some("/data/hub".into()),
     };
     let named = store.change_machine(&"a".into(), &change).await;
     assert!(matches!(
@@ -283,9 +285,10 @@ async fn machines_keep_their_order_and_their_key() {
     };
     assert!(store.change_machine(&"a".into(), &change).await.unwrap());
     assert!(!store.change_machine(&"none".into(), &change).await.unwrap());
+    let changed = store.machine(&"a".into()).await.unwrap().unwrap();
     assert_eq!(
-        store.machine(&"a".into()).await.unwrap().unwrap().port,
-        2222
+        (changed.port, changed.cache.as_deref()),
+        (2222, Some("/data/hub"))
     );
 
     let key = sqlx::query("update machine set host_key = 'ssh-ed25519 other' where id = 'a'")

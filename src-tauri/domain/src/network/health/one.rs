@@ -8,7 +8,6 @@ use crate::network::address::Network;
 use crate::network::faults::give_up;
 use crate::problem::bytes;
 use crate::recipe::{Recipe, catalog};
-use crate::shell::quote;
 
 /// PCIe lanes that each ConnectX-7 function of a Spark has.
 const LANES: u32 = 4;
@@ -270,7 +269,6 @@ fn small_memory(facts: &Facts) -> Option<Finding> {
 /// Tandem downloads goes to another disk.
 fn cache_elsewhere(facts: &Facts) -> Option<Finding> {
     let set = facts.cache_elsewhere.as_ref()?;
-    let line = quote(&format!("{}={}", set.variable, set.value));
     Some(finding(
         Level::Warning,
         "cache-elsewhere",
@@ -288,8 +286,9 @@ fn cache_elsewhere(facts: &Facts) -> Option<Finding> {
             set.place
         ),
         format!(
-            "To use the place of your terminals, run `printf '%s\\n' {line} | sudo tee -a /etc/environment` on that \
-             machine, then refresh. Otherwise nothing is to be done."
+            "To use the place of your terminals, edit that machine and choose `{}` as the folder of its models. Otherwise \
+             nothing is to be done.",
+            set.place
         ),
     ))
 }

@@ -281,7 +281,7 @@ fn a_cache_that_only_terminals_are_told_of_is_named_with_a_way_to_use_it() {
     assert!(meaning.contains("`/home/me/.bashrc`"), "{meaning}");
     assert!(meaning.contains(".cache/huggingface/hub`"), "{meaning}");
     assert!(
-        cure.contains("'HF_HOME=/mnt/my disk/hf' | sudo tee -a /etc/environment"),
+        cure.contains("choose `/mnt/my disk/hf/hub` as the folder of its models"),
         "{cure}"
     );
 }
