@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tandem_adapters::store::Store;
@@ -132,6 +133,14 @@ const FOUND: &str = r#"
     return [found, window.hit ?? null, location.href, log.querySelectorAll('article').length];
 "#;
 
+/// How long the pages of the conversation may take.
+const ALL_READ: Duration = Duration::from_secs(60);
+/// Asks for the page before the first answer, and counts the answers.
+const EARLIER: &str = r#"
+    document.querySelector('[role=log] .earlier button')?.click();
+    return document.querySelectorAll('[role=log] article').length;
+"#;
+
 /// The whole corpus in one conversation.
 pub(crate) async fn answers(desk: &mut Desk) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
@@ -156,6 +165,12 @@ pub(crate) async fn answers(desk: &mut Desk) {
         .click("//nav[@aria-label='Conversations']//button[.//span[.='Answers']]")
         .await;
     let all = format!("//*[@role='log'][count(.//article)={count}]");
+    // It opens with the last ones; the earlier ones are read page by page.
+    let start = Instant::now();
+    while hands.run(EARLIER).await != json!(count) {
+        assert!(start.elapsed() < ALL_READ, "not all answers were read");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     hands.see(&all).await;
     hands.desk.picture("corpus").await;
     let seen = hands.run(FOUND).await;

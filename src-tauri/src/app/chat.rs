@@ -99,7 +99,7 @@ impl App {
         Ok(())
     }
 
-    /// Deletes a conversation. For [`UNDO_FOR`] it can be brought back.
+    /// Deletes a conversation. For five minutes it can be brought back.
     pub async fn delete_conversation(&self, id: &ConversationId) -> Result<(), Problem> {
         let workspace = self.workspace().await;
         stored(workspace.store.delete_conversation(id, self.now()).await)?;
@@ -115,7 +115,7 @@ impl App {
         if found { Ok(()) } else { Err(not_restored()) }
     }
 
-    /// Deletes a message with what follows it. For [`UNDO_FOR`] it can be brought back. Gives back the last messages.
+    /// Deletes a message with what follows it. For five minutes it can be brought back. Gives back the last messages.
     pub async fn delete_message(
         &self,
         id: &ConversationId,
