@@ -108,7 +108,7 @@ impl App {
             };
             let (message, unkept) = match message {
                 None => (None, None),
-                Some(message) => match keep(&workspace.store, &conversation, &message).await {
+                Some(message) => match kept(&workspace.store, &conversation, &message).await {
                     Ok(message) => (Some(message), None),
                     Err(error) => (Some(message), Some(error.problem())),
                 },
@@ -269,15 +269,25 @@ impl App {
     }
 }
 
-/// Puts an answer in the place of what is there of it, or after its question. Gives it back as it is kept.
+/// Puts an answer in the place of what is there of it, or after its question.
 async fn keep(
     store: &Store,
     conversation: &ConversationId,
     message: &Message,
-) -> Result<Message, StoreError> {
+) -> Result<(), StoreError> {
     if !store.update_message(message).await? {
         store.branch_message(conversation, message).await?;
     }
+    Ok(())
+}
+
+/// The same; gives it back as it is kept, with the versions beside it.
+async fn kept(
+    store: &Store,
+    conversation: &ConversationId,
+    message: &Message,
+) -> Result<Message, StoreError> {
+    keep(store, conversation, message).await?;
     let kept = store.message(&message.id).await?;
     Ok(kept.unwrap_or_else(|| message.clone()))
 }
