@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use tandem_adapters::image_resize::MAX_BYTES;
 use tandem_domain::bench::{BenchCase, GENERATE_TOKENS, PROMPT_TOKENS, RUNS};
+use tandem_domain::chat::prompt::MAX_TOKENS;
 use tandem_domain::network::plan::{MTU, PREFIXES};
 use tandem_domain::node::LEAST_RATE;
 
@@ -34,6 +35,8 @@ pub(crate) struct Limits {
     runs: Range,
     /// Bytes of a picture's file.
     picture_bytes: Range,
+    /// Tokens that an answer may have where nobody wishes others.
+    answer_tokens: u32,
     /// The measurement that the set-up makes as well.
     quick: BenchCase,
 }
@@ -54,6 +57,7 @@ pub(crate) fn limits() -> Limits {
             least: 1,
             most: Some(MAX_BYTES),
         },
+        answer_tokens: MAX_TOKENS,
         quick: BenchCase::quick(),
     }
 }

@@ -147,7 +147,7 @@ export const commands = {
 };
 
 /* Constants */
-export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3}} as const;
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3}} as const;
 
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */

@@ -1,6 +1,6 @@
 // What an answer took, and why it ended, in words.
 
-import type { AnswerStats, Message } from '../bindings';
+import { LIMITS, type AnswerStats, type Message } from '../bindings';
 import { duration, number } from '../kit/format';
 
 /** `0.18 s to the first token · 31.2 tokens/s · 412 tokens`. */
@@ -67,5 +67,5 @@ export function endOf(message: Message): End | null {
 
 /** How many tokens an answer may have that ran out of them: four times as many. */
 export function moreTokens(message: Message): number {
-  return 4 * Math.max(message.stats?.completion_tokens ?? 0, 8192);
+  return 4 * Math.max(message.stats?.completion_tokens ?? 0, LIMITS.answer_tokens);
 }
