@@ -205,9 +205,10 @@ impl App {
     ) -> Result<Leases, Problem> {
         let taken = async {
             let mut machines = Vec::new();
-            for machine in workspace.services_of(procedure.machines()).await? {
-                let facts = workspace.machine(&machine.id).await?.facts;
-                machines.push((facts.unwrap_or_default().machine_id, machine));
+            for id in procedure.machines() {
+                let saved = workspace.machine(id).await?;
+                let machine = workspace.services(&saved)?;
+                machines.push((saved.facts.unwrap_or_default().machine_id, machine));
             }
             let word = leases::word(&workspace.store).await?;
             Leases::take(machines, id, word).await

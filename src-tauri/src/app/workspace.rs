@@ -232,10 +232,10 @@ impl Workspace {
             host_key,
             auth,
             sudo_password: password,
-            environment: saved.cache.as_deref().map_or_else(Vec::new, |folder| {
-                let names = cache_choice::environment(folder);
-                names.map(|(name, value)| (name.to_owned(), value)).into()
-            }),
+            environment: saved
+                .cache
+                .as_deref()
+                .map_or_else(Vec::new, |folder| cache_choice::environment(folder).into()),
         })
     }
 

@@ -116,12 +116,17 @@ mod tests {
 
     /// The line of a command that does not become root. Its marks are empty, so that only its own output comes.
     fn line(command: &Command) -> String {
+        line_with(command, &[])
+    }
+
+    /// The same with this environment.
+    fn line_with(command: &Command, environment: &[(String, String)]) -> String {
         let marks = Marks {
             begun: String::new(),
             prompt: String::new(),
             started: String::new(),
         };
-        super::line(command, &[], Elevation::None, &marks)
+        super::line(command, environment, Elevation::None, &marks)
     }
 
     /// Runs a line in `sh`, as sshd would, with stdin kept open until the command has ended.
@@ -195,13 +200,7 @@ mod tests {
     fn the_command_finds_what_it_is_given_in_its_environment() {
         let command = Command::new("sh", ["-c", "printf %s \"$HF_HOME\""]);
         let given = [("HF_HOME".to_owned(), "/a b/$HOME'".to_owned())];
-        let marks = Marks {
-            begun: String::new(),
-            prompt: String::new(),
-            started: String::new(),
-        };
-        let line = super::line(&command, &given, Elevation::None, &marks);
-        let output = run(&line, b"", "/".as_ref());
+        let output = run(&line_with(&command, &given), b"", "/".as_ref());
         assert_eq!(String::from_utf8_lossy(&output.stdout), "/a b/$HOME'");
     }
 

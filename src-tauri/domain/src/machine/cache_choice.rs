@@ -41,11 +41,11 @@ pub fn chosen(typed: &str) -> Result<Option<String>, Problem> {
 
 /// The environment that names a chosen folder. What lies beside the repositories, as a grafted checkpoint does, stays
 /// on the same disk: in the folder above one called `hub`, in the folder itself otherwise.
-pub fn environment(folder: &str) -> [(&'static str, String); 2] {
+pub fn environment(folder: &str) -> [(String, String); 2] {
     let home = folder.strip_suffix("/hub").filter(|home| !home.is_empty());
     [
-        ("HF_HOME", home.unwrap_or(folder).to_owned()),
-        ("HF_HUB_CACHE", folder.to_owned()),
+        ("HF_HOME".to_owned(), home.unwrap_or(folder).to_owned()),
+        ("HF_HUB_CACHE".to_owned(), folder.to_owned()),
     ]
 }
 

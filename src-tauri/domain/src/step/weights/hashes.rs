@@ -58,8 +58,8 @@ impl FetchWeights {
 
 /// Refuses files whose hash is another than the one that the other machine told.
 fn refuse_wrong(machine: &MachineServices, looked: &CheckReceipt) -> Result<(), StepError> {
-    let wrong = |f: &&crate::node::disk::CheckFault| f.kind == FaultKind::Content;
-    let Some(fault) = looked.faults.iter().find(wrong) else {
+    let mut faults = looked.faults.iter();
+    let Some(fault) = faults.find(|fault| fault.kind == FaultKind::Content) else {
         return Ok(());
     };
     Err(Problem::new(
