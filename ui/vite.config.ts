@@ -5,8 +5,18 @@ import { defineConfig } from 'vitest/config';
 /** Tests that draw something; they run in a real browser, all others without one. */
 const DRAWN = 'src/**/*.browser.test.ts';
 
+/** KaTeX names each font in three formats, and every web view reads the first. */
+const oneFormat = {
+  name: 'one-format-of-fonts',
+  enforce: 'pre' as const,
+  transform(code: string, id: string) {
+    if (!id.includes('katex') || !id.endsWith('.css')) return null;
+    return code.replace(/,url\([^)]*\.(?:woff|ttf)\) format\("[a-z]+"\)/g, '');
+  },
+};
+
 export default defineConfig({
-  plugins: [svelte()],
+  plugins: [svelte(), oneFormat],
   clearScreen: false,
   server: { port: 5173, strictPort: true },
   build: {
@@ -37,8 +47,10 @@ export default defineConfig({
             '@testing-library/user-event',
             'axe-core',
             'bits-ui',
+            'katex',
             'lowlight',
             'markdown-it',
+            'markdown-it-cjk-friendly',
           ],
         },
         test: {

@@ -3,7 +3,10 @@
 // therefore nothing to sanitise and nothing that could load from elsewhere.
 
 import MarkdownIt, { type Token } from 'markdown-it';
+import cjkFriendly from 'markdown-it-cjk-friendly';
 import { visible } from '../kit/visible';
+import { withMath } from './math';
+import { surroundings, withSyntax } from './syntax';
 
 export type Inline =
   | { kind: 'text'; text: string }
@@ -11,6 +14,11 @@ export type Inline =
   | { kind: 'strong' | 'em' | 'del'; children: Inline[] }
   | { kind: 'link'; address: string | null; children: Inline[] }
   | { kind: 'picture'; text: string }
+  | { kind: 'math'; text: string; display: boolean }
+  /** The name of a footnote, where the text points to it. */
+  | { kind: 'note'; text: string }
+  /** The box of a task. */
+  | { kind: 'task'; done: boolean }
   | { kind: 'break' };
 
 export type Align = 'start' | 'center' | 'end';
@@ -27,15 +35,21 @@ export type Block =
   | { kind: 'quote'; children: Block[] }
   | { kind: 'code'; language: string; text: string }
   | { kind: 'table'; head: Cell[]; rows: Cell[][] }
+  /** With the words behind its end. */
+  | { kind: 'math'; text: string; after: Inline[] }
+  | { kind: 'note'; name: string; children: Inline[] }
   | { kind: 'rule' };
 
 // A hostile answer can nest quotes without end; twenty levels are more than anyone reads.
 const parser = new MarkdownIt('default', {
   html: false,
-  linkify: false,
+  linkify: true,
   breaks: false,
   maxNesting: 20,
 });
+parser.use(cjkFriendly);
+withMath(parser);
+withSyntax(parser);
 // The parser's own refusal of dangerous addresses would leave the brackets standing; `link` below decides.
 parser.validateLink = () => true;
 
@@ -59,7 +73,9 @@ export type References = Record<string, { title: string; href: string }>;
 /** Parses Markdown into blocks with their places. References that it defines are added to `known`. */
 export function parsed(source: string, known: References): Parsed[] {
   const found: Parsed[] = [];
-  for (const { open, inner } of groups(parser.parse(visible(source), { references: known }))) {
+  const shown = visible(source);
+  const tokens = parser.parse(shown, { references: known, ...surroundings(shown) });
+  for (const { open, inner } of groups(tokens)) {
     const block = blockOf(open, inner);
     if (block === null) continue;
     const [from = 0, to = from] = open.map ?? [];
@@ -114,7 +130,7 @@ function blockOf(open: Token, inner: Token[]): Block | null {
         kind: 'list',
         ordered: open.type === 'ordered_list_open',
         start: Number(open.attrGet('start') ?? 1),
-        items: groups(inner).map((item) => nested(item.inner)),
+        items: groups(inner).map((item) => withTask(nested(item.inner))),
       };
     case 'blockquote_open':
       return { kind: 'quote', children: nested(inner) };
@@ -127,6 +143,13 @@ function blockOf(open: Token, inner: Token[]): Block | null {
       };
     case 'table_open':
       return tableOf(inner);
+    case 'math_open':
+      return open.info === ''
+        ? { kind: 'math', text: open.content, after: inlineOf(inner) }
+        : // Without its end it is its source.
+          { kind: 'paragraph', children: [{ kind: 'text', text: open.info + open.content }] };
+    case 'note_open':
+      return { kind: 'note', name: open.content, children: inlineOf(inner) };
     case 'hr':
       return { kind: 'rule' };
     default:
@@ -139,6 +162,18 @@ function nested(tokens: Token[]): Block[] {
   return groups(tokens)
     .map(({ open, inner }) => blockOf(open, inner))
     .filter((block) => block !== null);
+}
+
+/** `[ ] words` and `[x] words` at the begin of an item are a task. */
+function withTask(item: Block[]): Block[] {
+  const [first, ...others] = item;
+  if (first?.kind !== 'paragraph') return item;
+  const [begin, ...children] = first.children;
+  const box = begin?.kind === 'text' ? /^\[([ xX])\]\s+/.exec(begin.text) : null;
+  if (begin?.kind !== 'text' || box === null) return item;
+  const task: Inline = { kind: 'task', done: box[1] !== ' ' };
+  const words: Inline = { kind: 'text', text: begin.text.slice(box[0].length) };
+  return [{ kind: 'paragraph', children: [task, words, ...children] }, ...others];
 }
 
 function tableOf(tokens: Token[]): Block {
@@ -195,6 +230,12 @@ function inlineTree(tokens: Token[]): Inline[] {
       case 'code_inline':
         found.push({ kind: 'code', text: open.content });
         break;
+      case 'math_inline':
+        found.push({ kind: 'math', text: open.content, display: open.info === 'display' });
+        break;
+      case 'note_reference':
+        found.push({ kind: 'note', text: open.content });
+        break;
       case 'image':
         found.push({ kind: 'picture', text: open.content });
         break;
@@ -222,7 +263,7 @@ export function wordsOf(list: Inline[]): string {
   return list
     .map((piece) => {
       if ('children' in piece) return wordsOf(piece.children);
-      return piece.kind === 'break' ? ' ' : piece.text;
+      return 'text' in piece ? piece.text : ' ';
     })
     .join('');
 }

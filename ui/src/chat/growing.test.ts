@@ -43,6 +43,15 @@ const PIECES = [
   '- - - - - - - - - - - - - - - - - - - - - - - - - - - - -\n',
   '- An item with words that are enough for the same, and then some more.\n',
   'Line with two spaces  \nand the next.\n\n',
+  'So \\( a * b * c \\) and $x_1$ cost $5 or $6.\n',
+  '\\[\nE = m\n- c^2\n\\]\n',
+  '\\[ a_1 + a_2 \\] where a is a long enough line of words to be one.\n\n',
+  '$$\nx\n$$\n\n',
+  '\\[ open\n- and on\n',
+  'A note[^1] and https://example.org/a_(b) or www.example.org.\n',
+  '[^1]: The note\n  goes on.\n',
+  '| a<br>b | $c$ |\n',
+  '**「重要」**です。\n',
 ];
 
 function text(next: () => number): string {

@@ -5,7 +5,7 @@ import { common, createLowlight } from 'lowlight';
 
 import { chunksOf } from './chunks';
 
-export type Kind = 'plain' | 'word' | 'text' | 'number' | 'note' | 'name';
+export type Kind = 'plain' | 'word' | 'text' | 'number' | 'note' | 'name' | 'added' | 'removed';
 
 export interface Piece {
   kind: Kind;
@@ -23,10 +23,8 @@ const KINDS: Record<string, Kind> = {
   'hljs-type': 'word',
   'hljs-section': 'word',
   'hljs-selector-tag': 'word',
-  'hljs-deletion': 'word',
   'hljs-string': 'text',
   'hljs-regexp': 'text',
-  'hljs-addition': 'text',
   'hljs-symbol': 'text',
   'hljs-number': 'number',
   'hljs-literal': 'number',
@@ -39,6 +37,8 @@ const KINDS: Record<string, Kind> = {
   'hljs-name': 'name',
   'hljs-variable': 'name',
   'hljs-property': 'name',
+  'hljs-addition': 'added',
+  'hljs-deletion': 'removed',
 };
 
 /** The code in pieces. Code of an unknown language, or of none, has plain pieces. */

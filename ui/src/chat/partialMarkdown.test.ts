@@ -12,6 +12,10 @@ describe('closing what is open at the end', () => {
     ['see [the pa', 'see the pa'],
     ['gone ~~away', 'gone ~~away~~'],
     ['first **a**\n\nthen **b', 'first **a**\n\nthen **b**'],
+    ['**so \\( a*b', '**so **\\( a*b'],
+    ['one <b', 'one '],
+    ['one<br /', 'one'],
+    ['a note[^1', 'a note'],
   ])('%j becomes %j', (source, closed) => {
     expect(closePartial(source)).toBe(closed);
   });
@@ -25,6 +29,10 @@ describe('closing what is open at the end', () => {
     '```sh\necho **not markdown',
     '```sh\nls *\n```\n\nDone.',
     '- [ ] a task',
+    'so \\( a*b*c',
+    '$$\na*b',
+    '\\( a*b \\) and $a*b$ end',
+    'a < b',
     '',
   ])('%j stays as it is', (source) => {
     expect(closePartial(source)).toBe(source);

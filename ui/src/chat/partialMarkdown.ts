@@ -1,6 +1,8 @@
 // Markdown that has only half arrived. A lone `**` or a bracket without its end would show as marks for a
 // moment and then turn into something else; this closes what is open at the end so that the text is calm.
 
+import { mathAt } from './math';
+
 /** The text with the marks closed that are open at its very end. */
 export function closePartial(source: string): string {
   const fence = openFence(source);
@@ -39,11 +41,21 @@ function withoutHalfFence(source: string, fence: string): string {
 }
 
 function closeInline(paragraph: string): string {
-  let text = dropHalfLink(paragraph);
+  let text = dropHalfTag(dropHalfLink(paragraph));
   const closers: string[] = [];
   let code: string | null = null;
   for (let i = 0; i < text.length;) {
     const char = text[i] ?? '';
+    const math = code === null && (char === '\\' || char === '$') ? mathAt(text, i) : null;
+    if (math?.closed) {
+      i = math.end;
+      continue;
+    }
+    // Mathematics without its end is its source: nothing in it is open but what was open before.
+    if (math !== null) {
+      const before = text.slice(0, i);
+      return before + closers.reverse().join('') + text.slice(i);
+    }
     if (char === '\\' && code === null) {
       i += 2;
       continue;
@@ -102,11 +114,18 @@ function toggle(closers: string[], mark: string, text: string, at: number, lengt
   closers.push(mark);
 }
 
+// `<br` is no word.
+function dropHalfTag(text: string): string {
+  return text.replace(/<(?:b(?:r\s*\/?)?)?$/i, '');
+}
+
 // `[text](https://exa` shows as its text until the address is whole.
 function dropHalfLink(text: string): string {
   const half = /!?\[([^\][\n]*)\]\([^()\s]*$/.exec(text);
   if (half !== null) return text.slice(0, half.index) + (half[1] ?? '');
   const label = /!?\[([^\][\n]*)$/.exec(text);
+  // A footnote shows once its name is whole.
+  if (label?.[1]?.startsWith('^') && label.index > 0) return text.slice(0, label.index);
   return label !== null && label.index > 0 && text[label.index - 1] !== '\\'
     ? text.slice(0, label.index) + (label[1] ?? '')
     : text;
