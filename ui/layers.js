@@ -8,7 +8,7 @@ export const LAYERS = [
   ['problem'],
   ['session'],
   ['bench', 'chat', 'disk', 'machines', 'network', 'pair', 'preflight', 'run'],
-  ['wizard'],
+  ['models', 'wizard'],
   ['app', 'screens'],
 ];
 

@@ -32,6 +32,7 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::runs::propose_setup,
             commands::runs::recipes,
             commands::runs::propose_recipe,
+            commands::runs::plan_again,
             commands::runs::plan_setup,
             commands::runs::ahead,
             commands::runs::start_setup,

@@ -15,7 +15,7 @@ use tandem_domain::node::Survey;
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::link::LinkRequest;
 use tandem_domain::procedure::request::SetupRequest;
-use tandem_domain::recipe::{EngineKind, VariantId};
+use tandem_domain::recipe::{EngineKind, RecipeId, VariantId};
 use tandem_domain::run::{Plan, RunSummary};
 
 pub use tandem_domain::neighbours::{FoundBy, Neighbour};
@@ -39,6 +39,8 @@ pub struct Overview {
     pub live_run: Option<RunSummary>,
     /// What is served, as far as the last run tells.
     pub serving: Option<Serving>,
+    /// Whether a run has come to its end on these machines and was not undone: nothing is left to set up.
+    pub ready: bool,
     /// Whether this computer holds a Hub token.
     pub hub_token: bool,
 }
@@ -93,6 +95,9 @@ pub struct Serving {
     pub machine_name: String,
     /// The port on the head's loopback.
     pub port: u16,
+    /// What it was launched from; `None` of what an earlier Tandem launched.
+    #[serde(default)]
+    pub recipe: Option<RecipeId>,
     /// The program that serves.
     #[serde(default)]
     pub engine: EngineKind,
@@ -228,6 +233,8 @@ pub struct Settings {
     pub screen: String,
     /// How large text is: `normal`, `large` or `larger`.
     pub text_size: String,
+    /// The recipes that the person marked.
+    pub favourites: Vec<RecipeId>,
 }
 
 impl Default for Settings {
@@ -237,6 +244,7 @@ impl Default for Settings {
             hub_endpoint: String::new(),
             screen: "setup".into(),
             text_size: "normal".into(),
+            favourites: Vec::new(),
         }
     }
 }

@@ -53,7 +53,8 @@ pub(crate) async fn link(desk: &mut Desk) {
         "it was measured anew: {first}, {second}"
     );
 
-    hands.click(&screen("Runs")).await;
+    hands.click(&screen("Set-up")).await;
+    hands.click(&button("All runs")).await;
     // The run that addressed the link is the older one.
     hands.click("//main//li[2]/button").await;
     hands.click(&button("Undo")).await;

@@ -14,9 +14,9 @@ pub(crate) const GREEN: &str = "//*[@data-state='good'][.//*[contains(., 'As it 
 const SCREENS: [&str; 7] = [
     "Set-up",
     "Machines",
-    "Disk",
+    "Models",
+    "Serve",
     "Benchmarks",
-    "Runs",
     "Settings",
     "Chat",
 ];
@@ -115,7 +115,8 @@ pub(crate) async fn killed(desk: &mut Desk) {
         hands.see(&step(id, "Done")).await;
     }
 
-    hands.click(&screen("Runs")).await;
+    hands.click(&screen("Serve")).await;
+    hands.click(&button("All runs")).await;
     hands.click("//main//li/button").await;
     hands.click(&button("Undo")).await;
     hands.desk.picture("undo-asked").await;

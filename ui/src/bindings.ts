@@ -36,6 +36,8 @@ export const commands = {
 	recipes: () => __TAURI_INVOKE<ListedRecipe[]>("recipes"),
 	/**  The set-up of one recipe with sensible choices for the machines that are there. Nothing changes. */
 	proposeRecipe: (id: RecipeId) => __TAURI_INVOKE<PlanView>("propose_recipe", { id }),
+	/**  The plan of what another run was asked for, for the machines as they are now. Nothing changes. */
+	planAgain: (run: RunId) => __TAURI_INVOKE<PlanView>("plan_again", { run }),
 	/**  What these choices would do. Nothing changes. */
 	planSetup: (request: SetupRequest) => __TAURI_INVOKE<PlanView>("plan_setup", { request }),
 	/**
@@ -1511,6 +1513,8 @@ export type Overview = {
 	live_run: RunSummary | null,
 	/**  What is served, as far as the last run tells. */
 	serving: Serving | null,
+	/**  Whether a run has come to its end on these machines and was not undone: nothing is left to set up. */
+	ready: boolean,
 	/**  Whether this computer holds a Hub token. */
 	hub_token: boolean,
 };
@@ -1802,6 +1806,8 @@ export type Serving = {
 	machine_name: string,
 	/**  The port on the head's loopback. */
 	port: number,
+	/**  What it was launched from; `None` of what an earlier Tandem launched. */
+	recipe?: RecipeId | null,
 	/**  The program that serves. */
 	engine?: EngineKind,
 	/**  The variant's name within its recipe. */
@@ -1899,6 +1905,8 @@ export type Settings = {
 	screen?: string,
 	/**  How large text is: `normal`, `large` or `larger`. */
 	text_size?: string,
+	/**  The recipes that the person marked. */
+	favourites?: RecipeId[],
 };
 
 /**  What the set-up of a pair (or of one machine) is asked to do. Holds no secret. */

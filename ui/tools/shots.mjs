@@ -80,7 +80,28 @@ const SCENES = [
   { name: 'run-cancelled', fake: 'cancelled' },
   { name: 'run-interrupted', fake: 'interrupted' },
   { name: 'undo', fake: 'failed', act: press('Undo') },
-  { name: 'finished', fake: 'serving' },
+  { name: 'finished', fake: 'serving', screen: 'serve' },
+  { name: 'setup-done', fake: 'serving', act: press(/^Set-up/) },
+  { name: 'models', fake: 'serving' },
+  {
+    name: 'models-fit',
+    fake: 'serving',
+    act: async (page) => {
+      await page.getByText('Will it fit?').first().click();
+      await page.getByText('The arithmetic').first().click();
+    },
+  },
+  {
+    name: 'models-favourite',
+    fake: 'serving',
+    act: async (page) => {
+      await page
+        .getByRole('button', { name: /^Favourite/ })
+        .nth(4)
+        .click();
+      await page.getByRole('button', { name: 'Tools' }).click();
+    },
+  },
   {
     name: 'link-verdict',
     fake: 'pair',

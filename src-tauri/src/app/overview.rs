@@ -1,6 +1,7 @@
 //! What surrounds every screen, asked once or sent whenever it changes.
 
 use tandem_domain::problem::Problem;
+use tandem_domain::run::RunOutcome;
 use tokio_util::sync::CancellationToken;
 
 use super::machines::view;
@@ -18,6 +19,9 @@ impl App {
         let runs = stored(workspace.store.runs().await)?;
         let mut interrupted = Vec::new();
         let mut live_run = None;
+        let ready = runs
+            .iter()
+            .any(|run| run.outcome == Some(RunOutcome::Completed));
         for mut run in runs {
             if Some(&run.id) == live.as_ref() {
                 run.live = true;
@@ -35,6 +39,7 @@ impl App {
             interrupted,
             live_run,
             serving: self.serving(&workspace).await?,
+            ready,
             hub_token: self.inner.hub_token.load().await.is_some(),
         })
     }
@@ -101,8 +106,9 @@ fn same(a: &Overview, b: &Overview) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use tandem_adapters::store::SavedMachine;
+    use tandem_adapters::store::{NewRun, SavedMachine};
     use tandem_domain::problem::Code;
+    use tandem_domain::run::{Event, Journal as _, Plan, RunEvent};
     use tokio::sync::mpsc;
 
     use super::*;
@@ -174,6 +180,50 @@ mod tests {
         let second = next(&mut heard).await.expect("a change");
         assert_eq!(second.machines.len(), 0, "the first change was none");
         assert!(second.revision > first.revision);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_came_to_its_end_makes_the_machines_ready_until_it_is_undone() {
+        let (_folder, app) = opened().await;
+        let store = &app.inner.real.store;
+        let run = NewRun {
+            id: "r".into(),
+            title: "Serve".into(),
+            params: serde_json::json!({}),
+            plan: Plan {
+                procedure: "setup".into(),
+                procedure_version: 1,
+                summary: String::new(),
+                cautions: Vec::new(),
+                steps: Vec::new(),
+            },
+            started_at: 1,
+            simulated: false,
+        };
+        store.create_run(&run).await.expect("a run is kept");
+        let is_ready = async || app.overview().await.expect("it is told").ready;
+        assert!(!is_ready().await, "it goes on");
+        let mut after = 0;
+        for (outcome, ready) in [
+            (RunOutcome::Failed, false),
+            (RunOutcome::Completed, true),
+            (RunOutcome::Undone, false),
+        ] {
+            let event = RunEvent {
+                seq: 0,
+                at: 2,
+                step: None,
+                event: Event::Finished { outcome },
+            };
+            let kept = store.append(&run.id, after, event).await;
+            after = kept.expect("an event is kept").seq;
+            assert_eq!(is_ready().await, ready, "{outcome:?}");
+        }
+        let problem = app
+            .plan_again(&run.id)
+            .await
+            .expect_err("it serves nothing");
+        assert_eq!(problem.code, Code::BadInput);
     }
 
     #[tokio::test]

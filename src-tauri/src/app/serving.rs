@@ -61,6 +61,7 @@ impl App {
                     machine: head.id,
                     machine_name: head.name,
                     port: launch.api_port,
+                    recipe: Some(setup.request.recipe.clone()),
                     engine: setup.launch.engine,
                     variant: variant.id.0.clone(),
                     label: variant.full_label(),

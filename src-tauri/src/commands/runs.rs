@@ -34,6 +34,13 @@ pub async fn propose_recipe(app: State<'_, App>, id: RecipeId) -> Answer<PlanVie
     app.propose_recipe(&id).await
 }
 
+/// The plan of what another run was asked for, for the machines as they are now. Nothing changes.
+#[tauri::command]
+#[specta::specta]
+pub async fn plan_again(app: State<'_, App>, run: RunId) -> Answer<PlanView> {
+    app.plan_again(&run).await
+}
+
 /// What these choices would do. Nothing changes.
 #[tauri::command]
 #[specta::specta]

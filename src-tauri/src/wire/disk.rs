@@ -1,4 +1,4 @@
-//! Shapes of the Disk screen.
+//! Shapes of the disks.
 
 use serde::{Deserialize, Serialize};
 use specta::Type;

@@ -54,8 +54,11 @@ async fn server(app: &App, folder: &Path) -> Result<Recordings, Problem> {
     let empty = json!({"overview": app.overview().await?, "pair": app.pair().await?});
     let overview = app.start_rehearsal().await?;
     let machines = json!({"empty": empty, "overview": overview, "pair": app.pair().await?});
-    let id = app.start_setup(app.propose_setup().await?.request).await?;
+    let request = app.propose_setup().await?.request;
+    let id = app.start_setup(request.clone()).await?;
     let setup = watched(app, &id, None).await?;
+    let again = app.plan_again(&id).await?;
+    assert_eq!(again.request, request, "a run is planned again as it was");
     let served = json!({
         "overview": app.overview().await?, "pair": app.pair().await?, "restart": app.propose_link(true).await?,
     });

@@ -2,27 +2,32 @@
 
 import { copyText } from '../kit/copy';
 import { toasts } from '../kit/toasts.svelte';
-import { SCREENS, type Session, type ScreenName } from '../session/session.svelte';
+import type { Session, ScreenName } from '../session/session.svelte';
 
 export type Command = { name: string; keys?: string; go: () => void };
 
 const NAMES: Record<ScreenName, string> = {
   setup: 'Go to Set-up',
   pair: 'Go to Machines',
-  disk: 'Go to Disk',
+  models: 'Go to Models',
+  serve: 'Go to Serve',
   bench: 'Go to Benchmarks',
   chat: 'Go to Chat',
-  runs: 'Go to Runs',
+  runs: 'Go to all runs',
   settings: 'Go to Settings',
 };
 
 /** What can be done now. */
 export function commandsOf(session: Session): Command[] {
-  const all: Command[] = SCREENS.map((screen, i) => ({
+  const all: Command[] = session.rail.map((screen, i) => ({
     name: NAMES[screen],
     keys: `Ctrl+${i + 1}`,
     go: () => session.go(screen),
   }));
+  all.push(
+    { name: NAMES.runs, go: () => session.go('runs') },
+    { name: 'Go to the disks', go: () => session.go('models', { part: 'disks' }) },
+  );
   for (const machine of session.machines)
     all.push({
       name: `Refresh ${machine.name}`,

@@ -1,4 +1,4 @@
-// What a person meets on the Disk screen: what takes room, checks with their time, repairs, deletions.
+// What a person meets on the disks under Models: what takes room, checks with their time, repairs, deletions.
 
 import { render, screen, waitFor, within } from '@testing-library/svelte';
 import userEvent from '@testing-library/user-event';

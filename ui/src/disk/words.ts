@@ -1,4 +1,4 @@
-// What the Disk screen says: groups, sentences and figures, from what the machines told.
+// What the disks say: groups, sentences and figures, from what the machines told.
 
 import type {
   CheckReceipt,

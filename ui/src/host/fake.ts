@@ -156,6 +156,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       .filter((s): s is RunSummary => !s.live && s.outcome === null),
     live_run: runs.map((r) => r.summary).find((s) => s.live) ?? null,
     serving,
+    ready: runs.some((r) => r.summary.outcome === 'completed'),
     hub_token: hubToken,
   });
   let told = '';
@@ -268,6 +269,11 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
     },
     recipes: async () => structuredClone(RECORDED.plans.recipes),
     proposeRecipe: async (id) => recipePlan(id, machines.length),
+    // What a recorded run was asked for is what was proposed.
+    planAgain: async (id) => {
+      run(id);
+      return planFor(defaults(machines.length));
+    },
     planSetup: async (request) => planFor(request),
     ahead: async () => {
       await wait(tickMs * 8);

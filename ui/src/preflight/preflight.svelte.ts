@@ -16,18 +16,18 @@ export class Preflight {
 
   constructor(readonly host: Host) {}
 
-  /** Looks where these choices were not read yet. */
-  async look(request: SetupRequest): Promise<void> {
+  /** Looks where these choices were not read yet; measures the line where it was not and is asked for. */
+  async look(request: SetupRequest, measures = true): Promise<void> {
     const now = asked(request);
     if (now === this.#for) return;
     this.#for = now;
-    await this.#ask(request, this.rate === null);
+    await this.#ask(request, measures && this.rate === null);
   }
 
-  /** Looks again and measures the line. */
-  async again(request: SetupRequest): Promise<void> {
+  /** Looks again, and measures the line where that is asked for. */
+  async again(request: SetupRequest, measures = true): Promise<void> {
     this.#for = asked(request);
-    await this.#ask(request, true);
+    await this.#ask(request, measures);
   }
 
   async #ask(request: SetupRequest, measure: boolean): Promise<void> {

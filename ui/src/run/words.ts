@@ -1,7 +1,7 @@
 // The sentences over a run.
 
-import { duration, inSentence } from '../kit/format';
-import type { RunSummary } from '../bindings';
+import { duration, inSentence, number } from '../kit/format';
+import type { RunSummary, Serving } from '../bindings';
 import type { RunWatch } from '../session/run.svelte';
 
 /** Where a run stands, in one sentence. */
@@ -74,4 +74,30 @@ export function ending(run: RunSummary): string {
 /** How long a run took. */
 export function took(run: RunSummary): string | null {
   return run.finished_at === null ? null : duration((run.finished_at - run.started_at) / 1000);
+}
+
+/** What is served, in one sentence. */
+export function servingWords(serving: Serving): string {
+  const speed = serving.tg_tps === null ? '' : `, ${number(serving.tg_tps)} tokens/s`;
+  const ratio =
+    serving.against_plain === null ? '' : `, ${serving.against_plain.toFixed(1)} × plain`;
+  const [variant] = (serving.label ?? '').split(',');
+  const how = serving.speculative_tokens === null || !variant ? '' : ` with ${variant}`;
+  return `Serving ${serving.model}${how}${speed}${ratio}`;
+}
+
+/** How many of the runs that worked are offered. */
+const OFFERED = 3;
+
+/** The latest runs that came to their end, one for each thing that was served, without the one in view. */
+export function workedBefore(runs: RunSummary[], shown: string | null): RunSummary[] {
+  const current = runs.find((run) => run.id === shown);
+  const titles = new Set(current?.outcome === 'completed' ? [current.title] : []);
+  return runs
+    .filter((run) => {
+      if (run.id === shown || run.outcome !== 'completed' || titles.has(run.title)) return false;
+      titles.add(run.title);
+      return true;
+    })
+    .slice(0, OFFERED);
 }

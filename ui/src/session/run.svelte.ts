@@ -32,6 +32,8 @@ export class RunWatch {
   plan: Plan | null = $state.raw(null);
   state: RunState = $state.raw(EMPTY);
   live = $state(false);
+  /** Whether it came to its end while it was watched. */
+  endedHere = $state(false);
   /** Somebody pressed Cancel here; the journal says so only when the step has come to its safe point. */
   cancelAsked = $state(false);
   /** Why the run could not be read or told something. */
@@ -201,6 +203,7 @@ export class RunWatch {
     if (event.event.kind === 'resumed') this.live = true;
     if (event.event.kind === 'finished') {
       this.live = false;
+      this.endedHere = true;
       this.cancelAsked = false;
       if (this.summary)
         this.summary = {

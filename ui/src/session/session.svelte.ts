@@ -15,9 +15,25 @@ import {
   type Theme,
 } from '../theme/theme';
 
-/** In the order of the rail; Ctrl and the place opens one. */
-export const SCREENS = ['setup', 'chat', 'bench', 'disk', 'pair', 'runs', 'settings'] as const;
+/** Every screen. The runs stand behind what they belong to and have no place on the rail. */
+export const SCREENS = [
+  'setup',
+  'models',
+  'serve',
+  'chat',
+  'bench',
+  'pair',
+  'runs',
+  'settings',
+] as const;
 export type ScreenName = (typeof SCREENS)[number];
+
+/** The parts of the Models screen. */
+export const MODEL_PARTS = ['catalogue', 'disks'] as const;
+export type ModelPart = (typeof MODEL_PARTS)[number];
+
+/** What the next plan is made of: the proposed recipe, a chosen one, or what another run was asked for. */
+export type Next = { of: 'proposal' } | { of: 'recipe'; id: string } | { of: 'run'; id: string };
 
 export class Session {
   /** What surrounds every screen; `null` until the first answer. */
@@ -29,12 +45,18 @@ export class Session {
   /** The machines that `pair` was asked about, so that nothing is decided by what is known about others. */
   #pairOf: string | null = $state(null);
   screen: ScreenName = $state('setup');
-  /** The run that is looked at on the Runs screen. */
+  /** The part of Models that is looked at. */
+  models: ModelPart = $state('catalogue');
+  /** The run that is looked at among all runs. */
   openRun: string | null = $state(null);
   /** The run that the screen in view is about, so that nothing else offers the same buttons. */
   shownRun: string | null = $state(null);
-  /** The recipe that was chosen for the next set-up; `null` where it is the proposed one. */
-  recipe: string | null = $state(null);
+  /** What is planned now; `null` where nobody asked for a plan. */
+  next: Next | null = $state.raw(null);
+  /** Whether the first screen was chosen. */
+  started = $state(false);
+  /** The machines with which Set-up has led on to the plan. */
+  #ledOn: string | null = null;
   settings: Settings = $state({ theme: 'system', hub_endpoint: '', screen: 'setup' });
 
   readonly machines = $derived(this.overview?.machines ?? []);
@@ -43,6 +65,14 @@ export class Session {
   readonly serving: Serving | null = $derived(this.overview?.serving ?? null);
   readonly liveRun: RunSummary | null = $derived(this.overview?.live_run ?? null);
   readonly rehearsal = $derived(this.overview?.rehearsal ?? false);
+  /** Whether nothing is left to set up. */
+  readonly ready = $derived(this.overview?.ready ?? false);
+  /** The screens on the rail, in its order; Ctrl and the place opens one. Set-up steps back once all is ready. */
+  readonly rail: readonly ScreenName[] = $derived(
+    this.ready
+      ? ['models', 'serve', 'chat', 'bench', 'setup', 'pair', 'settings']
+      : ['setup', 'models', 'serve', 'chat', 'bench', 'pair', 'settings'],
+  );
 
   /** Runs that were looked at, by id: one watch each, however often screens come and go. */
   // Nothing is drawn from the map itself, so it need not be reactive.
@@ -71,6 +101,8 @@ export class Session {
       setTextSize(asTextSize(this.settings.text_size));
       const last = SCREENS.find((name) => name === this.settings.screen);
       if (last) this.screen = last;
+      // An earlier Tandem had a screen for the disks.
+      else if (this.settings.screen === 'disk') this.go('models', { part: 'disks' });
     } catch (thrown) {
       this.problem = asProblem(thrown);
     }
@@ -79,6 +111,31 @@ export class Session {
     await this.refresh();
     // Where there is nothing yet, every other screen would be empty.
     if (this.machines.length === 0 && this.screen !== 'settings') this.screen = 'setup';
+    else if (this.screen === 'setup') this.screen = this.#first();
+    if (this.ready) this.#ledOn = machinesOf(this.overview);
+    this.started = true;
+  }
+
+  /** Where one starts with machines: at what goes on or was interrupted, else at what they can serve. */
+  #first(): ScreenName {
+    const going = [this.liveRun, ...(this.overview?.interrupted ?? [])].find((run) => run !== null);
+    if (going) return screenOf(going);
+    return this.ready ? 'models' : 'setup';
+  }
+
+  /** Leads on from Set-up to the plan, once for these machines. Whether it did. */
+  leadOn(): boolean {
+    const who = machinesOf(this.overview);
+    if (this.#ledOn === who) return false;
+    this.#ledOn = who;
+    this.go('serve');
+    return true;
+  }
+
+  /** Shows a plan. */
+  plan(next: Next): void {
+    this.next = next;
+    this.go('serve');
   }
 
   /** Asks anew what is there. */
@@ -117,11 +174,24 @@ export class Session {
     if (this.live && !this.live.live && this.live.plan !== null) void this.live.open();
   }
 
-  /** Shows a screen, and remembers it. */
-  go(screen: ScreenName, run: string | null = null): void {
+  /** Shows a screen, and remembers it: a run among all runs, or a part of Models. */
+  go(screen: ScreenName, at: { run?: string; part?: ModelPart } = {}): void {
     this.screen = screen;
-    this.openRun = run;
+    this.openRun = at.run ?? null;
+    if (at.part) this.models = at.part;
     void this.remember({ screen });
+  }
+
+  /** Whether a recipe is marked. */
+  isFavourite(recipe: string): boolean {
+    return (this.settings.favourites ?? []).includes(recipe);
+  }
+
+  /** Marks a recipe, or takes the mark away. */
+  async favour(recipe: string): Promise<void> {
+    const others = (this.settings.favourites ?? []).filter((id) => id !== recipe);
+    const favourites = this.isFavourite(recipe) ? others : [...others, recipe];
+    await this.remember({ favourites });
   }
 
   /** Chooses how large text is, and remembers it. */
@@ -145,6 +215,22 @@ export class Session {
 
 function idsOf(overview: Overview | null): string | null {
   return overview && `${overview.rehearsal} ${overview.machines.map((m) => m.id).join(' ')}`;
+}
+
+/** The machines, whichever comes first. */
+function machinesOf(overview: Overview | null): string | null {
+  return (
+    overview &&
+    `${overview.rehearsal} ${overview.machines
+      .map((m) => m.id)
+      .sort()
+      .join(' ')}`
+  );
+}
+
+/** The screen that a run belongs to. */
+export function screenOf(run: { procedure: string }): ScreenName {
+  return run.procedure === 'setup' ? 'serve' : 'setup';
 }
 
 const KEY = Symbol('session');

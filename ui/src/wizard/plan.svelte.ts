@@ -2,6 +2,7 @@
 
 import type { PlanView, Problem, SetupRequest } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import type { Next } from '../session/session.svelte';
 import { unfit } from './unfit';
 
 /** How long typing must rest before the engine is asked, in milliseconds. */
@@ -31,15 +32,20 @@ export class PlanReview {
 
   constructor(readonly host: Host) {}
 
-  /** Asks for the sensible choices. */
-  async propose(): Promise<void> {
-    this.#show(await this.#ask(() => this.host.proposeSetup()), true);
-  }
-
-  /** Asks for the sensible choices of this recipe. */
-  async proposeRecipe(id: string): Promise<void> {
+  /** Asks for the sensible choices, or for those of another run. */
+  async make(next: Next): Promise<void> {
     clearTimeout(this.#timer);
-    this.#show(await this.#ask(() => this.host.proposeRecipe(id)), true);
+    const view = await this.#ask(() => {
+      switch (next.of) {
+        case 'proposal':
+          return this.host.proposeSetup();
+        case 'recipe':
+          return this.host.proposeRecipe(next.id);
+        case 'run':
+          return this.host.planAgain(next.id);
+      }
+    });
+    this.#show(view, true);
   }
 
   /** To be called after each change of `request`. */

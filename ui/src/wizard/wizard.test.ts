@@ -121,7 +121,7 @@ describe('the plan', () => {
   it('holds Start until the choices in view are checked, and while something stands against them', async () => {
     const review = new PlanReview(fakeHost('pair'));
     expect(review.held).toMatch(/being made/);
-    await review.propose();
+    await review.make({ of: 'proposal' });
     expect(review.held).toBeNull();
     const [refused] = RECORDED.plans.refused;
     if (review.request) review.request.choices = refused?.request.choices;
@@ -135,7 +135,7 @@ describe('the plan', () => {
 
   it('gives back the run it started', async () => {
     const review = new PlanReview(fakeHost('pair', { tickMs: 1000 }));
-    await review.propose();
+    await review.make({ of: 'proposal' });
     expect(await review.start()).toBe('run-1');
   });
 
@@ -144,7 +144,7 @@ describe('the plan', () => {
     const startLink = vi.fn<typeof host.startLink>(async () => 'run-7');
     const review = new PlanReview({ ...host, startLink });
     expect(review.linkHeld).toMatch(/being made/);
-    await review.propose();
+    await review.make({ of: 'proposal' });
     const request = review.request;
     const end = request?.network?.rails[0]?.ends[0];
     if (!request || !end) throw new Error('there is a link');

@@ -113,7 +113,7 @@ pub const CAUSES: &[Cause] = &[
         consequence: false,
         code: Code::CheckpointIncomplete,
         cause: "A file of the weights is cut off or damaged.",
-        fix: "Check the weights on this machine on the Disk screen and repair them, then try again.",
+        fix: "Check the weights on this machine under Models, On the disks, and repair them, then try again.",
         source: "safetensors, safetensors/src/tensor.rs",
     },
     Cause {

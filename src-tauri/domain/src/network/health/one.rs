@@ -309,7 +309,7 @@ fn low_disk(facts: &Facts) -> Option<Finding> {
                  on the disk already is not downloaded again.",
                 bytes(LOW_DISK)
             ),
-            "Free some room before a first set-up; the Disk screen shows what takes it.",
+            "Free some room before a first set-up; Models, On the disks shows what takes it.",
         )
     })
 }
