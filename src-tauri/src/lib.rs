@@ -2,6 +2,7 @@
 
 pub mod app;
 pub mod commands;
+mod file_dialog;
 mod limits;
 mod recipe_import;
 pub mod recipes;
@@ -29,8 +30,20 @@ pub fn builder() -> tauri_specta::Builder<tauri::Wry> {
             commands::machines::give_password,
             commands::machines::start_rehearsal,
             commands::machines::leave_rehearsal,
+            commands::recipes::recipes,
+            commands::recipes::read_recipe,
+            commands::recipes::fetch_recipe,
+            commands::recipes::choose_recipes,
+            commands::recipes::keep_recipe,
+            commands::recipes::kept_recipe,
+            commands::recipes::rename_recipe,
+            commands::recipes::recipe_text,
+            commands::recipes::delete_recipe,
+            commands::recipes::restore_recipe,
+            commands::recipes::export_recipe,
+            commands::recipes::export_launch,
+            commands::recipes::save_text,
             commands::runs::propose_setup,
-            commands::runs::recipes,
             commands::runs::propose_recipe,
             commands::runs::plan_again,
             commands::runs::plan_setup,

@@ -130,7 +130,7 @@ pub fn request(hub: String) -> SetupRequest {
 /// The choices as they are stored with a run. Facts of the machines are not known here, so what stands against
 /// the choices is not looked at.
 pub fn planned(request: SetupRequest) -> Setup {
-    let recipe = request.recipe().expect("the recipe is built in");
+    let recipe = catalog::find(&request.recipe).expect("the recipe is built in");
     request.planned(recipe, &[]).setup
 }
 

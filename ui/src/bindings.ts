@@ -30,10 +30,40 @@ export const commands = {
 	startRehearsal: () => __TAURI_INVOKE<Overview>("start_rehearsal"),
 	/**  Turns back to the real machines and removes the simulated ones with everything on them. */
 	leaveRehearsal: () => __TAURI_INVOKE<Overview>("leave_rehearsal"),
-	/**  The set-up with sensible choices for the machines that are there. */
-	proposeSetup: () => __TAURI_INVOKE<PlanView>("propose_setup"),
 	/**  Every recipe, with whether the machines that are there can serve it. Nothing changes. */
 	recipes: () => __TAURI_INVOKE<ListedRecipe[]>("recipes"),
+	/**
+	 *  What would become of a recipe that somebody else wrote: kept, changed, worked out or refused, part by part. Nothing
+	 *  of it is run, and nothing changes.
+	 */
+	readRecipe: (text: string, image: string | null) => __TAURI_INVOKE<ImportView>("read_recipe", { text, image }),
+	/**  The text at a public address of GitHub or the Hub, or the files of a repository there. Nothing changes. */
+	fetchRecipe: (address: string) => __TAURI_INVOKE<FetchedRecipe>("fetch_recipe", { address }),
+	/**
+	 *  Asks the person for a file of this computer, or for a folder, and reads the recipes in it; `None` where they choose none.
+	 *  Nothing of it is run, and nothing changes.
+	 */
+	chooseRecipes: (folder: boolean) => __TAURI_INVOKE<ChosenRecipes | null>("choose_recipes", { folder }),
+	/**  Keeps a recipe as it was shown; refused where something else was confirmed. */
+	keepRecipe: (recipe: NewKept, confirmation: Confirmation) => __TAURI_INVOKE<RecipeId>("keep_recipe", { recipe, confirmation }),
+	/**  Where a kept recipe came from, and what was changed in it. */
+	keptRecipe: (id: RecipeId) => __TAURI_INVOKE<KeptView>("kept_recipe", { id }),
+	/**  Gives a kept recipe another name for people. */
+	renameRecipe: (id: RecipeId, title: string) => __TAURI_INVOKE<null>("rename_recipe", { id, title }),
+	/**  A recipe in Tandem's own form, to be changed or kept elsewhere. */
+	recipeText: (id: RecipeId) => __TAURI_INVOKE<string>("recipe_text", { id }),
+	/**  Takes a kept recipe out of the catalogue. It can be brought back until the app is opened again. */
+	deleteRecipe: (id: RecipeId) => __TAURI_INVOKE<null>("delete_recipe", { id }),
+	/**  Brings a deleted recipe back. */
+	restoreRecipe: (id: RecipeId) => __TAURI_INVOKE<null>("restore_recipe", { id }),
+	/**  A recipe and its launch as text: Tandem's own form, `docker run`, compose files and scripts. Nothing changes. */
+	exportRecipe: (id: RecipeId) => __TAURI_INVOKE<ExportedLaunch>("export_recipe", { id }),
+	/**  The same for what was chosen in a plan. */
+	exportLaunch: (request: SetupRequest) => __TAURI_INVOKE<ExportedLaunch>("export_launch", { request }),
+	/**  Asks the person for a place, and saves a text there under the name that they choose; whether they chose one. */
+	saveText: (name: string, text: string) => __TAURI_INVOKE<boolean>("save_text", { name, text }),
+	/**  The set-up with sensible choices for the machines that are there. */
+	proposeSetup: () => __TAURI_INVOKE<PlanView>("propose_setup"),
 	/**  The set-up of one recipe with sensible choices for the machines that are there. Nothing changes. */
 	proposeRecipe: (id: RecipeId) => __TAURI_INVOKE<PlanView>("propose_recipe", { id }),
 	/**  The plan of what another run was asked for, for the machines as they are now. Nothing changes. */
@@ -501,6 +531,22 @@ export type CheckTime = {
 /**  The settings that a person changed; what is not here is as the recipe has it. */
 export type Choices = { [key in SettingId]: SettingValue };
 
+/**  A file of this computer. */
+export type ChosenRecipe = {
+	/**  Its path below what was chosen, or its name. */
+	name: string,
+	/**  Its text. */
+	text: string,
+};
+
+/**  Files of this computer that a person chose. */
+export type ChosenRecipes = {
+	/**  They, by name. */
+	files: ChosenRecipe[],
+	/**  Whether there are more than were read. */
+	more: boolean,
+};
+
 /**  See [`Comparison::differences`]. */
 export type CircumstanceDifference = {
 	/**  What differs. */
@@ -633,6 +679,9 @@ export type Comparison = {
 	/**  The finding in a sentence. */
 	verdict: string,
 };
+
+/**  What a person confirmed, by its hash. */
+export type Confirmation = string;
 
 /**  What can be changed about a conversation. Members that are `None` stay as they are. */
 export type ConversationChange = {
@@ -855,6 +904,28 @@ export type Evidence = {
 	what: string,
 };
 
+/**  A recipe and its launch as text. */
+export type ExportedLaunch = {
+	/**  The recipe in Tandem's own form. */
+	toml: string,
+	/**  `docker run` for each machine; empty of a recipe that is shown for reference. */
+	docker_run: string,
+	/**  What belongs to one machine each, the head first. */
+	machines: ExportedMachine[],
+	/**  What is to be known before it is used elsewhere, in sentences. */
+	notes: string[],
+};
+
+/**  One machine's part of an export. */
+export type ExportedMachine = {
+	/**  Its name. */
+	name: string,
+	/**  A compose file. */
+	compose: string,
+	/**  A shell script. */
+	script: string,
+};
+
 /**  What a machine is and has. Sizes in bytes. */
 export type Facts = {
 	/**  The host name it gives itself. */
@@ -980,6 +1051,21 @@ export type FetchLimits = {
 	/**  Nothing comes through Xet, see [`crate::node::xet`]. It counts from the next start of a fetch on. */
 	ranges_only?: boolean,
 };
+
+/**  What an address gave. */
+export type FetchedRecipe = 
+/**  A file. */
+{ kind: "text"; 
+/**  Its text. */
+text: string; 
+/**  The addresses that were asked, the last of which gave it. */
+way: string[] } | 
+/**  A repository with files that may be recipes. */
+{ kind: "files"; 
+/**  They. */
+files: RecipeFile[]; 
+/**  Whether there are more than are listed. */
+more: boolean };
 
 /**  A figure that somebody published. */
 export type Figure = {
@@ -1167,6 +1253,47 @@ export type ImageView = {
 	url: string,
 };
 
+/**  What can become of a thing that was given. */
+export type ImportFate = 
+/**  It is as it was. */
+"kept" | 
+/**  It is written otherwise, or means a little else. */
+"changed" | 
+/**  It is worked out for these machines at each launch. */
+"recomputed" | 
+/**  It is not taken, and nothing is missing without it. */
+"refused" | 
+/**  It is not taken, and there is no launch without it. */
+"missing";
+
+/**  What became of one thing that was given. */
+export type ImportLine = {
+	/**  What it is: `image`, `env NAME`, `--flag`, `mods`. */
+	item: string,
+	/**  As it was given. */
+	given: string,
+	/**  What it is now, where it is another. */
+	becomes?: string | null,
+	/**  What became of it. */
+	fate: ImportFate,
+	/**  Why, as a sentence. Empty where nothing changed. */
+	why?: string,
+};
+
+/**  A recipe that somebody else wrote, as it is shown before anything comes of it. */
+export type ImportView = {
+	/**  Its name for people. */
+	title: string,
+	/**  The form in which it was given, for people. */
+	format: string,
+	/**  What became of every part of it. */
+	lines: ImportLine[],
+	/**  The recipe that came of it, in Tandem's own form; `None` where Tandem has no counterpart for it at all. */
+	toml: string | null,
+	/**  What to confirm, so that it is kept; `None` where it cannot be launched as it is. */
+	confirmation: Confirmation | null,
+};
+
 /**  One network interface. */
 export type Interface = {
 	/**  For example `enp1s0f1np1`. */
@@ -1205,6 +1332,28 @@ export type Interface = {
 	virtual_function?: boolean,
 	/**  MAC addresses that the kernel has met on it (`ip neigh`); kept for the ConnectX-7 functions alone. */
 	neighbours?: string[],
+};
+
+/**  A kept recipe in the list. */
+export type KeptNote = {
+	/**  Where it came from. */
+	source: RecipeSource,
+	/**  The form in which it was given, by its name for people. */
+	format: string,
+	/**  Whether the person changed it. */
+	changed: boolean,
+	/**  When, ms since 1970. */
+	added_at: number,
+};
+
+/**  A kept recipe beside the catalogue. */
+export type KeptView = {
+	/**  Where it came from. */
+	source: RecipeSource,
+	/**  What became of every part of what was given. */
+	lines: ImportLine[],
+	/**  What the person changed since. */
+	changes: RecipeDifference[],
 };
 
 /**  What the person's own ssh knows of a host key. A key that it would refuse is an error instead. */
@@ -1320,6 +1469,8 @@ export type ListedRecipe = {
 	evidence: Evidence[],
 	/**  What others measured. */
 	figures: Figure[],
+	/**  What is to be said of one that the person keeps; `None` of those that come with Tandem. */
+	kept: KeptNote | null,
 };
 
 /**  What lies ahead of a set-up on one machine. */
@@ -1479,6 +1630,18 @@ export type NetworkPlan = {
 	 *  written then as long as they are left as they are.
 	 */
 	adopted?: string | null,
+};
+
+/**  A recipe to keep. */
+export type NewKept = {
+	/**  Its text, as it was shown. */
+	text: string,
+	/**  The image that was chosen in the place of its own, where that was done. */
+	image: string | null,
+	/**  Where it came from. */
+	source: RecipeSource,
+	/**  The kept recipe whose place it takes, where it is an edit of one. */
+	replaces: RecipeId | null,
 };
 
 /**  A machine to add. */
@@ -1664,8 +1827,43 @@ export type RailEnd = {
 	rdma: string | null,
 };
 
+/**  One thing that differs. */
+export type RecipeDifference = {
+	/**  Where it stands, such as `settings.context` or `args.--port`. */
+	item: string,
+	/**  What the copy has; `None` where it has nothing. */
+	copy: string | null,
+	/**  What the original has; `None` where it has nothing. */
+	original: string | null,
+};
+
+/**  A file of a repository that may be a recipe. */
+export type RecipeFile = {
+	/**  Its path there. */
+	path: string,
+	/**  The address of its text. */
+	address: string,
+};
+
 /**  A recipe: small letters, digits, `-` and `.`. */
 export type RecipeId = string;
+
+/**  Where a kept recipe came from. */
+export type RecipeSource = 
+/**  It was pasted. */
+{ kind: "pasted" } | 
+/**  A file of this computer. */
+{ kind: "file"; 
+/**  Its name, without its folder. */
+name: string } | 
+/**  It was fetched. */
+{ kind: "address"; 
+/**  From where, after every redirect. */
+address: string } | 
+/**  The person's copy of a recipe that is here. */
+{ kind: "copy"; 
+/**  Which. */
+of: RecipeId };
 
 /**  One size of message. */
 export type Reduced = {

@@ -17,6 +17,17 @@ const to = (name) => async (page) =>
     .getByRole('heading', { name, exact: true })
     .evaluate((heading) => heading.scrollIntoView({ block: 'start' }));
 
+const { reads } = JSON.parse(
+  readFileSync(new URL('../src/host/recorded/imports.json', import.meta.url), 'utf8'),
+);
+/** Opens the import, and reads a text there where one is given. */
+const imports = (text) => async (page) => {
+  await page.getByRole('radio', { name: 'Import' }).click({ force: true });
+  if (text === undefined) return;
+  await page.getByLabel('Recipe or command').fill(text);
+  await page.getByRole('button', { name: 'Read it' }).click();
+};
+
 const SCENES = [
   { name: 'first-start', fake: 'empty' },
   {
@@ -89,6 +100,49 @@ const SCENES = [
     act: async (page) => {
       await page.getByText('Will it fit?').first().click();
       await page.getByText('The arithmetic').first().click();
+    },
+  },
+  { name: 'import', fake: 'serving', act: imports() },
+  { name: 'import-shown', fake: 'serving', act: imports(reads[0].text) },
+  { name: 'import-held', fake: 'serving', act: imports(reads[2].text) },
+  { name: 'import-refused', fake: 'serving', act: imports('Hello.') },
+  {
+    name: 'import-fetching',
+    fake: 'serving',
+    tick: 500,
+    act: async (page) => {
+      await imports()(page);
+      await page.getByRole('radio', { name: 'Address' }).click({ force: true });
+      await page.getByLabel('Address').last().fill('https://github.com/example/recipes');
+      await page.getByRole('button', { name: 'Fetch' }).click();
+    },
+  },
+  {
+    name: 'import-files',
+    fake: 'serving',
+    act: async (page) => {
+      await imports()(page);
+      await page.getByRole('radio', { name: 'File or folder' }).click({ force: true });
+      await page.getByRole('button', { name: 'Choose a folder' }).click();
+      await page.getByRole('region', { name: 'Files' }).waitFor();
+    },
+  },
+  {
+    name: 'import-kept',
+    fake: 'serving',
+    act: async (page) => {
+      await imports(reads[0].text)(page);
+      await page.getByRole('button', { name: 'Keep only' }).click();
+      await page.getByRole('radio', { name: 'Yours' }).click({ force: true });
+      await page.getByText('What was imported').click();
+    },
+  },
+  {
+    name: 'export',
+    fake: 'serving',
+    act: async (page) => {
+      await page.getByRole('button', { name: 'Export' }).first().click();
+      await page.getByRole('radio', { name: 'docker run' }).click({ force: true });
     },
   },
   {
@@ -247,7 +301,7 @@ for (const look of LOOKS) {
       fake: scene.fake,
       theme: look.theme,
       screen: scene.screen ?? 'setup',
-      tick: '5',
+      tick: String(scene.tick ?? 5),
       ...(scene.moving ? {} : { frozen: '' }),
     });
     await page.goto(`${base}?${query}`);

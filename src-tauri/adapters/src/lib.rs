@@ -5,6 +5,8 @@ pub mod discover;
 pub mod docker;
 pub mod image_resize;
 pub mod inference;
+pub mod recipe_fetch;
+pub mod recipe_files;
 pub mod registry;
 pub mod secrets;
 pub mod ssh;

@@ -13,6 +13,7 @@ mod overview;
 mod pair;
 mod preflight;
 mod programs;
+pub(crate) mod recipes;
 mod runs;
 mod serving;
 mod settings;
@@ -84,6 +85,9 @@ impl App {
         // Nobody is left who could bring it back.
         if let Err(error) = store.purge_deleted(clock.now_ms()).await {
             tracing::warn!(%error, "what was deleted is removed at the next start");
+        }
+        if let Err(error) = store.purge_kept_recipes(clock.now_ms()).await {
+            tracing::warn!(%error, "deleted recipes are removed at the next start");
         }
         let real = Workspace::real(store, data_dir, programs.clone())?;
         let app = Self {

@@ -29,7 +29,8 @@ impl App {
     ) -> Result<Vec<MachineAhead>, Problem> {
         let workspace = self.workspace().await;
         let machines = workspace.setup_machines(&request.machines).await?;
-        let launch = request.resolve(request.recipe()?, &machines).launch;
+        let recipe = self.recipe(&request.recipe).await?;
+        let launch = request.resolve(&recipe, &machines).launch;
         let token = self.hub_token(&workspace).await;
         let looks = request.machines.iter().enumerate().map(|(n, id)| {
             let (workspace, launch) = (&workspace, &launch);

@@ -10,7 +10,6 @@ use tandem_domain::problem::{Code, Problem};
 use tandem_domain::procedure::request::{Planned, SetupRequest};
 use tandem_domain::procedure::setup::setup_plan;
 use tandem_domain::procedure::{Procedure, RunDetail, report};
-use tandem_domain::recipe::listing::{self, ListedRecipe};
 use tandem_domain::recipe::{Recipe, RecipeId, catalog};
 use tandem_domain::run::{
     Event, Journal, Outcome, Plan, RunEvent, RunId, RunOutcome, RunSignal, RunState, RunSummary,
@@ -70,19 +69,13 @@ impl App {
         self.propose(recipe, ids).await
     }
 
-    /// The catalogue, for the machines that are there.
-    pub async fn recipes(&self) -> Result<Vec<ListedRecipe>, Problem> {
-        let machines = self.workspace().await.machines().await?;
-        Ok(listing::list(machines.len()))
-    }
-
     /// The set-up of one recipe as it is proposed, over as many of the machines as it can be served over.
     pub async fn propose_recipe(&self, id: &RecipeId) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
-        let recipe = catalog::find(id)?;
+        let recipe = self.recipe(id).await?;
         let ids = workspace.machines().await?.into_iter().map(|m| m.id);
         let ids = ids.take(recipe.nodes.most as usize).collect();
-        self.propose(recipe, ids).await
+        self.propose(&recipe, ids).await
     }
 
     async fn propose(&self, recipe: &Recipe, ids: Vec<MachineId>) -> Result<PlanView, Problem> {
@@ -111,9 +104,9 @@ impl App {
     /// What these choices would do.
     pub async fn plan_setup(&self, request: SetupRequest) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
-        let recipe = request.recipe()?;
+        let recipe = self.recipe(&request.recipe).await?;
         let machines = workspace.setup_machines(&request.machines).await?;
-        let planned = request.planned(recipe, &machines);
+        let planned = request.planned(&recipe, &machines);
         let variants = recipe.variants.iter().map(|v| VariantView {
             id: v.id.clone(),
             label: v.label.clone(),
@@ -132,11 +125,11 @@ impl App {
     /// Writes the run down and starts it.
     pub async fn start_setup(&self, request: SetupRequest) -> Result<RunId, Problem> {
         let workspace = self.workspace().await;
-        let recipe = request.recipe()?;
+        let recipe = self.recipe(&request.recipe).await?;
         let machines = workspace.setup_machines(&request.machines).await?;
         let Planned {
             setup, problems, ..
-        } = request.planned(recipe, &machines);
+        } = request.planned(&recipe, &machines);
         if let Some(problem) = problems.into_iter().next() {
             return Err(problem);
         }

@@ -5,6 +5,7 @@ pub mod chat;
 pub mod disk;
 pub mod link;
 pub mod machines;
+pub mod recipes;
 pub mod runs;
 pub mod settings;
 

@@ -4,7 +4,6 @@ use tandem_domain::node::FetchLimits;
 use tandem_domain::procedure::RunDetail;
 use tandem_domain::procedure::request::SetupRequest;
 use tandem_domain::recipe::RecipeId;
-use tandem_domain::recipe::listing::ListedRecipe;
 use tandem_domain::run::{RunId, RunSignal, RunSummary};
 use tauri::State;
 use tauri::ipc::Channel;
@@ -18,13 +17,6 @@ use crate::wire::{MachineAhead, PlanView};
 #[specta::specta]
 pub async fn propose_setup(app: State<'_, App>) -> Answer<PlanView> {
     app.propose_setup().await
-}
-
-/// Every recipe, with whether the machines that are there can serve it. Nothing changes.
-#[tauri::command]
-#[specta::specta]
-pub async fn recipes(app: State<'_, App>) -> Answer<Vec<ListedRecipe>> {
-    app.recipes().await
 }
 
 /// The set-up of one recipe with sensible choices for the machines that are there. Nothing changes.

@@ -2,6 +2,7 @@
 //! `make recordings` writes it again; without that, what is there is compared with what the rehearsal says today.
 
 mod disks;
+mod imports;
 mod layout;
 mod link_states;
 mod neighbours;

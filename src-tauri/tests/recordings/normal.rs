@@ -18,7 +18,14 @@ const IMAGE: u64 = 36_000_000;
 pub(crate) const EPOCH: i64 = 1_790_000_000_000;
 
 /// Names of a moment. In a recording they keep their order and are a second apart.
-const MOMENTS: &[&str] = &["at", "started_at", "finished_at", "updated_at", "used_at"];
+const MOMENTS: &[&str] = &[
+    "at",
+    "added_at",
+    "started_at",
+    "finished_at",
+    "updated_at",
+    "used_at",
+];
 
 /// Takes out the folder, the processor, the stand-in server's size, a token of one's own, ports drawn by lot, and times.
 pub(crate) fn normal(value: &Value, folder: &Path, standin: u64) -> Value {

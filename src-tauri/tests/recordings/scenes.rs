@@ -10,7 +10,7 @@ use tandem_domain::recipe::VariantId;
 use tandem_domain::recipe::listing::Availability;
 
 use crate::watched::watched;
-use crate::{disks, link_states, neighbours, normal, problems, used};
+use crate::{disks, imports, link_states, neighbours, normal, problems, used};
 
 type Recordings = Vec<(&'static str, Value)>;
 
@@ -85,6 +85,7 @@ async fn others(app: &App) -> Result<Recordings, Problem> {
     let problems = problems::problems(app, &overview).await?;
     let proposed = app.propose_setup().await?;
     let plans = plans(app, &proposed).await?;
+    let imports = imports::imports(app, &proposed).await?;
     let ahead = app.ahead(proposed.request.clone(), true).await?;
     if let Some(problem) = ahead.iter().find_map(|machine| machine.problem.clone()) {
         return Err(problem);
@@ -101,6 +102,7 @@ async fn others(app: &App) -> Result<Recordings, Problem> {
     let links = json!({"link": link, "kept": kept, "run": run, "restarted": restarted});
     Ok(vec![
         ("plans", plans),
+        ("imports", imports),
         ("problems", problems),
         ("ahead", json!(ahead)),
         ("failed", failed),

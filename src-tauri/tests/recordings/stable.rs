@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 /// Numbers at or below these names are a time, a measured figure, or a state of the computer that records.
 const MEASURED: &[&str] = &[
     "at",
+    "added_at",
     "started_at",
     "finished_at",
     "updated_at",

@@ -20,6 +20,7 @@ import { neighboursIn, NETWORK_STATES, standing } from './fake/network';
 import { defaults, planFor, recipePlan } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
 import { recorded } from './fake/problems';
+import { fakeRecipes } from './fake/recipes';
 import { RECORDED, type RecordedRun } from './fake/recorded';
 import type { Host } from './host';
 
@@ -267,7 +268,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
         request.network.adopted = RECORDED.links.kept.request.network.adopted;
       return planFor(request);
     },
-    recipes: async () => structuredClone(RECORDED.plans.recipes),
+    ...fakeRecipes(tickMs),
     proposeRecipe: async (id) => recipePlan(id, machines.length),
     // What a recorded run was asked for is what was proposed.
     planAgain: async (id) => {

@@ -56,6 +56,23 @@ test('who has machines that work starts here, and is three clicks from a chat wi
   expect((await host.listRuns()).length).toBe(2);
 });
 
+test('from the first screen with two known machines a chat with another recipe is at most four clicks away', async () => {
+  const user = userEvent.setup();
+  open('pair', 'setup');
+  let clicks = 0;
+  const click = async (name: string) => {
+    await user.click(await screen.findByRole('button', { name }));
+    clicks += 1;
+  };
+  expect(await screen.findByText(pair.title, { selector: '.model p' })).toBeVisible();
+  await click('Another model');
+  await click(`Choose ${other.title}`);
+  await click('Start');
+  await click('Open chat');
+  expect(await screen.findByRole('textbox', { name: 'Message' })).toHaveFocus();
+  expect(clicks).toBeLessThanOrEqual(4);
+});
+
 test('a mark puts a recipe first and is remembered; without a match the way back is said', async () => {
   const user = userEvent.setup();
   const host = open('serving');

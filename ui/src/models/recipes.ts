@@ -9,7 +9,7 @@ export type Wanted = {
   abilities: Ability[];
 };
 
-export const SHOWN = ['all', 'here', 'favourites', 'on-disk'] as const;
+export const SHOWN = ['all', 'here', 'favourites', 'own', 'on-disk'] as const;
 export type Show = (typeof SHOWN)[number];
 
 export const ABILITIES = ['pictures', 'tools', 'reasoning'] as const;
@@ -50,6 +50,8 @@ function isShown(recipe: ListedRecipe, show: Show, known: Known): boolean {
       return canBeChosen(recipe);
     case 'favourites':
       return known.isFavourite(recipe.id);
+    case 'own':
+      return recipe.kept !== null;
     case 'on-disk':
       return known.holders(recipe).length > 0;
   }

@@ -29,7 +29,7 @@ export const SCREENS = [
 export type ScreenName = (typeof SCREENS)[number];
 
 /** The parts of the Models screen. */
-export const MODEL_PARTS = ['catalogue', 'disks'] as const;
+export const MODEL_PARTS = ['catalogue', 'disks', 'import'] as const;
 export type ModelPart = (typeof MODEL_PARTS)[number];
 
 /** What the next plan is made of: the proposed recipe, a chosen one, or what another run was asked for. */

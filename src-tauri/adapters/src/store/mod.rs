@@ -11,6 +11,7 @@ mod chat;
 mod error;
 mod images;
 mod journal;
+mod kept_recipes;
 mod machines;
 mod messages;
 mod runs;

@@ -5,18 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use super::expected;
 use super::input::LaunchInput;
 use super::resolve::resolve;
 use super::sparks;
-use crate::artifact::ArtifactRole;
 use crate::container::ContainerSpec;
 use crate::container::{command, fabric};
-use crate::engine::{self, OnDisk};
-use crate::graft::mtp_method::MtpMethod;
-use crate::machine::Facts;
-use crate::node::{FetchLimits, GraftKind, GraftReceipt};
+use crate::engine;
+use crate::node::FetchLimits;
 use crate::problem::Problem;
-use crate::recipe::plan::LaunchPlan;
 use crate::recipe::published::{Difference, PublishedLaunch};
 use crate::recipe::{Choices, Recipe, RecipeId, Variant, is_option, option_name};
 
@@ -160,56 +157,8 @@ fn containers(
         },
     )
     .launch;
-    let facts = sparks::facts();
-    let chosen = plan.last().unwrap_or(variant);
-    let graft = graft(&plan, chosen, &facts);
-    let folder = |role| {
-        let found = plan.artifacts.iter().find(|a| a.role == role);
-        found.map(|a| sparks::snapshot(&facts, &a.repo, &a.revision))
-    };
-    let served = folder(ArtifactRole::Served).unwrap_or_default();
-    let draft = folder(ArtifactRole::Draft).filter(|_| chosen.drafting.is_some());
-    let tokenizer = folder(ArtifactRole::Tokenizer);
-    let found = OnDisk {
-        facts: &facts,
-        snapshot: &served,
-        draft: draft.as_deref(),
-        tokenizer: tokenizer.as_deref(),
-        graft: graft.as_ref(),
-        shared_store: false,
-    };
-    let engine = engine::of(plan.engine);
-    let of_rank = |rank| engine.container(&plan, chosen, rank, &found);
-    (0..launch.machines).map(of_rank).collect()
-}
-
-/// What a graft leaves on a machine, where the plan has one: by the way that was chosen, or the layers of the
-/// revision itself.
-fn graft(plan: &LaunchPlan, variant: &Variant, facts: &Facts) -> Option<GraftReceipt> {
-    let graft = plan.graft.as_ref().filter(|_| variant.drafting.is_some())?;
-    let served = plan.served();
-    let beside = |what: &str| {
-        let repo = served.repo.replace('/', "--");
-        let revision: String = served.revision.chars().take(12).collect();
-        format!("{}/tandem/{repo}/{revision}-{what}", facts.hf_home)
-    };
-    let (kind, path) = match graft.way {
-        Some(MtpMethod::Overlay) => (GraftKind::Overlay, beside("mtp")),
-        Some(MtpMethod::Draft) => (GraftKind::Draft, beside("draft")),
-        Some(MtpMethod::BuiltIn) | None => (
-            GraftKind::BuiltIn,
-            sparks::snapshot(facts, &served.repo, &served.revision),
-        ),
-    };
-    Some(GraftReceipt {
-        kind,
-        path,
-        tensors: 0,
-        tensor_bytes: 0,
-        fetched: 0,
-        written: Vec::new(),
-        patch: None,
-    })
+    let facts = vec![sparks::facts(); launch.machines];
+    expected::containers(&plan, plan.last().unwrap_or(variant), &facts)
 }
 
 /// What the recipe says of a launch's differences, the nearest first.

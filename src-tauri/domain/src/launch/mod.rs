@@ -1,6 +1,8 @@
 //! From a recipe, a variant, choices and machines to a launch plan, with every reason against it.
 
 pub mod commands;
+mod expected;
+pub mod export;
 mod input;
 mod resolve;
 mod rules;

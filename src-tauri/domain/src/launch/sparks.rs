@@ -11,12 +11,6 @@ pub(super) fn facts() -> Facts {
     }
 }
 
-/// The folder of a revision in the cache.
-pub(super) fn snapshot(facts: &Facts, repo: &str, revision: &str) -> String {
-    let repo = repo.replace('/', "--");
-    format!("{}/hub/models--{repo}/snapshots/{revision}", facts.hf_home)
-}
-
 /// The link as it is proposed for two machines that have both rails of one cable.
 pub(crate) fn link() -> NetworkPlan {
     let end = |interface: &str, rdma: &str, address: String| RailEnd {

@@ -10,7 +10,7 @@ use crate::network::{NetworkPlan, plan};
 use crate::node::FetchLimits;
 use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
-use crate::recipe::{Choices, Recipe, RecipeId, VariantId, catalog};
+use crate::recipe::{Choices, Recipe, RecipeId, VariantId};
 
 /// What the set-up of a pair (or of one machine) is asked to do. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,11 +78,6 @@ impl SetupRequest {
             choices: Choices::default(),
             download: FetchLimits::default(),
         })
-    }
-
-    /// The recipe that is asked for; a problem where this Tandem does not have it.
-    pub fn recipe(&self) -> Result<&'static Recipe, Problem> {
-        catalog::find(&self.recipe)
     }
 
     /// The same, resolved for these machines.

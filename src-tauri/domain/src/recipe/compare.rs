@@ -10,6 +10,7 @@ use crate::shell::as_words;
 
 /// One thing that differs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct RecipeDifference {
     /// Where it stands, such as `settings.context` or `args.--port`.
     pub item: String,

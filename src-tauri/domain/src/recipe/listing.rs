@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::{KeptRecipe, RecipeSource};
 use super::published::Figure;
 use super::{Evidence, Recipe, RecipeId, catalog};
 use crate::engine;
@@ -47,6 +48,23 @@ pub struct ListedRecipe {
     pub evidence: Vec<Evidence>,
     /// What others measured.
     pub figures: Vec<Figure>,
+    /// What is to be said of one that the person keeps; `None` of those that come with Tandem.
+    pub kept: Option<KeptNote>,
+}
+
+/// A kept recipe in the list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct KeptNote {
+    /// Where it came from.
+    pub source: RecipeSource,
+    /// The form in which it was given, by its name for people.
+    pub format: String,
+    /// Whether the person changed it.
+    pub changed: bool,
+    /// When, ms since 1970.
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub added_at: i64,
 }
 
 /// Whether machines can serve a recipe.
@@ -76,13 +94,21 @@ pub enum Availability {
     },
 }
 
-/// All recipes, for so many machines: first what they can serve. Without a machine it is told for two.
-pub fn list(machines: usize) -> Vec<ListedRecipe> {
+/// All recipes with those that the person keeps, for so many machines: first what they can serve. Without a machine it is
+/// told for two.
+pub fn list(machines: usize, kept: &[KeptRecipe]) -> Vec<ListedRecipe> {
     let machines = if machines == 0 { 2 } else { machines };
-    let mut all: Vec<ListedRecipe> = catalog::all()
-        .iter()
-        .map(|recipe| listed(recipe, machines))
-        .collect();
+    let built_in = catalog::all().iter().map(|recipe| listed(recipe, machines));
+    let kept = kept.iter().map(|kept| ListedRecipe {
+        kept: Some(KeptNote {
+            source: kept.source.clone(),
+            format: kept.format.title().to_owned(),
+            changed: !kept.changes().is_empty(),
+            added_at: kept.added_at,
+        }),
+        ..listed(&kept.recipe, machines)
+    });
+    let mut all: Vec<ListedRecipe> = built_in.chain(kept).collect();
     all.sort_by_key(|r| (place(&r.availability), r.title.to_lowercase()));
     all
 }
@@ -122,6 +148,7 @@ fn listed(recipe: &Recipe, machines: usize) -> ListedRecipe {
         commands,
         evidence: recipe.evidence.clone(),
         figures: recipe.figures.clone(),
+        kept: None,
     }
 }
 
@@ -155,7 +182,7 @@ mod tests {
     #[test]
     fn what_these_machines_can_serve_comes_first_and_nothing_is_left_out() {
         for machines in [1, 2] {
-            let all = list(machines);
+            let all = list(machines, &[]);
             assert_eq!(all.len(), catalog::all().len());
             assert_eq!(all[0].availability, Availability::Proposed);
             assert!(all.is_sorted_by_key(|r| place(&r.availability)));
@@ -165,7 +192,7 @@ mod tests {
             assert_eq!(proposed.count(), 1);
         }
         let availability = |id: &str, machines| {
-            let all = list(machines);
+            let all = list(machines, &[]);
             let one = all.into_iter().find(|r| r.id.0 == id);
             one.expect("it is in the catalogue").availability
         };
@@ -179,12 +206,12 @@ mod tests {
             Availability::Fits,
             "one of the two serves it"
         );
-        assert_eq!(list(0), list(2));
+        assert_eq!(list(0, &[]), list(2, &[]));
     }
 
     #[test]
     fn a_reference_has_its_command_and_the_hardware_it_is_for() {
-        for recipe in list(2) {
+        for recipe in list(2, &[]) {
             if let Availability::Reference { hardware, why } = &recipe.availability {
                 assert!(!hardware.is_empty() && !why.is_empty(), "{}", recipe.id);
                 assert!(!recipe.commands.is_empty(), "{}", recipe.id);

@@ -10,6 +10,7 @@ mod check;
 mod choices;
 pub mod compare;
 pub mod import;
+pub mod kept;
 pub mod listing;
 pub mod plan;
 pub mod published;

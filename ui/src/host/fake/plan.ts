@@ -12,8 +12,9 @@ export function defaults(machines: number): SetupRequest {
 /** The plan of a recipe; of another than was recorded it is the other one under its name. */
 export function recipePlan(id: string, machines: number): PlanView {
   const { other, recipes } = RECORDED.plans;
+  const known = [...recipes, RECORDED.imports.listed];
   if (id === defaults(machines).recipe) return planFor(defaults(machines));
-  const title = recipes.find((recipe) => recipe.id === id)?.title ?? other.title;
+  const title = known.find((recipe) => recipe.id === id)?.title ?? other.title;
   return structuredClone({ ...other, title, request: { ...other.request, recipe: id } });
 }
 

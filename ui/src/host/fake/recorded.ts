@@ -10,8 +10,12 @@ import type {
   CheckTime,
   Comparison,
   ConversationSummary,
+  ExportedLaunch,
   FetchLimits,
+  FetchedRecipe,
   ImageView,
+  ImportView,
+  KeptView,
   LinkView,
   ListedRecipe,
   MachineAhead,
@@ -70,6 +74,16 @@ type Recordings = {
     time: CheckTime;
   } & Record<'quick' | 'sound' | 'damaged' | 'repaired', RecordedCheck>;
   failed: RecordedRun;
+  imports: {
+    /** What was read, with the image that was chosen for it. */
+    reads: { text: string; image: string | null; view: ImportView }[];
+    files: Extract<FetchedRecipe, { kind: 'files' }>;
+    id: string;
+    listed: ListedRecipe;
+    kept: KeptView;
+    text: string;
+    exported: ExportedLaunch;
+  } & Record<'unread' | 'elsewhere' | 'unconfirmed' | 'unnamed', Problem>;
   links: { link: LinkView; kept: LinkView; run: RecordedRun; restarted: RecordedRun };
   machines: {
     empty: { overview: Overview; pair: PairView };
@@ -90,7 +104,7 @@ type Recordings = {
 
 /** The first moment of every recording, and how moments are named. */
 const EPOCH = 1_790_000_000_000;
-const MOMENTS = ['at', 'started_at', 'finished_at', 'updated_at', 'used_at'];
+const MOMENTS = ['at', 'added_at', 'started_at', 'finished_at', 'updated_at', 'used_at'];
 const later = Date.now() - EPOCH - 3_600_000;
 
 const files = import.meta.glob<object>('../recorded/*.json', { eager: true, import: 'default' });

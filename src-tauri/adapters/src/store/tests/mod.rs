@@ -18,6 +18,7 @@ use super::*;
 
 mod chat;
 mod durable;
+mod kept_recipes;
 
 async fn store() -> (tempfile::TempDir, Store) {
     let folder = tempfile::tempdir().expect("a folder");

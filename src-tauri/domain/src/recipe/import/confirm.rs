@@ -31,6 +31,7 @@ pub enum ImportOutcome {
 
 /// What a person confirmed, by its hash.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct Confirmation(pub String);
 
 impl ImportedRecipe {

@@ -3,6 +3,7 @@
 //! A file or a pasted command becomes a recipe of Tandem's where it can, with a report of what became of every part of it.
 //! What somebody else wrote is never launched before a person has seen it: see [`ImportedRecipe`].
 
+pub mod address;
 mod assemble;
 mod axes;
 mod command;

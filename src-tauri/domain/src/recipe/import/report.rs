@@ -39,6 +39,7 @@ pub fn told(words: &[String]) -> String {
 
 /// What became of one thing that was given.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct ImportLine {
     /// What it is: `image`, `env NAME`, `--flag`, `mods`.
     pub item: String,
@@ -56,6 +57,7 @@ pub struct ImportLine {
 
 /// What can become of a thing that was given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
 #[serde(rename_all = "kebab-case")]
 pub enum ImportFate {
     /// It is as it was.
