@@ -107,7 +107,7 @@ export const commands = {
 	runReport: (id: RunId) => __TAURI_INVOKE<string>("run_report", { id }),
 	/**  Measures what is served now and keeps the result. */
 	runBenchmark: (benchCase: BenchCase, label: string, events: Channel<BenchEvent>) => __TAURI_INVOKE<BenchResult>("run_benchmark", { benchCase, label, events }),
-	/**  Stops the measurement that is under way. Nothing is kept of it. */
+	/**  Stops the measurement that is under way. The repeats that were made are kept. */
 	stopBenchmark: () => __TAURI_INVOKE<null>("stop_benchmark"),
 	/**  All kept measurements, the newest first. */
 	listBenchmarks: () => __TAURI_INVOKE<BenchResult[]>("list_benchmarks"),
@@ -179,7 +179,7 @@ export const commands = {
 };
 
 /* Constants */
-export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3}} as const;
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3,"beside_others":false}} as const;
 
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */
@@ -262,6 +262,8 @@ export type BenchCase = {
 	generate_tokens: number,
 	/**  Repeats that count; one more runs before them and is thrown away. */
 	runs: number,
+	/**  Measure although others use the server. The result says so. */
+	beside_others?: boolean,
 };
 
 /**  What the window hears while a benchmark runs. */
@@ -277,6 +279,14 @@ doing: string };
 
 /**  A saved measurement. */
 export type BenchId = string;
+
+/**  What is to be known of a measurement, for as long as it is kept. */
+export type BenchNote = {
+	/**  What it is about. */
+	kind: NoteKind,
+	/**  In a sentence. */
+	says: string,
+};
 
 /**  A saved measurement. */
 export type BenchResult = {
@@ -300,32 +310,48 @@ export type BenchResult = {
 	tg_tps: Spread,
 	/**  Seconds to the first token. */
 	ttft_s: Spread,
-	/**  With speculative decoding: how the drafts fared. */
+	/**
+	 *  With speculative decoding: how the drafts fared. `None` as well where others used the server meanwhile, since
+	 *  the counters have their drafts too.
+	 */
 	acceptance: Acceptance | null,
 	/**  What it was measured on: image digest, revision, driver, arguments. Sorted by name. */
 	circumstances: { [key in string]: string },
+	/**  What is to be known of it: others on the server, repeats that do not count, sizes. */
+	notes: BenchNote[],
+	/**  Why it ended before all repeats were made; `None` if it did not. */
+	ended: Problem | null,
 	/**  The run that made it, if a run did. */
 	run: RunId | null,
 	/**  Whether it was measured on rehearsed machines. */
 	simulated: boolean,
 };
 
-/**  One repeat, as measured. */
+/**  One repeat, as measured; of several requests at once, all of them together. */
 export type BenchSample = {
+	/**
+	 *  Which of the numbered prompts it was. Equal numbers of equal cases are equal words, so that the repeats of two
+	 *  measurements pair. `None` in measurements of older versions.
+	 */
+	prompt?: number | null,
 	/**  Prompt tokens by the server's count. */
 	prompt_tokens: number,
 	/**  Generated tokens by the server's count. */
 	completion_tokens: number,
 	/**  Seconds to the first chunk with choices (ttfr). */
 	ttfr_s: number,
+	/**  Seconds of reading the prompt, max(0, ttfr − latency) (est_ppt). `None` in measurements of older versions. */
+	est_ppt_s?: number | null,
 	/**  Seconds to the first token of content or reasoning (e2e TTFT). */
 	ttft_s: number,
 	/**  Seconds to the last token. */
 	end_s: number,
-	/**  Prompt tokens per second: prompt / max(0, ttfr − latency). */
+	/**  Prompt tokens per second: prompt / est_ppt. 0 where the first chunk does not tell when the prompt was read. */
 	pp_tps: number,
 	/**  Generated tokens per second after the first token. */
 	tg_tps: number,
+	/**  The most tokens in a second (peak). `None` in measurements of older versions. */
+	peak_tps?: number | null,
 };
 
 /**  What the cable is like. */
@@ -1093,9 +1119,15 @@ export type FigureDifference = {
 	a: number,
 	/**  Mean of b. */
 	b: number,
-	/**  b / a. */
+	/**  b / a, by the geometric means of the repeats; 0 where it cannot be told. */
 	ratio: number,
-	/**  Whether the difference stands out of the spread of both (Welch, two standard errors). */
+	/**  The 95 % interval of the ratio; `None` where a side has fewer than two repeats. */
+	interval: [number, number] | null,
+	/**  Whether the repeats were compared prompt by prompt. */
+	paired: boolean,
+	/**  Repeats a side with which a difference of 5 % would be found in nine of ten cases. */
+	needed: number | null,
+	/**  Whether there is a difference: beyond chance, over all figures of the comparison together, and of 0.5 % at least. */
 	clear: boolean,
 	/**  Whether more is better. */
 	more_is_better: boolean,
@@ -1657,6 +1689,17 @@ export type NewMachine = {
 	/**  The host key the person accepted, as [`HostProbe::host_key`] gave it. */
 	host_key: string,
 };
+
+/**  See [`BenchNote::kind`]. */
+export type NoteKind = 
+/**  Others used the server before or meanwhile. */
+"others" | 
+/**  A repeat is not counted. */
+"not-counted" | 
+/**  The sizes are not those that were asked for. */
+"size" | 
+/**  A figure cannot be told. */
+"no-figure";
 
 /**  What the window shows around every screen. */
 export type Overview = {

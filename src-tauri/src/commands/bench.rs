@@ -25,7 +25,7 @@ pub async fn run_benchmark(
     app.run_benchmark(bench_case, label, hear).await
 }
 
-/// Stops the measurement that is under way. Nothing is kept of it.
+/// Stops the measurement that is under way. The repeats that were made are kept.
 #[tauri::command]
 #[specta::specta]
 pub async fn stop_benchmark(app: State<'_, App>) -> Answer<()> {

@@ -45,12 +45,14 @@ const MEASURED: &[&str] = &[
 
 /// Whether one figure stands out against another is measured too, and so are the words for it.
 const CLEAR: &str = "clear";
-const WITHIN: &str = "within the spread of the repeats";
+
+/// What stands between the names of two measurements where it is told what of them differs, which is measured.
+const AGAINST: &str = "” against “";
 
 /// The first difference between two recordings, where one matters.
 ///
 /// Not compared: numbers of the names in `MEASURED`; how far a step or a check had come when it was asked; digits within
-/// sentences, since a measured figure is among them; how an answer was cut into pieces; the order in which lines of different
+/// sentences, since a measured figure is among them; what is told to differ between two measurements, and their notes; how an answer was cut into pieces; the order in which lines of different
 /// machines came in, and how much of a log was heard.
 pub(crate) fn difference(committed: &Value, fresh: &Value) -> Option<String> {
     first(&stable(committed, false), &stable(fresh, false), "")
@@ -64,6 +66,10 @@ fn stable(value: &Value, measured: bool) -> Value {
                 let measured = measured || MEASURED.contains(&name.as_str());
                 let value = match value {
                     Value::Bool(_) if name == CLEAR => Value::from("…"),
+                    // Which sizes were not met, and which repeats were disturbed, is measured as well.
+                    Value::Array(notes) if name == "notes" && notes.iter().all(is_note) => {
+                        Value::from("…")
+                    }
                     Value::Object(logs) if name == "logs" => {
                         let by_machine = logs
                             .iter()
@@ -137,12 +143,20 @@ fn by_machine(lines: &Value) -> Value {
     Value::Object(all)
 }
 
+/// Whether it is a note of a measurement.
+fn is_note(value: &Value) -> bool {
+    value["kind"].is_string() && value["says"].is_string()
+}
+
 /// Each number is `#`, and so is what is written in hexadecimal.
 fn words(text: &str) -> String {
     if let Some((kind, _)) = text.split_once(";base64,") {
         return kind.to_owned();
     }
-    let text = text.replace(WITHIN, CLEAR);
+    let text = match (text.contains(AGAINST), text.split_once('“')) {
+        (true, Some((lead, _))) => format!("{lead}…"),
+        _ => text.to_owned(),
+    };
     let mut out = String::new();
     let mut word = String::new();
     for c in text.chars().chain([' ']) {

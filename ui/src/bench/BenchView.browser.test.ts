@@ -7,10 +7,13 @@ import { expect, test } from 'vitest';
 import { fakeHost } from '../host/fake';
 import { afterSetup, compare } from '../host/fake/bench';
 import { axeFaults } from '../test/axe';
+import { problem } from '../test/problem';
 import { Benchmarks } from './benchmarks.svelte';
+import { interval } from './figures';
 import ComparisonView from './ComparisonView.svelte';
 import Measure from './Measure.svelte';
 import ResultList from './ResultList.svelte';
+import { clearness } from './words';
 
 async function serving(): Promise<Benchmarks> {
   const host = fakeHost('serving', { tickMs: 1 });
@@ -30,7 +33,9 @@ test('a comparison shows each figure with both sides, the ratio and whether it i
   expect(writing).toHaveTextContent(`Plain: ${plain.tg_tps.mean.toFixed(1)} ±`);
   expect(writing).toHaveTextContent(`${mtp.label}: ${mtp.tg_tps.mean.toFixed(1)} ±`);
   expect(writing).toHaveTextContent(`${first?.ratio.toFixed(2)} ×`);
-  expect(writing).toHaveTextContent('faster');
+  if (!first?.interval) throw new Error('three repeats have an interval');
+  expect(writing).toHaveTextContent(clearness(first));
+  expect(writing).toHaveTextContent(interval(first.interval));
   expect(
     container.querySelectorAll('.strip circle'),
     'a dot for each repeat of plain',
@@ -58,6 +63,23 @@ test('two of the list are marked; another mark moves the comparison', async () =
   await waitFor(() => expect(bench.comparison?.a.label).toBe('Before the driver update'));
   expect(box('Compare Plain')).not.toBeChecked();
   expect(await axeFaults(container)).toEqual([]);
+});
+
+test('what is to be known of a measurement stands in its row', async () => {
+  const bench = await serving();
+  const [newest, ...others] = bench.results;
+  if (!newest) throw new Error('the set-up leaves one');
+  const ended = { ...problem('server-answer', 'Not measured.'), cause: 'The engine died.' };
+  const notes = [{ kind: 'others' as const, says: 'Measured beside others.' }];
+  bench.results = [{ ...newest, ended, notes }, ...others.map((one) => ({ ...one, notes: [] }))];
+  render(ResultList, { bench });
+  const list = screen.getByRole('list', { name: `Notes on ${newest.label}` });
+  const said = within(list).getAllByRole('listitem');
+  expect(said.map((line) => line.textContent)).toEqual([
+    `It ended after ${newest.samples.length} of ${newest.case.runs} repeats. The engine died.`,
+    'Measured beside others.',
+  ]);
+  expect(screen.getAllByRole('list', { name: /^Notes on/ })).toHaveLength(1);
 });
 
 test('a measurement is renamed, and deleted only after a question', async () => {

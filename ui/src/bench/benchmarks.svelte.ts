@@ -17,8 +17,11 @@ import { inOrder, proposedPair, toggled } from './choose';
 /** The short one that validation runs as well, so that results can be compared. */
 export const QUICK: BenchCase = LIMITS.quick;
 
+/** The numbers of a case. */
+export type CaseNumber = Exclude<keyof BenchCase, 'beside_others'>;
+
 /** Why a number of a case cannot be used, or `null`. */
-export function wrongWith(part: keyof BenchCase, value: number | null): string | null {
+export function wrongWith(part: CaseNumber, value: number | null): string | null {
   return value === null ? 'A whole number is needed.' : wrongNumber(value, LIMITS[part]);
 }
 
@@ -116,7 +119,7 @@ export class Benchmarks {
     }
   }
 
-  /** Stops the measurement. Nothing is kept of it. */
+  /** Stops the measurement. The repeats that were made are kept. */
   async stop(): Promise<void> {
     if (this.measuring === null) return;
     this.measuring = { ...this.measuring, stopping: true };

@@ -27,6 +27,8 @@ function result(id: string, over: Partial<BenchResult> = {}): BenchResult {
     ttft_s: spread(0.51, 0.512, 0.514),
     acceptance: null,
     circumstances: { image: 'sha256:1', driver: '580' },
+    notes: [],
+    ended: null,
     run: 'run-1',
     simulated: false,
     ...over,
@@ -57,11 +59,21 @@ describe('figures in words', () => {
   });
 
   test('sooner is better for the first token, faster for the rest', () => {
-    const line = { name: '', unit: '', a: 1, b: 1, clear: true, more_is_better: true };
+    const line = {
+      name: '',
+      unit: '',
+      a: 1,
+      b: 1,
+      interval: null,
+      paired: true,
+      needed: 3,
+      clear: true,
+      more_is_better: true,
+    };
     expect(clearness({ ...line, figure: 'tg_tps', ratio: 1.6 })).toBe('faster');
     expect(clearness({ ...line, figure: 'ttft_s', ratio: 1.1 })).toBe('longer');
     expect(clearness({ ...line, figure: 'tg_tps', ratio: 1.6, clear: false })).toBe(
-      'within the spread',
+      'not beyond chance',
     );
     expect(clearness({ ...line, figure: 'tg_tps', ratio: 0 })).toBe('not known');
   });
@@ -157,6 +169,9 @@ describe('the table for a forum', () => {
         a: 16.9,
         b: 27.6,
         ratio: 1.633,
+        interval: [1.6, 1.66],
+        paired: true,
+        needed: 3,
         clear: true,
         more_is_better: true,
       },
@@ -167,6 +182,9 @@ describe('the table for a forum', () => {
         a: 1093,
         b: 1093,
         ratio: 1,
+        interval: null,
+        paired: false,
+        needed: null,
         clear: false,
         more_is_better: true,
       },
@@ -181,8 +199,8 @@ describe('the table for a forum', () => {
       '',
       '|  | Plain | MTP \\| 3 | ratio |',
       '| --- | --: | --: | --: |',
-      '| Token generation (tg) | 16.9 ± 0.1 tokens/s | 27.6 ± 0.2 tokens/s | 1.63 × |',
-      '| Prompt processing (pp) | 1\u202f093 ± 2 tokens/s | 1\u202f093 ± 2 tokens/s | 1.00 × (not clear) |',
+      '| Token generation (tg) | 16.9 ± 0.1 tokens/s | 27.6 ± 0.2 tokens/s | 1.63 × (1.60 to 1.66 ×) |',
+      '| Prompt processing (pp) | 1\u202f093 ± 2 tokens/s | 1\u202f093 ± 2 tokens/s | 1.00 ×, not beyond chance |',
       '| Draft acceptance | – | 65 %, 2.96 tokens a step |  |',
       '',
       "`step`, pp512 · tg64 · 3 repeats, mean ± standard deviation, by llama-benchy's definitions, measured with Tandem.",

@@ -50,6 +50,11 @@ export function ratio(value: number): string {
   return value > 0 && Number.isFinite(value) ? `${value.toFixed(2)} ×` : '–';
 }
 
+/** `1.38 to 1.46 ×`, the interval in which the ratio lies; nothing where too few repeats tell one. */
+export function interval(of: [number, number] | null): string {
+  return of === null ? '' : `${of[0].toFixed(2)} to ${of[1].toFixed(2)} ×`;
+}
+
 /** `62 %`. */
 export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;

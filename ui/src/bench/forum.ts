@@ -1,7 +1,16 @@
 // A measurement as people post it: a Markdown table with what it was measured on.
 
 import type { BenchResult, Comparison } from '../bindings';
-import { caseName, FIGURES, isFigure, NAMES, percent, ratio, withSpread } from './figures';
+import {
+  caseName,
+  FIGURES,
+  interval,
+  isFigure,
+  NAMES,
+  percent,
+  ratio,
+  withSpread,
+} from './figures';
 
 /** One measurement. */
 export function resultTable(result: BenchResult): string {
@@ -31,7 +40,7 @@ export function comparisonTable(comparison: Comparison): string {
         nameOf(figure),
         `${withSpread(a[figure], figure)} ${unit}`,
         `${withSpread(b[figure], figure)} ${unit}`,
-        `${ratio(line.ratio)}${line.clear ? '' : ' (not clear)'}`,
+        `${ratio(line.ratio)}${line.interval ? ` (${interval(line.interval)})` : ''}${line.clear ? '' : ', not beyond chance'}`,
       ]),
     ];
   });
@@ -70,6 +79,7 @@ function document(
     ...(results.some((result) => result.simulated)
       ? ['**Measured on rehearsed machines: these figures say nothing about real ones.**']
       : []),
+    ...results.flatMap((result) => result.notes.map((note) => `**${cell(note.says)}**`)),
     ...(lines.length > 0 ? ['', ...lines] : []),
     '',
   ].join('\n');

@@ -5,7 +5,7 @@ import type { FigureDifference } from '../bindings';
 /** Whether a difference is one, and which way. */
 export function clearness(line: FigureDifference): string {
   if (line.ratio <= 0) return 'not known';
-  if (!line.clear) return 'within the spread';
+  if (!line.clear) return 'not beyond chance';
   const more = line.ratio > 1;
   if (line.figure === 'ttft_s') return more ? 'longer' : 'shorter';
   return more ? 'faster' : 'slower';

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::bench::{BenchCase, BenchResult, Spread};
+use tandem_domain::bench::{BenchCase, BenchNote, BenchResult, Spread};
 use tandem_domain::ids::{BenchId, RunId};
+use tandem_domain::problem::Problem;
 
 use super::{Store, StoreError, doing, says};
 
@@ -14,6 +15,15 @@ struct Spreads {
     pp_tps: Vec<f64>,
     tg_tps: Vec<f64>,
     ttft_s: Vec<f64>,
+}
+
+/// What has no column of its own. Older rows have an empty object.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Details {
+    beside_others: bool,
+    notes: Vec<BenchNote>,
+    ended: Option<Problem>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -38,6 +48,7 @@ struct BenchRow {
     circumstances: String,
     run_id: Option<String>,
     simulated: bool,
+    details: String,
 }
 
 impl TryFrom<BenchRow> for BenchResult {
@@ -47,6 +58,7 @@ impl TryFrom<BenchRow> for BenchResult {
         let bad = |column| says("bench_result", column, &row.id);
         let spreads: Spreads = serde_json::from_str(&row.spreads).map_err(bad("spreads"))?;
         let spread = |mean, std, values| Spread { mean, std, values };
+        let details: Details = serde_json::from_str(&row.details).map_err(bad("details"))?;
         let circumstances: BTreeMap<_, _> =
             serde_json::from_str(&row.circumstances).map_err(bad("circumstances"))?;
         Ok(Self {
@@ -55,6 +67,7 @@ impl TryFrom<BenchRow> for BenchResult {
                 prompt_tokens: row.prompt_tokens,
                 generate_tokens: row.generate_tokens,
                 runs: row.runs,
+                beside_others: details.beside_others,
             },
             latency_s: row.latency_s,
             samples: serde_json::from_str(&row.samples).map_err(bad("samples"))?,
@@ -68,6 +81,8 @@ impl TryFrom<BenchRow> for BenchResult {
                 .transpose()
                 .map_err(bad("acceptance"))?,
             circumstances,
+            notes: details.notes,
+            ended: details.ended,
             simulated: row.simulated,
             run: row.run_id.map(RunId),
             label: row.label,
@@ -93,12 +108,18 @@ impl Store {
             .map(serde_json::to_string)
             .transpose()
             .map_err(bad("acceptance"))?;
+        let details = serde_json::to_string(&Details {
+            beside_others: result.case.beside_others,
+            notes: result.notes.clone(),
+            ended: result.ended.clone(),
+        })
+        .map_err(bad("details"))?;
         sqlx::query(
             "insert into bench_result
                (id, at, label, model, prompt_tokens, generate_tokens, runs, latency_s,
                 pp_mean, pp_std, tg_mean, tg_std, ttft_mean, ttft_std,
-                samples, spreads, acceptance, circumstances, run_id, simulated)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20)
+                samples, spreads, acceptance, circumstances, run_id, simulated, details)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21)
              on conflict (id) do nothing",
         )
         .bind(&result.id.0)
@@ -121,6 +142,7 @@ impl Store {
         .bind(serde_json::to_string(&result.circumstances).map_err(bad("circumstances"))?)
         .bind(result.run.as_ref().map(|r| &r.0))
         .bind(result.simulated)
+        .bind(details)
         .execute(&self.writer)
         .await
         .map_err(doing("saving a measurement"))?;

@@ -1,31 +1,75 @@
 //! Two measurements side by side, and what may be said about them.
 
+use crate::bench::chance::{Side, Tested, holm, test};
 use crate::bench::{
-    BenchCase, BenchResult, CircumstanceDifference, Comparison, FigureDifference, Spread,
+    BenchCase, BenchResult, BenchSample, CircumstanceDifference, Comparison, FigureDifference,
+    Spread,
 };
 
-/// Compares b with a.
+/// A smaller share is never called a difference: machines drift by as much within an hour.
+const LEAST_DIFFERENCE: f64 = 0.005;
+
+/// One of the figures that are compared.
+struct ComparedFigure {
+    key: &'static str,
+    name: &'static str,
+    unit: &'static str,
+    more_is_better: bool,
+    digits: usize,
+    spread: fn(&BenchResult) -> &Spread,
+    sample: fn(&BenchSample) -> f64,
+}
+
+/// All of them, in the order they are shown.
+const FIGURES: [ComparedFigure; 3] = [
+    ComparedFigure {
+        key: "tg_tps",
+        name: "token generation",
+        unit: "tokens/s",
+        more_is_better: true,
+        digits: 1,
+        spread: |r| &r.tg_tps,
+        sample: |s| s.tg_tps,
+    },
+    ComparedFigure {
+        key: "pp_tps",
+        name: "prompt processing",
+        unit: "tokens/s",
+        more_is_better: true,
+        digits: 0,
+        spread: |r| &r.pp_tps,
+        sample: |s| s.pp_tps,
+    },
+    ComparedFigure {
+        key: "ttft_s",
+        name: "time to first token",
+        unit: "s",
+        more_is_better: false,
+        digits: 3,
+        spread: |r| &r.ttft_s,
+        sample: |s| s.ttft_s,
+    },
+];
+
+/// Compares b with a. Of all figures together one difference in twenty comparisons is chance's, at most.
 pub fn compare(a: BenchResult, b: BenchResult) -> Comparison {
-    let same_case = same_case(&a.case, &b.case);
-    let figures = vec![
-        figure(
-            ("tg_tps", "Writing", "tokens/s", true),
-            (&a.tg_tps, &b.tg_tps),
-            same_case,
-        ),
-        figure(
-            ("pp_tps", "Reading the prompt", "tokens/s", true),
-            (&a.pp_tps, &b.pp_tps),
-            same_case,
-        ),
-        figure(
-            ("ttft_s", "Time to the first token", "s", false),
-            (&a.ttft_s, &b.ttft_s),
-            same_case,
-        ),
-    ];
+    let comparable = same_case(&a.case, &b.case) && a.simulated == b.simulated;
+    let tested: Vec<Option<Tested>> = FIGURES
+        .iter()
+        .map(|f| test(&side(&a, f), &side(&b, f)).filter(|_| comparable))
+        .collect();
+    let ps: Vec<f64> = tested.iter().flatten().map(|t| t.p).collect();
+    let mut stands = holm(&ps).into_iter();
+    let figures: Vec<FigureDifference> = FIGURES
+        .iter()
+        .zip(tested)
+        .map(|(f, tested)| {
+            let stands = tested.is_some() && stands.next().unwrap_or_default();
+            difference(f, &a, &b, tested, stands)
+        })
+        .collect();
     let differences = differences(&a, &b);
-    let verdict = verdict(&a, &b, &figures[0]);
+    let verdict = verdict(&a, &b, &figures);
     Comparison {
         figures,
         differences,
@@ -35,36 +79,57 @@ pub fn compare(a: BenchResult, b: BenchResult) -> Comparison {
     }
 }
 
+/// The repeats of one figure with their prompts, as far as they are kept.
+fn side(result: &BenchResult, figure: &ComparedFigure) -> Side {
+    let told = || result.samples.iter().filter(|s| (figure.sample)(s) > 0.0);
+    let values = &(figure.spread)(result).values;
+    if told().count() != values.len() {
+        return Side {
+            values: values.clone(),
+            prompts: Vec::new(),
+        };
+    }
+    Side {
+        values: told().map(figure.sample).collect(),
+        prompts: told().map(|s| s.prompt).collect(),
+    }
+}
+
+fn difference(
+    figure: &ComparedFigure,
+    a: &BenchResult,
+    b: &BenchResult,
+    tested: Option<Tested>,
+    stands: bool,
+) -> FigureDifference {
+    let (x, y) = ((figure.spread)(a).mean, (figure.spread)(b).mean);
+    // 0 stands for "cannot be told"; infinity would not survive the way to the window.
+    let ratio = match tested {
+        Some(tested) => tested.ratio,
+        None if x > 0.0 => y / x,
+        None => 0.0,
+    };
+    FigureDifference {
+        figure: figure.key.to_owned(),
+        name: figure.name.to_owned(),
+        unit: figure.unit.to_owned(),
+        a: x,
+        b: y,
+        ratio,
+        interval: tested
+            .map(|t| t.interval)
+            .filter(|(low, high)| low.is_finite() && high.is_finite()),
+        paired: tested.is_some_and(|t| t.paired),
+        needed: tested.map(|t| t.needed),
+        clear: stands && (ratio - 1.0).abs() >= LEAST_DIFFERENCE,
+        more_is_better: figure.more_is_better,
+    }
+}
+
 /// The repeats do not matter: more of them measure the same thing better.
 fn same_case(a: &BenchCase, b: &BenchCase) -> bool {
-    (a.prompt_tokens, a.generate_tokens) == (b.prompt_tokens, b.generate_tokens)
-}
-
-fn figure(
-    (figure, name, unit, more_is_better): (&str, &str, &str, bool),
-    (a, b): (&Spread, &Spread),
-    same_case: bool,
-) -> FigureDifference {
-    FigureDifference {
-        figure: figure.to_owned(),
-        name: name.to_owned(),
-        unit: unit.to_owned(),
-        a: a.mean,
-        b: b.mean,
-        // 0 stands for "cannot be told"; infinity would not survive the way to the window.
-        ratio: if a.mean > 0.0 { b.mean / a.mean } else { 0.0 },
-        clear: same_case && is_clear(a, b),
-        more_is_better,
-    }
-}
-
-/// Whether two means differ by more than two standard errors of their difference, each side with its
-/// own spread (Welch). With three repeats a side that is a hint rather than a proof.
-fn is_clear(a: &Spread, b: &Spread) -> bool {
-    match (a.squared_error(), b.squared_error()) {
-        (Some(ea), Some(eb)) => (a.mean - b.mean).abs() > 2.0 * (ea + eb).sqrt(),
-        _ => false,
-    }
+    let sizes = |c: &BenchCase| (c.prompt_tokens, c.generate_tokens);
+    sizes(a) == sizes(b)
 }
 
 fn differences(a: &BenchResult, b: &BenchResult) -> Vec<CircumstanceDifference> {
@@ -100,7 +165,8 @@ fn differences(a: &BenchResult, b: &BenchResult) -> Vec<CircumstanceDifference> 
     list
 }
 
-fn verdict(a: &BenchResult, b: &BenchResult, writing: &FigureDifference) -> String {
+/// The finding: every figure that moved, and what the others may be said to have done.
+fn verdict(a: &BenchResult, b: &BenchResult, figures: &[FigureDifference]) -> String {
     let case = |c: &BenchCase| format!("pp{} tg{}", c.prompt_tokens, c.generate_tokens);
     if !same_case(&a.case, &b.case) {
         return format!(
@@ -110,156 +176,84 @@ fn verdict(a: &BenchResult, b: &BenchResult, writing: &FigureDifference) -> Stri
         );
     }
     if a.simulated != b.simulated {
-        return "One of the two was measured on rehearsed machines, so nothing follows from their difference."
-            .to_owned();
+        return "One of these was measured on rehearsed machines, so nothing follows from their difference.".to_owned();
     }
-    if a.tg_tps.values.is_empty() || b.tg_tps.values.is_empty() {
-        let silent = if a.tg_tps.values.is_empty() { a } else { b };
-        return format!(
-            "“{}” has no writing speed to compare: too few tokens came.",
-            silent.label
-        );
+    let (first, second) = names(a, b);
+    let missing = figures.iter().find(|f| f.a <= 0.0 || f.b <= 0.0);
+    if let Some(figure) = missing.filter(|f| f.figure == FIGURES[0].key) {
+        let without = if figure.a <= 0.0 { &first } else { &second };
+        return format!("{without} has no rate of {}.", figure.name);
     }
-    let (slower, faster) = (a.tg_tps.mean, b.tg_tps.mean);
-    let finding = if writing.clear {
-        "the difference is clear"
-    } else if a.tg_tps.values.len() < 2 || b.tg_tps.values.len() < 2 {
-        "one repeat is too few to tell whether that is chance"
-    } else {
-        "the difference is within the spread of the repeats"
+    let moved: Vec<String> = figures
+        .iter()
+        .zip(&FIGURES)
+        .filter(|(f, _)| f.clear)
+        .map(|(f, of)| {
+            let digits = of.digits;
+            format!(
+                "{} {:.2} × ({:.digits$} against {:.digits$} {})",
+                f.name, f.ratio, f.b, f.a, f.unit
+            )
+        })
+        .collect();
+    let still = figures.iter().filter(|f| !f.clear && f.ratio > 0.0);
+    let still: Vec<&FigureDifference> = still.collect();
+    let names: Vec<&str> = still.iter().map(|f| f.name.as_str()).collect();
+    let mut said = match (moved.is_empty(), names.is_empty()) {
+        (true, _) => format!(
+            "{second} against {first}: no difference beyond chance in {}.",
+            listed(&names)
+        ),
+        (false, true) => format!("{second} against {first}: {}.", moved.join(", ")),
+        (false, false) => format!(
+            "{second} against {first}: {}. No difference beyond chance in {}.",
+            moved.join(", "),
+            listed(&names)
+        ),
     };
-    let model = if a.model == b.model {
-        ""
-    } else {
-        " They are different models."
-    };
-    format!(
-        "“{}” writes {:.2} × as fast as “{}” ({faster:.1} against {slower:.1} tokens/s); {finding}.{model}",
-        b.label, writing.ratio, a.label,
-    )
+    said.push_str(&more_repeats(a, b, &still));
+    if a.model != b.model {
+        said.push_str(" They are different models.");
+    }
+    said
+}
+
+/// How many repeats it would take, where there were too few.
+fn more_repeats(a: &BenchResult, b: &BenchResult, still: &[&FigureDifference]) -> String {
+    if still.is_empty() {
+        return String::new();
+    }
+    let had = a.samples.len().max(a.tg_tps.values.len());
+    let had = had.min(b.samples.len().max(b.tg_tps.values.len()));
+    if still.iter().any(|f| f.needed.is_none()) && had < 2 {
+        return " One repeat tells nothing of chance: measure with 10.".to_owned();
+    }
+    match still.iter().filter_map(|f| f.needed).max() {
+        Some(needed) if needed as usize > had => {
+            format!(" To find 5 % in all of them it would take about {needed} repeats of each.")
+        }
+        _ => String::new(),
+    }
+}
+
+/// Both names, told apart where they are the same.
+fn names(a: &BenchResult, b: &BenchResult) -> (String, String) {
+    let name = |r: &BenchResult| format!("“{}”", r.label);
+    if a.label == b.label {
+        return (format!("{} (1)", name(a)), format!("{} (2)", name(b)));
+    }
+    (name(a), name(b))
+}
+
+/// `x`, `x and y`, `x, y and z`.
+fn listed(names: &[&str]) -> String {
+    match names {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn result(label: &str, tg: &[f64]) -> BenchResult {
-        BenchResult {
-            id: label.into(),
-            at: 0,
-            label: label.to_owned(),
-            model: "step".to_owned(),
-            case: BenchCase::quick(),
-            latency_s: 0.005,
-            samples: Vec::new(),
-            pp_tps: Spread::of(vec![700.0, 710.0, 690.0]),
-            tg_tps: Spread::of(tg.to_vec()),
-            ttft_s: Spread::of(vec![0.18, 0.19, 0.17]),
-            acceptance: None,
-            circumstances: [("image".to_owned(), "sha256:1".to_owned())].into(),
-            run: None,
-            simulated: false,
-        }
-    }
-
-    #[test]
-    fn a_clear_gain_is_said_with_both_sides() {
-        let mut mtp = result("MTP", &[28.0, 28.1, 28.2]);
-        mtp.circumstances
-            .insert("speculative_tokens".into(), "3".into());
-        let found = compare(result("Plain", &[19.7, 19.8, 19.9]), mtp);
-        assert_eq!(
-            found.verdict,
-            "“MTP” writes 1.42 × as fast as “Plain” (28.1 against 19.8 tokens/s); the difference is clear."
-        );
-        assert_eq!(
-            found.differences,
-            [CircumstanceDifference {
-                name: "speculative_tokens".into(),
-                a: None,
-                b: Some("3".into())
-            }]
-        );
-        assert!(!found.figures[1].clear, "reading did not change");
-        assert!(!found.figures[2].more_is_better, "waiting longer is worse");
-    }
-
-    #[test]
-    fn noise_is_called_noise() {
-        let found = compare(
-            result("a", &[20.0, 25.0, 15.0]),
-            result("b", &[21.0, 26.0, 16.0]),
-        );
-        assert!(
-            found.verdict.ends_with("within the spread of the repeats."),
-            "{}",
-            found.verdict
-        );
-        let once = compare(result("a", &[20.0]), result("b", &[40.0]));
-        assert!(once.verdict.contains("too few"), "{}", once.verdict);
-        assert!(!once.figures[0].clear);
-    }
-
-    #[test]
-    fn different_things_are_not_set_against_each_other() {
-        let mut other = result("MTP", &[28.0, 28.1, 28.2]);
-        other.case.prompt_tokens = 2048;
-        let found = compare(result("Plain", &[1.0, 1.1, 0.9]), other);
-        assert!(
-            found.verdict.contains("pp512 tg64 against pp2048 tg64"),
-            "{}",
-            found.verdict
-        );
-        assert!(
-            found.figures.iter().all(|f| !f.clear),
-            "no figure claims a clear difference"
-        );
-
-        let mut rehearsed = result("MTP", &[28.0, 28.1, 28.2]);
-        rehearsed.simulated = true;
-        let found = compare(result("Plain", &[1.0, 1.1, 0.9]), rehearsed);
-        assert!(found.verdict.contains("rehearsed"), "{}", found.verdict);
-        assert_eq!(found.differences[0].name, "machines");
-    }
-
-    #[test]
-    fn more_repeats_of_the_same_case_may_be_compared() {
-        let mut longer = result("b", &[40.0; 5]);
-        longer.case.runs = 5;
-        assert!(compare(result("a", &[20.0, 20.1, 20.2]), longer).figures[0].clear);
-    }
-
-    #[test]
-    fn a_side_without_a_figure_gives_no_ratio() {
-        let found = compare(result("a", &[]), result("b", &[20.0, 20.0]));
-        assert_eq!(found.figures[0].ratio, 0.0);
-        assert!(
-            found.verdict.contains("“a” has no writing speed"),
-            "{}",
-            found.verdict
-        );
-    }
-
-    proptest! {
-        #[test]
-        fn comparing_the_other_way_round_turns_the_ratio_over(
-            a in prop::collection::vec(0.1..1e4f64, 1..6), b in prop::collection::vec(0.1..1e4f64, 1..6),
-        ) {
-            let there = compare(result("a", &a), result("b", &b));
-            let back = compare(result("b", &b), result("a", &a));
-            for (x, y) in there.figures.iter().zip(&back.figures) {
-                prop_assert!((x.ratio * y.ratio - 1.0).abs() < 1e-9);
-                prop_assert_eq!(x.clear, y.clear, "clearness has no direction");
-            }
-            let text = serde_json::to_string(&there).expect("it is JSON");
-            prop_assert!(!text.contains("null,\"clear\""), "every ratio is a number");
-        }
-
-        #[test]
-        fn a_thing_is_never_clearly_other_than_itself(a in prop::collection::vec(0.0..1e4f64, 0..6)) {
-            prop_assert!(compare(result("a", &a), result("a", &a)).figures.iter().all(|f| !f.clear));
-        }
-    }
-}
+#[path = "compare_tests.rs"]
+mod tests;

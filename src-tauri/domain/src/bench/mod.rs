@@ -9,14 +9,24 @@ use crate::ids::{BenchId, RunId};
 use crate::problem::{Code, Problem};
 
 pub use compare::compare;
-pub use measure::{BenchError, BenchProgress, Measurement, measure};
+pub use doubt::Doubt;
+pub use error::BenchError;
+pub use measure::measure;
+pub use session::{BenchProgress, Measurement};
 pub use store::{BenchStore, BenchStoreError};
 
+mod chance;
 mod compare;
+mod doubt;
+mod error;
+mod guard;
 mod measure;
+mod peak;
+mod session;
 mod store;
 mod summary;
 mod text;
+mod timeline;
 
 /// Free-form facts of a measurement: image digest, driver, revision.
 pub type Circumstances = std::collections::BTreeMap<String, String>;
@@ -38,6 +48,9 @@ pub struct BenchCase {
     pub generate_tokens: u32,
     /// Repeats that count; one more runs before them and is thrown away.
     pub runs: u32,
+    /// Measure although others use the server. The result says so.
+    #[serde(default)]
+    pub beside_others: bool,
 }
 
 impl BenchCase {
@@ -47,6 +60,7 @@ impl BenchCase {
             prompt_tokens: 512,
             generate_tokens: 64,
             runs: 3,
+            beside_others: false,
         }
     }
 
@@ -68,10 +82,14 @@ impl BenchCase {
     }
 }
 
-/// One repeat, as measured.
+/// One repeat, as measured; of several requests at once, all of them together.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
 pub struct BenchSample {
+    /// Which of the numbered prompts it was. Equal numbers of equal cases are equal words, so that the repeats of two
+    /// measurements pair. `None` in measurements of older versions.
+    #[serde(default)]
+    pub prompt: Option<u32>,
     /// Prompt tokens by the server's count.
     pub prompt_tokens: u32,
     /// Generated tokens by the server's count.
@@ -79,18 +97,51 @@ pub struct BenchSample {
     /// Seconds to the first chunk with choices (ttfr).
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ttfr_s: f64,
+    /// Seconds of reading the prompt, max(0, ttfr − latency) (est_ppt). `None` in measurements of older versions.
+    #[serde(default)]
+    #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
+    pub est_ppt_s: Option<f64>,
     /// Seconds to the first token of content or reasoning (e2e TTFT).
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ttft_s: f64,
     /// Seconds to the last token.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub end_s: f64,
-    /// Prompt tokens per second: prompt / max(0, ttfr − latency).
+    /// Prompt tokens per second: prompt / est_ppt. 0 where the first chunk does not tell when the prompt was read.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub pp_tps: f64,
     /// Generated tokens per second after the first token.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub tg_tps: f64,
+    /// The most tokens in a second (peak). `None` in measurements of older versions.
+    #[serde(default)]
+    #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
+    pub peak_tps: Option<f64>,
+}
+
+/// What is to be known of a measurement, for as long as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct BenchNote {
+    /// What it is about.
+    pub kind: NoteKind,
+    /// In a sentence.
+    pub says: String,
+}
+
+/// See [`BenchNote::kind`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "kebab-case")]
+pub enum NoteKind {
+    /// Others used the server before or meanwhile.
+    Others,
+    /// A repeat is not counted.
+    NotCounted,
+    /// The sizes are not those that were asked for.
+    Size,
+    /// A figure cannot be told.
+    NoFigure,
 }
 
 /// Mean, spread and the values.
@@ -134,10 +185,15 @@ pub struct BenchResult {
     pub tg_tps: Spread,
     /// Seconds to the first token.
     pub ttft_s: Spread,
-    /// With speculative decoding: how the drafts fared.
+    /// With speculative decoding: how the drafts fared. `None` as well where others used the server meanwhile, since
+    /// the counters have their drafts too.
     pub acceptance: Option<Acceptance>,
     /// What it was measured on: image digest, revision, driver, arguments. Sorted by name.
     pub circumstances: std::collections::BTreeMap<String, String>,
+    /// What is to be known of it: others on the server, repeats that do not count, sizes.
+    pub notes: Vec<BenchNote>,
+    /// Why it ended before all repeats were made; `None` if it did not.
+    pub ended: Option<Problem>,
     /// The run that made it, if a run did.
     pub run: Option<RunId>,
     /// Whether it was measured on rehearsed machines.
@@ -176,10 +232,17 @@ pub struct FigureDifference {
     /// Mean of b.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub b: f64,
-    /// b / a.
+    /// b / a, by the geometric means of the repeats; 0 where it cannot be told.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub ratio: f64,
-    /// Whether the difference stands out of the spread of both (Welch, two standard errors).
+    /// The 95 % interval of the ratio; `None` where a side has fewer than two repeats.
+    #[cfg_attr(feature = "bindings", specta(type = Option<(specta_typescript::Number, specta_typescript::Number)>))]
+    pub interval: Option<(f64, f64)>,
+    /// Whether the repeats were compared prompt by prompt.
+    pub paired: bool,
+    /// Repeats a side with which a difference of 5 % would be found in nine of ten cases.
+    pub needed: Option<u32>,
+    /// Whether there is a difference: beyond chance, over all figures of the comparison together, and of 0.5 % at least.
     pub clear: bool,
     /// Whether more is better.
     pub more_is_better: bool,

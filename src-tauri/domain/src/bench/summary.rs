@@ -17,13 +17,6 @@ impl Spread {
             values,
         }
     }
-
-    /// The squared standard error of the mean, from the sample's variance (n − 1, other than
-    /// [`Spread::std`], since three repeats are a sample). `None` for fewer than two values.
-    pub(crate) fn squared_error(&self) -> Option<f64> {
-        let n = self.values.len();
-        (n >= 2).then(|| self.std.powi(2) / (n - 1) as f64)
-    }
 }
 
 #[cfg(test)]
@@ -50,11 +43,6 @@ mod tests {
     #[test]
     fn nothing_measured_is_nothing() {
         assert_eq!(Spread::of(Vec::new()), Spread::default());
-        assert_eq!(
-            Spread::of(vec![3.0]).squared_error(),
-            None,
-            "one value has no error to tell"
-        );
     }
 
     proptest! {

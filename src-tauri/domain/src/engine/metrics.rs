@@ -23,6 +23,21 @@ pub struct Acceptance {
     pub per_position: Vec<f64>,
 }
 
+/// What a server works on and has done, by its own counters. `None` where it has no such counter.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ServerLoad {
+    /// Requests that it works on now.
+    pub running: Option<f64>,
+    /// Requests that wait now.
+    pub waiting: Option<f64>,
+    /// Prompt tokens since its start.
+    pub prompt_tokens: Option<f64>,
+    /// Generated tokens since its start.
+    pub generated_tokens: Option<f64>,
+    /// Requests that ended, however, since its start.
+    pub finished: Option<f64>,
+}
+
 /// One line of the text.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MetricSample {

@@ -18,7 +18,7 @@ use crate::recipe::plan::LaunchPlan;
 use crate::recipe::{EngineKind, Variant};
 
 use causes::Cause;
-use metrics::{Acceptance, Metrics};
+use metrics::{Acceptance, Metrics, ServerLoad};
 use setting::Setting;
 
 /// Where a starting server is.
@@ -109,6 +109,11 @@ pub trait Engine: Send + Sync {
     /// How the drafted tokens between two scrapes fared; `None` where the server does not draft.
     fn acceptance(&self, _before: &Metrics, _after: &Metrics) -> Option<Acceptance> {
         None
+    }
+
+    /// What its counters say of its work.
+    fn load(&self, _metrics: &Metrics) -> ServerLoad {
+        ServerLoad::default()
     }
 
     /// What a launch needs of the memory. `weights` and `grafted` are bytes; `grafted` are those that come

@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::json;
-use tandem_domain::bench::{BenchCase, BenchResult, BenchSample, BenchStore, Spread};
+use tandem_domain::bench::{
+    BenchCase, BenchNote, BenchResult, BenchSample, BenchStore, NoteKind, Spread,
+};
 use tandem_domain::engine::metrics::Acceptance;
 use tandem_domain::machine::Facts;
 use tandem_domain::node::FetchLimits;
-use tandem_domain::problem::Code;
+use tandem_domain::problem::{Code, Problem};
 use tandem_domain::run::{
     Event, Journal, Plan, ProgressPart, RunEvent, RunId, RunOutcome, StepId, StepProgress,
 };
@@ -343,13 +345,16 @@ fn bench(id: &str, at: i64) -> BenchResult {
         case: BenchCase::quick(),
         latency_s: 0.0064,
         samples: vec![BenchSample {
+            prompt: Some(1),
             prompt_tokens: 512,
             completion_tokens: 64,
             ttfr_s: 0.5,
+            est_ppt_s: Some(0.4936),
             ttft_s: 0.51,
             end_s: 3.1,
             pp_tps: 1024.25,
             tg_tps: 24.5,
+            peak_tps: Some(26.0),
         }],
         pp_tps: Spread::of(vec![1024.25]),
         tg_tps: Spread::of(vec![24.5, 25.5]),
@@ -360,6 +365,11 @@ fn bench(id: &str, at: i64) -> BenchResult {
             per_position: vec![0.87, 0.65, 0.43],
         }),
         circumstances: BTreeMap::from([("launch".to_owned(), "abc".to_owned())]),
+        notes: vec![BenchNote {
+            kind: NoteKind::Others,
+            says: "Measured beside others.".to_owned(),
+        }],
+        ended: Some(Problem::new(Code::ServerAnswer, "It ended.").cause("The engine died.")),
         run: Some("r1".into()),
         simulated: false,
     }

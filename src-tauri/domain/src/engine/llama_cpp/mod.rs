@@ -10,6 +10,7 @@ use super::causes::Cause;
 use super::setting::Setting;
 use super::{Engine, OnDisk, Phase};
 use crate::container::ContainerSpec;
+use crate::engine::metrics::{Metrics, ServerLoad};
 use crate::fit::Ask;
 use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
@@ -56,6 +57,16 @@ impl Engine for LlamaCppEngine {
 
     fn causes(&self) -> &'static [Cause] {
         causes::CAUSES
+    }
+
+    fn load(&self, metrics: &Metrics) -> ServerLoad {
+        ServerLoad {
+            running: metrics.sum("llamacpp:requests_processing"),
+            waiting: metrics.sum("llamacpp:requests_deferred"),
+            prompt_tokens: metrics.sum("llamacpp:prompt_tokens_total"),
+            generated_tokens: metrics.sum("llamacpp:tokens_predicted_total"),
+            finished: None,
+        }
     }
 
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask {

@@ -1,6 +1,6 @@
-//! The counters of vLLM's `/metrics` that tell how drafting fares.
+//! The counters of vLLM's `/metrics` that tell how drafting fares and what the server works on.
 
-use crate::engine::metrics::{Acceptance, Metrics};
+use crate::engine::metrics::{Acceptance, Metrics, ServerLoad};
 
 const DRAFTS: &str = "vllm:spec_decode_num_drafts_total";
 const DRAFT_TOKENS: &str = "vllm:spec_decode_num_draft_tokens_total";
@@ -38,6 +38,17 @@ pub(super) fn acceptance(before: &Metrics, after: &Metrics) -> Option<Acceptance
         mean_length: 1.0 + accepted / drafts,
         per_position: positions.into_iter().map(|(_, rate)| rate).collect(),
     })
+}
+
+/// What the server works on and has done.
+pub(super) fn load(metrics: &Metrics) -> ServerLoad {
+    ServerLoad {
+        running: metrics.sum("vllm:num_requests_running"),
+        waiting: metrics.sum("vllm:num_requests_waiting"),
+        prompt_tokens: metrics.sum("vllm:prompt_tokens_total"),
+        generated_tokens: metrics.sum("vllm:generation_tokens_total"),
+        finished: metrics.sum("vllm:request_success_total"),
+    }
 }
 
 #[cfg(test)]
@@ -92,5 +103,17 @@ mod tests {
             Some(400.0),
             "1.79e9 belongs to `_created`"
         );
+    }
+
+    #[test]
+    fn the_work_of_a_server_is_read() {
+        let wanted = ServerLoad {
+            running: Some(0.0),
+            waiting: Some(0.0),
+            prompt_tokens: Some(1651.0),
+            generated_tokens: Some(1026.0),
+            finished: Some(10.0),
+        };
+        assert_eq!(load(&Metrics::parse(AFTER)), wanted);
     }
 }

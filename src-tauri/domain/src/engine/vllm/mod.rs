@@ -17,7 +17,7 @@ use super::causes::Cause;
 use super::setting::Setting;
 use super::{Engine, Meeting, OnDisk, Phase};
 use crate::container::ContainerSpec;
-use crate::engine::metrics::{Acceptance, Metrics};
+use crate::engine::metrics::{Acceptance, Metrics, ServerLoad};
 use crate::fit::Ask;
 use crate::problem::Problem;
 use crate::recipe::plan::LaunchPlan;
@@ -76,6 +76,10 @@ impl Engine for VllmEngine {
 
     fn acceptance(&self, before: &Metrics, after: &Metrics) -> Option<Acceptance> {
         metrics::acceptance(before, after)
+    }
+
+    fn load(&self, of: &Metrics) -> ServerLoad {
+        metrics::load(of)
     }
 
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask {

@@ -375,10 +375,17 @@ impl ReadOnly<Services> for Validate {
             self.rung(cx, 3, &format!("measuring: {}", p.doing));
         };
         let measured = measure(&*api, &*cx.clock, &wanted, &cx.cancel, &mut report).await;
-        let result = match measured {
+        let mut result = match measured {
             Ok(result) => result,
             Err(error) => return Err(self.with_log(cx, error.into()).await),
         };
+        // The check asks for every repeat.
+        if let Some(problem) = result.ended.take() {
+            if cx.cancel.is_cancelled() {
+                return Err(StepError::Cancelled);
+            }
+            return Err(self.with_log(cx, problem.into()).await);
+        }
         if self.is_drafting() && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
             return Err(Problem::new(Code::MtpMissing, "Drafting does not help.")
                 .cause("Not one drafted token was accepted, which a drafter with the right weights does not do.")
