@@ -179,7 +179,7 @@ export const commands = {
 };
 
 /* Constants */
-export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":3,"beside_others":false}} as const;
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":5,"beside_others":false}} as const;
 
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */
@@ -334,8 +334,13 @@ export type BenchSample = {
 	 *  measurements pair. `None` in measurements of older versions.
 	 */
 	prompt?: number | null,
-	/**  Prompt tokens by the server's count. */
+	/**  Prompt tokens by the server's count, without `extra_tokens`. */
 	prompt_tokens: number,
+	/**
+	 *  Tokens of template and mark, which the server reads as well and `pp_tps` counts. `None` where its tokenizer could
+	 *  not be asked: they are among `prompt_tokens` then.
+	 */
+	extra_tokens?: number | null,
 	/**  Generated tokens by the server's count. */
 	completion_tokens: number,
 	/**  Seconds to the first chunk with choices (ttfr). */
@@ -346,7 +351,7 @@ export type BenchSample = {
 	ttft_s: number,
 	/**  Seconds to the last token. */
 	end_s: number,
-	/**  Prompt tokens per second: prompt / est_ppt. 0 where the first chunk does not tell when the prompt was read. */
+	/**  Prompt tokens per second: all that the server read / est_ppt. 0 where the first chunk does not tell when the prompt was read. */
 	pp_tps: number,
 	/**  Generated tokens per second after the first token. */
 	tg_tps: number,
@@ -1698,6 +1703,8 @@ export type NoteKind =
 "not-counted" | 
 /**  The sizes are not those that were asked for. */
 "size" | 
+/**  Fewer repeats were made than asked for, since the time was over. */
+"fewer" | 
 /**  A figure cannot be told. */
 "no-figure";
 

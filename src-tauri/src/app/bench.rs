@@ -48,7 +48,7 @@ impl App {
         if let Some(launch) = launch {
             let earlier = workspace
                 .store
-                .of_launch(&launch.identity)
+                .of_launch(&launch.identity, &BenchCase::quick())
                 .await
                 .ok()
                 .flatten();
@@ -67,6 +67,7 @@ impl App {
             circumstances,
             run: None,
             simulated: workspace.simulated(),
+            limit_s: None,
             patience_s: 120,
         };
         let mut report = |p: tandem_domain::bench::BenchProgress| {

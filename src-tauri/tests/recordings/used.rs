@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 use tandem::app::App;
-use tandem_domain::bench::BenchCase;
+use tandem_domain::bench::{BenchCase, BenchResult, compare};
 use tandem_domain::chat::{ChatAsk, ChatEvent, Wishes};
 use tandem_domain::ids::ConversationId;
 use tandem_domain::problem::Problem;
@@ -39,6 +39,28 @@ pub(crate) async fn benches(app: &App) -> Result<Value, Problem> {
     Ok(
         json!({"list": list, "compared": compared, "progress": progress, "before": before.id, "run": run.id}),
     )
+}
+
+/// What is said of two measurements is no figure: it follows from them, and is what is said of them today.
+#[test]
+fn every_recorded_finding_is_what_is_said_of_its_figures() {
+    let recorded = std::fs::read("../ui/src/host/recorded/benches.json");
+    let recorded: Value = recorded
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .expect("the recording can be read");
+    let list: Vec<BenchResult> =
+        serde_json::from_value(recorded["list"].clone()).expect("measurements");
+    let of = |id: &Value| {
+        let found = list.iter().find(|result| *id == result.id.0);
+        found.expect("it stands in the list").clone()
+    };
+    let compared = recorded["compared"].as_array().expect("a list");
+    assert!(!compared.is_empty());
+    for told in compared {
+        let found = compare(of(&told["a"]), of(&told["b"]));
+        assert_eq!(told["verdict"], found.verdict);
+    }
 }
 
 /// Conversations, one of them about a picture, and an answer whose server goes away meanwhile: it is stopped then.

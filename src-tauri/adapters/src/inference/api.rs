@@ -112,6 +112,20 @@ impl HttpModelApi {
     }
 }
 
+impl HttpModelApi {
+    /// The JSON that a question with a body is answered with.
+    async fn post(&self, path: &str, body: Bytes) -> Result<Value, ApiError> {
+        let body = within(PATIENCE, async {
+            let answer = self.send(Method::POST, path, body).await?;
+            answer.ok().await?.whole().await
+        })
+        .await?;
+        serde_json::from_slice(&body).map_err(|e| ApiError::Garbled {
+            detail: format!("it is no JSON: {e}"),
+        })
+    }
+}
+
 /// An answer, and the task that moves its bytes.
 struct Answer {
     response: Response<Incoming>,
@@ -201,6 +215,33 @@ impl ModelApi for HttpModelApi {
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
+    async fn prompt_tokens(&self, request: &ChatRequest) -> Result<Option<u32>, ApiError> {
+        let asked = Bytes::from(prompt_of(request).to_string());
+        let told = match self.post("/tokenize", asked.clone()).await {
+            Ok(told) => told,
+            Err(ApiError::Status { .. }) => return Ok(None),
+            Err(e) => return Err(e),
+        };
+        if let Some(count) = told["count"].as_u64() {
+            return Ok(u32::try_from(count).ok());
+        }
+        // llama.cpp's server splits bare text, which it makes of messages elsewhere.
+        let prompt = match self.post("/apply-template", asked).await {
+            Ok(made) => made["prompt"].as_str().map(str::to_owned),
+            Err(ApiError::Status { .. }) => None,
+            Err(e) => return Err(e),
+        };
+        let Some(prompt) = prompt else {
+            return Ok(None);
+        };
+        let whole = json!({ "content": prompt, "add_special": true, "parse_special": true });
+        let told = self
+            .post("/tokenize", Bytes::from(whole.to_string()))
+            .await?;
+        let tokens = told["tokens"].as_array().map(Vec::len);
+        Ok(tokens.and_then(|n| u32::try_from(n).ok()))
+    }
+
     async fn chat(
         &self,
         request: &ChatRequest,
@@ -263,16 +304,25 @@ fn is_json(response: &Response<Incoming>) -> bool {
 
 /// The request as the API wants it.
 fn body(request: &ChatRequest) -> Value {
-    let mut body = json!({
-        "model": request.model,
-        "messages": request.messages.iter().map(message).collect::<Vec<_>>(),
-        "max_tokens": request.max_tokens,
-        "stream": true,
-        "stream_options": { "include_usage": true, "continuous_usage_stats": true },
-    });
+    let mut body = prompt_of(request);
+    body["max_tokens"] = json!(request.max_tokens);
+    body["stream"] = json!(true);
+    body["stream_options"] = json!({ "include_usage": true, "continuous_usage_stats": true });
     if let Some(temperature) = request.temperature {
         body["temperature"] = json!(temperature);
     }
+    if request.ignore_eos {
+        body["ignore_eos"] = json!(true);
+    }
+    body
+}
+
+/// What of a request makes its prompt.
+fn prompt_of(request: &ChatRequest) -> Value {
+    let mut body = json!({
+        "model": request.model,
+        "messages": request.messages.iter().map(message).collect::<Vec<_>>(),
+    });
     if let Some(thinking) = request.thinking {
         body["chat_template_kwargs"] = json!({ "enable_thinking": thinking });
     }
@@ -280,9 +330,6 @@ fn body(request: &ChatRequest) -> Value {
         // vLLM's names; llama.cpp goes on with a last answer by itself.
         body["continue_final_message"] = json!(true);
         body["add_generation_prompt"] = json!(false);
-    }
-    if request.ignore_eos {
-        body["ignore_eos"] = json!(true);
     }
     body
 }

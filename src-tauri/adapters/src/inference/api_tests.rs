@@ -218,6 +218,47 @@ async fn plain_questions_are_answered() {
 }
 
 #[tokio::test]
+async fn a_prompt_is_counted_by_either_engine_and_by_none() {
+    let vllm = r#"{"count":17,"max_model_len":262144,"tokens":[1,2]}"#;
+    let (api, served) = server(Script::Say(vec![answer("200 OK", vllm)])).await;
+    assert_eq!(api.prompt_tokens(&ask()).await, Ok(Some(17)));
+    let (asked, _) = served.await.expect("served");
+    assert!(asked.starts_with("POST /tokenize "), "{asked}");
+    assert!(asked.contains(r#""enable_thinking":false"#), "{asked}");
+
+    let missing = answer("404 Not Found", r#"{"detail":"Not Found"}"#);
+    let (api, _) = server(Script::Say(vec![missing])).await;
+    assert_eq!(api.prompt_tokens(&ask()).await, Ok(None));
+
+    // llama.cpp's answers, each on a connection of its own.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let asked = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for body in [
+            r#"{"tokens":[]}"#,
+            r#"{"prompt":"<user>What is this?"}"#,
+            r#"{"tokens":[5,6,7]}"#,
+        ] {
+            let (mut stream, _) = listener.accept().await.expect("a client");
+            asked.push(request(&mut stream).await);
+            let said = answer("200 OK", body);
+            stream.write_all(&said).await.expect("sent");
+        }
+        asked
+    });
+    let api = HttpModelApi::new(Arc::new(tcp("127.0.0.1", port)));
+    assert_eq!(api.prompt_tokens(&ask()).await, Ok(Some(3)));
+    let asked = asked.await.expect("served");
+    assert!(
+        asked[1].starts_with("POST /apply-template "),
+        "{}",
+        asked[1]
+    );
+    assert!(asked[2].contains("<user>What is this?"), "{}", asked[2]);
+}
+
+#[tokio::test]
 async fn a_refusal_has_the_servers_words() {
     let body = r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#;
     let (api, _) = server(Script::Say(vec![answer("404 Not Found", body)])).await;

@@ -169,16 +169,22 @@ impl Store {
         row.map(TryInto::try_into).transpose()
     }
 
-    /// The newest measurement whose circumstances name this launch.
+    /// The newest whole measurement of these sizes whose circumstances name this launch, made alone.
     pub(super) async fn bench_of_launch(
         &self,
         launch: &str,
+        case: &BenchCase,
     ) -> Result<Option<BenchResult>, StoreError> {
         let row: Option<BenchRow> = sqlx::query_as(
-            "select * from bench_result where circumstances ->> 'launch' = ?1
+            "select * from bench_result
+             where circumstances ->> 'launch' = ?1 and prompt_tokens = ?2 and generate_tokens = ?3
+               and details ->> 'ended' is null
+               and not exists (select 1 from json_each(details, '$.notes') where value ->> 'kind' = 'others')
              order by at desc, id desc limit 1",
         )
         .bind(launch)
+        .bind(case.prompt_tokens)
+        .bind(case.generate_tokens)
         .fetch_optional(&self.readers)
         .await
         .map_err(doing("looking for a measurement"))?;

@@ -1,6 +1,7 @@
 //! The journal of runs: the ports' side of the store.
 
 use async_trait::async_trait;
+use tandem_domain::bench::BenchCase;
 use tandem_domain::bench::BenchResult;
 use tandem_domain::bench::BenchStore;
 use tandem_domain::bench::BenchStoreError;
@@ -156,7 +157,11 @@ impl BenchStore for Store {
         Ok(self.save_bench(result).await?)
     }
 
-    async fn of_launch(&self, launch: &str) -> Result<Option<BenchResult>, BenchStoreError> {
-        Ok(self.bench_of_launch(launch).await?)
+    async fn of_launch(
+        &self,
+        launch: &str,
+        case: &BenchCase,
+    ) -> Result<Option<BenchResult>, BenchStoreError> {
+        Ok(self.bench_of_launch(launch, case).await?)
     }
 }

@@ -8,6 +8,8 @@
 
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
+use crate::bench::random::Random;
+
 /// The share of false alarms over all figures of a comparison.
 pub(crate) const ALPHA: f64 = 0.05;
 
@@ -58,11 +60,8 @@ pub(crate) fn test(a: &Side, b: &Side) -> Option<Tested> {
             freedom: moments.n - 1.0,
         };
         let resample = |random: &mut Random| {
-            let drawn: Vec<f64> = (0..pairs.len())
-                .map(|_| pairs[random.below(pairs.len())])
-                .collect();
-            let drawn = Moments::of(&drawn)?;
-            Some((drawn.mean - moments.mean) / drawn.error())
+            let drawn = moments.drawn(&pairs, random);
+            (drawn.mean - moments.mean) / drawn.error()
         };
         return Some(estimate.tested(pairs.len(), true, moments.variance, resample));
     }
@@ -81,13 +80,9 @@ pub(crate) fn test(a: &Side, b: &Side) -> Option<Tested> {
         freedom,
     };
     let resample = |random: &mut Random| {
-        let mut draw = |of: &[f64]| {
-            let drawn: Vec<f64> = (0..of.len()).map(|_| of[random.below(of.len())]).collect();
-            Moments::of(&drawn)
-        };
-        let (u, v) = (draw(&a)?, draw(&b)?);
+        let (u, v) = (x.drawn(&a, random), y.drawn(&b, random));
         let error = (u.error().powi(2) + v.error().powi(2)).sqrt();
-        Some((v.mean - u.mean - estimate.difference) / error)
+        (v.mean - u.mean - estimate.difference) / error
     };
     let variance = x.variance + y.variance;
     Some(estimate.tested(a.len().min(b.len()), false, variance, resample))
@@ -109,20 +104,32 @@ pub(crate) fn holm(ps: &[f64]) -> Vec<bool> {
 
 /// Repeats a side for a comparison whose difference of one repeat against one has this variance.
 fn needed(variance: f64) -> u32 {
+    repeats(variance, WORTH_FINDING, ALPHA)
+}
+
+/// Repeats a side with which a difference of the logarithms of this size is found in nine of ten cases, where that of
+/// one repeat against one has this variance, and so many false alarms are taken.
+pub(crate) fn repeats(variance: f64, difference: f64, alpha: f64) -> u32 {
     let found = |n: u32| {
         let freedom = f64::from(n - 1);
         let (Some(limit), Some(power)) = (
-            quantile(freedom, 1.0 - ALPHA / 2.0),
+            quantile(freedom, 1.0 - alpha / 2.0),
             quantile(freedom, POWER),
         ) else {
             return false;
         };
-        (limit + power) * (variance / f64::from(n)).sqrt() <= WORTH_FINDING
+        (limit + power) * (variance / f64::from(n)).sqrt() <= difference
     };
-    (3..MOST_REPEATS)
+    // Student's distribution is wider than the normal one, so that no fewer can do. Quantiles take long to find.
+    let least = NORMAL_REACH.powi(2) * variance / difference.powi(2);
+    let least = (least as u32).clamp(3, MOST_REPEATS);
+    (least..MOST_REPEATS)
         .find(|n| found(*n))
         .unwrap_or(MOST_REPEATS)
 }
+
+/// Less than the sum of the normal distribution's quantiles at one side's 2.5 % and at nine of ten.
+const NORMAL_REACH: f64 = 3.2;
 
 /// The logarithm of b / a for each prompt that both have; `None` unless all repeats of both pair.
 fn pairs(a: &Side, b: &Side) -> Option<Vec<f64>> {
@@ -178,6 +185,28 @@ impl Moments {
         Some(Self { n, mean, variance })
     }
 
+    /// Those of as many values, drawn from the ones that these are of.
+    fn drawn(&self, values: &[f64], random: &mut Random) -> Self {
+        // Sums from the mean on, and plain ones: this is done thousands of times.
+        let (mut sum, mut squares) = (0.0, 0.0);
+        for _ in 0..values.len() {
+            let off = values[random.below(values.len())] - self.mean;
+            sum += off;
+            squares += off * off;
+        }
+        let off = sum / self.n;
+        let squares = squares - sum * off;
+        Self {
+            n: self.n,
+            mean: self.mean + off,
+            variance: if squares / self.n < ROUNDING {
+                0.0
+            } else {
+                squares / (self.n - 1.0)
+            },
+        }
+    }
+
     /// The standard error of the mean.
     fn error(&self) -> f64 {
         (self.variance / self.n).sqrt()
@@ -199,7 +228,7 @@ impl Estimate {
         n: usize,
         paired: bool,
         variance: f64,
-        resample: impl Fn(&mut Random) -> Option<f64>,
+        resample: impl Fn(&mut Random) -> f64,
     ) -> Tested {
         let (p, reach) = if self.error == 0.0 {
             // Repeats without any spread: whatever differs differs.
@@ -242,11 +271,11 @@ impl Estimate {
     }
 
     /// The same by the distribution of t over resamples of the repeats (bootstrap-t). The same repeats give the same.
-    fn bootstrap(&self, resample: impl Fn(&mut Random) -> Option<f64>) -> (f64, f64) {
+    fn bootstrap(&self, resample: impl Fn(&mut Random) -> f64) -> (f64, f64) {
         let t = (self.difference / self.error).abs();
         let mut random = Random(SEED);
         let mut drawn: Vec<f64> = (0..RESAMPLES)
-            .map(|_| resample(&mut random).map_or(f64::INFINITY, f64::abs))
+            .map(|_| resample(&mut random).abs())
             // A resample of one value over and over has no error; it is as far out as can be.
             .map(|t| if t.is_nan() { f64::INFINITY } else { t })
             .collect();
@@ -265,23 +294,3 @@ fn quantile(freedom: f64, share: f64) -> Option<f64> {
 
 /// Where the bootstrap's numbers begin; any number would do.
 const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Numbers for drawing (splitmix64).
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    /// The next 64 bits.
-    pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(SEED);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// A number below `end`; 0 where that is 0.
-    pub(crate) fn below(&mut self, end: usize) -> usize {
-        // The upper half of a product of 128 bits spreads evenly enough for thousands.
-        ((u128::from(self.bits()) * end as u128) >> 64) as usize
-    }
-}

@@ -9,13 +9,19 @@
 //! answer speak against is no measurement ([`Doubt`](crate::bench::Doubt)), and neither is what others slowed down:
 //! the server's counters are read before, during and after each request.
 
+use std::time::Duration;
+
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::session::{BenchProgress, Measurement, Prompt, Session};
+use crate::bench::session::{BenchProgress, Measurement, Session};
+use crate::bench::size::OFF;
 use crate::bench::text::TOKENS_PER_WORD;
 use crate::bench::{BenchCase, BenchError, BenchNote, BenchResult, BenchSample, NoteKind, Spread};
 use crate::engine;
 use crate::ports::{Clock, ModelApi};
+
+/// With fewer repeats a limit in time ends nothing.
+const LEAST_REPEATS: usize = 3;
 
 /// Measures. Ends early when cancelled or when the server fails; the request under way is dropped then.
 ///
@@ -33,7 +39,7 @@ pub async fn measure(
         return Err(BenchError::EmptyCase);
     }
     let mut session = Session::new(api, clock, wanted, cancel);
-    let at = clock.now_ms();
+    let (at, start) = (clock.now_ms(), clock.monotonic());
     on_progress(session.progress("Round trip"));
     let latency_s = session.latency().await?;
     let mut notes = Vec::new();
@@ -49,11 +55,13 @@ pub async fn measure(
         ));
     }
 
-    // The warm-up is thrown away but for what it tells of the tokenizer.
+    // The warm-up is thrown away but for what it tells of a tokenizer that cannot be asked.
     on_progress(session.progress("Warm-up"));
     let words = (f64::from(case.prompt_tokens) / TOKENS_PER_WORD).ceil() as usize;
-    let warm = Prompt { number: 0, words };
-    let told = match session.repeat("Warm-up", warm, latency_s).await {
+    let sized = session.sized(0).await?;
+    let by_tokenizer = sized.is_some();
+    let warm = sized.unwrap_or_else(|| session.of_words(0, words));
+    let told = match session.repeat("Warm-up", &warm, latency_s).await {
         // What only disturbs a repeat does not matter here.
         Err(error) if error.passes() => None,
         other => Some(other?),
@@ -66,12 +74,22 @@ pub async fn measure(
     let (mut ended, mut first_doubt) = (None, None);
     let mut untold = 0;
     for number in 1..=case.runs {
+        let begun = clock.monotonic();
         let doing = format!("Repeat {number} of {}", case.runs);
         on_progress(session.progress(&doing));
-        match session
-            .repeat(&doing, Prompt { number, words }, latency_s)
-            .await
-        {
+        let prompt = if by_tokenizer {
+            session.sized(number).await
+        } else {
+            Ok(None)
+        };
+        let answered = match prompt {
+            Ok(sized) => {
+                let prompt = sized.unwrap_or_else(|| session.of_words(number, words));
+                session.repeat(&doing, &prompt, latency_s).await
+            }
+            Err(error) => Err(error),
+        };
+        match answered {
             Ok(told) => {
                 untold += u32::from(!told.prompt_told);
                 samples.push(told.sample);
@@ -87,6 +105,21 @@ pub async fn measure(
                 ended = Some(error);
                 break;
             }
+        }
+        let now = clock.monotonic();
+        let next_ends = (now + (now - begun)).saturating_sub(start);
+        let is_over = wanted
+            .limit_s
+            .is_some_and(|limit| next_ends > Duration::from_secs(limit));
+        if is_over && number < case.runs && samples.len() >= LEAST_REPEATS {
+            notes.push(note(
+                NoteKind::Fewer,
+                format!(
+                    "Of {} repeats {number} were made, since another would have taken too long.",
+                    case.runs
+                ),
+            ));
+            break;
         }
     }
     if samples.is_empty() {
@@ -106,7 +139,7 @@ pub async fn measure(
     if let Some(besides) = session.besides() {
         notes.push(note(NoteKind::Others, besides));
     }
-    notes.extend(size_note(case, &samples));
+    notes.extend(size_note(case, &samples, by_tokenizer));
     let alone = notes.iter().all(|n| n.kind != NoteKind::Others) && first_doubt.is_none();
     let spread = |figure: fn(&BenchSample) -> f64| {
         // 0 stands for a repeat that had no such figure; it is no speed.
@@ -139,22 +172,28 @@ fn note(kind: NoteKind, says: String) -> BenchNote {
     BenchNote { kind, says }
 }
 
-/// Tells sizes that are not those that were asked for.
-fn size_note(case: &BenchCase, samples: &[BenchSample]) -> Option<BenchNote> {
+/// Tells sizes that are not those that were asked for, and those that no tokenizer told.
+fn size_note(case: &BenchCase, samples: &[BenchSample], by_tokenizer: bool) -> Option<BenchNote> {
     let sizes = || samples.iter().map(|s| s.prompt_tokens);
     let (least, most) = (sizes().min()?, sizes().max()?);
     let wanted = case.prompt_tokens;
-    (least + 1 < wanted || most > wanted + 1).then(|| {
-        let were = if least == most {
-            format!("{least}")
-        } else {
-            format!("{least} to {most}")
-        };
-        note(
+    let were = if least == most {
+        format!("{least}")
+    } else {
+        format!("{least} to {most}")
+    };
+    if !by_tokenizer {
+        return Some(note(
             NoteKind::Size,
             format!(
-                "The prompts were {were} tokens and not {wanted}, template and mark among them."
+                "The server's tokenizer could not be asked, so the prompts were sized by the count of the warm-up. For {wanted} tokens they had {were}, template and mark among them."
             ),
+        ));
+    }
+    (least + OFF < wanted || most > wanted + OFF).then(|| {
+        note(
+            NoteKind::Size,
+            format!("The prompts were {were} tokens and not {wanted}."),
         )
     })
 }
@@ -172,3 +211,7 @@ fn scaled(words: usize, wanted: u32, counted: Option<u32>) -> usize {
 #[cfg(test)]
 #[path = "measure_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod record_tests;

@@ -22,7 +22,12 @@ mod error;
 mod guard;
 mod measure;
 mod peak;
+mod prose;
+mod random;
+#[cfg(test)]
+mod scripted;
 mod session;
+mod size;
 mod store;
 mod summary;
 mod text;
@@ -54,12 +59,12 @@ pub struct BenchCase {
 }
 
 impl BenchCase {
-    /// The short one that validation runs: pp512, tg64, 3 runs.
+    /// The short one that validation runs: pp512, tg64, and as many repeats as tell half as fast again from chance.
     pub fn quick() -> Self {
         Self {
             prompt_tokens: 512,
             generate_tokens: 64,
-            runs: 3,
+            runs: 5,
             beside_others: false,
         }
     }
@@ -90,8 +95,12 @@ pub struct BenchSample {
     /// measurements pair. `None` in measurements of older versions.
     #[serde(default)]
     pub prompt: Option<u32>,
-    /// Prompt tokens by the server's count.
+    /// Prompt tokens by the server's count, without `extra_tokens`.
     pub prompt_tokens: u32,
+    /// Tokens of template and mark, which the server reads as well and `pp_tps` counts. `None` where its tokenizer could
+    /// not be asked: they are among `prompt_tokens` then.
+    #[serde(default)]
+    pub extra_tokens: Option<u32>,
     /// Generated tokens by the server's count.
     pub completion_tokens: u32,
     /// Seconds to the first chunk with choices (ttfr).
@@ -107,7 +116,7 @@ pub struct BenchSample {
     /// Seconds to the last token.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub end_s: f64,
-    /// Prompt tokens per second: prompt / est_ppt. 0 where the first chunk does not tell when the prompt was read.
+    /// Prompt tokens per second: all that the server read / est_ppt. 0 where the first chunk does not tell when the prompt was read.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub pp_tps: f64,
     /// Generated tokens per second after the first token.
@@ -140,6 +149,8 @@ pub enum NoteKind {
     NotCounted,
     /// The sizes are not those that were asked for.
     Size,
+    /// Fewer repeats were made than asked for, since the time was over.
+    Fewer,
     /// A figure cannot be told.
     NoFigure,
 }

@@ -9,7 +9,8 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::guard::{Own, Silence, judge, longest_silence, others};
-use crate::bench::text::prompt;
+use crate::bench::size::SizeSearch;
+use crate::bench::text::{mark, words};
 use crate::bench::timeline::{Asked, Timeline, Told};
 use crate::bench::{BenchCase, BenchError, Circumstances, Doubt};
 use crate::chat::ChatRequest;
@@ -50,6 +51,8 @@ pub struct Measurement {
     pub run: Option<RunId>,
     /// Whether the machines are rehearsed ones.
     pub simulated: bool,
+    /// Seconds after which no repeat begins any more, if three were made; `None` for as long as it takes.
+    pub limit_s: Option<u64>,
     /// Seconds without a byte after which an idle server is given up. One that says that it works gets the longer, the
     /// longer the prompt.
     pub patience_s: u64,
@@ -66,11 +69,24 @@ pub struct BenchProgress {
     pub doing: String,
 }
 
-/// A prompt by its number and its length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One repeat's prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
+    /// Equal numbers of equal cases are equal words behind the mark.
     pub(crate) number: u32,
-    pub(crate) words: usize,
+    /// Mark and words.
+    pub(crate) text: String,
+    /// Its tokens, where the served model's tokenizer told.
+    pub(crate) counted: Option<Counted>,
+}
+
+/// See [`Prompt::counted`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// All of them.
+    pub(crate) all: u32,
+    /// Those of template and mark.
+    pub(crate) extra: u32,
 }
 
 /// See the module.
@@ -142,28 +158,79 @@ impl<'a> Session<'a> {
         ))
     }
 
+    /// The numbered prompt with the wanted tokens by the served model's own tokenizer; `None` where that cannot be asked.
+    pub(crate) async fn sized(&self, number: u32) -> Result<Option<Prompt>, BenchError> {
+        let wanted = self.wanted.case.prompt_tokens;
+        let Some(template) = self.count(String::new()).await? else {
+            return Ok(None);
+        };
+        // A tokenizer makes a token of a word at least.
+        let words = words(number, wanted as usize);
+        let mut fit = SizeSearch::new(&words, wanted);
+        let (text, tokens) = loop {
+            let Some(all) = self.count(fit.text()).await? else {
+                return Ok(None);
+            };
+            if let Some(found) = fit.hear(all.saturating_sub(template)) {
+                break found;
+            }
+        };
+        let text = format!("{} {text}", mark(&self.wanted.id.0, number));
+        let counted = self.count(text.clone()).await?;
+        Ok(counted.map(|all| Prompt {
+            number,
+            text,
+            counted: Some(Counted {
+                all,
+                extra: all.saturating_sub(tokens),
+            }),
+        }))
+    }
+
+    /// The numbered prompt of so many words.
+    pub(crate) fn of_words(&self, number: u32, count: usize) -> Prompt {
+        let words = words(number, count).join(" ");
+        Prompt {
+            number,
+            text: format!("{} {words}", mark(&self.wanted.id.0, number)),
+            counted: None,
+        }
+    }
+
+    /// The tokens of a prompt with the template; `None` where the server does not tell.
+    async fn count(&self, text: String) -> Result<Option<u32>, BenchError> {
+        let request = self.request(text, self.wanted.patience_s);
+        match self.ask("Prompt", self.api.prompt_tokens(&request)).await {
+            Ok(tokens) => Ok(tokens),
+            Err(BenchError::Cancelled) => Err(BenchError::Cancelled),
+            // Whatever ails the server is told of the request that follows.
+            Err(_) => Ok(None),
+        }
+    }
+
+    fn request(&self, text: String, patience_s: u64) -> ChatRequest {
+        ChatRequest {
+            max_tokens: self.wanted.case.generate_tokens,
+            // The temperature is the model's own; thinking would only rename the tokens, and its
+            // end would depend on the prompt.
+            thinking: Some(false),
+            ignore_eos: true,
+            patience_s,
+            ..ChatRequest::ask(self.wanted.model.clone(), text)
+        }
+    }
+
     /// One request, and what it tells.
     pub(crate) async fn repeat(
         &mut self,
         doing: &str,
-        of: Prompt,
+        of: &Prompt,
         latency_s: f64,
     ) -> Result<Told, BenchError> {
         let wanted = self.wanted;
         let case = &wanted.case;
         let longest = longest_silence(wanted.patience_s, case.prompt_tokens);
-        let request = ChatRequest {
-            max_tokens: case.generate_tokens,
-            // The temperature is the model's own; thinking would only rename the tokens, and its
-            // end would depend on the prompt.
-            thinking: Some(false),
-            ignore_eos: true,
-            patience_s: longest,
-            ..ChatRequest::ask(
-                wanted.model.clone(),
-                prompt(&wanted.id.0, of.number, of.words),
-            )
-        };
+        let request = self.request(of.text.clone(), longest);
         let before = self.load().await?;
         let mut timeline = Timeline::default();
         let (heard, seen) = (AtomicU32::new(0), Mutex::new(None));
@@ -190,10 +257,12 @@ impl<'a> Session<'a> {
         };
         let asked = Asked {
             tokens: case.generate_tokens,
-            prompt: None,
-            prompt_words: of.words as u32,
+            prompt: of.counted.map(|c| c.all),
+            extra: of.counted.map(|c| c.extra),
+            prompt_words: of.text.split_whitespace().count() as u32,
         };
-        let told = timeline.read(&finish, asked, latency_s).map_err(doubted)?;
+        let mut told = timeline.read(&finish, asked, latency_s).map_err(doubted)?;
+        told.sample.prompt = Some(of.number);
         let own = Own {
             requests: 1,
             generated: told.sample.completion_tokens,

@@ -63,6 +63,8 @@ pub(crate) struct Asked {
     pub(crate) tokens: u32,
     /// Tokens of the prompt with template and mark, where the served model's tokenizer told.
     pub(crate) prompt: Option<u32>,
+    /// Those of template and mark among them.
+    pub(crate) extra: Option<u32>,
     /// Words of the prompt.
     pub(crate) prompt_words: u32,
 }
@@ -129,7 +131,8 @@ impl Timeline {
         Ok(Told {
             sample: BenchSample {
                 prompt: None,
-                prompt_tokens,
+                prompt_tokens: prompt_tokens.saturating_sub(asked.extra.unwrap_or_default()),
+                extra_tokens: asked.extra,
                 completion_tokens: tokens,
                 ttfr_s,
                 est_ppt_s: Some(est_ppt_s),

@@ -85,6 +85,12 @@ pub trait ModelApi: Send + Sync {
     /// GET /metrics, in Prometheus text.
     async fn metrics(&self) -> Result<String, ApiError>;
 
+    /// The tokens of this request's prompt with the template, by the served model's own tokenizer. `None` where the
+    /// server has no such answer.
+    async fn prompt_tokens(&self, _request: &ChatRequest) -> Result<Option<u32>, ApiError> {
+        Ok(None)
+    }
+
     /// POST /v1/chat/completions, streamed. Every chunk is handed over with its time since the request.
     async fn chat(
         &self,

@@ -10,7 +10,7 @@ use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::BenchStore;
-use crate::bench::{BenchResult, BenchStoreError};
+use crate::bench::{BenchCase, BenchResult, BenchStoreError};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::ports::{
     Clock, Command, ContainerError, Containers, DockerInfo, Image, Machine, MachineError,
@@ -190,7 +190,11 @@ impl BenchStore for Nothing {
     async fn save(&self, _: &BenchResult) -> Result<(), BenchStoreError> {
         Ok(())
     }
-    async fn of_launch(&self, _: &str) -> Result<Option<BenchResult>, BenchStoreError> {
+    async fn of_launch(
+        &self,
+        _: &str,
+        _: &BenchCase,
+    ) -> Result<Option<BenchResult>, BenchStoreError> {
         Ok(None)
     }
 }

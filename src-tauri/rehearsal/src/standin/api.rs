@@ -86,7 +86,7 @@ async fn handled(engine: Arc<Engine>, request: Request<Incoming>) -> Answer {
                 text,
             )
         }
-        (&Method::POST, "/v1/chat/completions" | "/v1/completions") => {
+        (&Method::POST, "/v1/chat/completions" | "/v1/completions" | "/tokenize") => {
             let Ok(body) = request.into_body().collect().await else {
                 return bad("the body did not arrive");
             };
@@ -98,6 +98,9 @@ async fn handled(engine: Arc<Engine>, request: Request<Incoming>) -> Answer {
                     ));
                 }
             };
+            if path == "/tokenize" {
+                return tokenized(&engine, &body).unwrap_or_else(|refused| refused);
+            }
             match job(&engine, &body, chat) {
                 Ok(job) => answer::give(engine, job, &body, chat).await,
                 Err(refused) => refused,
@@ -110,7 +113,8 @@ async fn handled(engine: Arc<Engine>, request: Request<Incoming>) -> Answer {
             | "/v1/models"
             | "/metrics"
             | "/v1/chat/completions"
-            | "/v1/completions",
+            | "/v1/completions"
+            | "/tokenize",
         ) => answer_json(
             StatusCode::METHOD_NOT_ALLOWED,
             &json!({"detail": "Method Not Allowed"}),
@@ -170,6 +174,35 @@ fn message(value: &Value) -> Result<(String, Vec<String>), Answer> {
     }
 }
 
+/// The tokens of a chat with its template. Each of the user's messages is handed over.
+fn chat_tokens(body: &Value, mut user: impl FnMut(String, Vec<String>)) -> Result<u64, Answer> {
+    let messages = body["messages"].as_array().filter(|m| !m.is_empty());
+    let messages = messages.ok_or_else(|| {
+        bad("[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]")
+    })?;
+    let mut all = 3;
+    for value in messages {
+        let (text, seen) = message(value)?;
+        all += 4 + tokens(&text).len() as u64 + seen.len() as u64 * IMAGE_TOKENS;
+        if value["role"] == "user" {
+            user(text, seen);
+        }
+    }
+    Ok(all)
+}
+
+/// What `/tokenize` says of a chat.
+fn tokenized(engine: &Engine, body: &Value) -> Result<Answer, Answer> {
+    let count = chat_tokens(body, |_, _| ())?;
+    Ok(answer_json(
+        StatusCode::OK,
+        &json!({
+            "count": count, "max_model_len": engine.max_len,
+            "tokens": (0..count).collect::<Vec<_>>(), "token_strs": null,
+        }),
+    ))
+}
+
 /// Checks a request and makes it ready for the engine.
 fn job(engine: &Engine, body: &Value, chat: bool) -> Result<Job, Answer> {
     if let Some(name) = body["model"].as_str()
@@ -182,23 +215,14 @@ fn job(engine: &Engine, body: &Value, chat: bool) -> Result<Job, Answer> {
             format!("The model `{name}` does not exist."),
         ));
     }
-    let mut prompt_tokens: u64 = 0;
+    let prompt_tokens: u64;
     let mut question = String::new();
     let mut all_seen = Vec::new();
     if chat {
-        let messages = body["messages"].as_array().filter(|m| !m.is_empty());
-        let messages = messages.ok_or_else(|| {
-            bad("[{'type': 'missing', 'loc': ('body', 'messages'), 'msg': 'Field required'}]")
+        prompt_tokens = chat_tokens(body, |text, seen| {
+            question = text;
+            all_seen = seen;
         })?;
-        for value in messages {
-            let (text, seen) = message(value)?;
-            prompt_tokens += 4 + tokens(&text).len() as u64 + seen.len() as u64 * IMAGE_TOKENS;
-            if value["role"] == "user" {
-                question = text;
-                all_seen = seen;
-            }
-        }
-        prompt_tokens += 3;
     } else {
         let prompt = match &body["prompt"] {
             Value::String(text) => text.clone(),

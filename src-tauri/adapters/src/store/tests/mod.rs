@@ -347,6 +347,7 @@ fn bench(id: &str, at: i64) -> BenchResult {
         samples: vec![BenchSample {
             prompt: Some(1),
             prompt_tokens: 512,
+            extra_tokens: Some(27),
             completion_tokens: 64,
             ttfr_s: 0.5,
             est_ppt_s: Some(0.4936),
@@ -388,12 +389,6 @@ async fn measurements_read_back_as_they_were() {
         store.bench_results().await.unwrap(),
         [bench("b2", 20), bench("b1", 10)]
     );
-    assert_eq!(
-        store.of_launch("abc").await.unwrap(),
-        Some(bench("b2", 20)),
-        "the newest"
-    );
-    assert_eq!(store.of_launch("xyz").await.unwrap(), None);
     assert!(store.rename_bench(&"b1".into(), "Plain").await.unwrap());
     assert_eq!(
         store
@@ -407,6 +402,55 @@ async fn measurements_read_back_as_they_were() {
     assert!(store.delete_bench(&"b1".into()).await.unwrap());
     assert!(!store.delete_bench(&"b1".into()).await.unwrap());
     assert_eq!(store.bench_result(&"b1".into()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_figures_of_a_launch_are_the_newest_whole_ones_made_alone() {
+    let (_folder, store) = store().await;
+    let quick = BenchCase::quick();
+    // It ended early, and it was made beside others; either is enough.
+    let both = bench("both", 50);
+    let ended = BenchResult {
+        notes: Vec::new(),
+        ..bench("ended", 60)
+    };
+    let beside = BenchResult {
+        ended: None,
+        ..bench("beside", 70)
+    };
+    let other_sizes = BenchResult {
+        case: BenchCase {
+            prompt_tokens: 2048,
+            ..BenchCase::quick()
+        },
+        notes: Vec::new(),
+        ended: None,
+        ..bench("sizes", 80)
+    };
+    for result in [&both, &ended, &beside, &other_sizes] {
+        store.save(result).await.unwrap();
+    }
+    assert_eq!(store.of_launch("abc", &quick).await.unwrap(), None);
+    let whole = |id: &str, at| BenchResult {
+        notes: vec![BenchNote {
+            kind: NoteKind::NotCounted,
+            says: "Repeat 2 of 5: it paused. It does not count.".to_owned(),
+        }],
+        ended: None,
+        ..bench(id, at)
+    };
+    store.save(&whole("older", 10)).await.unwrap();
+    store.save(&whole("newer", 20)).await.unwrap();
+    let found = store.of_launch("abc", &quick).await.unwrap();
+    assert_eq!(found, Some(whole("newer", 20)), "the newest");
+    assert_eq!(store.of_launch("xyz", &quick).await.unwrap(), None);
+    // Rows of older versions have nothing of all this.
+    sqlx::query("update bench_result set details = '{}' where id = 'both'")
+        .execute(&store.writer)
+        .await
+        .unwrap();
+    let found = store.of_launch("abc", &quick).await.unwrap();
+    assert_eq!(found.map(|r| r.id), Some("both".into()));
 }
 
 #[tokio::test]

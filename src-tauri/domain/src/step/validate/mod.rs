@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::bench::{
-    BenchCase, BenchError, BenchResult, Circumstances, Measurement, compare, measure,
+    BenchCase, BenchError, BenchResult, Circumstances, Measurement, NoteKind, compare, measure,
 };
 use crate::chat::{ChatRequest, PromptMessage, Role};
 use crate::container::SERVER;
@@ -27,6 +27,9 @@ use crate::step::weights::WeightsReceipt;
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZ0lEQVR42u3ZsQkAIAwEwMzjSE7sKJYWDuAMCQiCB18/ufJJ7DVTGb2lcrs/AAAAAAAAAAAAAADKgNcOyvYDAAAAAAAAAAAAANQBFhkAAAAAAAAAAACA/4BFBgAAAAAAAAAAAPAd4ADOpcHhD6DcOgAAAABJRU5ErkJggg==";
+
+/// Seconds that the measurement may take.
+const LONGEST_S: u64 = 115;
 
 /// Lines of the server's log that a failed check shows, from each machine.
 const LAST_WORDS: usize = 80;
@@ -241,7 +244,9 @@ impl Validate {
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
         let first = &self.launch.variants.first()?.id;
         let plain: LaunchReceipt = cx.receipt_of(&ids::launch(first)).ok()?;
-        cx.services.bench.of_launch(&plain.identity).await.ok()?
+        let case = BenchCase::quick();
+        let found = cx.services.bench.of_launch(&plain.identity, &case).await;
+        found.ok()?
     }
 
     async fn validated(&self, cx: &StepContext, result: &BenchResult) -> Validated {
@@ -277,6 +282,15 @@ impl From<BenchError> for StepError {
             BenchError::Cancelled => Self::Cancelled,
             other => other.problem().into(),
         }
+    }
+}
+
+/// Whether the server drafted and nothing of it was taken. A disturbed repeat leaves the acceptance open.
+fn drafts_in_vain(result: &BenchResult) -> bool {
+    let is_disturbed = result.notes.iter().any(|n| n.kind == NoteKind::NotCounted);
+    match &result.acceptance {
+        Some(acceptance) => acceptance.rate <= 0.0,
+        None => !is_disturbed,
     }
 }
 
@@ -328,7 +342,7 @@ impl ReadOnly<Services> for Validate {
         let of_launch = cx
             .services
             .bench
-            .of_launch(&launch.identity)
+            .of_launch(&launch.identity, &BenchCase::quick())
             .await
             .map_err(|e| {
                 Problem::new(Code::JournalWrite, "The kept measurements were not read.")
@@ -369,6 +383,7 @@ impl ReadOnly<Services> for Validate {
             circumstances: self.circumstances(cx, &launch)?,
             run: Some(cx.run.clone()),
             simulated: facts.iter().any(|f| f.simulated),
+            limit_s: Some(LONGEST_S),
             patience_s: 120,
         };
         let mut report = |p: crate::bench::BenchProgress| {
@@ -386,7 +401,7 @@ impl ReadOnly<Services> for Validate {
             }
             return Err(self.with_log(cx, problem.into()).await);
         }
-        if self.is_drafting() && result.acceptance.as_ref().is_none_or(|a| a.rate <= 0.0) {
+        if self.is_drafting() && drafts_in_vain(&result) {
             return Err(Problem::new(Code::MtpMissing, "Drafting does not help.")
                 .cause("Not one drafted token was accepted, which a drafter with the right weights does not do.")
                 .fix(if self.launch.graft.is_some() {
