@@ -18,7 +18,7 @@ use crate::measure::fetch;
 use crate::{Bench, Failure};
 
 /// Turns of each. The fastest counts: what else goes on on the box makes a turn slower and none faster.
-const TURNS: usize = 5;
+const TURNS: usize = 9;
 
 /// Compares; the inner error says why there is nothing to compare with.
 pub(crate) async fn with_openssl(
