@@ -23,8 +23,8 @@ use crate::cache::Cache;
 use crate::created_paths;
 use crate::job_output::now_ms;
 
-/// How often a follower looks for new lines.
-const LOOK: Duration = Duration::from_millis(150);
+/// How often a follower looks for new lines: a job's end is told this late at most.
+const LOOK: Duration = Duration::from_millis(40);
 /// How long a worker may take to tidy up when it is cancelled.
 const TIDY: Duration = Duration::from_secs(10);
 
