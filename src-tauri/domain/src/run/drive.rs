@@ -236,6 +236,10 @@ impl<S: Clone + Send + Sync + 'static> Driver<S> {
         StepContext {
             run: self.run.clone(),
             step: id.clone(),
+            is_unfinished: matches!(
+                state.step(id).status,
+                Status::Applying | Status::Applied | Status::Failed
+            ),
             machines: self.machines.clone(),
             cancel: self.cancel.clone(),
             clock: self.clock.clone(),

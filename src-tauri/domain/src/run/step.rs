@@ -280,6 +280,9 @@ pub struct StepContext<S> {
     pub run: RunId,
     /// The step.
     pub step: StepId,
+    /// Whether an act of this step began, in a life before this one or a moment ago, and its end was not seen. A step
+    /// whose act ends with a look that `check` cannot take says then that it is needed, and is carried out again.
+    pub is_unfinished: bool,
     /// The machines, head first.
     pub machines: Vec<MachineServices>,
     /// Trips when somebody cancels.

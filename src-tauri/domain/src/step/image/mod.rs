@@ -178,7 +178,8 @@ impl Step<Services> for BringImage {
             });
         }
         let image = self.same(&all)?;
-        if self.is_linked() && self.is_littered(cx).await? {
+        // What was brought and not held against the registry before the app ended is held against it now.
+        if cx.is_unfinished || self.is_linked() && self.is_littered(cx).await? {
             return Ok(StepCheck::Needed {
                 before: value(&here),
             });

@@ -378,6 +378,35 @@ async fn an_image_that_was_brought_is_held_against_the_registry() {
     assert!(silent.told("was not held against the registry"));
 }
 
+/// A registry that never answers, and says when it is asked.
+struct Silent(tokio::sync::Notify);
+
+#[async_trait]
+impl Registry for Silent {
+    async fn ids(&self, _: &str, _: &str) -> Result<BTreeSet<String>, RegistryError> {
+        self.0.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[tokio::test]
+async fn an_app_that_ended_before_it_asked_the_registry_asks_on_a_resume() {
+    let mut pair = Pair::new([None, None], vec![]);
+    let silent = Arc::new(Silent(tokio::sync::Notify::new()));
+    pair.run.registry = Some(silent.clone());
+    // The life that is left here is dropped where a killed app would end.
+    tokio::select! {
+        () = silent.0.notified() => {}
+        outcome = pair.go() => panic!("it did not ask: {outcome:?}"),
+    }
+    pair.run.registry = Some(Arc::new(Asked(Some("sha256:published"))));
+    assert_eq!(pair.go().await, RunOutcome::Failed);
+    assert_eq!(pair.problem().await.code, Code::ImageDiffers);
+    for docker in &pair.dockers {
+        assert_eq!(*docker.has.lock().unwrap(), None, "it was removed again");
+    }
+}
+
 #[tokio::test]
 async fn one_pulls_the_other_loads_and_nothing_is_left_on_the_way() {
     let pair = Pair::new([None, None], vec![]);
