@@ -182,7 +182,11 @@ pub fn run() {
             let paths = tauri_app.path();
             let folder = data_dir(paths.app_data_dir().ok());
             let programs = app::Programs::find(paths.resource_dir().ok());
-            match tauri::async_runtime::block_on(app::App::open(&folder, programs)) {
+            match tauri::async_runtime::block_on(app::App::open_with(
+                &folder,
+                programs,
+                tandem_adapters::ssh::key_passphrase::key_passphrase(),
+            )) {
                 Ok(opened) => {
                     tauri_app.manage(opened);
                     open_window(tauri_app)?;

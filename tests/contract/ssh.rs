@@ -85,7 +85,8 @@ async fn the_host_key_is_read_without_logging_in_and_pins() {
 #[tokio::test]
 async fn our_own_key_is_enough_once_it_is_installed() {
     let sshd = Sshd::start("");
-    let own = Arc::new(OwnKey::load_or_make(&sshd.folder().join("app"), "tandem@test").unwrap());
+    let own =
+        Arc::new(OwnKey::load_or_make(&sshd.folder().join("app"), "tandem@test", None).unwrap());
     let mut with_own = target(&sshd);
     with_own.auth = vec![Auth::OwnKey(Arc::clone(&own))];
     let error = SshMachine::new(with_own.clone())
@@ -265,7 +266,7 @@ async fn a_password_is_taken_or_refused() {
     let mut auth = vec![Auth::KeyFile("/no/such/key".into())];
     for n in 0..8 {
         auth.push(Auth::OwnKey(Arc::new(
-            OwnKey::load_or_make(&sshd.folder().join(n.to_string()), "x").unwrap(),
+            OwnKey::load_or_make(&sshd.folder().join(n.to_string()), "x", None).unwrap(),
         )));
     }
     auth.push(Auth::Password(Secret::new("it's a secret")));

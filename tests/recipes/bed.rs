@@ -202,7 +202,7 @@ impl Bed {
     }
 
     fn key(&self) -> OwnKey {
-        OwnKey::load_or_make(&self.folder, "tandem lab").expect("the key is made")
+        OwnKey::load_or_make(&self.folder, "tandem lab", None).expect("the key is made")
     }
 
     /// The machines as a plan sees them.

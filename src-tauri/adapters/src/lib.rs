@@ -12,3 +12,4 @@ pub mod secrets;
 pub mod ssh;
 pub mod store;
 pub mod this_computer;
+mod vault;

@@ -4,59 +4,11 @@
 //! closed, and the person is told.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tandem_domain::problem::{Code, Problem, Severity};
 use tandem_domain::secret::Secret;
 
-/// The name under which desktops list what is ours.
-const SERVICE: &str = "dev.tandem.app";
-
-/// The entry of the Hub's token.
-const TOKEN: &str = "hub-token";
-
-/// How long a keyring may take. A locked one asks the person for its password first.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A place that keeps secrets.
-trait Vault: Send + Sync {
-    fn get(&self) -> Result<Option<Secret>, String>;
-    fn set(&self, secret: &Secret) -> Result<(), String>;
-    /// Fine where there is none.
-    fn delete(&self) -> Result<(), String>;
-}
-
-/// The desktop's keyring.
-struct Keyring;
-
-impl Keyring {
-    fn entry() -> Result<keyring::Entry, String> {
-        keyring::Entry::new(SERVICE, TOKEN).map_err(|e| e.to_string())
-    }
-}
-
-impl Vault for Keyring {
-    fn get(&self) -> Result<Option<Secret>, String> {
-        match Self::entry()?.get_password() {
-            Ok(token) => Ok(Some(Secret::new(token))),
-            Err(keyring::Error::NoEntry) => Ok(None),
-            Err(e) => Err(e.to_string()),
-        }
-    }
-
-    fn set(&self, secret: &Secret) -> Result<(), String> {
-        Self::entry()?
-            .set_password(secret.reveal())
-            .map_err(|e| e.to_string())
-    }
-
-    fn delete(&self) -> Result<(), String> {
-        match Self::entry()?.delete_credential() {
-            Ok(()) | Err(keyring::Error::NoEntry) => Ok(()),
-            Err(e) => Err(e.to_string()),
-        }
-    }
-}
+use crate::vault::{Keyring, Vault, ask};
 
 /// The Hub's token. Clones share what is kept in memory.
 #[derive(Clone)]
@@ -75,7 +27,7 @@ impl HubToken {
     /// The token in this desktop's keyring.
     pub fn new() -> Self {
         Self {
-            vault: Arc::new(Keyring),
+            vault: Arc::new(Keyring::HUB_TOKEN),
             memory: Arc::default(),
         }
     }
@@ -86,7 +38,7 @@ impl HubToken {
         if let Some(token) = self.memory().clone() {
             return Some(token);
         }
-        let token = self.ask(|vault| vault.get()).await.ok().flatten()?;
+        let token = ask(&self.vault, |vault| vault.get()).await.ok().flatten()?;
         // Asked once a session: a keyring may ask its person each time.
         *self.memory() = Some(token.clone());
         Some(token)
@@ -95,7 +47,7 @@ impl HubToken {
     /// Keeps a token. A notice says where it is kept if not in the keyring.
     pub async fn save(&self, token: Secret) -> Option<Problem> {
         *self.memory() = Some(token.clone());
-        let kept = self.ask(move |vault| vault.set(&token)).await;
+        let kept = ask(&self.vault, move |vault| vault.set(&token)).await;
         kept.err().map(|detail| {
             Problem::new(
                 Code::Keyring,
@@ -112,10 +64,10 @@ impl HubToken {
     /// Forgets the token. A warning says if the keyring may still hold it.
     pub async fn forget(&self) -> Option<Problem> {
         let held = self.memory().take().is_some();
-        match self.ask(|vault| vault.delete()).await {
+        match ask(&self.vault, |vault| vault.delete()).await {
             Ok(()) => None,
             // Without a keyring the memory was the only place.
-            Err(_) if held && self.ask(|vault| vault.get()).await.is_err() => None,
+            Err(_) if held && ask(&self.vault, |vault| vault.get()).await.is_err() => None,
             Err(detail) => Some(
                 Problem::new(Code::Keyring, "The token was not removed from the keyring.")
                     .severity(Severity::Warning)
@@ -130,61 +82,12 @@ impl HubToken {
             .lock()
             .expect("no code panics while holding the token")
     }
-
-    /// Asks on a thread of its own: keyrings block, and some of them start a runtime to do so.
-    async fn ask<T: Send + 'static>(
-        &self,
-        question: impl FnOnce(&dyn Vault) -> Result<T, String> + Send + 'static,
-    ) -> Result<T, String> {
-        let (answer, heard) = tokio::sync::oneshot::channel();
-        let vault = Arc::clone(&self.vault);
-        std::thread::spawn(move || {
-            // Nobody listens any more if it took too long.
-            let _ = answer.send(question(&*vault));
-        });
-        match tokio::time::timeout(PATIENCE, heard).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err("it ended without an answer".to_owned()),
-            Err(_) => Err(format!("it did not answer within {} s", PATIENCE.as_secs())),
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[derive(Default)]
-    struct Drawer(Mutex<Option<Secret>>);
-
-    impl Vault for Drawer {
-        fn get(&self) -> Result<Option<Secret>, String> {
-            Ok(self.0.lock().unwrap().clone())
-        }
-        fn set(&self, secret: &Secret) -> Result<(), String> {
-            *self.0.lock().unwrap() = Some(secret.clone());
-            Ok(())
-        }
-        fn delete(&self) -> Result<(), String> {
-            *self.0.lock().unwrap() = None;
-            Ok(())
-        }
-    }
-
-    /// A computer without a desktop.
-    struct NoKeyring;
-
-    impl Vault for NoKeyring {
-        fn get(&self) -> Result<Option<Secret>, String> {
-            Err("no secret service".to_owned())
-        }
-        fn set(&self, _: &Secret) -> Result<(), String> {
-            Err("no secret service".to_owned())
-        }
-        fn delete(&self) -> Result<(), String> {
-            Err("no secret service".to_owned())
-        }
-    }
+    use crate::vault::doubles::{Drawer, NoKeyring};
 
     /// A keyring whose thread dies.
     struct Panics;

@@ -32,6 +32,7 @@ use tandem_adapters::store::{Store, StoreError};
 use tandem_domain::ids::{ConversationId, MachineId};
 use tandem_domain::ports::Clock;
 use tandem_domain::problem::{Code, Problem};
+use tandem_domain::secret::Secret;
 use tokio::sync::{broadcast, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -74,8 +75,20 @@ struct Inner {
 }
 
 impl App {
-    /// Opens the app on its folder, which no other process uses then. A rehearsal that was open is open again.
+    /// Opens the app on its folder, which no other process uses then. A rehearsal that was open is open again. Tandem's
+    /// own key lies there as a file that its user alone can read.
     pub async fn open(data_dir: &Path, programs: Programs) -> Result<Self, Problem> {
+        let none = std::future::ready(Err("It was not asked.".to_owned()));
+        Self::open_with(data_dir, programs, none).await
+    }
+
+    /// The same, with Tandem's own key locked by a passphrase that the desktop's keyring keeps. Where the keyring gives
+    /// none, for the reason in its error, a key that is not locked yet stays as it is.
+    pub async fn open_with(
+        data_dir: &Path,
+        programs: Programs,
+        passphrase: impl Future<Output = Result<Secret, String>>,
+    ) -> Result<Self, Problem> {
         let folder = DataFolder::take(data_dir).map_err(|e| e.problem())?;
         let store = Store::open(data_dir.join("tandem.db"))
             .await
@@ -89,7 +102,7 @@ impl App {
         if let Err(error) = store.purge_kept_recipes(clock.now_ms()).await {
             tracing::warn!(%error, "deleted recipes are removed at the next start");
         }
-        let real = Workspace::real(store, data_dir, programs.clone())?;
+        let real = Workspace::real(store, data_dir, programs.clone(), passphrase.await)?;
         let app = Self {
             inner: Arc::new(Inner {
                 data_dir: data_dir.to_owned(),

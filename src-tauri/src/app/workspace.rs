@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use tandem_adapters::docker::SshContainers;
 use tandem_adapters::ssh::config::{self, ConfigHost};
-use tandem_adapters::ssh::keys::OwnKey;
+use tandem_adapters::ssh::keys::{KeyError, OwnKey};
 use tandem_adapters::ssh::known_hosts::{KnownHosts, Standing};
 use tandem_adapters::ssh::{Auth, HostKey, HostPin, SshMachine, SshTarget, SshTunnels};
 use tandem_adapters::store::{SavedMachine, Store};
@@ -40,17 +40,36 @@ pub(super) struct Seen {
     pub(super) problems: Vec<Problem>,
 }
 
+/// Why there is no key, in words; `silent` is what the keyring said where it gave no passphrase.
+fn no_key(error: &KeyError, silent: Option<String>) -> Problem {
+    let KeyError::Locked { path } = error else {
+        return Problem::new(Code::Broken, "Tandem's own key could not be read or made.")
+            .cause(format!("{error}."))
+            .fix("Check that the folder can be written.");
+    };
+    let cause = match silent {
+        Some(said) => format!(
+            "{error}, and the keyring of this desktop, which keeps its passphrase, gives none: {said}."
+        ),
+        None => format!("{error}, and what the keyring of this desktop holds does not open it."),
+    };
+    Problem::new(Code::Keyring, "Tandem's own key cannot be opened.")
+        .cause(cause)
+        .fix(format!(
+            "Unlock the keyring, then start Tandem again. Where it is lost, delete `{}`: Tandem makes another key, and asks for the password of each machine once.",
+            path.display()
+        ))
+}
+
 impl Workspace {
     pub(super) fn real(
         store: Store,
         data_dir: &Path,
         programs: Arc<Programs>,
+        passphrase: Result<Secret, String>,
     ) -> Result<Self, Problem> {
-        let own_key = OwnKey::load_or_make(data_dir, "tandem").map_err(|e| {
-            Problem::new(Code::Broken, "Tandem's own key could not be read or made.")
-                .cause(format!("{e}."))
-                .fix("Check that the folder can be written.")
-        })?;
+        let own_key = OwnKey::load_or_make(data_dir, "tandem", passphrase.as_ref().ok());
+        let own_key = own_key.map_err(|e| no_key(&e, passphrase.err()))?;
         Ok(Self {
             store,
             public_key: own_key.public_line(),

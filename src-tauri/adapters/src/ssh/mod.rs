@@ -12,6 +12,7 @@ mod error;
 mod exec;
 mod host_key_check;
 mod key_file;
+pub mod key_passphrase;
 pub mod keys;
 pub mod known_hosts;
 mod login;
