@@ -145,6 +145,34 @@ async fn an_end_at_any_moment_is_told() {
     );
 }
 
+/// A login and a command take some 2,500 bytes of the server, so this ends it in each of its messages.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_end_after_each_piece_of_a_login_is_told_until_there_is_an_answer() {
+    let tries = (0..200).map(|piece| async move {
+        let machine = server::cut_after(piece * 32).await;
+        let answer = machine.exec(&Command::new("echo", ["here"]));
+        let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
+        answer.expect("it ends")
+    });
+    let answers: Vec<_> = futures::stream::iter(tries).buffered(16).collect().await;
+    let cut = answers.iter().take_while(|answer| answer.is_err()).count();
+    assert!((40..190).contains(&cut), "{cut} cuts came before an answer");
+    for (piece, answer) in answers.iter().enumerate() {
+        match answer {
+            Ok(output) => assert_eq!(output.text(), "here\n", "after {piece} pieces"),
+            Err(error) => assert!(
+                matches!(
+                    error,
+                    MachineError::Lost { .. }
+                        | MachineError::NotSsh { .. }
+                        | MachineError::Unreachable { .. }
+                ),
+                "after {piece} pieces: {error:?}"
+            ),
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shell_that_runs_nothing_is_named_by_what_it_prints() {
     let user = || "owner".to_owned();

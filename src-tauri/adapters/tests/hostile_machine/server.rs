@@ -74,6 +74,39 @@ pub(crate) enum Stream {
 
 /// Starts a server and gives back a machine that leads to it.
 pub(crate) async fn machine(behaviour: Behaviour, password: Option<&str>) -> SshMachine {
+    let (port, pin) = server(behaviour).await;
+    reached(port, &pin, password)
+}
+
+/// A machine that does what it should, whose connection is cut once it has sent so many bytes.
+pub(crate) async fn cut_after(bytes: u64) -> SshMachine {
+    let (port, pin) = server(Behaviour::ShellThatPrints).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port");
+    let between = listener.local_addr().expect("an address").port();
+    tokio::spawn(async move {
+        while let Ok((mut app, _)) = listener.accept().await {
+            let mut machine = tokio::net::TcpStream::connect(("127.0.0.1", port))
+                .await
+                .expect("the server listens");
+            tokio::spawn(async move {
+                let (from, mut to) = machine.split();
+                let (mut says, mut hears) = app.split();
+                let mut first = from.take(bytes);
+                // Whichever ends first, both connections end with it.
+                tokio::select! {
+                    _ = tokio::io::copy(&mut first, &mut hears) => {}
+                    _ = tokio::io::copy(&mut says, &mut to) => {}
+                }
+            });
+        }
+    });
+    reached(between, &pin, None)
+}
+
+/// Starts a server: its port and the line of its key.
+async fn server(behaviour: Behaviour) -> (u16, String) {
     let key = PrivateKey::random(&mut russh::keys::key::safe_rng(), Algorithm::Ed25519)
         .expect("a key is made");
     let pin = key.public_key().to_openssh().expect("a line");
@@ -100,15 +133,18 @@ pub(crate) async fn machine(behaviour: Behaviour, password: Option<&str>) -> Ssh
             });
         }
     });
-    let password = password.map(|p| Secret::new(p.to_owned()));
+    (port, pin)
+}
+
+fn reached(port: u16, pin: &str, password: Option<&str>) -> SshMachine {
     SshMachine::new(SshTarget {
         name: "spark-a".into(),
         address: "127.0.0.1".into(),
         port,
         user: "owner".into(),
-        host_key: HostPin::parse(&pin).expect("a key line"),
+        host_key: HostPin::parse(pin).expect("a key line"),
         auth: vec![Login::Password(Secret::new("any".to_owned()))],
-        sudo_password: password,
+        sudo_password: password.map(|p| Secret::new(p.to_owned())),
         environment: Vec::new(),
     })
 }
