@@ -271,6 +271,7 @@ fn what_a_machine_prints() {
         br#"[{"dst":"10.0.0.2","dev":"e0","lladdr":"4c:bb:47:2f:fb:99","state":["STALE"]}]"#,
         b"Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\ne0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\n",
         b"DGX_NAME=\"DGX Spark\"\nDGX_OTA_VERSION=\"7.5.0\"\nMemTotal: 127600748 kB\nMemAvailable: 1 kB\nCmaTotal: 0 kB\n",
+        b"MemTotal: 18446744073709551615 kB\nMemAvailable: 18446744073709551 kB\n",
         b"NVIDIA GB10, 580.159.03\n12.5 W, 2400 MHz, 96 %\n",
         b"e0:connected:uuid:a\\:b\nmlx5_0 port 1 ==> e0 (Up)\n0000:0000:0000:0000:0000:ffff:c0a8:640a\n4: ACTIVE\n0x1003\n",
         b"HTTP/1.0 200 OK\r\n\r\n{\"Version\":\"29.2.1\"}",

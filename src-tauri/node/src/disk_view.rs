@@ -53,7 +53,7 @@ pub(crate) fn cached() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let line = text.lines().find_map(|l| l.strip_prefix("Cached:"));
     let kib: Option<u64> = line.and_then(|l| l.split_whitespace().next()?.parse().ok());
-    kib.unwrap_or(0) * 1024
+    kib.unwrap_or(0).saturating_mul(1024)
 }
 
 /// Everything in a folder, without following a link and without leaving it.

@@ -103,7 +103,7 @@ fn on_disk(cache: &Cache, repos: &[ListedRepo]) -> Survey {
 
 /// Bytes that an unfinished blob has on the disk. It is written out of order, so its length says nothing.
 fn begun(partial: &Path) -> u64 {
-    std::fs::metadata(partial).map_or(0, |m| m.blocks() * 512)
+    std::fs::metadata(partial).map_or(0, |m| m.blocks().saturating_mul(512))
 }
 
 /// What somebody put where a link to a blob belongs.

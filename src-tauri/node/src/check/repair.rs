@@ -192,7 +192,7 @@ impl Wrong {
             .blobs
             .iter()
             .filter_map(|path| std::fs::metadata(path).ok())
-            .map(|m| m.blocks() * 512)
+            .map(|m| m.blocks().saturating_mul(512))
             .sum();
         wrong
     }

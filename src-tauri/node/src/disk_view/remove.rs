@@ -81,7 +81,7 @@ fn take(one: &ScannedItem, all: &[ScannedItem], doomed: &[&ScannedItem], undone:
             Ok(()) => {
                 undone.removed += 1;
                 if meta.is_file() && meta.nlink() == 1 {
-                    undone.bytes += meta.blocks() * 512;
+                    undone.bytes += meta.blocks().saturating_mul(512);
                 }
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}

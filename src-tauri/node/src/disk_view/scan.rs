@@ -323,7 +323,7 @@ fn tree_of(folder: &Path) -> Vec<PathBuf> {
 fn held(meta: &Metadata) -> Held {
     Held {
         file: (meta.dev(), meta.ino()),
-        bytes: meta.blocks() * 512,
+        bytes: meta.blocks().saturating_mul(512),
         names: meta.nlink(),
         goes: 1,
     }

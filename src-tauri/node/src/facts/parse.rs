@@ -114,7 +114,7 @@ pub fn meminfo(text: &str) -> Memory {
         text.lines().find_map(|line| {
             let rest = line.trim().strip_prefix(key)?.strip_prefix(':')?;
             let number: u64 = rest.split_whitespace().next()?.parse().ok()?;
-            Some(number * 1024)
+            Some(number.saturating_mul(1024))
         })
     };
     Memory {
