@@ -89,12 +89,13 @@ test: tools packages-test ui ## every test there is; the lab too where it can st
 	cargo build --workspace --all-targets --locked
 	TANDEM_LAB=$(LAB) TANDEM_CHECKS="$(CHECKS)" $(BIN)/suite $(ONLY)
 
-# What shows that the promises of docs/TRUST.md hold, at length. Its figures go into that page.
+# What shows that the promises of docs/TRUST.md hold, at length. Its figures go into that page; with ONLY="fuzz undo" those
+# groups alone are run, and the other figures stay.
 TRUST := fuzz hostile exposure undo limits killed contract e2e recipes selection contents
 trust: tools packages-test ui ## the tests behind docs/TRUST.md, at length; writes its figures (root)
 	@$(MAKE) --no-print-directory $(NODE)/x86_64/tandem-node $(NODE)/aarch64/tandem-node
 	cargo build --workspace --all-targets --locked
-	TANDEM_LAB=$(LAB) TANDEM_FUZZ_SECONDS=20 TANDEM_TRUST=$(CURDIR)/docs/TRUST.md $(BIN)/suite $(TRUST)
+	TANDEM_LAB=$(LAB) TANDEM_FUZZ_SECONDS=20 TANDEM_TRUST=$(CURDIR)/docs/TRUST.md $(BIN)/suite $(or $(ONLY),$(TRUST))
 
 bare: ## start (without a display) and test on a bare Debian that it makes (root)
 	@tests/bare.sh start

@@ -1,5 +1,7 @@
-//! The figures in `docs/TRUST.md`: what ran, how much of it, and how it ended. `make trust` writes them.
+//! The figures in `docs/TRUST.md`: what ran, how much of it, and how it ended. `make trust` writes them; what did not run
+//! this time stays as it was, with its own date.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -8,7 +10,11 @@ use crate::table::Row;
 const FROM: &str = "<!-- figures, by make trust -->\n";
 const TO: &str = "<!-- end of the figures -->";
 
-/// Writes the rows and figures into the page, in place of what stood there. `figures` has one a line: name, value, unit.
+const RAN: &str = "| What ran | Tests | Seconds | Ended | On |\n| --- | --: | --: | --- | --- |\n";
+const FIGURES: &str = "| Figure | Value | On |\n| --- | --: | --- |\n";
+
+/// Writes the rows and figures into the page, in place of those of the same names. `figures` has one a line: name, value,
+/// unit.
 pub(crate) fn write(page: &Path, date: &str, rows: &[Row], figures: &str) -> std::io::Result<()> {
     let text = std::fs::read_to_string(page)?;
     let places = text.find(FROM).zip(text.find(TO));
@@ -18,38 +24,46 @@ pub(crate) fn write(page: &Path, date: &str, rows: &[Row], figures: &str) -> std
             page.display()
         )));
     };
-    let table = table(date, rows, figures);
-    let new = format!("{}{table}{}", &text[..from + FROM.len()], &text[to..]);
-    std::fs::write(page, new)
-}
-
-fn table(date: &str, rows: &[Row], figures: &str) -> String {
-    let mut text = format!(
-        "\nOf {date}.\n\n| What ran | Tests | Seconds | Ended |\n| --- | --: | --: | --- |\n"
-    );
+    let from = from + FROM.len();
+    let old = &text[from..to];
+    let mut ran = lines(old, RAN);
     for row in rows {
         let tests = row.tests.map_or("–".to_owned(), |n| n.to_string());
         let ended = if row.good { "good" } else { "**failed**" };
-        // Writing to a text cannot fail.
-        let _ = writeln!(
-            text,
-            "| {} | {tests} | {:.0} | {ended} |",
-            row.name(),
-            row.seconds
-        );
+        let line = format!("{tests} | {:.0} | {ended} | {date} |", row.seconds);
+        ran.insert(row.name().to_owned(), line);
     }
-    let mut lines: Vec<&str> = figures.lines().collect();
-    lines.sort_unstable();
-    if !lines.is_empty() {
-        text.push_str("\n| Figure | Value |\n| --- | --: |\n");
-        for line in lines {
-            if let Some((name, value)) = line.split_once(' ') {
-                let _ = writeln!(text, "| {} | {value} |", name.replace('_', " "));
-            }
+    let mut measured = lines(old, FIGURES);
+    for line in figures.lines() {
+        if let Some((name, value)) = line.split_once(' ') {
+            measured.insert(name.replace('_', " "), format!("{value} | {date} |"));
         }
     }
-    text.push('\n');
-    text
+    let mut new = String::new();
+    for (head, lines) in [(RAN, ran), (FIGURES, measured)] {
+        if lines.is_empty() {
+            continue;
+        }
+        let _ = write!(new, "\n{head}");
+        for (name, line) in lines {
+            // Writing to a text cannot fail.
+            let _ = writeln!(new, "| {name} | {line}");
+        }
+    }
+    std::fs::write(page, format!("{}{new}\n{}", &text[..from], &text[to..]))
+}
+
+/// The lines of the table with this head, by their first column.
+fn lines(text: &str, head: &str) -> BTreeMap<String, String> {
+    let Some((_, table)) = text.split_once(head) else {
+        return BTreeMap::new();
+    };
+    table
+        .lines()
+        .map_while(|line| line.strip_prefix("| "))
+        .filter_map(|line| line.split_once(" | "))
+        .map(|(name, rest)| (name.to_owned(), rest.to_owned()))
+        .collect()
 }
 
 #[cfg(test)]
@@ -74,8 +88,18 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains("old"));
-        assert!(text.contains("| fuzz | 14 | 61 | good |\n| look | – | 2 | **failed** |\n"));
-        assert!(text.contains("| inputs metrics | 1500 inputs |\n"));
+        assert!(text.contains(
+            "| fuzz | 14 | 61 | good | 2026-11-27 |\n| look | – | 2 | **failed** | 2026-11-27 |\n"
+        ));
+        assert!(text.contains("| inputs metrics | 1500 inputs | 2026-11-27 |\n"));
+
+        let again = [Row::of("look", Duration::from_secs(3), true, None)];
+        write(&page, "2026-11-28", &again, "").expect("written");
+        let text = std::fs::read_to_string(&page).expect("read");
+        assert!(text.contains(
+            "| fuzz | 14 | 61 | good | 2026-11-27 |\n| look | – | 3 | good | 2026-11-28 |\n"
+        ));
+        assert!(text.contains("| inputs metrics | 1500 inputs | 2026-11-27 |\n"));
         std::fs::write(&page, "# Page\n").expect("written");
         assert!(write(&page, "2026-11-27", &rows, "").is_err(), "no place");
     }

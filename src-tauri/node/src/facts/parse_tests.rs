@@ -58,7 +58,10 @@ fn memory_with_and_without_cma() {
     assert_eq!(memory.available, 122_817_536 * 1024);
     assert_eq!(memory.cma, Some(131_072 * 1024));
     assert_eq!(meminfo("MemTotal: 1 kB\n").cma, None);
-    assert_eq!(meminfo("MemTotal: 18446744073709551615 kB\n").total, u64::MAX);
+    assert_eq!(
+        meminfo("MemTotal: 18446744073709551615 kB\n").total,
+        u64::MAX
+    );
     assert_eq!(
         meminfo("CmaTotal:  0 kB\n").cma,
         Some(0),
