@@ -8,6 +8,7 @@ mod server;
 
 use std::time::{Duration, Instant};
 
+use futures::StreamExt as _;
 use server::{Behaviour, Greeting, Stream, machine};
 use tandem_adapters::ssh::known_hosts::KnownHosts;
 use tandem_adapters::ssh::probe;
@@ -150,8 +151,8 @@ async fn an_end_at_any_moment_is_told() {
 async fn an_end_after_each_piece_of_a_login_is_told_until_there_is_an_answer() {
     let tries = (0..200).map(|piece| async move {
         let machine = server::cut_after(piece * 32).await;
-        let answer = machine.exec(&Command::new("echo", ["here"]));
-        let answer = tokio::time::timeout(Duration::from_secs(30), answer).await;
+        let command = Command::new("echo", ["here"]);
+        let answer = tokio::time::timeout(Duration::from_secs(30), machine.exec(&command)).await;
         answer.expect("it ends")
     });
     let answers: Vec<_> = futures::stream::iter(tries).buffered(16).collect().await;
