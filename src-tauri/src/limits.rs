@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use serde::Serialize;
 use tandem_adapters::image_resize::MAX_BYTES;
-use tandem_domain::bench::{BenchCase, GENERATE_TOKENS, PROMPT_TOKENS, RUNS};
+use tandem_domain::bench::{BenchCase, CONCURRENCY, DEPTH, GENERATE_TOKENS, PROMPT_TOKENS, RUNS};
 use tandem_domain::chat::prompt::MAX_TOKENS;
 use tandem_domain::network::plan::{MTU, PREFIXES};
 use tandem_domain::node::LEAST_RATE;
@@ -31,6 +31,10 @@ pub(crate) struct Limits {
     prompt_tokens: Range,
     /// Tokens of a measured answer.
     generate_tokens: Range,
+    /// Tokens of context before a measured prompt.
+    depth: Range,
+    /// Measured requests at once.
+    concurrency: Range,
     /// Repeats of a measurement.
     runs: Range,
     /// Bytes of a picture's file.
@@ -52,6 +56,8 @@ pub(crate) fn limits() -> Limits {
         prefix: range(&PREFIXES),
         prompt_tokens: range(&PROMPT_TOKENS),
         generate_tokens: range(&GENERATE_TOKENS),
+        depth: range(&DEPTH),
+        concurrency: range(&CONCURRENCY),
         runs: range(&RUNS),
         picture_bytes: Range {
             least: 1,

@@ -179,7 +179,7 @@ export const commands = {
 };
 
 /* Constants */
-export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":5,"beside_others":false}} as const;
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"depth":{"least":0,"most":262144},"concurrency":{"least":1,"most":64},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":5,"beside_others":false,"depth":0,"concurrency":1,"method":"tandem"}} as const;
 
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */
@@ -264,6 +264,12 @@ export type BenchCase = {
 	runs: number,
 	/**  Measure although others use the server. The result says so. */
 	beside_others?: boolean,
+	/**  Tokens of context before the prompt (the d of `pp2048 @ d4096`). */
+	depth?: number,
+	/**  Requests at once (the c of `tg128 (c4)`). */
+	concurrency?: number,
+	/**  Whose request it is. */
+	method?: BenchMethod,
 };
 
 /**  What the window hears while a benchmark runs. */
@@ -280,12 +286,39 @@ doing: string };
 /**  A saved measurement. */
 export type BenchId = string;
 
+/**  How the request of a measurement is made. Both have the same definitions of the figures. */
+export type BenchMethod = 
+/**  Tandem's: the sizes are those of the text, and template and mark come on top; the model is asked not to think. */
+"tandem" | 
+/**  llama-benchy's with `--exact-tg`: the sizes have the template in them, and thinking is left to the model. */
+"llama-benchy";
+
 /**  What is to be known of a measurement, for as long as it is kept. */
 export type BenchNote = {
 	/**  What it is about. */
 	kind: NoteKind,
 	/**  In a sentence. */
 	says: string,
+};
+
+/**  One request of several at once. */
+export type BenchRequest = {
+	/**  As in [`BenchSample`]. */
+	prompt_tokens: number,
+	/**  As in [`BenchSample`]. */
+	completion_tokens: number,
+	/**  As in [`BenchSample`]. */
+	ttfr_s: number,
+	/**  As in [`BenchSample`]. */
+	ttft_s: number,
+	/**  As in [`BenchSample`]. */
+	end_s: number,
+	/**  As in [`BenchSample`]. */
+	pp_tps: number,
+	/**  As in [`BenchSample`]. */
+	tg_tps: number,
+	/**  As in [`BenchSample`]. */
+	peak_tps: number,
 };
 
 /**  A saved measurement. */
@@ -334,7 +367,7 @@ export type BenchSample = {
 	 *  measurements pair. `None` in measurements of older versions.
 	 */
 	prompt?: number | null,
-	/**  Prompt tokens by the server's count, without `extra_tokens`. */
+	/**  Prompt tokens by the server's count, context among them, without `extra_tokens`. */
 	prompt_tokens: number,
 	/**
 	 *  Tokens of template and mark, which the server reads as well and `pp_tps` counts. `None` where its tokenizer could
@@ -357,6 +390,11 @@ export type BenchSample = {
 	tg_tps: number,
 	/**  The most tokens in a second (peak). `None` in measurements of older versions. */
 	peak_tps?: number | null,
+	/**
+	 *  The requests of this repeat, where there were several at once. The fields above are all of them together then:
+	 *  sums of tokens, rates over the time of all, and the mean of `ttfr_s` and `ttft_s`.
+	 */
+	requests?: BenchRequest[],
 };
 
 /**  What the cable is like. */

@@ -1,18 +1,19 @@
 //! Measuring what is served, and what was measured.
 
+use tandem_domain::bench::Circumstances;
 use tandem_domain::bench::{
     BenchCase, BenchError, BenchResult, Comparison, Measurement, compare, measure,
 };
-use tandem_domain::bench::{BenchStore, Circumstances};
 use tandem_domain::ids::BenchId;
 use tandem_domain::problem::{Code, Problem};
+use tandem_domain::procedure::Procedure;
 use tandem_domain::recipe::VariantId;
-use tandem_domain::step::ids;
-use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::step::validate::circumstances;
 use tokio_util::sync::CancellationToken;
 
+use super::workspace::Workspace;
 use super::{App, lock, stored};
-use crate::wire::BenchEvent;
+use crate::wire::{BenchEvent, Serving};
 
 impl App {
     /// Measures and keeps the result.
@@ -39,21 +40,7 @@ impl App {
             *measuring = Some(cancel.clone());
         }
         let _done = MeasuringPlace(self);
-        let state = self.run_state(&workspace, &serving.run).await?;
-        let launch: Option<LaunchReceipt> = state
-            .step(&ids::launch(&VariantId(serving.variant.clone())))
-            .receipt
-            .and_then(|r| serde_json::from_value(r).ok());
-        let mut circumstances = Circumstances::new();
-        if let Some(launch) = launch {
-            let earlier = workspace
-                .store
-                .of_launch(&launch.identity, &BenchCase::quick())
-                .await
-                .ok()
-                .flatten();
-            circumstances = earlier.map(|e| e.circumstances).unwrap_or_default();
-        }
+        let circumstances = self.circumstances(&workspace, &serving).await?;
         let label = label.trim();
         let wanted = Measurement {
             id: super::new_id().into(),
@@ -81,6 +68,28 @@ impl App {
         let result = result.map_err(|e: BenchError| e.problem())?;
         stored(workspace.store.save_bench(&result).await)?;
         Ok(result)
+    }
+
+    /// What is measured on, as the machines tell it now.
+    async fn circumstances(
+        &self,
+        workspace: &Workspace,
+        serving: &Serving,
+    ) -> Result<Circumstances, Problem> {
+        let detail = self.run_detail(&serving.run).await?;
+        let params = stored(workspace.store.run_params(&serving.run).await)?.unwrap_or_default();
+        let Ok(Some(Procedure::Setup(setup))) = Procedure::read(&detail.plan.procedure, params)
+        else {
+            return Ok(Circumstances::new());
+        };
+        let mut facts = Vec::new();
+        for machine in workspace.services_of(&setup.request.machines).await? {
+            facts.push(workspace.read_facts(&machine).await?);
+        }
+        let state = self.run_state(workspace, &serving.run).await?;
+        let variant = VariantId(serving.variant.clone());
+        let of_run = circumstances::of_run(&state, &setup.launch, &variant, &facts);
+        Ok(of_run.unwrap_or_default())
     }
 
     /// Stops the measurement.

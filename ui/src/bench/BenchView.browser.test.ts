@@ -8,7 +8,7 @@ import { fakeHost } from '../host/fake';
 import { afterSetup, compare } from '../host/fake/bench';
 import { axeFaults } from '../test/axe';
 import { problem } from '../test/problem';
-import { Benchmarks } from './benchmarks.svelte';
+import { Benchmarks, QUICK } from './benchmarks.svelte';
 import { interval } from './figures';
 import ComparisonView from './ComparisonView.svelte';
 import Measure from './Measure.svelte';
@@ -119,4 +119,26 @@ test('a case out of bounds is not measured, and says so', async () => {
   expect(screen.getByText('From 1 to 20.')).toBeVisible();
   await user.click(screen.getByRole('button', { name: 'Measure now' }));
   expect(bench.measuring).toBeNull();
+});
+
+test('context, several requests at once and the method are measured as they were chosen', async () => {
+  const bench = await serving();
+  const measured: unknown[] = [];
+  bench.measure = async (wanted) => void measured.push(wanted);
+  const { container } = render(Measure, { bench, suggested: 'Plain', silent: null });
+  const user = userEvent.setup();
+  await user.click(screen.getByText('Change what is measured'));
+  const fill = async (name: RegExp, value: string) => {
+    const field = screen.getByRole('spinbutton', { name });
+    await user.clear(field);
+    await user.type(field, value);
+  };
+  await fill(/^Context/, '4096');
+  await fill(/^At once/, '4');
+  await user.click(screen.getByRole('radio', { name: /llama-benchy/ }));
+  expect(await axeFaults(container)).toEqual([]);
+  await user.click(screen.getByRole('button', { name: 'Measure now' }));
+  expect(measured).toEqual([
+    { ...QUICK, depth: 4096, concurrency: 4, method: 'llama-benchy', beside_others: false },
+  ]);
 });

@@ -15,10 +15,10 @@ import { wrongNumber } from '../kit/limits';
 import { inOrder, proposedPair, toggled } from './choose';
 
 /** The short one that validation runs as well, so that results can be compared. */
-export const QUICK: BenchCase = LIMITS.quick;
+export const QUICK: Required<BenchCase> = LIMITS.quick;
 
 /** The numbers of a case. */
-export type CaseNumber = Exclude<keyof BenchCase, 'beside_others'>;
+export type CaseNumber = Exclude<keyof BenchCase, 'beside_others' | 'method'>;
 
 /** Why a number of a case cannot be used, or `null`. */
 export function wrongWith(part: CaseNumber, value: number | null): string | null {

@@ -1,7 +1,7 @@
 // Which two measurements to put side by side.
 
 import type { BenchResult } from '../bindings';
-import { isMtp } from './figures';
+import { caseName, isMtp } from './figures';
 
 /**
  * The pair that answers what MTP brings: the newest plain and the newest MTP of one run, else the newest of
@@ -42,8 +42,7 @@ export function inOrder(chosen: string[], results: BenchResult[]): string[] {
 
 function comparable(a: BenchResult, b: BenchResult): boolean {
   return (
-    a.case.prompt_tokens === b.case.prompt_tokens &&
-    a.case.generate_tokens === b.case.generate_tokens &&
+    caseName({ ...a.case, runs: 1 }) === caseName({ ...b.case, runs: 1 }) &&
     a.model === b.model &&
     a.simulated === b.simulated
   );

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import type { BenchResult, Comparison, Spread } from '../bindings';
 import { inOrder, proposedPair, toggled } from './choose';
-import { number, ratio, withSpread } from './figures';
+import { caseName, number, ratio, shortName, withSpread } from './figures';
 import { comparisonTable, resultTable } from './forum';
 import { axis, jitter, place } from '../kit/scale';
 import { clearness } from './words';
@@ -39,6 +39,17 @@ const acceptance = { rate: 0.65, mean_length: 2.96, per_position: [0.9, 0.65, 0.
 const mtp = (id: string, over: Partial<BenchResult> = {}) => result(id, { acceptance, ...over });
 
 describe('figures in words', () => {
+  test('context and requests at once stand in the short names, as the field writes them', () => {
+    const plain = { prompt_tokens: 2048, generate_tokens: 128, runs: 3 };
+    const deep = { ...plain, depth: 4096, concurrency: 4 };
+    expect(shortName('tg_tps', plain)).toBe('tg128');
+    expect(shortName('pp_tps', { ...plain, depth: 4096 })).toBe('pp2048 @ d4096');
+    expect(shortName('tg_tps', deep)).toBe('tg128 @ d4096 (c4)');
+    expect(caseName({ ...deep, method: 'llama-benchy' })).toBe(
+      'pp2048 · tg128 @ d4096 (c4) · 3 repeats · as llama-benchy',
+    );
+  });
+
   test('have the digits they are worth', () => {
     expect(number(27.63, 'tg_tps')).toBe('27.6');
     expect(number(412.4, 'tg_tps')).toBe('412');

@@ -13,11 +13,17 @@ export const NAMES: Record<FigureName, { plain: string; short: string; unit: str
   ttft_s: { plain: 'Time to first token', short: 'TTFT', unit: 's' },
 };
 
-/** `tg128`, `pp2048`, `TTFT`: the figure with the size it was measured at. */
+/** `tg128`, `pp2048 @ d4096`, `tg128 (c4)`, `TTFT`: the figure with the size it was measured at. */
 export function shortName(figure: FigureName, measured: BenchCase): string {
-  if (figure === 'tg_tps') return `tg${measured.generate_tokens}`;
-  if (figure === 'pp_tps') return `pp${measured.prompt_tokens}`;
-  return NAMES[figure].short;
+  const at = placeName(measured);
+  if (figure === 'tg_tps') return `tg${measured.generate_tokens}${at}`;
+  if (figure === 'pp_tps') return `pp${measured.prompt_tokens}${at}`;
+  return `${NAMES[figure].short}${at}`;
+}
+
+/** ` @ d4096 (c4)`: at which depth and with how many requests at once; nothing of the usual ones. */
+function placeName({ depth = 0, concurrency = 1 }: BenchCase): string {
+  return `${depth > 0 ? ` @ d${depth}` : ''}${concurrency > 1 ? ` (c${concurrency})` : ''}`;
 }
 
 export function isFigure(name: string): name is FigureName {
@@ -60,10 +66,11 @@ export function percent(share: number): string {
   return `${Math.round(share * 100)} %`;
 }
 
-/** `pp512 · tg64 · 3 repeats`. */
+/** `pp512 · tg64 · 3 repeats`, `pp2048 · tg128 @ d4096 (c4) · 5 repeats · as llama-benchy`. */
 export function caseName(measured: BenchCase): string {
   const repeats = measured.runs === 1 ? '1 repeat' : `${measured.runs} repeats`;
-  return `pp${measured.prompt_tokens} · tg${measured.generate_tokens} · ${repeats}`;
+  const method = measured.method === 'llama-benchy' ? ' · as llama-benchy' : '';
+  return `pp${measured.prompt_tokens} · tg${measured.generate_tokens}${placeName(measured)} · ${repeats}${method}`;
 }
 
 /** Whether drafts were checked while it was measured. */

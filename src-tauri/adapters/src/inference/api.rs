@@ -7,10 +7,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tandem_domain::chat::{ChatDelta, ChatFinish, ChatRequest, PromptMessage, Role};
@@ -18,7 +16,8 @@ use tandem_domain::ports::{ApiError, ModelApi, ServedModel};
 use tandem_domain::secret::Secret;
 
 use super::Connect;
-use super::chunks::{AnswerReader, error_text};
+use super::chunks::AnswerReader;
+use super::connection::{Answer, HttpConnection, Idle, lost};
 use super::key::ServerKey;
 
 /// How long a question without a stream may take.
@@ -27,19 +26,23 @@ const PATIENCE: Duration = Duration::from_secs(15);
 /// How long counts may take to come after the end of an answer.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
-/// The longest answer that is read whole, in bytes. The counters of a busy server have some hundred thousand.
-const LONGEST: usize = 4 << 20;
-
 /// The API behind one way to a server.
+#[derive(Clone)]
 pub struct HttpModelApi {
     road: Arc<dyn Connect>,
     key: Option<Arc<dyn ServerKey>>,
+    /// Where connections wait for the next request; `None` where each request has its own.
+    idle: Option<Idle>,
 }
 
 impl HttpModelApi {
     /// The API at the end of this way.
     pub fn new(road: Arc<dyn Connect>) -> Self {
-        Self { road, key: None }
+        Self {
+            road,
+            key: None,
+            idle: None,
+        }
     }
 
     /// The same with the key that the server asks for.
@@ -58,7 +61,7 @@ impl HttpModelApi {
         let answer = self
             .send_with(known.as_ref(), method.clone(), path, body.clone())
             .await?;
-        if answer.response.status() != StatusCode::UNAUTHORIZED {
+        if answer.response().status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
         match keys.now().await {
@@ -67,7 +70,7 @@ impl HttpModelApi {
         }
     }
 
-    /// Sends a request on a connection of its own, which ends when the answer is dropped.
+    /// Sends a request, on a kept connection where there is one that the server still has open.
     async fn send_with(
         &self,
         key: Option<&Secret>,
@@ -75,32 +78,31 @@ impl HttpModelApi {
         path: &str,
         body: Bytes,
     ) -> Result<Answer, ApiError> {
-        let lost = |e: hyper::Error| ApiError::Lost { detail: words(&e) };
-        let stream = self.road.connect().await?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(lost)?;
-        let connection = Task(tokio::spawn(async move {
-            // What went wrong is told to the request that waits for it.
-            let _ = connection.await;
-        }));
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, "localhost")
-            .header(header::CONTENT_TYPE, "application/json");
-        if let Some(key) = key {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
-        }
-        let request = request
-            .body(Full::new(body))
-            .map_err(|_| ApiError::Garbled {
+        let request = || {
+            let mut request = Request::builder()
+                .method(method.clone())
+                .uri(path)
+                .header(header::HOST, "localhost")
+                .header(header::CONTENT_TYPE, "application/json");
+            if let Some(key) = key {
+                request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.reveal()));
+            }
+            let request = request.body(Full::new(body.clone()));
+            request.map_err(|_| ApiError::Garbled {
                 detail: "the API key cannot be sent in a header".into(),
-            })?;
-        let response = sender.send_request(request).await.map_err(lost)?;
-        Ok(Answer {
-            response,
-            _connection: connection,
-        })
+            })
+        };
+        while let Some(mut line) = self.idle.as_ref().and_then(Idle::take) {
+            match line.ask(request()?).await {
+                Ok(response) => return Ok(Answer::new(response, line, self.idle.clone())),
+                // The server let go of it meanwhile.
+                Err(e) if e.is_closed() || e.is_canceled() || e.is_incomplete_message() => {}
+                Err(e) => return Err(lost(&e)),
+            }
+        }
+        let mut line = HttpConnection::open(&*self.road).await?;
+        let response = line.ask(request()?).await.map_err(|e| lost(&e))?;
+        Ok(Answer::new(response, line, self.idle.clone()))
     }
 
     async fn get(&self, path: &str) -> Result<Bytes, ApiError> {
@@ -126,52 +128,6 @@ impl HttpModelApi {
     }
 }
 
-/// An answer, and the task that moves its bytes.
-struct Answer {
-    response: Response<Incoming>,
-    _connection: Task,
-}
-
-impl Answer {
-    /// Turns every status but 2xx into an error with the server's words.
-    async fn ok(self) -> Result<Self, ApiError> {
-        let status = self.response.status();
-        if status.is_success() {
-            return Ok(self);
-        }
-        let body = self.whole().await?;
-        Err(ApiError::Status {
-            status: status.as_u16(),
-            message: error_text(&body),
-        })
-    }
-
-    async fn whole(self) -> Result<Bytes, ApiError> {
-        let body = Limited::new(self.response.into_body(), LONGEST);
-        let body = body.collect().await;
-        body.map(http_body_util::Collected::to_bytes).map_err(|e| {
-            match e.downcast::<hyper::Error>() {
-                Ok(e) => ApiError::Lost { detail: words(&e) },
-                Err(e) if e.is::<LengthLimitError>() => ApiError::Garbled {
-                    detail: "it is longer than Tandem reads".into(),
-                },
-                Err(e) => ApiError::Lost {
-                    detail: e.to_string(),
-                },
-            }
-        })
-    }
-}
-
-/// A task that ends with its owner, so that the server sees at once that nobody listens any more.
-struct Task(tokio::task::JoinHandle<()>);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
 async fn within<T>(
     limit: Duration,
     future: impl Future<Output = Result<T, ApiError>>,
@@ -181,14 +137,6 @@ async fn within<T>(
         Err(_) => Err(ApiError::TimedOut {
             seconds: limit.as_secs(),
         }),
-    }
-}
-
-/// hyper's error with the one below it, which tells what happened.
-fn words(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
     }
 }
 
@@ -213,6 +161,29 @@ impl ModelApi for HttpModelApi {
     async fn metrics(&self) -> Result<String, ApiError> {
         let body = self.get("/metrics").await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn kept(&self) -> Option<Arc<dyn ModelApi>> {
+        Some(Arc::new(Self {
+            idle: Some(Idle::default()),
+            ..self.clone()
+        }))
+    }
+
+    async fn version(&self) -> Result<Option<String>, ApiError> {
+        // vLLM's, and llama.cpp's.
+        for (path, member) in [("/version", "version"), ("/props", "build_info")] {
+            let body = match self.get(path).await {
+                Ok(body) => body,
+                Err(ApiError::Status { .. }) => continue,
+                Err(e) => return Err(e),
+            };
+            let told: Option<Value> = serde_json::from_slice(&body).ok();
+            if let Some(version) = told.as_ref().and_then(|t| t[member].as_str()) {
+                return Ok(Some(version.chars().take(80).collect()));
+            }
+        }
+        Ok(None)
     }
 
     async fn prompt_tokens(&self, request: &ChatRequest) -> Result<Option<u32>, ApiError> {
@@ -257,25 +228,17 @@ impl ModelApi for HttpModelApi {
                 .await
         })
         .await?;
-        let Answer {
-            response,
-            _connection,
-        } = answer;
         let mut reader = AnswerReader::default();
-        if is_json(&response) {
-            let answer = Answer {
-                response,
-                _connection,
-            };
+        if is_json(answer.response()) {
             let body = within(patience, answer.whole()).await?;
             reader.take_whole(&body, start.elapsed(), on_delta)?;
             return reader.finish(start.elapsed(), on_delta);
         }
-        let mut stream = response.into_body();
+        let mut answer = answer;
         while !reader.is_done() {
             let ending = reader.is_ending();
             let limit = if ending { LAST_WORDS } else { patience };
-            let frame = match within(limit, async { Ok(stream.frame().await) }).await {
+            let frame = match within(limit, async { Ok(answer.frame().await) }).await {
                 // The answer is whole; only its counts did not come.
                 Err(_) if ending => break,
                 other => other?,
@@ -283,15 +246,13 @@ impl ModelApi for HttpModelApi {
             match frame {
                 None => break,
                 Some(Err(_)) if ending => break,
-                Some(Err(e)) => return Err(ApiError::Lost { detail: words(&e) }),
-                Some(Ok(frame)) => {
-                    if let Some(bytes) = frame.data_ref() {
-                        reader.feed(bytes, start.elapsed(), on_delta)?;
-                    }
-                }
+                Some(Err(e)) => return Err(lost(&e)),
+                Some(Ok(bytes)) => reader.feed(&bytes, start.elapsed(), on_delta)?,
             }
         }
-        reader.finish(start.elapsed(), on_delta)
+        let finish = reader.finish(start.elapsed(), on_delta);
+        answer.let_end().await;
+        finish
     }
 }
 

@@ -258,6 +258,44 @@ async fn a_prompt_is_counted_by_either_engine_and_by_none() {
     assert!(asked[2].contains("<user>What is this?"), "{}", asked[2]);
 }
 
+/// The second connection is closed as soon as its one answer is through, as a server does with one that waited long.
+#[tokio::test]
+async fn a_kept_connection_serves_the_next_request_and_a_closed_one_costs_none() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("bound").port();
+    let serving = tokio::spawn(async move {
+        let event = r#"data: {"choices":[{"delta":{"content":"Hello"},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":2}}"#;
+        let done = format!("{event}\n\ndata: [DONE]\n\n");
+        let stream = format!(
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{:x}\r\n{done}\r\n0\r\n\r\n",
+            done.len()
+        );
+        let mut served = Vec::new();
+        for answers in [3, 1, 1] {
+            let (mut client, _) = listener.accept().await.expect("a client");
+            for _ in 0..answers {
+                let asked = request(&mut client).await;
+                let said = match asked.starts_with("GET") {
+                    true => answer("200 OK", "vllm:x 1\n"),
+                    false => stream.clone().into_bytes(),
+                };
+                client.write_all(&said).await.expect("sent");
+                served.push(answers);
+            }
+        }
+        served
+    });
+    let api = HttpModelApi::new(Arc::new(tcp("127.0.0.1", port)));
+    let kept = api.kept().expect("it keeps them");
+    for _ in 0..2 {
+        kept.metrics().await.expect("answered");
+        let end = kept.chat(&ask(), &mut |_| {}).await.expect("answered");
+        assert_eq!(end.completion_tokens, Some(2));
+    }
+    kept.metrics().await.expect("answered");
+    assert_eq!(serving.await.expect("it ends"), [3, 3, 3, 1, 1]);
+}
+
 #[tokio::test]
 async fn a_refusal_has_the_servers_words() {
     let body = r#"{"error":{"message":"The model `x` does not exist.","code":404}}"#;

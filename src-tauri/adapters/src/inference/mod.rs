@@ -6,6 +6,7 @@
 mod api;
 mod chunk;
 mod chunks;
+mod connection;
 mod key;
 mod sse;
 mod thinking;
@@ -22,7 +23,7 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// The way to a server. Every request makes a connection of its own.
+/// The way to a server.
 #[async_trait]
 pub trait Connect: Send + Sync {
     /// Opens a connection.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tandem_domain::bench::{BenchCase, BenchNote, BenchResult, Spread};
+use tandem_domain::bench::{BenchCase, BenchMethod, BenchNote, BenchResult, Spread};
 use tandem_domain::ids::{BenchId, RunId};
 use tandem_domain::problem::Problem;
 
@@ -22,6 +22,10 @@ struct Spreads {
 #[serde(default)]
 struct Details {
     beside_others: bool,
+    depth: u32,
+    /// 0 in rows of before there were several.
+    concurrency: u32,
+    method: BenchMethod,
     notes: Vec<BenchNote>,
     ended: Option<Problem>,
 }
@@ -68,6 +72,9 @@ impl TryFrom<BenchRow> for BenchResult {
                 generate_tokens: row.generate_tokens,
                 runs: row.runs,
                 beside_others: details.beside_others,
+                depth: details.depth,
+                concurrency: details.concurrency.max(1),
+                method: details.method,
             },
             latency_s: row.latency_s,
             samples: serde_json::from_str(&row.samples).map_err(bad("samples"))?,
@@ -110,6 +117,9 @@ impl Store {
             .map_err(bad("acceptance"))?;
         let details = serde_json::to_string(&Details {
             beside_others: result.case.beside_others,
+            depth: result.case.depth,
+            concurrency: result.case.concurrency,
+            method: result.case.method,
             notes: result.notes.clone(),
             ended: result.ended.clone(),
         })
@@ -175,9 +185,14 @@ impl Store {
         launch: &str,
         case: &BenchCase,
     ) -> Result<Option<BenchResult>, StoreError> {
+        let method =
+            serde_json::to_value(case.method).map_err(says("bench_result", "details", launch))?;
+        let method = method.as_str().unwrap_or_default().to_owned();
         let row: Option<BenchRow> = sqlx::query_as(
             "select * from bench_result
              where circumstances ->> 'launch' = ?1 and prompt_tokens = ?2 and generate_tokens = ?3
+               and coalesce(details ->> 'depth', 0) = ?4 and coalesce(details ->> 'concurrency', 1) = ?5
+               and coalesce(details ->> 'method', 'tandem') = ?6
                and details ->> 'ended' is null
                and not exists (select 1 from json_each(details, '$.notes') where value ->> 'kind' = 'others')
              order by at desc, id desc limit 1",
@@ -185,6 +200,9 @@ impl Store {
         .bind(launch)
         .bind(case.prompt_tokens)
         .bind(case.generate_tokens)
+        .bind(case.depth)
+        .bind(case.concurrency)
+        .bind(method)
         .fetch_optional(&self.readers)
         .await
         .map_err(doing("looking for a measurement"))?;

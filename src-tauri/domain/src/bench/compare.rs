@@ -128,8 +128,7 @@ fn difference(
 
 /// The repeats do not matter: more of them measure the same thing better.
 fn same_case(a: &BenchCase, b: &BenchCase) -> bool {
-    let sizes = |c: &BenchCase| (c.prompt_tokens, c.generate_tokens);
-    sizes(a) == sizes(b)
+    a.name() == b.name()
 }
 
 fn differences(a: &BenchResult, b: &BenchResult) -> Vec<CircumstanceDifference> {
@@ -167,12 +166,11 @@ fn differences(a: &BenchResult, b: &BenchResult) -> Vec<CircumstanceDifference> 
 
 /// The finding: every figure that moved, and what the others may be said to have done.
 fn verdict(a: &BenchResult, b: &BenchResult, figures: &[FigureDifference]) -> String {
-    let case = |c: &BenchCase| format!("pp{} tg{}", c.prompt_tokens, c.generate_tokens);
     if !same_case(&a.case, &b.case) {
         return format!(
             "These two measured different things ({} against {}), so nothing follows from their difference.",
-            case(&a.case),
-            case(&b.case)
+            a.case.name(),
+            b.case.name()
         );
     }
     if a.simulated != b.simulated {

@@ -19,6 +19,7 @@ fn sample(prompt: u32, [tg, pp, ttft]: [f64; 3]) -> BenchSample {
         pp_tps: pp,
         tg_tps: tg,
         peak_tps: None,
+        requests: Vec::new(),
     }
 }
 
@@ -162,6 +163,18 @@ fn different_things_are_not_set_against_each_other() {
     assert!(
         found.figures.iter().all(|f| !f.clear),
         "no figure claims a difference"
+    );
+
+    let mut crowded = result("MTP", &[28.0, 28.1, 28.2]);
+    crowded.case.concurrency = 4;
+    crowded.case.depth = 4096;
+    let found = compare(result("Plain", &[1.0, 1.1, 0.9]), crowded);
+    assert!(
+        found
+            .verdict
+            .contains("pp512 tg64 against pp512 tg64 @ d4096 (c4)"),
+        "{}",
+        found.verdict
     );
 
     let mut rehearsed = result("MTP", &[28.0, 28.1, 28.2]);

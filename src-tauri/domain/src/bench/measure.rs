@@ -1,4 +1,4 @@
-//! Measuring a served model, one request at a time, in llama-benchy's definitions.
+//! Measuring a served model in llama-benchy's definitions.
 //!
 //! - latency: mean of three GET /v1/models;
 //! - ttfr: to the first chunk with choices; est_ppt = max(0, ttfr − latency); pp = prompt tokens / est_ppt;
@@ -13,9 +13,10 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::bench::batch::together;
+use crate::bench::prompts::Sizing;
 use crate::bench::session::{BenchProgress, Measurement, Session};
 use crate::bench::size::OFF;
-use crate::bench::text::TOKENS_PER_WORD;
 use crate::bench::{BenchCase, BenchError, BenchNote, BenchResult, BenchSample, NoteKind, Spread};
 use crate::engine;
 use crate::ports::{Clock, ModelApi};
@@ -38,10 +39,17 @@ pub async fn measure(
     if case.prompt_tokens == 0 || case.generate_tokens < 2 || case.runs == 0 {
         return Err(BenchError::EmptyCase);
     }
+    // A new connection through SSH costs a round trip and more, which is no part of the server's time.
+    let kept = api.kept();
+    let api = kept.as_deref().unwrap_or(api);
     let mut session = Session::new(api, clock, wanted, cancel);
     let (at, start) = (clock.now_ms(), clock.monotonic());
     on_progress(session.progress("Round trip"));
     let latency_s = session.latency().await?;
+    let mut circumstances = wanted.circumstances.clone();
+    if let Some(version) = session.version().await? {
+        circumstances.insert("engine version".to_owned(), version);
+    }
     let mut notes = Vec::new();
     if let Some((running, waiting)) = session.others_before().await? {
         if !case.beside_others {
@@ -57,17 +65,17 @@ pub async fn measure(
 
     // The warm-up is thrown away but for what it tells of a tokenizer that cannot be asked.
     on_progress(session.progress("Warm-up"));
-    let words = (f64::from(case.prompt_tokens) / TOKENS_PER_WORD).ceil() as usize;
-    let sized = session.sized(0).await?;
-    let by_tokenizer = sized.is_some();
-    let warm = sized.unwrap_or_else(|| session.of_words(0, words));
+    let (warm, mut sizing) = session.prompts(0, Sizing::Tokenizer).await?;
+    let by_tokenizer = sizing == Sizing::Tokenizer;
     let told = match session.repeat("Warm-up", &warm, latency_s).await {
         // What only disturbs a repeat does not matter here.
-        Err(error) if error.passes() => None,
-        other => Some(other?),
+        Err(error) if error.passes() => Vec::new(),
+        other => other?,
     };
-    let counted = told.map(|t| t.sample.prompt_tokens);
-    let words = scaled(words, case.prompt_tokens, counted);
+    if !by_tokenizer && let (Some(told), Some(prompt)) = (told.first(), warm.first()) {
+        let tokens = f64::from(told.sample.prompt_tokens);
+        sizing = Sizing::PerWord(tokens / f64::from(prompt.words()));
+    }
 
     let before = session.scrape().await?;
     let mut samples: Vec<BenchSample> = Vec::new();
@@ -77,22 +85,14 @@ pub async fn measure(
         let begun = clock.monotonic();
         let doing = format!("Repeat {number} of {}", case.runs);
         on_progress(session.progress(&doing));
-        let prompt = if by_tokenizer {
-            session.sized(number).await
-        } else {
-            Ok(None)
-        };
-        let answered = match prompt {
-            Ok(sized) => {
-                let prompt = sized.unwrap_or_else(|| session.of_words(number, words));
-                session.repeat(&doing, &prompt, latency_s).await
-            }
+        let answered = match session.prompts(number, sizing).await {
+            Ok((prompts, _)) => session.repeat(&doing, &prompts, latency_s).await,
             Err(error) => Err(error),
         };
         match answered {
             Ok(told) => {
-                untold += u32::from(!told.prompt_told);
-                samples.push(told.sample);
+                untold += u32::from(told.iter().any(|t| !t.prompt_told));
+                samples.extend(together(number, &told, latency_s));
             }
             Err(error) if error.passes() => {
                 notes.push(note(
@@ -160,7 +160,7 @@ pub async fn measure(
             .zip(after)
             .filter(|_| alone)
             .and_then(|(b, a)| engine::of(wanted.engine).acceptance(&b, &a)),
-        circumstances: wanted.circumstances.clone(),
+        circumstances,
         notes,
         ended: ended.map(|e| e.problem()),
         run: wanted.run.clone(),
@@ -174,9 +174,9 @@ fn note(kind: NoteKind, says: String) -> BenchNote {
 
 /// Tells sizes that are not those that were asked for, and those that no tokenizer told.
 fn size_note(case: &BenchCase, samples: &[BenchSample], by_tokenizer: bool) -> Option<BenchNote> {
-    let sizes = || samples.iter().map(|s| s.prompt_tokens);
+    let sizes = || samples.iter().flat_map(sizes);
     let (least, most) = (sizes().min()?, sizes().max()?);
-    let wanted = case.prompt_tokens;
+    let wanted = case.size();
     let were = if least == most {
         format!("{least}")
     } else {
@@ -198,14 +198,12 @@ fn size_note(case: &BenchCase, samples: &[BenchSample], by_tokenizer: bool) -> O
     })
 }
 
-/// The words that would have made the wanted number of tokens.
-fn scaled(words: usize, wanted: u32, counted: Option<u32>) -> usize {
-    let Some(counted) = counted.filter(|n| *n > 0) else {
-        return words;
-    };
-    (words as f64 * f64::from(wanted) / f64::from(counted))
-        .round()
-        .max(1.0) as usize
+/// The prompt tokens of each request of a repeat.
+fn sizes(sample: &BenchSample) -> Vec<u32> {
+    match &sample.requests[..] {
+        [] => vec![sample.prompt_tokens],
+        requests => requests.iter().map(|r| r.prompt_tokens).collect(),
+    }
 }
 
 #[cfg(test)]
@@ -215,3 +213,7 @@ mod tests;
 #[cfg(test)]
 #[path = "record_tests.rs"]
 mod record_tests;
+
+#[cfg(test)]
+#[path = "method_tests.rs"]
+mod method_tests;

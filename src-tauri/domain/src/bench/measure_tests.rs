@@ -29,6 +29,7 @@ async fn figures_follow_the_definitions() {
     assert_eq!(result.tg_tps.std, 0.0, "three equal repeats have no spread");
     assert_eq!((result.acceptance, result.ended), (None, None));
     assert_eq!((result.at, result.notes.len()), (42, 0));
+    assert_eq!(result.circumstances["engine version"], "0.33.0");
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ pub use measure::measure;
 pub use session::{BenchProgress, Measurement};
 pub use store::{BenchStore, BenchStoreError};
 
+mod batch;
 mod chance;
 mod compare;
 mod doubt;
@@ -22,6 +23,7 @@ mod error;
 mod guard;
 mod measure;
 mod peak;
+mod prompts;
 mod prose;
 mod random;
 #[cfg(test)]
@@ -40,6 +42,10 @@ pub type Circumstances = std::collections::BTreeMap<String, String>;
 pub const PROMPT_TOKENS: RangeInclusive<u32> = 16..=131_072;
 /// Tokens that an answer may be measured with.
 pub const GENERATE_TOKENS: RangeInclusive<u32> = 8..=4096;
+/// Tokens of context that may stand before the prompt.
+pub const DEPTH: RangeInclusive<u32> = 0..=262_144;
+/// Requests at once.
+pub const CONCURRENCY: RangeInclusive<u32> = 1..=64;
 /// Repeats of a measurement.
 pub const RUNS: RangeInclusive<u32> = 1..=20;
 
@@ -56,6 +62,32 @@ pub struct BenchCase {
     /// Measure although others use the server. The result says so.
     #[serde(default)]
     pub beside_others: bool,
+    /// Tokens of context before the prompt (the d of `pp2048 @ d4096`).
+    #[serde(default)]
+    pub depth: u32,
+    /// Requests at once (the c of `tg128 (c4)`).
+    #[serde(default = "one")]
+    pub concurrency: u32,
+    /// Whose request it is.
+    #[serde(default)]
+    pub method: BenchMethod,
+}
+
+/// The concurrency of what older versions measured.
+fn one() -> u32 {
+    1
+}
+
+/// How the request of a measurement is made. Both have the same definitions of the figures.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+#[serde(rename_all = "kebab-case")]
+pub enum BenchMethod {
+    /// Tandem's: the sizes are those of the text, and template and mark come on top; the model is asked not to think.
+    #[default]
+    Tandem,
+    /// llama-benchy's with `--exact-tg`: the sizes have the template in them, and thinking is left to the model.
+    LlamaBenchy,
 }
 
 impl BenchCase {
@@ -66,7 +98,30 @@ impl BenchCase {
             generate_tokens: 64,
             runs: 5,
             beside_others: false,
+            depth: 0,
+            concurrency: 1,
+            method: BenchMethod::Tandem,
         }
+    }
+
+    /// The field's short name: `pp512 tg64`, `pp2048 tg128 @ d4096 (c4)`.
+    pub fn name(&self) -> String {
+        let mut name = format!("pp{} tg{}", self.prompt_tokens, self.generate_tokens);
+        if self.depth > 0 {
+            name.push_str(&format!(" @ d{}", self.depth));
+        }
+        if self.concurrency > 1 {
+            name.push_str(&format!(" (c{})", self.concurrency));
+        }
+        if self.method == BenchMethod::LlamaBenchy {
+            name.push_str(" as llama-benchy");
+        }
+        name
+    }
+
+    /// All tokens that one request has before its answer, template and mark aside.
+    pub(crate) fn size(&self) -> u32 {
+        self.prompt_tokens + self.depth
     }
 
     /// Refuses a case that would measure nothing, or take an evening.
@@ -74,6 +129,12 @@ impl BenchCase {
         let parts = [
             ("The prompt", self.prompt_tokens, &PROMPT_TOKENS),
             ("The answer", self.generate_tokens, &GENERATE_TOKENS),
+            ("The context", self.depth, &DEPTH),
+            (
+                "The number of requests at once",
+                self.concurrency,
+                &CONCURRENCY,
+            ),
             ("The number of repeats", self.runs, &RUNS),
         ];
         for (what, value, range) in parts {
@@ -95,7 +156,7 @@ pub struct BenchSample {
     /// measurements pair. `None` in measurements of older versions.
     #[serde(default)]
     pub prompt: Option<u32>,
-    /// Prompt tokens by the server's count, without `extra_tokens`.
+    /// Prompt tokens by the server's count, context among them, without `extra_tokens`.
     pub prompt_tokens: u32,
     /// Tokens of template and mark, which the server reads as well and `pp_tps` counts. `None` where its tokenizer could
     /// not be asked: they are among `prompt_tokens` then.
@@ -126,6 +187,38 @@ pub struct BenchSample {
     #[serde(default)]
     #[cfg_attr(feature = "bindings", specta(type = Option<specta_typescript::Number>))]
     pub peak_tps: Option<f64>,
+    /// The requests of this repeat, where there were several at once. The fields above are all of them together then:
+    /// sums of tokens, rates over the time of all, and the mean of `ttfr_s` and `ttft_s`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<BenchRequest>,
+}
+
+/// One request of several at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct BenchRequest {
+    /// As in [`BenchSample`].
+    pub prompt_tokens: u32,
+    /// As in [`BenchSample`].
+    pub completion_tokens: u32,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub ttfr_s: f64,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub ttft_s: f64,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub end_s: f64,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub pp_tps: f64,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub tg_tps: f64,
+    /// As in [`BenchSample`].
+    #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
+    pub peak_tps: f64,
 }
 
 /// What is to be known of a measurement, for as long as it is kept.

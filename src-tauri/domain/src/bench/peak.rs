@@ -17,11 +17,8 @@ pub(crate) struct Moment {
     pub(crate) tokens: f64,
 }
 
-/// The most tokens in any second; over all the time where that is shorter.
-///
-/// The tokens of one chunk are spread evenly over the time since the chunk before, as llama-benchy does.
-pub(crate) fn peak(moments: &[Moment]) -> f64 {
-    let times = spread(moments);
+/// The most tokens in any second, of the times of all; over all the time where that is shorter.
+pub(crate) fn most_in_a_second(times: &[f64]) -> f64 {
     let (Some(first), Some(last)) = (times.first(), times.last()) else {
         return 0.0;
     };
@@ -40,8 +37,9 @@ pub(crate) fn peak(moments: &[Moment]) -> f64 {
     most as f64
 }
 
-/// The time of each token. Parts of one are carried over to the next moment.
-fn spread(moments: &[Moment]) -> Vec<f64> {
+/// The time of each token. Those of one chunk are spread evenly over the time since the chunk before, as llama-benchy does;
+/// parts of a token are carried over to the next moment.
+pub(crate) fn token_times(moments: &[Moment]) -> Vec<f64> {
     let mut times = Vec::new();
     let (mut before, mut carried) = (None, 0.0);
     for moment in moments {

@@ -8,7 +8,9 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::bench::{BenchCase, BenchError, BenchResult, Circumstances, Measurement, measure};
+use crate::bench::{
+    BenchCase, BenchError, BenchMethod, BenchResult, Circumstances, Measurement, measure,
+};
 use crate::chat::{ChatDelta, ChatFinish, ChatRequest};
 use crate::ports::{ApiError, Clock, ModelApi, ServedModel};
 use crate::recipe::EngineKind;
@@ -130,6 +132,10 @@ impl ModelApi for Server {
         }
     }
 
+    async fn version(&self) -> Result<Option<String>, ApiError> {
+        Ok(Some("0.33.0".into()))
+    }
+
     async fn prompt_tokens(&self, request: &ChatRequest) -> Result<Option<u32>, ApiError> {
         Ok(self.tokenizer.map(|tokens| tokens_of(request, tokens)))
     }
@@ -209,6 +215,9 @@ pub(crate) fn wanted(runs: u32) -> Measurement {
             generate_tokens: 64,
             runs,
             beside_others: false,
+            depth: 0,
+            concurrency: 1,
+            method: BenchMethod::Tandem,
         },
         circumstances: Circumstances::new(),
         run: None,

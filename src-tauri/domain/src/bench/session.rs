@@ -9,11 +9,9 @@ use futures::FutureExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::bench::guard::{Own, Silence, judge, longest_silence, others};
-use crate::bench::size::SizeSearch;
-use crate::bench::text::{mark, words};
 use crate::bench::timeline::{Asked, Timeline, Told};
-use crate::bench::{BenchCase, BenchError, Circumstances, Doubt};
-use crate::chat::ChatRequest;
+use crate::bench::{BenchCase, BenchError, BenchMethod, Circumstances, Doubt};
+use crate::chat::{ChatRequest, PromptMessage};
 use crate::engine;
 use crate::engine::metrics::{Metrics, ServerLoad};
 use crate::ids::{BenchId, RunId};
@@ -69,13 +67,12 @@ pub struct BenchProgress {
     pub doing: String,
 }
 
-/// One repeat's prompt.
+/// One request's prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Prompt {
-    /// Equal numbers of equal cases are equal words behind the mark.
-    pub(crate) number: u32,
-    /// Mark and words.
-    pub(crate) text: String,
+    /// The context, where the case has one, and the prompt. Equal numbers of equal cases are equal words but for the
+    /// mark before them.
+    pub(crate) messages: Vec<PromptMessage>,
     /// Its tokens, where the served model's tokenizer told.
     pub(crate) counted: Option<Counted>,
 }
@@ -85,15 +82,23 @@ pub(crate) struct Prompt {
 pub(crate) struct Counted {
     /// All of them.
     pub(crate) all: u32,
-    /// Those of template and mark.
+    /// Those of template and mark that come on top of the wanted ones.
     pub(crate) extra: u32,
+}
+
+impl Prompt {
+    /// Its words, the mark's among them.
+    pub(crate) fn words(&self) -> u32 {
+        let of = |message: &PromptMessage| message.text.split_whitespace().count() as u32;
+        self.messages.iter().map(of).sum()
+    }
 }
 
 /// See the module.
 pub(crate) struct Session<'a> {
-    api: &'a dyn ModelApi,
+    pub(crate) api: &'a dyn ModelApi,
     clock: &'a dyn Clock,
-    wanted: &'a Measurement,
+    pub(crate) wanted: &'a Measurement,
     cancel: &'a CancellationToken,
     done: u32,
     /// What others were seen to do while that was allowed.
@@ -137,6 +142,14 @@ impl<'a> Session<'a> {
         Ok(sum / f64::from(LATENCY_TRIPS))
     }
 
+    /// The version of the program that serves, where it tells.
+    pub(crate) async fn version(&self) -> Result<Option<String>, BenchError> {
+        match self.ask("Version", self.api.version()).await {
+            Err(BenchError::Cancelled) => Err(BenchError::Cancelled),
+            told => Ok(told.ok().flatten()),
+        }
+    }
+
     /// Requests of others that run and wait, once what just ended is not counted any more.
     pub(crate) async fn others_before(&self) -> Result<Option<(u32, u32)>, BenchError> {
         let mut seen = None;
@@ -158,114 +171,85 @@ impl<'a> Session<'a> {
         ))
     }
 
-    /// The numbered prompt with the wanted tokens by the served model's own tokenizer; `None` where that cannot be asked.
-    pub(crate) async fn sized(&self, number: u32) -> Result<Option<Prompt>, BenchError> {
-        let wanted = self.wanted.case.prompt_tokens;
-        let Some(template) = self.count(String::new()).await? else {
-            return Ok(None);
-        };
-        // A tokenizer makes a token of a word at least.
-        let words = words(number, wanted as usize);
-        let mut fit = SizeSearch::new(&words, wanted);
-        let (text, tokens) = loop {
-            let Some(all) = self.count(fit.text()).await? else {
-                return Ok(None);
-            };
-            if let Some(found) = fit.hear(all.saturating_sub(template)) {
-                break found;
-            }
-        };
-        let text = format!("{} {text}", mark(&self.wanted.id.0, number));
-        let counted = self.count(text.clone()).await?;
-        Ok(counted.map(|all| Prompt {
-            number,
-            text,
-            counted: Some(Counted {
-                all,
-                extra: all.saturating_sub(tokens),
-            }),
-        }))
-    }
-
-    /// The numbered prompt of so many words.
-    pub(crate) fn of_words(&self, number: u32, count: usize) -> Prompt {
-        let words = words(number, count).join(" ");
-        Prompt {
-            number,
-            text: format!("{} {words}", mark(&self.wanted.id.0, number)),
-            counted: None,
-        }
-    }
-
-    /// The tokens of a prompt with the template; `None` where the server does not tell.
-    async fn count(&self, text: String) -> Result<Option<u32>, BenchError> {
-        let request = self.request(text, self.wanted.patience_s);
-        match self.ask("Prompt", self.api.prompt_tokens(&request)).await {
-            Ok(tokens) => Ok(tokens),
-            Err(BenchError::Cancelled) => Err(BenchError::Cancelled),
-            // Whatever ails the server is told of the request that follows.
-            Err(_) => Ok(None),
-        }
-    }
-
-    fn request(&self, text: String, patience_s: u64) -> ChatRequest {
+    pub(crate) fn request(&self, messages: Vec<PromptMessage>, patience_s: u64) -> ChatRequest {
+        let case = &self.wanted.case;
         ChatRequest {
-            max_tokens: self.wanted.case.generate_tokens,
-            // The temperature is the model's own; thinking would only rename the tokens, and its
-            // end would depend on the prompt.
-            thinking: Some(false),
+            messages,
+            max_tokens: case.generate_tokens,
+            // The temperature is the model's own. Thinking would only rename the tokens, and its end would depend on
+            // the prompt; llama-benchy leaves it alone.
+            thinking: match case.method {
+                BenchMethod::Tandem => Some(false),
+                BenchMethod::LlamaBenchy => None,
+            },
             ignore_eos: true,
             patience_s,
-            ..ChatRequest::ask(self.wanted.model.clone(), text)
+            ..ChatRequest::ask(self.wanted.model.clone(), "")
         }
     }
 
-    /// One request, and what it tells.
+    /// One repeat, a request of each prompt at once, and what it tells.
     pub(crate) async fn repeat(
         &mut self,
         doing: &str,
-        of: &Prompt,
+        of: &[Prompt],
         latency_s: f64,
-    ) -> Result<Told, BenchError> {
+    ) -> Result<Vec<Told>, BenchError> {
         let wanted = self.wanted;
         let case = &wanted.case;
-        let longest = longest_silence(wanted.patience_s, case.prompt_tokens);
-        let request = self.request(of.text.clone(), longest);
+        let at_once = of.len() as u32;
+        let longest = longest_silence(wanted.patience_s, case.size().saturating_mul(at_once));
+        let requests: Vec<ChatRequest> = of
+            .iter()
+            .map(|prompt| self.request(prompt.messages.clone(), longest))
+            .collect();
         let before = self.load().await?;
-        let mut timeline = Timeline::default();
+        let mut timelines = vec![Timeline::default(); of.len()];
         let (heard, seen) = (AtomicU32::new(0), Mutex::new(None));
-        let answer = {
-            let mut on_delta = |delta| {
-                heard.fetch_add(1, Ordering::Relaxed);
-                timeline.push(&delta);
-            };
-            let call = self.ask(doing, self.api.chat(&request, &mut on_delta));
-            let watch = self.watch(&heard, &seen, (wanted.patience_s, longest));
+        let answers = {
+            let calls = requests
+                .iter()
+                .zip(&mut timelines)
+                .map(|(request, timeline)| {
+                    let (this, heard) = (&*self, &heard);
+                    async move {
+                        let mut on_delta = |delta| {
+                            heard.fetch_add(1, Ordering::Relaxed);
+                            timeline.push(&delta);
+                        };
+                        this.ask(doing, this.api.chat(request, &mut on_delta)).await
+                    }
+                });
+            let calls = futures::future::try_join_all(calls);
+            let watch = self.watch(&heard, &seen, at_once, (wanted.patience_s, longest));
             futures::select_biased! {
-                answer = std::pin::pin!(call.fuse()) => answer,
+                answers = std::pin::pin!(calls.fuse()) => answers,
                 silent = std::pin::pin!(watch.fuse()) => Err(BenchError::Api {
                     doing: doing.to_owned(),
                     source: ApiError::TimedOut { seconds: silent },
                 }),
             }
         };
-        let finish = answer?;
+        let answers = answers?;
         self.done += 1;
         let doubted = |doubt| BenchError::Doubt {
             doing: doing.to_owned(),
             doubt,
         };
-        let asked = Asked {
-            tokens: case.generate_tokens,
-            prompt: of.counted.map(|c| c.all),
-            extra: of.counted.map(|c| c.extra),
-            prompt_words: of.text.split_whitespace().count() as u32,
-        };
-        let mut told = timeline.read(&finish, asked, latency_s).map_err(doubted)?;
-        told.sample.prompt = Some(of.number);
+        let mut told = Vec::new();
+        for ((prompt, timeline), finish) in of.iter().zip(&timelines).zip(&answers) {
+            let asked = Asked {
+                tokens: case.generate_tokens,
+                prompt: prompt.counted.map(|c| c.all),
+                extra: prompt.counted.map(|c| c.extra),
+                prompt_words: prompt.words(),
+                alone: at_once == 1,
+            };
+            told.push(timeline.read(finish, asked, latency_s).map_err(doubted)?);
+        }
         let own = Own {
-            requests: 1,
-            generated: told.sample.completion_tokens,
+            requests: at_once,
+            generated: told.iter().map(|t| t.sample.completion_tokens).sum(),
         };
         let seen = seen.into_inner().unwrap_or_else(|e| e.into_inner());
         let judged = match seen {
@@ -315,7 +299,13 @@ impl<'a> Session<'a> {
     }
 
     /// Looks at the server every second. Ends when its silence has been too long, and tells how long it was.
-    async fn watch(&self, heard: &AtomicU32, seen: &Mutex<Option<u32>>, limits: (u64, u64)) -> u64 {
+    async fn watch(
+        &self,
+        heard: &AtomicU32,
+        seen: &Mutex<Option<u32>>,
+        at_once: u32,
+        limits: (u64, u64),
+    ) -> u64 {
         let start = self.clock.monotonic();
         let mut silence = Silence::default();
         loop {
@@ -324,7 +314,7 @@ impl<'a> Session<'a> {
             once_more().await;
             let load = self.api.metrics().await.ok();
             let load = load.map(|text| engine::of(self.wanted.engine).load(&Metrics::parse(&text)));
-            if let Some((running, waiting)) = load.as_ref().and_then(|l| others(l, 1)) {
+            if let Some((running, waiting)) = load.as_ref().and_then(|l| others(l, at_once)) {
                 let mut most = seen.lock().unwrap_or_else(|e| e.into_inner());
                 *most = (*most).max(Some(running + waiting));
             }
@@ -357,7 +347,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    async fn ask<T>(
+    pub(crate) async fn ask<T>(
         &self,
         doing: &str,
         call: impl Future<Output = Result<T, ApiError>>,

@@ -5,7 +5,7 @@
 
 use crate::bench::BenchSample;
 use crate::bench::doubt::Doubt;
-use crate::bench::peak::{Moment, peak};
+use crate::bench::peak::{Moment, most_in_a_second, token_times};
 use crate::chat::{ChatDelta, ChatFinish};
 
 /// Chunks this near to each other came at one moment: they were let go together.
@@ -67,6 +67,8 @@ pub(crate) struct Asked {
     pub(crate) extra: Option<u32>,
     /// Words of the prompt.
     pub(crate) prompt_words: u32,
+    /// Whether it was the only request. A server that has several makes one wait while it reads another's prompt.
+    pub(crate) alone: bool,
 }
 
 /// The chunks of one answer.
@@ -82,6 +84,10 @@ pub(crate) struct Told {
     pub(crate) sample: BenchSample,
     /// Whether the first chunk tells when the prompt was read.
     pub(crate) prompt_told: bool,
+    /// Tokens after the first moment.
+    pub(crate) after_first: f64,
+    /// When each token came.
+    pub(crate) times: Vec<f64>,
 }
 
 impl Timeline {
@@ -122,12 +128,15 @@ impl Timeline {
         if tg_tps > FASTEST {
             return Err(Doubt::TooFast { tokens, span });
         }
-        check_stall(&moments, span)?;
+        if asked.alone {
+            check_stall(&moments, span)?;
+        }
         let est_ppt_s = (ttfr_s - latency_s).max(0.0);
         let pp_tps = f64::from(prompt_tokens) / est_ppt_s;
         let prompt_told = pp_tps.is_finite()
             && pp_tps <= FASTEST_PROMPT
             && !early_first(&moments, ttfr_s, est_ppt_s);
+        let times = token_times(&moments);
         Ok(Told {
             sample: BenchSample {
                 prompt: None,
@@ -140,9 +149,12 @@ impl Timeline {
                 end_s: last.end,
                 pp_tps: if prompt_told { pp_tps } else { 0.0 },
                 tg_tps,
-                peak_tps: Some(peak(&moments)),
+                peak_tps: Some(most_in_a_second(&times)),
+                requests: Vec::new(),
             },
             prompt_told,
+            after_first: after,
+            times,
         })
     }
 

@@ -31,6 +31,7 @@ fn asked(tokens: u32, prompt: u32) -> Asked {
         prompt: Some(prompt),
         extra: None,
         prompt_words: prompt,
+        alone: true,
     }
 }
 
@@ -162,7 +163,7 @@ proptest! {
             timeline.push(&ChatDelta { tokens, ..delta(at, &"x".repeat(bytes), 0) });
         }
         let end = ChatFinish { prompt_tokens: prompt, completion_tokens: tokens, ..finish(9.0, 0, 0) };
-        if let Ok(told) = timeline.read(&end, Asked { tokens: wanted, prompt: None, extra: None, prompt_words: 100 }, 0.001) {
+        if let Ok(told) = timeline.read(&end, Asked { tokens: wanted, prompt: None, extra: None, prompt_words: 100, alone: true }, 0.001) {
             let s = told.sample;
             prop_assert!([s.tg_tps, s.pp_tps, s.ttft_s, s.end_s].iter().all(|f| f.is_finite() && *f >= 0.0));
             prop_assert!(s.tg_tps <= FASTEST && s.completion_tokens == wanted);

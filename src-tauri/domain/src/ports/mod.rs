@@ -85,10 +85,21 @@ pub trait ModelApi: Send + Sync {
     /// GET /metrics, in Prometheus text.
     async fn metrics(&self) -> Result<String, ApiError>;
 
+    /// The version of the program that serves. `None` where it does not tell.
+    async fn version(&self) -> Result<Option<String>, ApiError> {
+        Ok(None)
+    }
+
     /// The tokens of this request's prompt with the template, by the served model's own tokenizer. `None` where the
     /// server has no such answer.
     async fn prompt_tokens(&self, _request: &ChatRequest) -> Result<Option<u32>, ApiError> {
         Ok(None)
+    }
+
+    /// The same server over connections that are kept for the next request, as a measurement needs. `None` where that is
+    /// no other.
+    fn kept(&self) -> Option<Arc<dyn ModelApi>> {
+        None
     }
 
     /// POST /v1/chat/completions, streamed. Every chunk is handed over with its time since the request.

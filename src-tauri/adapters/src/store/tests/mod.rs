@@ -356,6 +356,7 @@ fn bench(id: &str, at: i64) -> BenchResult {
             pp_tps: 1024.25,
             tg_tps: 24.5,
             peak_tps: Some(26.0),
+            requests: Vec::new(),
         }],
         pp_tps: Spread::of(vec![1024.25]),
         tg_tps: Spread::of(vec![24.5, 25.5]),
@@ -427,7 +428,15 @@ async fn the_figures_of_a_launch_are_the_newest_whole_ones_made_alone() {
         ended: None,
         ..bench("sizes", 80)
     };
-    for result in [&both, &ended, &beside, &other_sizes] {
+    let crowded = BenchResult {
+        case: BenchCase {
+            concurrency: 4,
+            ..BenchCase::quick()
+        },
+        id: "crowded".into(),
+        ..other_sizes.clone()
+    };
+    for result in [&both, &ended, &beside, &other_sizes, &crowded] {
         store.save(result).await.unwrap();
     }
     assert_eq!(store.of_launch("abc", &quick).await.unwrap(), None);

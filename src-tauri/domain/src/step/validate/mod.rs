@@ -7,9 +7,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::bench::{
-    BenchCase, BenchError, BenchResult, Circumstances, Measurement, NoteKind, compare, measure,
-};
+use crate::bench::{BenchCase, BenchError, BenchResult, Measurement, NoteKind, compare, measure};
 use crate::chat::{ChatRequest, PromptMessage, Role};
 use crate::container::SERVER;
 use crate::ids::BenchId;
@@ -23,7 +21,8 @@ use crate::step::ids;
 use crate::step::launch::LaunchReceipt;
 use crate::step::services::{Services, StepContext};
 use crate::step::stored::value;
-use crate::step::weights::WeightsReceipt;
+
+pub mod circumstances;
 
 /// A chequered square of 64 × 64 pixels, drawn for this purpose.
 const PICTURE: &str = "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAEAAAABACAIAAAAlC+aJAAAAZ0lEQVR42u3ZsQkAIAwEwMzjSE7sKJYWDuAMCQiCB18/ufJJ7DVTGb2lcrs/AAAAAAAAAAAAAADKgNcOyvYDAAAAAAAAAAAAANQBFhkAAAAAAAAAAACA/4BFBgAAAAAAAAAAAPAd4ADOpcHhD6DcOgAAAABJRU5ErkJggg==";
@@ -200,47 +199,6 @@ impl Validate {
         problem.into()
     }
 
-    fn circumstances(
-        &self,
-        cx: &StepContext,
-        launch: &LaunchReceipt,
-    ) -> Result<Circumstances, StepError> {
-        let FactsReceipt(facts) = cx.receipt()?;
-        let WeightsReceipt(fetched) = cx.receipt()?;
-        let r = &self.launch;
-        let served = r.served();
-        let mut all = Circumstances::new();
-        let mut set = |name: &str, value: String| all.insert(name.to_owned(), value);
-        set("launch", launch.identity.clone());
-        set("image", r.image.name.clone());
-        set("image id", launch.image_id.clone());
-        set(
-            "weights",
-            format!("{} at {}", served.repo, fetched[0].first.commit),
-        );
-        set("machines", facts.len().to_string());
-        set("tensor parallel size", facts.len().to_string());
-        set("context length", r.context.to_string());
-        set("memory share", r.memory_share.to_string());
-        set("arguments", r.args.join(" "));
-        set(
-            "speculative tokens",
-            launch
-                .speculative_tokens
-                .map_or("none".into(), |n| n.to_string()),
-        );
-        set("kernel", facts[0].kernel.clone());
-        set(
-            "driver",
-            facts[0].driver.clone().unwrap_or_else(|| "unknown".into()),
-        );
-        set(
-            "DGX OS",
-            facts[0].dgx_os.clone().unwrap_or_else(|| "unknown".into()),
-        );
-        Ok(all)
-    }
-
     async fn plain_result(&self, cx: &StepContext) -> Option<BenchResult> {
         let first = &self.launch.variants.first()?.id;
         let plain: LaunchReceipt = cx.receipt_of(&ids::launch(first)).ok()?;
@@ -380,7 +338,12 @@ impl ReadOnly<Services> for Validate {
             engine: self.launch.engine,
             model: self.launch.served_name.clone(),
             case: BenchCase::quick(),
-            circumstances: self.circumstances(cx, &launch)?,
+            circumstances: circumstances::circumstances(
+                &self.launch,
+                &launch,
+                &cx.receipt()?,
+                &facts,
+            ),
             run: Some(cx.run.clone()),
             simulated: facts.iter().any(|f| f.simulated),
             limit_s: Some(LONGEST_S),
