@@ -120,6 +120,14 @@ pub trait Engine: Send + Sync {
     /// from beside the checkpoint.
     fn memory(&self, plan: &LaunchPlan, weights: u64, grafted: u64) -> Ask;
 
+    /// Takes out of a plan what the engine of its image does nothing with, and notes why.
+    fn leave_out(&self, _plan: &mut LaunchPlan) {}
+
+    /// What the engine of a plan's image would refuse, known before anything is fetched.
+    fn refused(&self, _plan: &LaunchPlan) -> Vec<Problem> {
+        Vec::new()
+    }
+
     /// Its settings for a recipe, with their limits.
     fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
 

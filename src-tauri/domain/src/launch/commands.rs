@@ -14,6 +14,7 @@ use crate::container::{command, fabric};
 use crate::engine;
 use crate::node::FetchLimits;
 use crate::problem::Problem;
+use crate::recipe::plan::LaunchPlan;
 use crate::recipe::published::{Difference, PublishedLaunch};
 use crate::recipe::{Choices, Recipe, RecipeId, Variant, is_option, option_name};
 
@@ -115,7 +116,7 @@ fn launched(
     launch: &PublishedLaunch,
 ) -> Result<Vec<MachineCommand>, Problem> {
     let of_engine = engine::of(recipe.engine).explained();
-    let specs = containers(recipe, variant, launch)?;
+    let (plan, specs) = containers(recipe, variant, launch)?;
     let command = |(rank, spec): (usize, &ContainerSpec)| MachineCommand {
         id: launch.id.clone(),
         machine: match (launch.machines, rank) {
@@ -123,7 +124,9 @@ fn launched(
             (_, 0) => MachineRole::Head,
             _ => MachineRole::Worker,
         },
-        explained: explained(recipe, variant, launch, spec, of_engine),
+        explained: left_out(&plan)
+            .chain(explained(recipe, variant, launch, spec, of_engine))
+            .collect(),
         image: spec.image.clone(),
         env: spec.env.iter().cloned().collect(),
         docker_flags: [
@@ -142,7 +145,7 @@ fn containers(
     recipe: &Recipe,
     variant: &Variant,
     launch: &PublishedLaunch,
-) -> Result<Vec<ContainerSpec>, Problem> {
+) -> Result<(LaunchPlan, Vec<ContainerSpec>), Problem> {
     let network = (launch.machines > 1).then(sparks::link);
     let plan = resolve(
         recipe,
@@ -158,7 +161,16 @@ fn containers(
     )
     .launch;
     let facts = vec![sparks::facts(); launch.machines];
-    expected::containers(&plan, plan.last().unwrap_or(variant), &facts)
+    let specs = expected::containers(&plan, plan.last().unwrap_or(variant), &facts)?;
+    Ok((plan, specs))
+}
+
+/// Why words of the recipe are not among the command's.
+fn left_out(plan: &LaunchPlan) -> impl Iterator<Item = Explained> {
+    plan.left_out.iter().map(|left| Explained {
+        item: left.item.clone(),
+        reason: left.why.clone(),
+    })
 }
 
 /// What the recipe says of a launch's differences, the nearest first.

@@ -98,7 +98,7 @@ fn what_is_said_to_differ_is_there_and_what_is_said_to_be_dropped_is_not() {
     for recipe in catalog::launchable() {
         for variant in &recipe.variants {
             for launch in &variant.launches {
-                let specs = containers(recipe, variant, launch).expect("it can be launched");
+                let (_, specs) = containers(recipe, variant, launch).expect("it can be launched");
                 let items: BTreeSet<String> = specs.iter().flat_map(items).collect();
                 let differs = [&launch.differs, &variant.differs, &recipe.differs];
                 for d in differs.into_iter().flatten() {
@@ -141,10 +141,11 @@ fn every_difference_has_a_reason_and_every_word_of_the_writers_is_explained() {
                     &recipe.dropped,
                 ];
                 let told = launched(recipe, variant, launch).expect("it can be launched");
-                for (command, spec) in told
-                    .iter()
-                    .zip(containers(recipe, variant, launch).expect("it can be launched"))
-                {
+                for (command, spec) in told.iter().zip(
+                    containers(recipe, variant, launch)
+                        .expect("it can be launched")
+                        .1,
+                ) {
                     let is_told = |item: &str| command.explained.iter().any(|e| e.item == item);
                     for d in own.into_iter().flatten() {
                         assert!(is_told(&d.item), "{}: {} has no reason", launch.id, d.item);

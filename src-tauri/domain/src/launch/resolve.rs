@@ -3,6 +3,7 @@
 use super::input::LaunchInput;
 use super::{rules, settings};
 use crate::artifact::{Artifact, ArtifactRole};
+use crate::engine;
 use crate::engine::setting::Setting;
 use crate::problem::Problem;
 use crate::recipe::plan::{GraftPlan, LaunchPlan};
@@ -49,7 +50,7 @@ fn plan(recipe: &Recipe, input: &LaunchInput<'_>, all: &[Setting]) -> LaunchPlan
         _ => a.clone(),
     });
     let image = text("image");
-    LaunchPlan {
+    let mut plan = LaunchPlan {
         recipe: recipe.id.clone(),
         title: recipe.title.clone(),
         engine: recipe.engine,
@@ -73,12 +74,15 @@ fn plan(recipe: &Recipe, input: &LaunchInput<'_>, all: &[Setting]) -> LaunchPlan
         master_port: port("master_port", 29501),
         args: settings::words(all, "args"),
         env: pairs.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        left_out: Vec::new(),
         can: recipe.can.clone(),
         memory: recipe.memory.clone(),
         variants: variants(recipe, input.variant, number("speculative_tokens")),
         graft: graft(recipe, input, all),
         download: input.download.clone(),
-    }
+    };
+    engine::of(recipe.engine).leave_out(&mut plan);
+    plan
 }
 
 /// The chosen variant; one that drafts comes after the first that does not: a fault of that one belongs to the model,

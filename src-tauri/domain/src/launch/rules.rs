@@ -1,6 +1,7 @@
 //! What stands against a launch on these machines.
 
 use super::input::LaunchInput;
+use crate::engine;
 use crate::engine::setting::Setting;
 use crate::network::plan;
 use crate::problem::{Code, Problem, Severity};
@@ -118,6 +119,7 @@ pub(super) fn faults(
             ),
         }
     }
+    all.extend(engine::of(recipe.engine).refused(launch));
     all.extend(input.download.check().err());
     let names: Vec<&str> = input.machines.iter().map(|m| m.name.as_str()).collect();
     let seen: Vec<_> = input.machines.iter().map(|m| m.facts.clone()).collect();

@@ -106,6 +106,12 @@ pub fn setup_plan(setup: &Setup, machines: &[SetupMachine], public_key: &str) ->
             "The model's own code runs in the container, which cannot write to the cache. {why}"
         ));
     }
+    cautions.extend(
+        launch
+            .left_out
+            .iter()
+            .map(|left| format!("`{}` of the recipe is left out. {}", left.given, left.why)),
+    );
     if machines.iter().any(|m| m.facts.simulated) {
         cautions.push(
             "This is a rehearsal: the machines, the weights and the server are stand-ins."

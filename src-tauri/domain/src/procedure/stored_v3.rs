@@ -97,6 +97,7 @@ impl From<SetupV3> for Setup {
             api_port: old.api_port,
             master_port: old.master_port,
             env: env.map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+            left_out: Vec::new(),
             args: old.engine_args,
             can: Capabilities::default(),
             memory: Memory::default(),

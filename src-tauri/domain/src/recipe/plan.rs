@@ -43,6 +43,9 @@ pub struct LaunchPlan {
     pub args: Vec<String>,
     /// More environment for the containers.
     pub env: Vec<(String, String)>,
+    /// What of the recipe is left out, since the engine of this image does nothing with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     /// What the model can do.
     pub can: Capabilities,
     /// What was measured of its memory.
@@ -53,6 +56,17 @@ pub struct LaunchPlan {
     pub graft: Option<GraftPlan>,
     /// How much of the line the download may take, and when.
     pub download: FetchLimits,
+}
+
+/// See [`LaunchPlan::left_out`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftOut {
+    /// `--flag`, or `env:NAME`.
+    pub item: String,
+    /// As the recipe has it.
+    pub given: String,
+    /// Why, as a sentence.
+    pub why: String,
 }
 
 /// See [`LaunchPlan::graft`].

@@ -1,6 +1,7 @@
 //! vLLM.
 
 pub mod adopt;
+mod by_release;
 mod causes;
 mod explained;
 pub mod flags;
@@ -43,6 +44,14 @@ impl Engine for VllmEngine {
 
     fn explained(&self) -> &'static [(&'static str, &'static str)] {
         explained::EXPLAINED
+    }
+
+    fn leave_out(&self, plan: &mut LaunchPlan) {
+        by_release::leave_out(plan);
+    }
+
+    fn refused(&self, plan: &LaunchPlan) -> Vec<Problem> {
+        by_release::refused(plan)
     }
 
     fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16> {
