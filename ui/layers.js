@@ -7,7 +7,7 @@ export const LAYERS = [
   ['kit'],
   ['problem'],
   ['session'],
-  ['bench', 'chat', 'disk', 'export', 'machines', 'network', 'pair', 'preflight', 'run'],
+  ['bench', 'chat', 'disk', 'elsewhere', 'export', 'machines', 'network', 'pair', 'preflight', 'run'],
   ['models', 'wizard'],
   ['app', 'screens'],
 ];

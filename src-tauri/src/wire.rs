@@ -1,6 +1,7 @@
 //! Shapes that only the window needs: domain types gathered for one screen.
 
 pub mod disk;
+pub mod elsewhere;
 pub mod recipes;
 
 use serde::{Deserialize, Serialize};

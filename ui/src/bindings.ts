@@ -105,6 +105,22 @@ export const commands = {
 	stepLog: (id: RunId, step: string) => __TAURI_INVOKE<string[]>("step_log", { id, step }),
 	/**  A text about a run for a forum post: plan, events, problems, versions; no secrets, addresses or serial numbers. */
 	runReport: (id: RunId) => __TAURI_INVOKE<string>("run_report", { id }),
+	/**  Where and how what is served can be used. Nothing changes. */
+	access: () => __TAURI_INVOKE<Access>("access"),
+	/**
+	 *  Opens an address on this computer's loopback that leads to the server, until Tandem ends or it is closed. A second
+	 *  call changes nothing.
+	 */
+	openLocal: () => __TAURI_INVOKE<Access>("open_local"),
+	/**  Closes that address, with what goes through it. */
+	closeLocal: () => __TAURI_INVOKE<null>("close_local"),
+	/**  The key that the server asks for, to be shown; `None` where it asks for none. */
+	serverKey: () => __TAURI_INVOKE<string | null>("server_key"),
+	/**
+	 *  Asks the server for its models without the key, then with it, at the address on this computer, which is opened for
+	 *  that.
+	 */
+	testTraffic: () => __TAURI_INVOKE<TrafficTest>("test_traffic"),
 	/**  Measures what is served now and keeps the result. */
 	runBenchmark: (benchCase: BenchCase, label: string, events: Channel<BenchEvent>) => __TAURI_INVOKE<BenchResult>("run_benchmark", { benchCase, label, events }),
 	/**  Stops the measurement that is under way. The repeats that were made are kept. */
@@ -190,6 +206,20 @@ export type Acceptance = {
 	mean_length: number,
 	/**  Accepted / drafts for each position, 0 to 1. */
 	per_position: number[],
+};
+
+/**  Where and how what is served can be used. */
+export type Access = {
+	/**  The name to send in requests. */
+	model: string,
+	/**  The machine whose loopback the server listens on. */
+	machine: string,
+	/**  Its port there. */
+	port: number,
+	/**  The port on this computer's loopback that leads there; `None` where none is open. */
+	local: number | null,
+	/**  Whether the engine answers Anthropic's API of messages too. */
+	messages: boolean,
 };
 
 /**  An all-reduce between two containers of the image. */
@@ -2305,6 +2335,16 @@ export type Survey = {
 	config: string | null,
 	/**  Whether the index names the MTP layers; `None` where there is no index or no config to tell. */
 	mtp_built_in: boolean | null,
+};
+
+/**  What the server answered to who has no key, and to who has it. */
+export type TrafficTest = {
+	/**  The status of the answer without the key. */
+	without: number,
+	/**  The status of the answer with it. */
+	with: number,
+	/**  Whether the key alone lets in: 401 and 200. */
+	guarded: boolean,
 };
 
 /**  One of the two interfaces of a port. */

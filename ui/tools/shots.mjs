@@ -92,6 +92,25 @@ const SCENES = [
   { name: 'run-interrupted', fake: 'interrupted' },
   { name: 'undo', fake: 'failed', act: press('Undo') },
   { name: 'finished', fake: 'serving', screen: 'serve' },
+  {
+    name: 'elsewhere',
+    fake: 'serving',
+    screen: 'serve',
+    act: async (page) => {
+      await page.getByRole('radio', { name: 'Use it elsewhere' }).click({ force: true });
+    },
+  },
+  {
+    name: 'elsewhere-open',
+    fake: 'serving',
+    screen: 'serve',
+    act: async (page) => {
+      await page.getByRole('radio', { name: 'Use it elsewhere' }).click({ force: true });
+      await page.getByRole('button', { name: 'Test traffic' }).click();
+      await page.getByRole('button', { name: 'Show the key' }).click();
+      await page.getByRole('radio', { name: 'OpenCode' }).click({ force: true });
+    },
+  },
   { name: 'setup-done', fake: 'serving', act: press(/^Set-up/) },
   { name: 'models', fake: 'serving' },
   {

@@ -284,6 +284,7 @@ impl App {
         if self.live_id().is_some() {
             return Err(busy());
         }
+        self.close_local();
         let workspace = self.inner.rehearsal.write().await.take();
         self.changed();
         if let Some(workspace) = workspace {

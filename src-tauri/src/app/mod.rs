@@ -5,6 +5,7 @@ mod ask_node;
 mod bench;
 mod chat;
 mod disk;
+mod elsewhere;
 mod leases;
 mod link;
 mod machines;
@@ -70,6 +71,8 @@ struct Inner {
     /// Tells which conversation changed.
     conversations: broadcast::Sender<ConversationId>,
     measuring: Mutex<Option<CancellationToken>>,
+    /// The port of this computer that leads to what is served, where a person asked for one.
+    opened: Mutex<Option<elsewhere::Opened>>,
     /// Checks of a disk under way, by machine.
     checks: Mutex<HashMap<MachineId, CancellationToken>>,
 }
@@ -118,6 +121,7 @@ impl App {
                 answers: Mutex::default(),
                 conversations: broadcast::Sender::new(NEWS),
                 measuring: Mutex::default(),
+                opened: Mutex::default(),
                 checks: Mutex::default(),
             }),
         };

@@ -118,6 +118,7 @@ impl App {
             .map(|saved| workspace.services(saved))
             .collect();
         let machines = machines?;
+        self.close_local();
         owned::stop(&machines, SERVER).await?;
         for machine in &machines {
             firewall::end_with_server(machine).await;

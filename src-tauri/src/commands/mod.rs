@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod chat;
 pub mod disk;
+pub mod elsewhere;
 pub mod link;
 pub mod machines;
 pub mod recipes;

@@ -59,6 +59,11 @@ async fn server(app: &App, folder: &Path) -> Result<Recordings, Problem> {
     let setup = watched(app, &id, None).await?;
     let again = app.plan_again(&id).await?;
     assert_eq!(again.request, request, "a run is planned again as it was");
+    let tested = app.test_traffic().await?;
+    assert!(tested.guarded, "the key alone lets in: {tested:?}");
+    assert!(app.access().await?.local.is_some(), "it stays open");
+    app.close_local();
+    assert_eq!(app.access().await?.local, None);
     let served = json!({
         "overview": app.overview().await?, "pair": app.pair().await?, "restart": app.propose_link(true).await?,
     });

@@ -16,6 +16,7 @@ import type {
 import { afterSetup, byHand, compare } from './fake/bench';
 import { FakeChat } from './fake/chat';
 import { FakeDisks } from './fake/disk';
+import { fakeElsewhere } from './fake/elsewhere';
 import { neighboursIn, NETWORK_STATES, standing } from './fake/network';
 import { defaults, planFor, recipePlan } from './fake/plan';
 import { FakeRun, wait } from './fake/player';
@@ -269,6 +270,7 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       return planFor(request);
     },
     ...fakeRecipes(tickMs),
+    ...fakeElsewhere(tickMs, () => serving),
     proposeRecipe: async (id) => recipePlan(id, machines.length),
     // What a recorded run was asked for is what was proposed.
     planAgain: async (id) => {

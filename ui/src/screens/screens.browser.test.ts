@@ -8,6 +8,7 @@ import { page } from 'vitest/browser';
 import AppWindow from '../App.svelte';
 import type { RunSummary } from '../bindings';
 import { fakeHost, type FakeState } from '../host/fake';
+import { recorded } from '../host/fake/problems';
 import type { ScreenName } from '../session/session.svelte';
 import { axeFaults } from '../test/axe';
 
@@ -63,6 +64,28 @@ test('all runs are reached from what they belong to and from the palette', async
   await user.keyboard('{Control>}k{/Control}');
   await user.keyboard('all runs{Enter}');
   expect(await screen.findByRole('heading', { name: 'One run so far' })).toBeVisible();
+});
+
+test('a server that ended behind Tandem’s back is told, with the way to start it again', async () => {
+  await page.viewport(1024, 700);
+  const user = userEvent.setup();
+  const settings = { theme: 'light', hub_endpoint: '', screen: 'serve' };
+  const fallen = { ...recorded('unmeasured'), code: 'server-died' as const };
+  let asked = 0;
+  const checkServing = async () => {
+    asked += 1;
+    throw fallen;
+  };
+  const host = fakeHost('serving', { frozen: true, tickMs: 0, settings });
+  render(AppWindow, { host: { ...host, checkServing } });
+  expect(
+    await screen.findByRole('heading', { level: 1, name: /does not serve any more/ }),
+  ).toBeVisible();
+  expect(screen.getByText(fallen.message)).toBeVisible();
+  expect(asked).toBe(1);
+  expect(await axeFaults()).toEqual([]);
+  await user.click(screen.getByRole('button', { name: 'Start it again' }));
+  expect(await screen.findByRole('button', { name: 'Start' })).toBeVisible();
 });
 
 test('after a start that failed, what worked before is one click away', async () => {

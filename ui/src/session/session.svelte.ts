@@ -53,6 +53,8 @@ export class Session {
   shownRun: string | null = $state(null);
   /** What is planned now; `null` where nobody asked for a plan. */
   next: Next | null = $state.raw(null);
+  /** Why what is served does not serve any more, as it was asked last; `null` where it does. */
+  fallen: Problem | null = $state.raw(null);
   /** Whether the first screen was chosen. */
   started = $state(false);
   /** The machines with which Set-up has led on to the plan. */
@@ -130,6 +132,18 @@ export class Session {
     this.#ledOn = who;
     this.go('serve');
     return true;
+  }
+
+  /** Asks whether what is served still stands. An answer about another server is not heard. */
+  async checkServing(): Promise<void> {
+    const asked = this.serving?.run;
+    let fallen: Problem | null = null;
+    try {
+      await this.host.checkServing();
+    } catch (thrown) {
+      fallen = asProblem(thrown);
+    }
+    if (this.serving?.run === asked) this.fallen = fallen;
   }
 
   /** Shows a plan. */

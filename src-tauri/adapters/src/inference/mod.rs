@@ -8,6 +8,7 @@ mod chunk;
 mod chunks;
 mod connection;
 mod key;
+mod local_port;
 mod sse;
 mod thinking;
 
@@ -17,6 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 pub use api::HttpModelApi;
 pub use key::{ContainerKey, ServerKey};
+pub use local_port::OpenPort;
 
 /// A connection to a server.
 pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}

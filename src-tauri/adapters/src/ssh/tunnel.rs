@@ -1,12 +1,12 @@
-//! The servers on a machine's loopback, reached through its connection. Nothing listens here.
+//! The servers on a machine's loopback, reached through its connection. Nothing listens here unless it is asked for.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tandem_domain::ports::{ApiError, Containers, ModelApi, Tunnels};
+use tandem_domain::ports::{ApiError, Containers, LocalPort, ModelApi, Tunnels};
 
 use super::SshMachine;
-use crate::inference::{Connect, ContainerKey, HttpModelApi, Stream};
+use crate::inference::{Connect, ContainerKey, HttpModelApi, OpenPort, Stream};
 
 /// The port `Tunnels` of a machine.
 pub struct SshTunnels {
@@ -20,15 +20,21 @@ impl SshTunnels {
         let key = Arc::new(ContainerKey::new(containers));
         Self { machine, key }
     }
+
+    fn road(&self, port: u16) -> Arc<dyn Connect> {
+        let machine = Arc::clone(&self.machine);
+        Arc::new(TunnelConnector { machine, port })
+    }
 }
 
+#[async_trait]
 impl Tunnels for SshTunnels {
     fn api(&self, port: u16) -> Arc<dyn ModelApi> {
-        let connector = TunnelConnector {
-            machine: Arc::clone(&self.machine),
-            port,
-        };
-        Arc::new(HttpModelApi::new(Arc::new(connector)).with_key(self.key.clone()))
+        Arc::new(HttpModelApi::new(self.road(port)).with_key(self.key.clone()))
+    }
+
+    async fn listen(&self, port: u16) -> Result<Box<dyn LocalPort>, ApiError> {
+        Ok(Box::new(OpenPort::open(self.road(port), port).await?))
     }
 }
 

@@ -128,6 +128,11 @@ pub trait Engine: Send + Sync {
         Vec::new()
     }
 
+    /// Whether its server answers Anthropic's API of messages beside that of OpenAI.
+    fn answers_messages(&self) -> bool {
+        false
+    }
+
     /// Its settings for a recipe, with their limits.
     fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
 

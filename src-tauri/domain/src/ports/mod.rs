@@ -130,9 +130,21 @@ pub struct MachineServices {
 }
 
 /// Reaches servers that listen on a machine's loopback.
+#[async_trait]
 pub trait Tunnels: Send + Sync {
     /// The API behind this port of the machine. Nothing is opened until the first call.
     fn api(&self, port: u16) -> Arc<dyn ModelApi>;
+
+    /// Opens a port on this computer's loopback that leads to this port of the machine, for other programs: of the same
+    /// number, or of another where that is taken here. The machine is not asked.
+    async fn listen(&self, port: u16) -> Result<Box<dyn LocalPort>, ApiError>;
+}
+
+/// A port of this computer's loopback that leads to a server of a machine. Dropping it closes it, with what goes through
+/// it.
+pub trait LocalPort: Send + Sync {
+    /// Its number.
+    fn port(&self) -> u16;
 }
 
 /// The builds of the node program that came with the app.

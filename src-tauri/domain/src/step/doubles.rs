@@ -13,8 +13,9 @@ use crate::bench::BenchStore;
 use crate::bench::{BenchCase, BenchResult, BenchStoreError};
 use crate::container::{ContainerSpec, ContainerState};
 use crate::ports::{
-    Clock, Command, ContainerError, Containers, DockerInfo, Image, Machine, MachineError,
-    MachineServices, ModelApi, NodeBuild, NodePrograms, Output, PullProgress, RemoteFile, Tunnels,
+    ApiError, Clock, Command, ContainerError, Containers, DockerInfo, Image, LocalPort, Machine,
+    MachineError, MachineServices, ModelApi, NodeBuild, NodePrograms, Output, PullProgress,
+    RemoteFile, Tunnels,
 };
 use crate::run::memory::MemoryJournal;
 use crate::run::{Journal as _, Outcome, RunId, RunOutcome, RunState, StepId, StepState};
@@ -173,9 +174,14 @@ impl Commanded for Nftables {
 
 struct Nothing;
 
+#[async_trait]
 impl Tunnels for Nothing {
     fn api(&self, port: u16) -> Arc<dyn ModelApi> {
         panic!("no server is asked: {port}")
+    }
+
+    async fn listen(&self, port: u16) -> Result<Box<dyn LocalPort>, ApiError> {
+        panic!("no port is opened: {port}")
     }
 }
 

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use sha2::{Digest, Sha256};
-use tandem_adapters::inference::{Connect, ContainerKey, HttpModelApi, Stream, tcp};
-use tandem_domain::ports::{ApiError, MachineServices, ModelApi, NodeBuild, Tunnels};
+use tandem_adapters::inference::{Connect, ContainerKey, HttpModelApi, OpenPort, Stream, tcp};
+use tandem_domain::ports::{ApiError, LocalPort, MachineServices, ModelApi, NodeBuild, Tunnels};
 use tandem_domain::problem::{Code, Problem};
 
 use crate::checkpoint;
@@ -52,16 +52,30 @@ impl Connect for PortConnector {
     }
 }
 
-impl Tunnels for SimulatedContainers {
-    fn api(&self, port: u16) -> Arc<dyn ModelApi> {
-        let containers = Arc::new(Self {
+impl SimulatedContainers {
+    /// The same containers for whoever outlives this.
+    fn again(&self) -> Arc<Self> {
+        Arc::new(Self {
             folder: self.folder.clone(),
             meeting: self.meeting.clone(),
             standin: self.standin.clone(),
-        });
+        })
+    }
+}
+
+#[async_trait]
+impl Tunnels for SimulatedContainers {
+    fn api(&self, port: u16) -> Arc<dyn ModelApi> {
+        let containers = self.again();
         let key = Arc::new(ContainerKey::new(containers.clone()));
         let connector = PortConnector { containers, port };
         Arc::new(HttpModelApi::new(Arc::new(connector)).with_key(key))
+    }
+
+    async fn listen(&self, port: u16) -> Result<Box<dyn LocalPort>, ApiError> {
+        let containers = self.again();
+        let road = Arc::new(PortConnector { containers, port });
+        Ok(Box::new(OpenPort::open(road, port).await?))
     }
 }
 

@@ -54,6 +54,10 @@ impl Engine for VllmEngine {
         by_release::refused(plan)
     }
 
+    fn answers_messages(&self) -> bool {
+        true
+    }
+
     fn open_ports(&self, plan: &LaunchPlan) -> Vec<u16> {
         launch::open_ports(plan)
     }
