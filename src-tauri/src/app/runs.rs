@@ -89,11 +89,9 @@ impl App {
     /// The plan of what another run was asked for, for the machines as they are now.
     pub async fn plan_again(&self, id: &RunId) -> Result<PlanView, Problem> {
         let workspace = self.workspace().await;
-        let planned = self.run_detail(id).await?.plan.procedure;
-        let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
-        match Procedure::read(&planned, params) {
-            Ok(Some(Procedure::Setup(setup))) => self.plan_setup(setup.request).await,
-            _ => Err(
+        match self.setup_of(&workspace, id).await? {
+            Some(setup) => self.plan_setup(setup.request).await,
+            None => Err(
                 Problem::new(Code::BadInput, "This run cannot be planned again.")
                     .cause("It serves no model.")
                     .fix("Choose a model."),

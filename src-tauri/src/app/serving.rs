@@ -6,12 +6,13 @@ use tandem_domain::container::SERVER;
 use tandem_domain::ports::{MachineServices, ModelApi};
 use tandem_domain::problem::Problem;
 use tandem_domain::procedure::Procedure;
+use tandem_domain::procedure::request::Setup;
 use tandem_domain::recipe::Variant;
 use tandem_domain::recipe::plan::LaunchPlan;
 use tandem_domain::run::{RunId, RunState, Status, StepId};
 use tandem_domain::step::firewall;
 use tandem_domain::step::ids;
-use tandem_domain::step::launch::LaunchReceipt;
+use tandem_domain::step::launch::{LaunchReceipt, fallen};
 use tandem_domain::step::owned;
 use tandem_domain::step::validate::Validated;
 
@@ -91,12 +92,21 @@ impl App {
         Ok((workspace, serving, machine, api))
     }
 
-    /// Asks the server whether it is there.
+    /// Asks the server whether it is there, and the machines whether every rank of it runs.
     pub async fn check_serving(&self) -> Result<Option<Serving>, Problem> {
         let workspace = self.workspace().await;
         let Some(serving) = self.serving(&workspace).await? else {
             return Ok(None);
         };
+        if let Some(setup) = self.setup_of(&workspace, &serving.run).await? {
+            let mut ranks = Vec::new();
+            for id in &setup.request.machines {
+                ranks.push(workspace.services(&workspace.machine(id).await?)?);
+            }
+            if let Some(problem) = fallen(&setup.launch, &ranks).await? {
+                return Err(problem);
+            }
+        }
         let (_, _, machine, api) = self.served().await?;
         match api.models().await {
             Ok(models) if models.iter().any(|m| m.id == serving.model) => Ok(Some(serving)),
@@ -107,6 +117,20 @@ impl App {
                 .cause(format!("The server does not answer: {e}."))
                 .on(machine.name)),
         }
+    }
+
+    /// The set-up that a run carried out; `None` where it is none, or cannot be read any more.
+    pub(super) async fn setup_of(
+        &self,
+        workspace: &Workspace,
+        id: &RunId,
+    ) -> Result<Option<Setup>, Problem> {
+        let planned = self.run_detail(id).await?.plan.procedure;
+        let params = stored(workspace.store.run_params(id).await)?.unwrap_or_default();
+        Ok(match Procedure::read(&planned, params) {
+            Ok(Some(Procedure::Setup(setup))) => Some(*setup),
+            _ => None,
+        })
     }
 
     /// Stops what Tandem serves on all machines. A container of the server's name that Tandem did not make stays.

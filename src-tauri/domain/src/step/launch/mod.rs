@@ -1,6 +1,7 @@
 //! Steps `launch-…`: the server over all machines, once for each variant of the plan.
 
 mod rendezvous;
+mod standing;
 #[cfg(test)]
 mod tests;
 mod wait;
@@ -32,6 +33,8 @@ use crate::step::services::{Services, StepContext};
 use crate::step::stored::{stored, value};
 use crate::step::weights::WeightsReceipt;
 use crate::step::{firewall, owned, page_cache};
+
+pub use standing::fallen;
 
 /// What did not happen where a launch cannot begin.
 const NOT_STARTED: &str = "The model server was not started.";

@@ -6,10 +6,12 @@ use std::time::Duration;
 use super::LaunchServer;
 use super::rendezvous::{PATIENCE, Rendezvous};
 use crate::container::SERVER;
+use crate::engine;
 use crate::engine::causes::{self, Cause};
 use crate::graft;
 use crate::ports::{Command, MachineServices};
 use crate::problem::{Code, Problem, Retry};
+use crate::recipe::plan::LaunchPlan;
 use crate::run::{ProgressPart, StepError};
 use crate::step::follow::{ReadProgress, Then, ended, while_followed};
 use crate::step::machines::failed_on;
@@ -171,25 +173,17 @@ impl LaunchServer {
     }
 
     async fn unmet(&self, cx: &StepContext) -> Problem {
-        let logs = logs(cx).await;
-        let tables = self.tables();
+        let logs = logs(&cx.machines).await;
+        let tables = tables(&self.launch);
         match causes::is_told(&tables, &logs) {
             true => causes::explain(&tables, &logs, "It still runs"),
             false => causes::did_not_meet(&logs, PATIENCE),
         }
     }
 
-    fn tables(&self) -> Vec<&'static [Cause]> {
-        let engine = self.engine();
-        let mut tables = vec![engine.causes()];
-        tables.extend(self.launch.graft.as_ref().map(|_| graft::causes::CAUSES));
-        tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
-        tables
-    }
-
     /// Whether the logs say why a server that still runs does not get ready, and what is told of one that ended.
     async fn explain(&self, cx: &StepContext, ended: &str) -> (bool, Problem) {
-        let (logs, tables) = (logs(cx).await, self.tables());
+        let (logs, tables) = (logs(&cx.machines).await, tables(&self.launch));
         (
             causes::is_told(&tables, &logs),
             causes::explain(&tables, &logs, ended),
@@ -197,10 +191,19 @@ impl LaunchServer {
     }
 }
 
+/// Why something ended that serves a launch, the likeliest first.
+pub(super) fn tables(launch: &LaunchPlan) -> Vec<&'static [Cause]> {
+    let engine = engine::of(launch.engine);
+    let mut tables = vec![engine.causes()];
+    tables.extend(launch.graft.as_ref().map(|_| graft::causes::CAUSES));
+    tables.extend([causes::CAUSES, engine.consequences(), causes::CONSEQUENCES]);
+    tables
+}
+
 /// The last lines of every rank, head first.
-async fn logs(cx: &StepContext) -> Vec<(String, Vec<String>)> {
+pub(super) async fn logs(machines: &[MachineServices]) -> Vec<(String, Vec<String>)> {
     let mut logs = Vec::new();
-    for machine in &cx.machines {
+    for machine in machines {
         let lines = machine
             .containers
             .logs(SERVER, 400)
