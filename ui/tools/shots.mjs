@@ -275,6 +275,12 @@ const SCENES = [
         .click(),
   },
   { name: 'bench', fake: 'serving', screen: 'bench' },
+  {
+    name: 'bench-change',
+    fake: 'serving',
+    screen: 'bench',
+    act: async (page) => page.getByText('Change what is measured').click(),
+  },
   { name: 'chat', fake: 'serving', screen: 'chat' },
   {
     name: 'chat-open',
