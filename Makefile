@@ -117,6 +117,10 @@ bench: tools ## the figures, one a line; with root on a machine of the lab
 	$(MAKE) --no-print-directory $(HOST_NODE)
 	cargo build --workspace --locked --quiet --bin bench
 	TANDEM_LAB=$(LAB) $(BIN)/bench $(FIGURES)
+	case " $(or $(FIGURES),chat) " in *" chat "*)
+	  $(MAKE) --no-print-directory ui
+	  if [ -x "$${CHROMIUM:-/usr/bin/chromium}" ]; then node ui/tools/chat/run.mjs; else echo "bench: the chat was not measured in a window: Chromium is missing" >&2; fi;;
+	esac
 
 vllm-image: tools ## the lab's second image: the real vLLM for a processor, some 6 GB of downloads (root)
 	@tests/packages.sh src-tauri/packages.txt tests/lab/packages.txt tests/vllm/packages.txt

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use serde::Serialize;
 use tandem_adapters::image_resize::MAX_BYTES;
 use tandem_domain::bench::{BenchCase, CONCURRENCY, DEPTH, GENERATE_TOKENS, PROMPT_TOKENS, RUNS};
-use tandem_domain::chat::prompt::MAX_TOKENS;
+use tandem_domain::chat::budget::MAX_TOKENS;
+use tandem_domain::chat::controls;
 use tandem_domain::network::plan::{MTU, PREFIXES};
 use tandem_domain::node::LEAST_RATE;
 
@@ -16,6 +17,29 @@ struct Range {
     least: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     most: Option<u64>,
+}
+
+/// The same of numbers with a fraction.
+#[derive(Debug, Serialize)]
+struct Span {
+    least: f64,
+    most: f64,
+}
+
+/// Of the settings of an answer.
+#[derive(Debug, Serialize)]
+struct OfAnswers {
+    temperature: Span,
+    top_p: Span,
+    top_k: Range,
+    min_p: Span,
+    presence_penalty: Span,
+    frequency_penalty: Span,
+    repetition_penalty: Span,
+    max_tokens: Range,
+    stops: usize,
+    stop_characters: usize,
+    system_characters: usize,
 }
 
 /// All of them, by field.
@@ -41,6 +65,8 @@ pub(crate) struct Limits {
     picture_bytes: Range,
     /// Tokens that an answer may have where nobody wishes others.
     answer_tokens: u32,
+    /// The settings of an answer.
+    controls: OfAnswers,
     /// The measurement that the set-up makes as well.
     quick: BenchCase,
 }
@@ -64,7 +90,27 @@ pub(crate) fn limits() -> Limits {
             most: Some(MAX_BYTES),
         },
         answer_tokens: MAX_TOKENS,
+        controls: OfAnswers {
+            temperature: span(&controls::TEMPERATURE),
+            top_p: span(&controls::TOP_P),
+            top_k: range(&controls::TOP_K),
+            min_p: span(&controls::MIN_P),
+            presence_penalty: span(&controls::PENALTY),
+            frequency_penalty: span(&controls::PENALTY),
+            repetition_penalty: span(&controls::REPETITION),
+            max_tokens: range(&controls::ANSWER_TOKENS),
+            stops: controls::STOPS.0,
+            stop_characters: controls::STOPS.1,
+            system_characters: controls::SYSTEM,
+        },
         quick: BenchCase::quick(),
+    }
+}
+
+fn span(of: &RangeInclusive<f64>) -> Span {
+    Span {
+        least: *of.start(),
+        most: *of.end(),
     }
 }
 

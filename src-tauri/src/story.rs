@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use tandem_domain::chat::{ChatAsk, ChatEvent, Wishes};
+use tandem_domain::chat::{ChatAsk, ChatEvent, Controls};
 use tandem_domain::problem::Problem;
 use tandem_domain::recipe::RecipeId;
 use tandem_domain::run::{Event, RunOutcome, RunSignal};
@@ -105,7 +105,8 @@ pub async fn story(app: &App, recipe: Option<RecipeId>) -> Result<(), Problem> {
         text: question.into(),
         images: Vec::new(),
     };
-    app.send_message(None, ask, Wishes::default(), hear).await?;
+    app.send_message(None, ask, Controls::default(), hear)
+        .await?;
     while let Some(event) = told.recv().await {
         match event {
             ChatEvent::Ended { message } => {

@@ -6,6 +6,8 @@ pub mod recipes;
 
 use serde::{Deserialize, Serialize};
 use specta::Type;
+use tandem_domain::chat::Sampling;
+use tandem_domain::chat::controls::LevelsOfReasoning;
 use tandem_domain::engine::setting::Setting;
 use tandem_domain::fit::Fit;
 use tandem_domain::ids::{ConversationId, MachineId, RunId};
@@ -121,6 +123,18 @@ pub struct Serving {
     pub against_plain: Option<f64>,
     /// Tokens of context.
     pub max_model_len: u32,
+    /// How it is told how much to reason; `None` where it does not reason, or an earlier Tandem launched it.
+    #[serde(default)]
+    pub reasoning: Option<LevelsOfReasoning>,
+    /// Whether it takes images, as its recipe says; `None` where an earlier Tandem launched it.
+    #[serde(default)]
+    pub pictures: Option<bool>,
+    /// Whether it calls tools, as its recipe says.
+    #[serde(default)]
+    pub tools: bool,
+    /// The model's own sampling, from its `generation_config.json`.
+    #[serde(default)]
+    pub sampling: Sampling,
 }
 
 /// What answers at an address, before anything is sent there.
@@ -276,6 +290,19 @@ pub struct ConversationNews {
     pub conversation: Option<ConversationId>,
 }
 
+/// What was taken in from a file.
+#[derive(Debug, Clone, Default, Serialize, Type)]
+pub struct ImportedChats {
+    /// How many conversations.
+    pub conversations: u32,
+    /// How many messages, with their versions.
+    pub messages: u32,
+    /// Images and files that were left behind.
+    pub left_out: u32,
+    /// The last of the conversations.
+    pub last: Option<ConversationId>,
+}
+
 /// A picked image as it is kept.
 #[derive(Debug, Clone, Serialize, Type)]
 pub struct ImageView {
@@ -287,6 +314,10 @@ pub struct ImageView {
     pub width: u32,
     /// Pixels.
     pub height: u32,
+    /// About how many tokens of the prompt it takes.
+    pub tokens: u32,
+    /// What the person should know of it, in sentences; of a kept image nothing.
+    pub notices: Vec<String>,
     /// The picture as a `data:` URL.
     pub url: String,
 }

@@ -3,8 +3,9 @@
 //! Prints one line a figure, `bench NAME VALUE UNIT`, and writes them with their circumstances to
 //! `test-artifacts/bench.json`. It fails when a figure misses its target. With `TANDEM_LAB=1` the
 //! program runs on a machine of the lab, else beside this one; `TANDEM_BENCH_GB` sets the size. Names of
-//! groups as arguments (`node`, `hf`, `check`, `line`, `copy`) choose what is measured; without any it is all.
+//! groups as arguments (`node`, `hf`, `check`, `line`, `copy`, `chat`) choose what is measured; without any it is all.
 
+mod chat;
 mod circumstances;
 mod compare;
 mod copy;
@@ -62,7 +63,7 @@ pub(crate) struct Bench<'a> {
 }
 
 /// What can be measured alone.
-const GROUPS: [&str; 5] = ["node", "hf", "check", "line", "copy"];
+const GROUPS: [&str; 6] = ["node", "hf", "check", "line", "copy", "chat"];
 
 /// The groups that were asked for.
 fn groups() -> Result<BTreeSet<String>, Failure> {
@@ -165,6 +166,10 @@ async fn run() -> Result<Vec<String>, Failure> {
             }
         }
         None => eprintln!("bench: line and copy were not measured: they need the lab"),
+    }
+
+    if groups.contains("chat") {
+        figures.push(chat::search().await?);
     }
 
     let version = bench.place.version().await?;

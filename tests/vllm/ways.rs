@@ -138,7 +138,7 @@ async fn serve(name: &str, bed: &Bed) -> Result<Said, String> {
     for question in QUESTIONS {
         let mut ask = ChatRequest::ask(&bed.setup.launch.served_name, question);
         ask.max_tokens = TOKENS;
-        ask.temperature = Some(0.0);
+        ask.sampling.temperature = Some(0.0);
         ask.ignore_eos = true;
         let mut text = String::new();
         let finish = api

@@ -155,14 +155,30 @@ export const commands = {
 	chatDraft: (id: ConversationId | null) => __TAURI_INVOKE<ChatDraft>("chat_draft", { id }),
 	/**  Keeps what is being written. */
 	saveChatDraft: (id: ConversationId | null, draft: ChatDraft) => __TAURI_INVOKE<null>("save_chat_draft", { id, draft }),
+	/**  How the model is asked to answer in a conversation; in new ones where `id` is `None`. */
+	chatControls: (id: ConversationId | null) => __TAURI_INVOKE<Controls>("chat_controls", { id }),
+	/**  Keeps how the model is asked to answer. */
+	saveChatControls: (id: ConversationId | null, controls: Controls) => __TAURI_INVOKE<null>("save_chat_controls", { id, controls }),
+	/**  Controls that were kept under names. */
+	chatPresets: () => __TAURI_INVOKE<Preset[]>("chat_presets"),
+	/**  Keeps controls under a name, in the place of what is there. Gives back all presets. */
+	saveChatPreset: (preset: Preset) => __TAURI_INVOKE<Preset[]>("save_chat_preset", { preset }),
+	/**  Forgets a preset. Gives back those that are left. */
+	deleteChatPreset: (name: string) => __TAURI_INVOKE<Preset[]>("delete_chat_preset", { name }),
+	/**  What the question that is being written would take of the model's window. */
+	chatBudget: (id: ConversationId | null, draft: ChatDraft, controls: Controls) => __TAURI_INVOKE<Budget>("chat_budget", { id, draft, controls }),
+	/**  Writes a conversation into a file that the person chooses. Gives back where; `None` where they chose none. */
+	exportConversation: (id: ConversationId, format: ExportFormat) => __TAURI_INVOKE<string | null>("export_conversation", { id, format }),
+	/**  Takes the conversations of a file in: Tandem's own, of ChatGPT, Open WebUI and LM Studio, or of the OpenAI API. */
+	importConversations: (text: string) => __TAURI_INVOKE<ImportedChats>("import_conversations", { text }),
 	/**  Tells of every conversation that changes, whichever window changes it. */
 	watchConversations: (news: Channel<ConversationNews>) => __TAURI_INVOKE<null>("watch_conversations", { news }),
-	/**  Takes an image file in: checked, made no larger than the model looks at, kept. */
-	addImage: (bytes: number[]) => __TAURI_INVOKE<ImageView>("add_image", { bytes }),
+	/**  Takes an image file in, its bytes in Base64: checked, made no larger than the model looks at, kept. */
+	addImage: (base64: string) => __TAURI_INVOKE<ImageView>("add_image", { base64 }),
 	/**  A kept image. */
 	image: (id: string) => __TAURI_INVOKE<ImageView>("image", { id }),
 	/**  Asks the model and streams the answer. `conversation` of `None` begins a new one; gives back its id. */
-	sendMessage: (conversation: ConversationId | null, ask: ChatAsk, wishes: Wishes, events: Channel<ChatEvent>) => __TAURI_INVOKE<ConversationId>("send_message", { conversation, ask, wishes, events }),
+	sendMessage: (conversation: ConversationId | null, ask: ChatAsk, controls: Controls, events: Channel<ChatEvent>) => __TAURI_INVOKE<ConversationId>("send_message", { conversation, ask, controls, events }),
 	/**  Stops an answer. What came is kept. */
 	stopAnswer: (answer: string) => __TAURI_INVOKE<null>("stop_answer", { answer }),
 	/**  What takes room on every machine. Only looks. */
@@ -195,7 +211,7 @@ export const commands = {
 };
 
 /* Constants */
-export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"depth":{"least":0,"most":262144},"concurrency":{"least":1,"most":64},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":5,"beside_others":false,"depth":0,"concurrency":1,"method":"tandem"}} as const;
+export const LIMITS = {"bytes_per_second":{"least":16384},"mtu":{"least":1280,"most":9216},"prefix":{"least":8,"most":31},"prompt_tokens":{"least":16,"most":131072},"generate_tokens":{"least":8,"most":4096},"depth":{"least":0,"most":262144},"concurrency":{"least":1,"most":64},"runs":{"least":1,"most":20},"picture_bytes":{"least":1,"most":25000000},"answer_tokens":8192,"controls":{"temperature":{"least":0.0,"most":2.0},"top_p":{"least":0.01,"most":1.0},"top_k":{"least":0,"most":100000},"min_p":{"least":0.0,"most":1.0},"presence_penalty":{"least":-2.0,"most":2.0},"frequency_penalty":{"least":-2.0,"most":2.0},"repetition_penalty":{"least":0.1,"most":2.0},"max_tokens":{"least":1,"most":1048576},"stops":4,"stop_characters":100,"system_characters":100000},"quick":{"prompt_tokens":512,"generate_tokens":64,"runs":5,"beside_others":false,"depth":0,"concurrency":1,"method":"tandem"}} as const;
 
 /* Types */
 /**  Figures of speculative decoding over a measurement, from differences of counters. */
@@ -237,6 +253,17 @@ export type AllReduce = {
 	/**  Whether a stand-in for PyTorch answered. */
 	stand_in: boolean,
 };
+
+/**  What form an answer has. */
+export type AnswerFormat = 
+/**  Whatever the model writes. */
+{ kind: "text" } | 
+/**  One JSON value. */
+{ kind: "json" } | 
+/**  JSON by a schema. */
+{ kind: "schema"; 
+/**  The JSON schema, as text. */
+schema: string };
 
 /**  What an answer took. */
 export type AnswerStats = {
@@ -427,6 +454,20 @@ export type BenchSample = {
 	requests?: BenchRequest[],
 };
 
+/**  What the next request takes of the window. */
+export type Budget = {
+	/**  Tokens of the window. */
+	window: number,
+	/**  Tokens of the prompt. */
+	prompt: number,
+	/**  Whether the server counted them; images are estimated in any case. */
+	counted: boolean,
+	/**  The most tokens of the answer. */
+	answer: number,
+	/**  Messages from the begin of the conversation that are not sent. */
+	left_out: number,
+};
+
 /**  What the cable is like. */
 export type CableState = 
 /**  One cable, both rails, 200 Gb/s, in the same port of both. */
@@ -470,6 +511,16 @@ export type CacheSetting = {
 	value?: string,
 	/**  Where repositories would be by it, absolute. */
 	place?: string,
+};
+
+/**  A piece of a tool call. */
+export type CallPiece = {
+	/**  Which call of the answer it belongs to, from 0 on; fewer than [`MOST_CALLS`]. */
+	index: number,
+	/**  Added to its name. */
+	name: string,
+	/**  Added to its arguments. */
+	arguments: string,
 };
 
 /**  How a machine is reached from now on. */
@@ -532,7 +583,9 @@ answer: Message } |
 /**  Added to the answer. */
 content: string; 
 /**  Added to the reasoning. */
-reasoning: string } | 
+reasoning: string; 
+/**  Added to the tool calls. */
+calls: CallPiece[] } | 
 /**  The end; the message as kept. */
 { kind: "ended"; 
 /**  The answer. */
@@ -782,6 +835,20 @@ export type Comparison = {
 /**  What a person confirmed, by its hash. */
 export type Confirmation = string;
 
+/**  What a person set. Members that are `None` leave it to the model's own settings. */
+export type Controls = {
+	/**  Rules for the model; empty text is none. */
+	system: string,
+	/**  How much it reasons: [`LEVEL_OFF`] or one of the recipe's levels. */
+	level: string | null,
+	/**  The most tokens of the answer with its reasoning; `None` leaves it to Tandem. */
+	max_tokens: number | null,
+	/**  How tokens are chosen. */
+	sampling: Sampling,
+	/**  What form the answer has. */
+	format: AnswerFormat,
+};
+
 /**  What can be changed about a conversation. Members that are `None` stay as they are. */
 export type ConversationChange = {
 	/**  Its title; empty text is refused. */
@@ -1002,6 +1069,15 @@ export type Evidence = {
 	/**  What was seen. */
 	what: string,
 };
+
+/**  How a conversation is written. */
+export type ExportFormat = 
+/**  For reading: what is shown. */
+"markdown" | 
+/**  Tandem's own: every version, to be read again. Images are not in it. */
+"tandem" | 
+/**  `{"messages": […]}`, as requests to the OpenAI API have it: what is shown. */
+"open-ai";
 
 /**  A recipe and its launch as text. */
 export type ExportedLaunch = {
@@ -1354,6 +1430,10 @@ export type ImageView = {
 	width: number,
 	/**  Pixels. */
 	height: number,
+	/**  About how many tokens of the prompt it takes. */
+	tokens: number,
+	/**  What the person should know of it, in sentences; of a kept image nothing. */
+	notices: string[],
 	/**  The picture as a `data:` URL. */
 	url: string,
 };
@@ -1397,6 +1477,18 @@ export type ImportView = {
 	toml: string | null,
 	/**  What to confirm, so that it is kept; `None` where it cannot be launched as it is. */
 	confirmation: Confirmation | null,
+};
+
+/**  What was taken in from a file. */
+export type ImportedChats = {
+	/**  How many conversations. */
+	conversations: number,
+	/**  How many messages, with their versions. */
+	messages: number,
+	/**  Images and files that were left behind. */
+	left_out: number,
+	/**  The last of the conversations. */
+	last: ConversationId | null,
 };
 
 /**  One network interface. */
@@ -1486,6 +1578,14 @@ export type Level =
 "warning" | 
 /**  It will not work. */
 "bad";
+
+/**  How a model is told how much to reason. */
+export type LevelsOfReasoning = {
+	/**  The argument of the chat template that switches it; `None` where none does. */
+	switch: string | null,
+	/**  Its levels, from little to much. */
+	levels: string[],
+};
 
 /**  All that was measured, and what it means. */
 export type LinkReport = {
@@ -1657,6 +1757,8 @@ export type Message = {
 	reasoning: string,
 	/**  Ids of kept images. */
 	images: string[],
+	/**  Tools that the model calls. */
+	calls: ToolCall[],
 	/**  When, ms since 1970. */
 	at: number,
 	/**  What it took; `None` for a question, and for an answer that was cut off. */
@@ -1887,6 +1989,14 @@ export type PlanView = {
 	settings: Setting[],
 };
 
+/**  Controls under a name. */
+export type Preset = {
+	/**  Its name. */
+	name: string,
+	/**  What it sets. */
+	controls: Controls,
+};
+
 /**  A failure in words. */
 export type Problem = {
 	/**  Which failure it is. */
@@ -2112,6 +2222,28 @@ export type RunSummary = {
 	simulated: boolean,
 };
 
+/**  How tokens are chosen. Members that are `None` leave it to the model's own settings. */
+export type Sampling = {
+	/**  See [`TEMPERATURE`]. */
+	temperature: number | null,
+	/**  See [`TOP_P`]. */
+	top_p: number | null,
+	/**  See [`TOP_K`]. */
+	top_k: number | null,
+	/**  See [`MIN_P`]. */
+	min_p: number | null,
+	/**  Against what was said at all; see [`PENALTY`]. */
+	presence_penalty: number | null,
+	/**  Against what was said often; see [`PENALTY`]. */
+	frequency_penalty: number | null,
+	/**  Against what stands in prompt and answer; see [`REPETITION`]. */
+	repetition_penalty: number | null,
+	/**  The same seed and the same question give the same answer, as far as the server keeps that. */
+	seed: number | null,
+	/**  Words that end the answer. */
+	stop: string[],
+};
+
 /**  A model that is served. */
 export type Serving = {
 	/**  The name that requests use. */
@@ -2140,6 +2272,14 @@ export type Serving = {
 	against_plain: number | null,
 	/**  Tokens of context. */
 	max_model_len: number,
+	/**  How it is told how much to reason; `None` where it does not reason, or an earlier Tandem launched it. */
+	reasoning?: LevelsOfReasoning | null,
+	/**  Whether it takes images, as its recipe says; `None` where an earlier Tandem launched it. */
+	pictures?: boolean | null,
+	/**  Whether it calls tools, as its recipe says. */
+	tools?: boolean,
+	/**  The model's own sampling, from its `generation_config.json`. */
+	sampling?: Sampling,
 };
 
 /**  See the module. */
@@ -2347,6 +2487,14 @@ export type TrafficTest = {
 	guarded: boolean,
 };
 
+/**  A tool call of a model, as it wrote it. Tandem runs none. */
+export type ToolCall = {
+	/**  The tool's name. */
+	name: string,
+	/**  Its arguments: JSON, where the model wrote it to its end. */
+	arguments: string,
+};
+
 /**  One of the two interfaces of a port. */
 export type Twin = {
 	/**  For example `enp1s0f1np1`. */
@@ -2396,13 +2544,5 @@ export type Verdict = {
 	says: string,
 	/**  What to do; empty when nothing is to do. */
 	cure: string,
-};
-
-/**  How the model should answer. */
-export type Wishes = {
-	/**  Whether it should think first. */
-	thinking: boolean,
-	/**  The most tokens of the answer with its reasoning; `None` leaves it to Tandem. */
-	max_tokens: number | null,
 };
 

@@ -283,6 +283,21 @@ const SCENES = [
   },
   { name: 'chat', fake: 'serving', screen: 'chat' },
   {
+    name: 'chat-settings',
+    fake: 'serving',
+    screen: 'chat',
+    act: async (page) => {
+      await press('Settings of the answer')(page);
+      await page.getByLabel('Temperature').fill('3');
+    },
+  },
+  {
+    name: 'chat-shortcuts',
+    fake: 'serving',
+    screen: 'chat',
+    act: async (page) => page.keyboard.press('Control+/'),
+  },
+  {
     name: 'chat-open',
     fake: 'serving',
     screen: 'chat',

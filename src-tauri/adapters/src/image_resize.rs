@@ -23,14 +23,17 @@ pub const LONGER_SIDE: u32 = 1568;
 /// The largest file that is read.
 pub const MAX_BYTES: u64 = 25_000_000;
 
-/// The most pixels that are decoded: 160 MB of memory with 8 bits a channel.
-pub const MAX_PIXELS: u64 = 40_000_000;
-
 /// The longest side that is decoded. Resizing works on whole rows, with 16 bytes a pixel.
 const MAX_SIDE: u32 = 32_768;
 
-/// What a picture may take in memory once it is decoded, in bytes.
+/// What a picture may take in memory once it is decoded, in bytes: 89 million pixels of a photo. Telephones make 50.
 const MAX_MEMORY: u64 = 256 << 20;
+
+/// The shortest side that goes out, in pixels. Encoders that work on patches refuse what is smaller than one.
+const SHORTER_SIDE: u32 = 28;
+
+/// How many times as long as wide a picture may be. Encoders refuse more with an error that ends the request.
+const MOST_TIMES: u32 = 200;
 
 /// One picture at a time, whoever asks, so that several take no more memory than one.
 static ONE: Mutex<()> = Mutex::new(());
@@ -49,6 +52,8 @@ pub struct PreparedImage {
     pub height: u32,
     /// The file.
     pub bytes: Vec<u8>,
+    /// What the person should know of it, in sentences.
+    pub notices: Vec<String>,
 }
 
 /// Why a picture cannot be used.
@@ -68,9 +73,9 @@ pub enum ImageError {
         /// Its bytes.
         size: u64,
     },
-    /// The picture has too many pixels.
+    /// A side is too long, or one is too long beside the other.
     #[error("the picture has {width} × {height} pixels")]
-    TooManyPixels {
+    Sides {
         /// Across.
         width: u32,
         /// Down.
@@ -83,10 +88,10 @@ pub enum ImageError {
         most: u64,
     },
     /// It is no picture, or of a kind we do not read.
-    #[error("the file is not a PNG, JPEG, WebP or GIF picture{}", if *heic { " but an HEIC one" } else { "" })]
+    #[error("the file is not a picture that Tandem reads{}", kind.map(|k| format!(" but {k}")).unwrap_or_default())]
     UnknownKind {
-        /// Whether it is what telephones make.
-        heic: bool,
+        /// What it is, where that is known: `HEIC`.
+        kind: Option<&'static str>,
     },
     /// It is a picture, and broken.
     #[error("the picture is damaged: {detail}")]
@@ -111,23 +116,25 @@ impl ImageError {
                     bytes_text(MAX_BYTES)
                 ))
                 .fix("Save it smaller, then add that."),
-            Self::TooManyPixels { width, height } => problem
+            Self::Sides { width, height } => problem
                 .cause(format!(
-                    "It has {width} × {height} pixels; {} million in all and {MAX_SIDE} a side are the most.",
-                    MAX_PIXELS / 1_000_000
+                    "It has {width} × {height} pixels; {MAX_SIDE} a side are the most, and {MOST_TIMES} times as long as wide."
                 ))
-                .fix("Save it smaller, or cut out the part that matters, then add that."),
+                .fix("Cut out the part that matters, then add that."),
             Self::TooMuchMemory { most } => problem
                 .cause(format!(
                     "Decoded it would take more than {} of memory.",
                     bytes_text(*most)
                 ))
                 .fix("Save it smaller, or with 8 bits a channel, then add that."),
-            Self::UnknownKind { heic: true } => problem
+            Self::UnknownKind { kind: Some(HEIC) } => problem
                 .cause("It is an HEIC picture, as telephones make them.")
                 .fix("Export it as JPEG, then add that."),
-            Self::UnknownKind { heic: false } => problem
-                .cause("The file is not a PNG, JPEG, WebP or GIF picture.")
+            Self::UnknownKind { kind: Some(kind) } => problem
+                .cause(format!("It is of the kind {kind}, which Tandem does not read."))
+                .fix("Save it as PNG or JPEG, then add that."),
+            Self::UnknownKind { kind: None } => problem
+                .cause("The file is not a PNG, JPEG, WebP, GIF, BMP or TIFF picture.")
                 .fix("Save it as one of these, then add that."),
             Self::Damaged { detail } => problem
                 .cause(format!("The file is damaged: {detail}."))
@@ -147,6 +154,14 @@ impl PreparedImage {
 pub fn data_url(mime: &str, bytes: &[u8]) -> String {
     let text = base64::engine::general_purpose::STANDARD.encode(bytes);
     format!("data:{mime};base64,{text}")
+}
+
+/// A file as the window hands it over: a list of numbers would take four times as much room, and time.
+pub fn from_base64(text: &str) -> Result<Vec<u8>, ImageError> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+    bytes.map_err(|e| ImageError::Damaged {
+        detail: e.to_string(),
+    })
 }
 
 /// Reads a file and prepares it, away from the threads that keep the window going.
@@ -199,23 +214,18 @@ pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_MEMORY);
     reader.limits(limits);
-    let readable = [
-        ImageFormat::Png,
-        ImageFormat::Jpeg,
-        ImageFormat::WebP,
-        ImageFormat::Gif,
-    ];
-    if !reader.format().is_some_and(|f| readable.contains(&f)) {
+    let format = reader.format();
+    let Some(format) = format.filter(|f| READABLE.contains(f)) else {
         return Err(ImageError::UnknownKind {
-            heic: is_heic(bytes),
+            kind: kind_of(bytes),
         });
-    }
+    };
     let mut decoder = reader.into_decoder().map_err(damaged)?;
     let (width, height) = decoder.dimensions();
     // Before decoding: a few kilobytes can unfold to gigabytes.
-    let pixels = u64::from(width) * u64::from(height);
-    if pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
-        return Err(ImageError::TooManyPixels { width, height });
+    let (short, long) = (width.min(height), width.max(height));
+    if long > MAX_SIDE || long > short.saturating_mul(MOST_TIMES) {
+        return Err(ImageError::Sides { width, height });
     }
     if decoder.total_bytes() > MAX_MEMORY {
         return Err(ImageError::TooMuchMemory { most: MAX_MEMORY });
@@ -228,14 +238,64 @@ pub fn prepare(bytes: &[u8]) -> Result<PreparedImage, ImageError> {
     }
     picture.apply_orientation(orientation);
     if picture.width().max(picture.height()) > LONGER_SIDE {
-        // Keeps the proportions. A side of a very thin picture stays at 1 px.
+        // Keeps the proportions.
         picture = picture.resize(
             LONGER_SIDE,
             LONGER_SIDE,
             image::imageops::FilterType::Lanczos3,
         );
     }
-    encode(&picture)
+    let notices = [
+        (format == ImageFormat::Jpeg && !has_end_of_jpeg(bytes)).then(|| {
+            "The file is cut off, so a part of the picture is missing. Get it again to have all of it.".to_owned()
+        }),
+        small_text(short, long, picture.width(), picture.height()),
+    ];
+    Ok(PreparedImage {
+        notices: notices.into_iter().flatten().collect(),
+        ..encode(&with_least_sides(picture))?
+    })
+}
+
+/// A picture that is tall or wide loses most where it is made smaller: a page of text, for one.
+fn small_text(short: u32, long: u32, width: u32, height: u32) -> Option<String> {
+    let times = f64::from(long) / f64::from(width.max(height));
+    let tall = long >= 4 * short;
+    (tall && times > 1.5).then(|| {
+        format!(
+            "It is sent as {width} × {height} pixels, {times:.1} times smaller, so small text in it cannot be read. Cut it into parts to show more."
+        )
+    })
+}
+
+/// The picture on a ground that is as large as encoders need it.
+fn with_least_sides(picture: DynamicImage) -> DynamicImage {
+    let (width, height) = (picture.width(), picture.height());
+    if width.min(height) >= SHORTER_SIDE {
+        return picture;
+    }
+    let (w, h) = (width.max(SHORTER_SIDE), height.max(SHORTER_SIDE));
+    let alpha = if is_transparent(&picture) { 0 } else { u8::MAX };
+    let white = image::Rgba([u8::MAX, u8::MAX, u8::MAX, alpha]);
+    let mut ground = image::RgbaImage::from_pixel(w, h, white);
+    let at = (i64::from(w - width) / 2, i64::from(h - height) / 2);
+    image::imageops::overlay(&mut ground, &picture.to_rgba8(), at.0, at.1);
+    ground.into()
+}
+
+/// Whether a JPEG has its end. Within a scan the two bytes of a mark never stand together.
+fn has_end_of_jpeg(bytes: &[u8]) -> bool {
+    const SCAN: u8 = 0xda;
+    let mut at = 2;
+    // Segments before the first scan tell their length; one of them may hold a whole small JPEG.
+    while let Some([0xff, mark, high, low]) = bytes.get(at..at + 4) {
+        if *mark == SCAN {
+            return bytes[at..].windows(2).any(|pair| pair == [0xff, 0xd9]);
+        }
+        at += 2 + usize::from(u16::from_be_bytes([*high, *low]));
+    }
+    // Of another build: the decoder decides.
+    true
 }
 
 /// The same with 8 bits a channel, which is what goes out.
@@ -294,6 +354,7 @@ fn encode(picture: &DynamicImage) -> Result<PreparedImage, ImageError> {
         width: picture.width(),
         height: picture.height(),
         bytes,
+        notices: Vec::new(),
     })
 }
 
@@ -302,12 +363,50 @@ fn is_transparent(picture: &DynamicImage) -> bool {
     picture.color().has_alpha() && picture.to_rgba8().pixels().any(|p| p.0[3] < u8::MAX)
 }
 
-/// By the brand in the file's first box.
-fn is_heic(bytes: &[u8]) -> bool {
-    bytes.get(4..8) == Some(b"ftyp")
-        && [b"heic", b"heix", b"heim", b"hevc", b"mif1"]
-            .iter()
-            .any(|brand| bytes.get(8..12) == Some(&brand[..]))
+const READABLE: [ImageFormat; 6] = [
+    ImageFormat::Png,
+    ImageFormat::Jpeg,
+    ImageFormat::WebP,
+    ImageFormat::Gif,
+    ImageFormat::Bmp,
+    ImageFormat::Tiff,
+];
+
+const HEIC: &str = "HEIC";
+
+/// What a file is that is not read.
+fn kind_of(bytes: &[u8]) -> Option<&'static str> {
+    let begins = |with: &[u8]| bytes.starts_with(with);
+    if bytes.get(4..8) == Some(b"ftyp") {
+        return kind_of_brands(bytes);
+    }
+    let text = bytes.trim_ascii_start();
+    match () {
+        () if begins(b"%PDF-") => Some("PDF"),
+        () if begins(b"\xff\x0a") || begins(b"\0\0\0\x0cJXL ") => Some("JPEG XL"),
+        () if begins(b"8BPS") => Some("PSD"),
+        () if text.starts_with(b"<svg") => Some("SVG"),
+        () => None,
+    }
+}
+
+/// By the brands in the first box of the ISO container that HEIC, AVIF and films share.
+fn kind_of_brands(bytes: &[u8]) -> Option<&'static str> {
+    let length = bytes.first_chunk().map_or(0, |n| u32::from_be_bytes(*n));
+    let end = bytes.len().min(length as usize).min(256);
+    // The second four bytes behind the name are a version.
+    let others = bytes.get(16..end).unwrap_or_default().chunks_exact(4);
+    let brands: Vec<&[u8]> = bytes.get(8..12).into_iter().chain(others).collect();
+    let has = |known: &[&[u8; 4]]| brands.iter().any(|b| known.iter().any(|k| k[..] == **b));
+    if has(&[b"avif", b"avis"]) {
+        Some("AVIF")
+    } else if has(&[
+        b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1",
+    ]) {
+        Some(HEIC)
+    } else {
+        Some("video")
+    }
 }
 
 #[cfg(test)]
@@ -349,6 +448,8 @@ mod tests {
             ImageFormat::Jpeg,
             ImageFormat::WebP,
             ImageFormat::Gif,
+            ImageFormat::Bmp,
+            ImageFormat::Tiff,
         ] {
             let prepared = prepare(&file(&two_halves(60, 40), format))
                 .unwrap_or_else(|e| panic!("{format:?}: {e}"));
@@ -375,8 +476,55 @@ mod tests {
             prepare(&file(&two_halves(3136, 1000), ImageFormat::Jpeg)).expect("it is read");
         assert_eq!((prepared.width, prepared.height), (LONGER_SIDE, 500));
         assert_eq!(decoded(&prepared).dimensions(), (LONGER_SIDE, 500));
-        let thin = prepare(&file(&two_halves(5000, 1), ImageFormat::Png)).expect("it is read");
-        assert_eq!((thin.width, thin.height), (LONGER_SIDE, 1));
+        assert_eq!(prepared.notices, [""; 0]);
+    }
+
+    #[test]
+    fn a_photo_of_a_telephone_in_full_resolution_is_made_fit() {
+        let prepared = prepare(&file(&two_halves(8160, 6120), ImageFormat::Jpeg));
+        let prepared = prepared.expect("it is read");
+        assert_eq!((prepared.width, prepared.height), (LONGER_SIDE, 1176));
+        assert!(prepared.notices.is_empty());
+        assert!(decoded(&prepared).get_pixel(1500, 600).0[2] > 200);
+    }
+
+    #[test]
+    fn strips_and_specks_are_made_fit_or_refused() {
+        let refused = |width, height| prepare(&file(&two_halves(width, height), ImageFormat::Png));
+        let sides = |width, height| Err(ImageError::Sides { width, height });
+        assert_eq!(refused(5001, 25), sides(5001, 25));
+        assert_eq!(refused(1, 300), sides(1, 300));
+        for (width, height, out) in [
+            (5000, 25, (LONGER_SIDE, SHORTER_SIDE)),
+            (1, 1, (SHORTER_SIDE, SHORTER_SIDE)),
+            (60, 10, (60, SHORTER_SIDE)),
+        ] {
+            let png = file(&two_halves(width, height), ImageFormat::Png);
+            let prepared = prepare(&png).expect("it is read");
+            assert_eq!((prepared.width, prepared.height), out);
+        }
+        let speck = prepare(&file(&two_halves(60, 10), ImageFormat::Png)).expect("it is read");
+        let seen = decoded(&speck);
+        assert!(seen.get_pixel(5, 14).0[1] < 100, "red in the middle");
+        assert!(seen.get_pixel(5, 1).0[1] > 200, "on a white ground");
+    }
+
+    #[test]
+    fn a_tall_page_is_told_to_be_small_and_a_cut_file_to_be_cut() {
+        let notices = |bytes: &[u8]| prepare(bytes).expect("it is read").notices;
+        let page = notices(&file(&two_halves(1000, 8000), ImageFormat::Png));
+        assert!(
+            page[0].contains("196 × 1568") && page[0].contains("5.1 times"),
+            "{page:?}"
+        );
+        assert!(notices(&file(&two_halves(300, 1500), ImageFormat::Png)).is_empty());
+        let jpeg = file(&two_halves(400, 300), ImageFormat::Jpeg);
+        assert!(notices(&jpeg).is_empty());
+        // With a small picture of its own inside, as cameras write it.
+        let small = turned(&jpeg, 1);
+        assert!(notices(&small).is_empty());
+        let cut = notices(&jpeg[..jpeg.len() * 9 / 10]);
+        assert!(cut[0].contains("cut off"), "{cut:?}");
     }
 
     #[test]
@@ -429,9 +577,15 @@ mod tests {
             assert!(problem.fix.is_some(), "there is something to do");
             problem.cause.expect("there is a cause")
         };
-        assert!(causes(b"%PDF-1.7 and so on").contains("not a PNG, JPEG, WebP or GIF"));
+        assert!(causes(b"%PDF-1.7 and so on").contains("PDF"));
+        assert!(causes(b"some words").contains("not a PNG, JPEG, WebP, GIF, BMP or TIFF"));
+        for brand in ["heic", "heis", "hevm", "hevs", "msf1"] {
+            let bytes = format!("\0\0\0\x18ftyp{brand}\0\0\0\0abcdefgh");
+            assert!(causes(bytes.as_bytes()).contains("HEIC"), "{brand}");
+        }
+        assert!(causes(b"\0\0\0\x18ftypmif1\0\0\0\0mif1avif").contains("AVIF"));
+        assert!(causes(b"\0\0\0\x18ftypisom\0\0\0\0mp42mp41").contains("video"));
         assert!(causes(b"").contains("not a PNG"));
-        assert!(causes(b"\0\0\0\x18ftypheic\0\0\0\0").contains("HEIC"));
         let png = file(&two_halves(60, 40), ImageFormat::Png);
         assert!(causes(&png[..png.len() / 2]).contains("damaged"));
         assert!(causes(&vec![0; MAX_BYTES as usize + 1]).contains("25.0 MB is the most"));
@@ -447,7 +601,7 @@ mod tests {
         png[29..33].copy_from_slice(&checksum);
         assert_eq!(
             prepare(&png),
-            Err(ImageError::TooManyPixels {
+            Err(ImageError::Sides {
                 width: 100_000,
                 height: 100_000
             })
@@ -468,12 +622,12 @@ mod tests {
 
     #[test]
     fn a_side_without_an_end_and_too_much_depth_are_refused() {
-        let thin = RgbImage::new(MAX_SIDE + 1, 1).into();
+        let thin = RgbImage::new(MAX_SIDE + 1, 300).into();
         assert_eq!(
             prepare(&file(&thin, ImageFormat::Png)),
-            Err(ImageError::TooManyPixels {
+            Err(ImageError::Sides {
                 width: MAX_SIDE + 1,
-                height: 1
+                height: 300
             })
         );
         // Its header alone: it is refused before anything is unpacked.
@@ -492,7 +646,7 @@ mod tests {
     #[test]
     fn a_packed_profile_is_left_out_before_it_unfolds() {
         use image::ImageEncoder as _;
-        let picture = two_halves(16, 16).to_rgb8();
+        let picture = two_halves(32, 32).to_rgb8();
         let mut bytes = Vec::new();
         let mut encoder = image::codecs::png::PngEncoder::new(&mut bytes);
         let profile = vec![0; 1 << 20];
@@ -500,12 +654,12 @@ mod tests {
             .set_icc_profile(profile)
             .expect("a PNG may have one");
         let colour = image::ExtendedColorType::Rgb8;
-        let written = encoder.write_image(picture.as_raw(), 16, 16, colour);
+        let written = encoder.write_image(picture.as_raw(), 32, 32, colour);
         written.expect("it is written");
         let has = |bytes: &[u8]| bytes.windows(4).any(|w| w == b"iCCP");
         assert!(has(&bytes));
         assert!(!has(&without_packed_notes(&bytes)));
-        assert_eq!(prepare(&bytes).expect("it is read").width, 16);
+        assert_eq!(prepare(&bytes).expect("it is read").width, 32);
         let cut = &bytes[..bytes.len() - 3];
         assert!(without_packed_notes(cut).ends_with(&cut[cut.len() - 5..]));
     }

@@ -6,13 +6,19 @@ use std::time::Duration;
 
 use tandem_adapters::image_resize::data_url;
 use tandem_adapters::store::{Store, StoreError};
-use tandem_domain::chat::{Answer, ChatAsk, ChatDelta, ChatEvent, Message, Role, Wishes, prompt};
+use tandem_domain::chat::{
+    Answer, ChatAsk, ChatDelta, ChatEvent, ChatFinish, ChatRequest, Controls, Message, Role,
+    budget, prompt,
+};
+use tandem_domain::engine;
 use tandem_domain::ids::ConversationId;
-use tandem_domain::ports::ApiError;
+use tandem_domain::ports::{ApiError, ModelApi};
 use tandem_domain::problem::{Code, Problem, Retry};
+use tandem_domain::recipe::EngineKind;
 use tokio_util::sync::CancellationToken;
 
 use super::chat::message_gone;
+use super::chat_budget::{fitted, too_long};
 use super::workspace::Workspace;
 use super::{App, lock, stored};
 
@@ -21,6 +27,9 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// How often a store that took no answer is asked again.
 const TRY_EVERY: Duration = Duration::from_secs(5);
+
+/// Tokens of a prompt that the slowest server reads in a second.
+const SLOWEST_READING: u64 = 200;
 
 /// How often at most: an hour long.
 const TRIES: u32 = 720;
@@ -47,7 +56,7 @@ impl App {
         &self,
         conversation: Option<ConversationId>,
         ask: ChatAsk,
-        wishes: Wishes,
+        controls: Controls,
         mut hear: impl FnMut(ChatEvent) + Send + 'static,
     ) -> Result<ConversationId, Problem> {
         if let ChatAsk::Question { text, images } | ChatAsk::Edited { text, images, .. } = &ask
@@ -57,17 +66,19 @@ impl App {
             return Err(Problem::new(Code::BadInput, "There is nothing to send.")
                 .fix("Write a message or attach an image."));
         }
+        controls.check()?;
         let (workspace, serving, _, api) = self.served().await?;
+        let is_new = conversation.is_none();
         let Asked {
             conversation: id,
             question,
             answer,
             path,
         } = self.kept_ask(&workspace.store, conversation, ask).await?;
+        if is_new {
+            stored(workspace.store.put_controls(&id, &controls).await)?;
+        }
         let urls = self.image_urls(&workspace, &path).await?;
-        let request = prompt::request(&serving.model, &path, wishes, |image| {
-            urls.get(image).cloned()
-        });
 
         let answer_id = answer.id.clone();
         let cancel = CancellationToken::new();
@@ -90,8 +101,27 @@ impl App {
                         hear(event);
                     }
                 };
+                let model = async {
+                    let store = &workspace.store;
+                    let (from, budget) = fitted(store, &serving, &*api, &path, &controls).await?;
+                    if budget.answer == 0 {
+                        return Err(too_long(&budget));
+                    }
+                    let reasoning = serving.reasoning.as_ref();
+                    let path = &path[from..];
+                    let mut request =
+                        prompt::request(&serving.model, path, &controls, reasoning, |image| {
+                            urls.get(image).cloned()
+                        });
+                    request.max_tokens = budget.answer;
+                    // Thousands of tokens are read for seconds before the first word.
+                    request.patience_s += u64::from(budget.prompt) / SLOWEST_READING;
+                    let finish = within_window(&*api, serving.engine, &mut request, &mut on_delta);
+                    let finish = finish.await;
+                    finish.map_err(|error| unanswered(&error, Some(request.max_tokens)))
+                };
                 tokio::select! {
-                    result = api.chat(&request, &mut on_delta) => Some(result),
+                    result = model => Some(result),
                     () = cancel.cancelled() => None,
                     () = app.keep_along(&workspace, &conversation, &answer) => None,
                 }
@@ -101,9 +131,9 @@ impl App {
             let (message, problem) = match result {
                 Some(Ok(finish)) => (Some(answer.finished(at, &finish)), None),
                 None => (Some(answer.stopped(at)), None),
-                Some(Err(error)) => {
+                Some(Err(problem)) => {
                     let message = (!answer.is_empty()).then(|| answer.cut(at));
-                    (message, Some(unanswered(&error)))
+                    (message, Some(problem))
                 }
             };
             let (message, unkept) = match message {
@@ -118,7 +148,7 @@ impl App {
             hear(match (unkept.or(problem), message) {
                 (None, Some(message)) => ChatEvent::Ended { message },
                 (problem, message) => ChatEvent::Failed {
-                    problem: problem.unwrap_or_else(|| unanswered(&nothing_came())),
+                    problem: problem.unwrap_or_else(|| unanswered(&nothing_came(), None)),
                     message,
                 },
             });
@@ -232,12 +262,14 @@ impl App {
         let mut kept = None;
         loop {
             tokio::time::sleep(KEEP_EVERY).await;
-            let message = lock(answer).so_far(self.now());
-            let length = message.as_ref().map(|m| (m.text.len(), m.reasoning.len()));
-            if let Some(message) = message.filter(|_| length != kept)
+            let (message, size) = {
+                let answer = lock(answer);
+                (answer.so_far(self.now()), answer.size())
+            };
+            if let Some(message) = message.filter(|_| kept != Some(size))
                 && keep(&workspace.store, conversation, &message).await.is_ok()
             {
-                kept = length;
+                kept = Some(size);
                 self.tell(conversation);
             }
         }
@@ -298,13 +330,54 @@ fn nothing_came() -> ApiError {
     }
 }
 
-fn unanswered(error: &ApiError) -> Problem {
+/// Asks the model; where it refuses because it counts otherwise, once more for as many tokens as it has.
+async fn within_window(
+    api: &dyn ModelApi,
+    engine: EngineKind,
+    request: &mut ChatRequest,
+    on_delta: &mut (dyn FnMut(ChatDelta) + Send),
+) -> Result<ChatFinish, ApiError> {
+    let refused = match api.chat(request, on_delta).await {
+        Err(ApiError::Status {
+            status: 400,
+            message,
+        }) => message,
+        other => return other,
+    };
+    let told = engine::of(engine).refused_window(&refused);
+    let room = told.and_then(|(window, prompt)| {
+        budget::answer_tokens(window, prompt, Some(request.max_tokens))
+    });
+    match room {
+        Some(room) if room < request.max_tokens => {
+            request.max_tokens = room;
+            api.chat(request, on_delta).await
+        }
+        _ => Err(ApiError::Status {
+            status: 400,
+            message: refused,
+        }),
+    }
+}
+
+/// `asked` are the tokens that the answer was asked for with.
+fn unanswered(error: &ApiError, asked: Option<u32>) -> Problem {
     let problem =
         Problem::new(Code::ServerAnswer, "The model did not answer.").cause(format!("{error}."));
+    match (error, asked) {
+        (ApiError::Status { status: 400, .. }, Some(asked)) => problem
+            .cause(format!(
+                "{error}. An answer of up to {asked} tokens was asked for."
+            ))
+            .fix(
+                "Change the settings of the answer, leave images out, or begin a new conversation.",
+            ),
+        (error, _) => unanswered_otherwise(problem, error),
+    }
+}
+
+fn unanswered_otherwise(problem: Problem, error: &ApiError) -> Problem {
     match error {
-        ApiError::Status { status: 400, .. } => {
-            problem.fix("Begin a new conversation, or leave the image out.")
-        }
         ApiError::Status { .. } | ApiError::Garbled { .. } => problem.retry(Retry::Now),
         ApiError::NotListening { .. } => problem.fix("Run the set-up again; it starts the server."),
         ApiError::TimedOut { .. } | ApiError::Lost { .. } => problem
@@ -340,6 +413,7 @@ mod tests {
                     at: Duration::ZERO,
                     content: words.into(),
                     reasoning: String::new(),
+                    calls: Vec::new(),
                     tokens: None,
                 });
                 let so_far = answer.so_far(2).expect("words");
@@ -362,7 +436,7 @@ mod tests {
             "the window sees that it was cut off"
         );
         let path = store.path_to("a").await.expect("all before it");
-        let request = prompt::request("m", &path, Wishes::default(), |_| None);
+        let request = prompt::request("m", &path, &Controls::default(), None, |_| None);
         assert!(request.continues);
         assert_eq!(
             request.messages.last().map(|m| m.text.as_str()),

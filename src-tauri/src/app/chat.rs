@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tandem_adapters::image_resize::{self, data_url};
 use tandem_adapters::store::StoredImage;
+use tandem_domain::chat::budget::image_tokens;
 use tandem_domain::chat::search::{self, FoundMessage};
 use tandem_domain::chat::{ConversationChange, ConversationPage, ConversationSummary};
 use tandem_domain::ids::ConversationId;
@@ -217,7 +218,10 @@ impl App {
             bytes: prepared.bytes,
         };
         stored(self.workspace().await.store.put_image(&image).await)?;
-        Ok(shown(image))
+        Ok(ImageView {
+            notices: prepared.notices,
+            ..shown(image)
+        })
     }
 
     /// A kept image.
@@ -251,6 +255,8 @@ fn shown(image: StoredImage) -> ImageView {
         mime: image.mime,
         width: image.width,
         height: image.height,
+        tokens: image_tokens(image.width, image.height),
+        notices: Vec::new(),
         url,
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tandem_domain::chat::Sampling;
+use tandem_domain::chat::controls::LevelsOfReasoning;
 use tandem_domain::container::SERVER;
 use tandem_domain::ports::{MachineServices, ModelApi};
 use tandem_domain::problem::Problem;
@@ -57,6 +59,8 @@ impl App {
         let serving = match left_by(&state, &setup.launch) {
             Some((variant, launch, validated)) => {
                 let head = workspace.machine(&setup.request.machines[0]).await?;
+                let sampling = own_sampling(workspace.services(&head)?, &state).await;
+                let can = &setup.launch.can;
                 Some(Serving {
                     model: launch.model,
                     machine: head.id,
@@ -71,6 +75,13 @@ impl App {
                     tg_tps: validated.as_ref().map(|v| v.tg_tps),
                     against_plain: validated.and_then(|v| v.against_plain),
                     max_model_len: setup.launch.context,
+                    reasoning: can.reasoning.as_ref().map(|r| LevelsOfReasoning {
+                        switch: r.switch.clone(),
+                        levels: r.levels.clone(),
+                    }),
+                    pictures: Some(can.pictures),
+                    tools: can.tools,
+                    sampling,
                 })
             }
             // A run that never got to the servers leaves what served before alone.
@@ -150,6 +161,34 @@ impl App {
         stored(workspace.store.put_setting(SETTING, &None::<Serving>).await)?;
         self.changed();
         Ok(())
+    }
+}
+
+/// The sampling that the served checkpoint brings. Nothing where it brings none: it is shown, and decides nothing.
+async fn own_sampling(head: MachineServices, state: &RunState) -> Sampling {
+    let weights = state.step(&StepId::from(ids::WEIGHTS)).receipt;
+    let snapshot = weights.as_ref().and_then(|r| r[0]["snapshot"].as_str());
+    let Some(snapshot) = snapshot else {
+        return Sampling::default();
+    };
+    let path = format!("{snapshot}/generation_config.json");
+    match head.shell.read(&path, false).await {
+        Ok(Some(bytes)) => sampling_of(&bytes),
+        _ => Sampling::default(),
+    }
+}
+
+/// What a `generation_config.json` says of it.
+fn sampling_of(config: &[u8]) -> Sampling {
+    let config: serde_json::Value = serde_json::from_slice(config).unwrap_or_default();
+    let number = |name: &str| config[name].as_f64();
+    Sampling {
+        temperature: number("temperature"),
+        top_p: number("top_p"),
+        top_k: config["top_k"].as_u64().and_then(|k| k.try_into().ok()),
+        min_p: number("min_p"),
+        repetition_penalty: number("repetition_penalty"),
+        ..Sampling::default()
     }
 }
 

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use tandem::app::App;
 use tandem::wire::Overview;
 use tandem_domain::bench::{BenchCase, BenchError};
-use tandem_domain::chat::{ChatAsk, Wishes};
+use tandem_domain::chat::{ChatAsk, Controls};
 use tandem_domain::ids::{BenchId, MachineId};
 use tandem_domain::machine::Facts;
 use tandem_domain::ports::MachineError;
@@ -21,7 +21,7 @@ pub(crate) async fn problems(app: &App, overview: &Overview) -> Result<Value, Pr
         text: "Hello".into(),
         images: Vec::new(),
     };
-    let unsent = app.send_message(None, hello, Wishes::default(), |_| ());
+    let unsent = app.send_message(None, hello, Controls::default(), |_| ());
     let unmeasured = app.run_benchmark(BenchCase::quick(), String::new(), |_| ());
     let asked = [
         ("no-run", app.run_detail(&RunId(none.clone())).await.err()),

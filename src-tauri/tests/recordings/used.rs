@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 use tandem::app::App;
 use tandem_domain::bench::{BenchCase, BenchResult, compare};
-use tandem_domain::chat::{ChatAsk, ChatEvent, Wishes};
+use tandem_domain::chat::controls::LEVEL_OFF;
+use tandem_domain::chat::{ChatAsk, ChatEvent, Controls};
 use tandem_domain::ids::ConversationId;
 use tandem_domain::problem::Problem;
 use tokio::sync::mpsc;
@@ -151,11 +152,11 @@ async fn ask(
         text: text.into(),
         images,
     };
-    let wishes = Wishes {
-        thinking,
-        max_tokens: None,
+    let controls = Controls {
+        level: (!thinking).then(|| LEVEL_OFF.to_owned()),
+        ..Controls::default()
     };
-    let sent = app.send_message(id, question, wishes, hear);
+    let sent = app.send_message(id, question, controls, hear);
     Ok(Asked {
         conversation: sent.await?,
         events: Vec::new(),

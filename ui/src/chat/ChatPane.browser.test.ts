@@ -6,6 +6,7 @@ import { expect, test } from 'vitest';
 
 import { fakeHost } from '../host/fake';
 import { RECORDED } from '../host/fake/recorded';
+import { MODELS_OWN, OFF } from '../host/own';
 import { axeFaults } from '../test/axe';
 import { Chat } from './chat.svelte';
 import ChatPane from './ChatPane.svelte';
@@ -42,7 +43,7 @@ test('a question is answered, with its reasoning apart and its figures below', a
 
 test('an answer that breaks off says why and can be asked for again', async () => {
   const { chat } = await serving();
-  chat.thinking = false;
+  await chat.current.set({ ...MODELS_OWN, level: OFF });
   render(ChatPane, { chat, silent: null });
   const user = userEvent.setup();
   await user.type(screen.getByRole('textbox', { name: 'Message' }), 'fail{Enter}');
@@ -58,9 +59,7 @@ test('an image is picked, shown, and can be taken out again', async () => {
   const { chat } = await serving();
   render(ChatPane, { chat, silent: null });
   const user = userEvent.setup();
-  const picture = Object.assign(new File(['x'], 'boat.png', { type: 'image/png' }), {
-    arrayBuffer: async () => new ArrayBuffer(64),
-  });
+  const picture = new File(['x'.repeat(64)], 'boat.png', { type: 'image/png' });
   await user.upload(screen.getByLabelText('Attach an image'), picture);
   expect(await screen.findByRole('img', { name: 'boat.png' })).toBeVisible();
   await user.click(screen.getByRole('button', { name: 'Remove boat.png' }));
@@ -132,7 +131,7 @@ test('what was said is found as one types, and a hit opens its conversation at t
 
 test('an answer is asked for again, its versions are turned, and a question is edited, by keyboard', async () => {
   const { chat } = await serving();
-  chat.thinking = false;
+  await chat.current.set({ ...MODELS_OWN, level: OFF });
   const { container } = render(ChatPane, { chat, silent: null });
   const user = userEvent.setup();
   await user.type(screen.getByRole('textbox', { name: 'Message' }), 'One{Enter}');
@@ -163,7 +162,7 @@ test('an answer is asked for again, its versions are turned, and a question is e
 
 test('a deleted message is brought back with what followed it', async () => {
   const { chat } = await serving();
-  chat.thinking = false;
+  await chat.current.set({ ...MODELS_OWN, level: OFF });
   render(Toasts);
   render(ChatPane, { chat, silent: null });
   const user = userEvent.setup();
@@ -232,6 +231,7 @@ test('earlier messages come when one scrolls up, and what one reads stays where 
     text: `Message ${n}. ${'Words. '.repeat(60)}`,
     reasoning: '',
     images: [],
+    calls: [],
     at: 0,
     stats: null,
     stopped: false,
@@ -288,9 +288,9 @@ test('the view follows the newest words until the person moves it up, however li
   const { current } = chat;
   const asked = {
     ask: { kind: 'question' as const, text: 'q', images: [] },
-    wishes: { thinking: false, max_tokens: null },
+    controls: MODELS_OWN,
   };
-  const live = { asked, answer: 'a', reasoning: '', since: 1, firstAt: 1, textAt: 1 };
+  const live = { asked, answer: 'a', reasoning: '', calls: [], since: 1, firstAt: 1, textAt: 1 };
   const show = async (lines: number) => {
     const text = Array.from({ length: lines }, (_, i) => `Line ${i}.\n\n`).join('');
     current.thread = { ...emptyThread, live: { ...live, text } };

@@ -6,10 +6,12 @@ import { SvelteMap } from 'svelte/reactivity';
 import type {
   ConversationChange,
   ConversationSummary,
+  ExportFormat,
   FoundMessage,
   ImageView,
+  ImportedChats,
+  Preset,
   Problem,
-  Wishes,
 } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 import { effectRoot } from '../kit/effectRoot.svelte';
@@ -24,8 +26,8 @@ export class Chat {
   /** Whether the list was read once. */
   ready = $state(false);
   current: Conversation = $state.raw() as Conversation;
-  /** Whether the model should think before it answers. */
-  thinking = $state(true);
+  /** Settings of answers that were kept under names. */
+  presets = $state.raw<Preset[]>([]);
 
   readonly #around: Surroundings;
   readonly #known = new SvelteMap<string, Conversation>();
@@ -56,8 +58,28 @@ export class Chat {
     }
   }
 
-  /** How the model should answer. */
-  readonly wishes: Wishes = $derived({ thinking: this.thinking, max_tokens: null });
+  /** Reads the presets. */
+  async loadPresets(): Promise<void> {
+    await this.#presets(() => this.#around.host.chatPresets());
+  }
+
+  /** Keeps settings under a name. */
+  async savePreset(preset: Preset): Promise<Problem | null> {
+    return await this.#presets(() => this.#around.host.saveChatPreset(preset));
+  }
+
+  async deletePreset(name: string): Promise<Problem | null> {
+    return await this.#presets(() => this.#around.host.deleteChatPreset(name));
+  }
+
+  async #presets(ask: () => Promise<Preset[]>): Promise<Problem | null> {
+    try {
+      this.presets = await ask();
+      return null;
+    } catch (thrown) {
+      return asProblem(thrown);
+    }
+  }
 
   /** Opens a conversation of the list. */
   async open(id: string): Promise<void> {
@@ -82,6 +104,7 @@ export class Chat {
   /** Hears of changes, of this window and of others, as long as the window lives. */
   async watch(): Promise<void> {
     void this.current.draft.load();
+    void this.current.loadControls();
     try {
       await this.#around.host.watchConversations(({ conversation }) => {
         const known = [...this.#known.values()];
@@ -118,6 +141,27 @@ export class Chat {
     if (await this.#list(() => this.#around.host.restoreConversation(id))) await this.open(id);
   }
 
+  /** Writes a conversation into a file of the person's choice; gives back where, or `null`. */
+  async export(id: string, format: ExportFormat): Promise<string | null> {
+    try {
+      return await this.#around.host.exportConversation(id, format);
+    } catch (thrown) {
+      this.problem = asProblem(thrown);
+      return null;
+    }
+  }
+
+  /** Takes the conversations of a file in and opens the last one; `null` where that did not happen. */
+  async import(file: File): Promise<ImportedChats | null> {
+    let taken: ImportedChats | null = null;
+    const done = await this.#list(async () => {
+      taken = await this.#around.host.importConversations(await file.text());
+    });
+    const { last } = (taken as ImportedChats | null) ?? { last: null };
+    if (done && last !== null) await this.open(last);
+    return taken;
+  }
+
   /** The latest messages that hold what is typed. */
   async search(typed: string): Promise<FoundMessage[]> {
     return await this.#around.host.searchMessages(typed);
@@ -148,6 +192,7 @@ export class Chat {
   #fresh(): Conversation {
     const fresh = new Conversation(this.#around);
     void fresh.draft.load();
+    void fresh.loadControls();
     return fresh;
   }
 

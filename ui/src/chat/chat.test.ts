@@ -5,6 +5,7 @@ import {
   type ChatAsk,
   type ChatDraft,
   type ChatEvent,
+  type Controls,
   type ConversationNews,
   type ConversationPage,
   type ConversationSummary,
@@ -14,6 +15,7 @@ import {
 import { RECORDED } from '../host/fake/recorded';
 import { problem } from '../test/problem';
 import type { Host } from '../host/host';
+import { MODELS_OWN, OFF } from '../host/own';
 import { Chat } from './chat.svelte';
 
 const lost: Problem = problem('connection-lost', 'The answer broke off.');
@@ -24,7 +26,7 @@ function message(role: Message['role'], text: string, more: Partial<Message> = {
   count += 1;
   const id = `message-${count}`;
   const said = { id, role, text, reasoning: '', images: [], at: 0, parent: null, versions: [id] };
-  return { ...said, stats: null, stopped: false, ...more };
+  return { ...said, calls: [], stats: null, stopped: false, ...more };
 }
 
 /** A host whose answers come when the test says so. */
@@ -59,6 +61,12 @@ class Scripted {
     this.drafts.set(id, draft);
     return null;
   };
+  controls = new Map<string | null, Controls>();
+  chatControls = async (id: string | null) => this.controls.get(id) ?? MODELS_OWN;
+  saveChatControls = vi.fn(async (id: string | null, controls: Controls) => {
+    this.controls.set(id, controls);
+    return null;
+  });
   watchConversations = async (hear: (news: ConversationNews) => void) => {
     this.news = hear;
     return null;
@@ -82,26 +90,38 @@ class Scripted {
 let host: Scripted;
 let chat: Chat;
 
+/** As a browser reads a file. */
+class Reader {
+  result = '';
+  onload = () => {};
+  onerror = () => {};
+  readAsDataURL(): void {
+    this.result = 'data:image/png;base64,AAAA';
+    queueMicrotask(() => this.onload());
+  }
+}
+
 beforeEach(() => {
+  vi.stubGlobal('FileReader', Reader);
   host = new Scripted();
   chat = new Chat(host as unknown as Host, () => 1000);
 });
 
 async function say(text: string): Promise<void> {
   chat.current.draft.text = text;
-  await chat.current.send(chat.wishes);
+  await chat.current.send();
 }
 
-const thinks = { thinking: true, max_tokens: null };
+const brief = { ...MODELS_OWN, level: OFF };
 const asks = (text: string, images: string[] = []) => ({ kind: 'question', text, images });
 
 describe('a question', () => {
   test('opens a conversation, empties the draft and grows into an answer', async () => {
     await say('  Hello ');
-    expect(host.sent).toEqual([[null, asks('Hello'), thinks]]);
+    expect(host.sent).toEqual([[null, asks('Hello'), MODELS_OWN]]);
     expect(chat.current.draft.text).toBe('');
     host.begin();
-    host.tell({ kind: 'words', content: 'Good day', reasoning: '' });
+    host.tell({ kind: 'words', content: 'Good day', reasoning: '', calls: [] });
     expect(chat.current.thread.live?.text).toBe('Good day');
     host.tell({ kind: 'ended', message: message('assistant', 'Good day.') });
     expect(chat.current.id).toBe('c1');
@@ -124,8 +144,9 @@ describe('a question', () => {
     expect(chat.current.thread.failure?.problem.code).toBe('nothing-served');
     expect(chat.current.thread.messages.map((said) => said.text)).toEqual(['Hello']);
     host.refuses = null;
-    await chat.current.again({ ...thinks, thinking: false });
-    expect(host.sent.at(-1)).toEqual([null, asks('Hello'), { ...thinks, thinking: false }]);
+    await chat.current.set(brief);
+    await chat.current.again();
+    expect(host.sent.at(-1)).toEqual([null, asks('Hello'), brief]);
     expect(chat.current.thread.failure).toBeNull();
   });
 
@@ -135,7 +156,7 @@ describe('a question', () => {
     host.tell({ kind: 'failed', problem: lost, message: message('assistant', 'Good') });
     expect(chat.current.thread.messages.map((said) => said.text)).toEqual(['Hello', 'Good']);
     const [, cut] = chat.current.thread.messages;
-    await chat.current.again(thinks);
+    await chat.current.again();
     expect(host.sent.at(-1)?.[1], 'the question is not asked twice').toEqual({
       kind: 'again',
       message: cut?.id,
@@ -169,7 +190,7 @@ describe('several conversations', () => {
     const first = chat.current;
     chat.begin();
     expect(chat.current).not.toBe(first);
-    host.tell({ kind: 'words', content: 'Still here', reasoning: '' });
+    host.tell({ kind: 'words', content: 'Still here', reasoning: '', calls: [] });
     expect(chat.answering('c1')).toBe(true);
     await chat.open('c1');
     expect(chat.current.thread.live?.text).toBe('Still here');
@@ -274,7 +295,7 @@ describe('acts on a message', () => {
   });
 
   test('what a failed version hid is shown again', async () => {
-    await chat.current.ask({ kind: 'again', message: 'a' }, thinks);
+    await chat.current.ask({ kind: 'again', message: 'a' });
     expect(chat.current.thread.messages.map(({ id }) => id)).toEqual(['q']);
     host.tell({ kind: 'failed', problem: lost, message: null });
     await vi.waitFor(() => expect(chat.current.thread.messages).toHaveLength(2));
@@ -333,7 +354,7 @@ describe('a draft', () => {
     chat.current.draft.text = 'Hello';
     chat.current.draft.save();
     host.refuses = problem('nothing-served', 'The message was not sent.');
-    await chat.current.send(thinks);
+    await chat.current.send();
     expect(host.drafts.get(null)?.text).toBe('Hello');
   });
 

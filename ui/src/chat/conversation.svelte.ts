@@ -1,14 +1,16 @@
 // One conversation as the window holds it: what was said, what is coming, and what is being written.
 
 import type {
+  Budget,
   ChatAsk,
   ChatEvent,
+  Controls,
   ConversationPage,
   ConversationSummary,
   Problem,
-  Wishes,
 } from '../bindings';
 import { asProblem, type Host } from '../host/host';
+import { MODELS_OWN } from '../host/own';
 import { Draft } from './draft.svelte';
 import { paced } from './pace';
 import {
@@ -52,9 +54,16 @@ export class Conversation {
   place: Place | null = null;
   /** A message that is to be shown next. */
   sought = $state.raw<string | null>(null);
+  /** How the model is asked to answer. */
+  controls = $state.raw<Controls>(MODELS_OWN);
+  /** What the question that is being written takes of the window; `null` where that is not known. */
+  budget = $state.raw<Budget | null>(null);
 
   readonly #around: Surroundings;
   #loaded = false;
+  #controls: Promise<void> | null = null;
+  /** Counts the measurements, so that an earlier one that comes later is not shown. */
+  #measured = 0;
   #readsEarlier: Promise<void> | null = null;
   /** Words that were not drawn yet, with when they came. */
   #words: { event: ChatEvent; at: number }[] = [];
@@ -80,9 +89,44 @@ export class Conversation {
   /** Whether nothing was said in it. */
   readonly empty = $derived(this.thread.messages.length === 0);
 
+  /** Reads how the model is asked here, once. */
+  async loadControls(): Promise<void> {
+    this.#controls ??= this.#around.host.chatControls(this.id).then(
+      (controls) => void (this.controls = controls),
+      (thrown: unknown) => void (this.problem = asProblem(thrown)),
+    );
+    await this.#controls;
+  }
+
+  /** Sets how the model is asked, here and in the next new conversation; the problem where that is refused. */
+  async set(controls: Controls): Promise<Problem | null> {
+    try {
+      await this.#around.host.saveChatControls(this.id, controls);
+      this.#controls = Promise.resolve();
+      this.controls = controls;
+      return null;
+    } catch (thrown) {
+      return asProblem(thrown);
+    }
+  }
+
+  /** Finds what the question that is being written takes of the window. */
+  async measure(): Promise<void> {
+    const turn = ++this.#measured;
+    const { text, kept } = this.draft;
+    let budget: Budget | null = null;
+    try {
+      budget = await this.#around.host.chatBudget(this.id, { text, images: kept }, this.controls);
+    } catch {
+      // Nothing is served, or it does not answer: that is told where one sends.
+    }
+    if (turn === this.#measured) this.budget = budget;
+  }
+
   /** Reads the last messages and the draft, once. */
   async open(): Promise<void> {
     void this.draft.load();
+    void this.loadControls();
     if (!this.#loaded) await this.load();
   }
 
@@ -113,16 +157,16 @@ export class Conversation {
   }
 
   /** Sends what was written, if it may be sent. */
-  async send(wishes: Wishes): Promise<void> {
+  async send(): Promise<void> {
     if (this.answering || this.draft.blocked !== null) return;
     const question = { text: this.draft.text.trim(), images: this.draft.images };
     this.draft.clear();
-    await this.ask({ kind: 'question', ...question }, wishes);
+    await this.ask({ kind: 'question', ...question });
   }
 
   /** Asks for what the last question still lacks. */
-  async again(wishes: Wishes): Promise<void> {
-    if (this.unanswered !== null) await this.ask(this.unanswered, wishes);
+  async again(): Promise<void> {
+    if (this.unanswered !== null) await this.ask(this.unanswered);
   }
 
   /** Stops the answer. What came is kept. */
@@ -171,16 +215,16 @@ export class Conversation {
   }
 
   /** Asks the model. Nothing is asked while an answer comes. */
-  async ask(asked: ChatAsk, wishes: Wishes): Promise<void> {
+  async ask(asked: ChatAsk, controls = this.controls): Promise<void> {
     if (this.answering) return;
     const { host, now, changed } = this.#around;
     const turn = ++this.#asked;
     this.stopping = false;
     this.place = null;
     this.#loaded = true;
-    this.thread = ask(trimmed(this.thread), { ask: asked, wishes }, now());
+    this.thread = ask(trimmed(this.thread), { ask: asked, controls }, now());
     try {
-      const id = await host.sendMessage(this.id, asked, wishes, (event) => {
+      const id = await host.sendMessage(this.id, asked, controls, (event) => {
         if (turn === this.#asked) this.#hear(event);
       });
       if (this.id === null) {

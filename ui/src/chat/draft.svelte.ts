@@ -1,6 +1,6 @@
 // What is being written: text and pictures that are not sent yet. Kept half a second after each change.
 
-import { LIMITS, type ImageView, type Problem } from '../bindings';
+import { LIMITS, type DraftImage, type ImageView, type Problem } from '../bindings';
 import { asProblem, type Host } from '../host/host';
 
 /** Pictures that one question may carry. */
@@ -63,9 +63,14 @@ export class Draft {
     return null;
   });
 
+  /** The pictures that are ready, as they are kept. */
+  get kept(): DraftImage[] {
+    return this.attachments.flatMap(({ name, view }) => (view ? [{ id: view.id, name }] : []));
+  }
+
   /** The ids of the pictures that are ready. */
   get images(): string[] {
-    return this.attachments.flatMap((picture) => (picture.view ? [picture.view.id] : []));
+    return this.kept.map((picture) => picture.id);
   }
 
   /** Brings back what was kept, unless something was written meanwhile. */
@@ -108,11 +113,8 @@ export class Draft {
   }
 
   async #save(conversation: string | null): Promise<void> {
-    const images = this.attachments.flatMap(({ name, view }) =>
-      view ? [{ id: view.id, name }] : [],
-    );
     try {
-      await this.#host.saveChatDraft(conversation, { text: this.#text, images });
+      await this.#host.saveChatDraft(conversation, { text: this.#text, images: this.kept });
       this.problem = null;
     } catch (thrown) {
       this.problem = asProblem(thrown);
@@ -162,6 +164,16 @@ export class Draft {
     this.#changed();
   }
 
+  /** Puts a picture before or after its neighbour. */
+  move(key: number, by: -1 | 1): void {
+    const from = this.attachments.findIndex((picture) => picture.key === key);
+    const picture = this.attachments[from];
+    const other = this.attachments[from + by];
+    if (picture === undefined || other === undefined) return;
+    this.attachments = this.attachments.with(from, other).with(from + by, picture);
+    this.#changed();
+  }
+
   /** Empties it. What is kept of it stays until the question itself is kept. */
   clear(): void {
     clearTimeout(this.#timer);
@@ -179,8 +191,7 @@ export class Draft {
     try {
       // A larger file is refused before it is read.
       if (file.size > LIMITS.picture_bytes.most) throw tooLarge(file);
-      const bytes = new Uint8Array(await file.arrayBuffer());
-      this.#settle(key, { view: await this.#host.addImage(Array.from(bytes)) });
+      this.#settle(key, { view: await this.#host.addImage(await base64(file)) });
     } catch (thrown) {
       this.#settle(key, { problem: asProblem(thrown) });
     }
@@ -192,6 +203,16 @@ export class Draft {
     );
     this.#changed();
   }
+}
+
+/** The bytes of a file as text, made by the browser itself: millions of numbers would hold up the window. */
+function base64(file: File): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(String(reader.result).replace(/^[^,]*,?/, ''));
+    reader.onerror = () => reject(reader.error ?? new Error('the file cannot be read'));
+    reader.readAsDataURL(file);
+  });
 }
 
 function names(files: File[]): string {

@@ -70,7 +70,7 @@ test('at every moment it is what the text as a whole gives', () => {
       expect(shown, JSON.stringify(part)).toEqual(blocksOf(part));
     }
   }
-});
+}, 60_000);
 
 test('what stands before the end is not read again', () => {
   const growing = new GrowingBlocks();

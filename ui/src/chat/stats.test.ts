@@ -19,6 +19,7 @@ const answer = (over: Partial<Message>): Message => ({
   text: 'Words.',
   reasoning: '',
   images: [],
+  calls: [],
   at: 0,
   stats,
   stopped: false,
@@ -51,7 +52,15 @@ test('every other end is told with a way on', () => {
   expect(ended('stop', { text: '', reasoning: 'Hm.' })?.ways).toEqual(['again', 'brief']);
   expect(ended('stop', { text: '' })?.ways).toEqual(['again']);
   expect(ended('content_filter')?.ways).toEqual(['again']);
-  expect(ended('tool_calls')?.says).toContain('tool');
+  const calls = [
+    { name: 'find', arguments: '{}' },
+    { name: 'clock', arguments: '{}' },
+  ];
+  expect(ended('tool_calls', { text: '', calls })).toEqual({
+    says: 'The model asks for 2 tools. Tandem ran nothing.',
+    ways: ['again'],
+  });
+  expect(ended('stop', { text: '', calls: calls.slice(1) })?.says).toContain('a tool');
   expect(ended('abort')?.ways).toEqual(['continue']);
   expect(moreTokens(answer({}))).toBe(32_768);
   expect(moreTokens(answer({ stats: null }))).toBe(32_768);

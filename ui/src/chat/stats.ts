@@ -37,7 +37,7 @@ export interface End {
 /** Why an answer ended before its own end, with what can be done; `null` where it did not. */
 export function endOf(message: Message): End | null {
   if (message.role !== 'assistant') return null;
-  const { text, reasoning, stats } = message;
+  const { text, reasoning, calls, stats } = message;
   const on: Way[] = text === '' ? ['again'] : ['continue'];
   if (message.stopped) return { says: 'Stopped by you.', ways: on };
   if (stats === null) return { says: 'Cut off before its end.', ways: on };
@@ -54,15 +54,21 @@ export function endOf(message: Message): End | null {
       return { says: 'The server’s filter ended it.', ways: ['again'] };
     case 'tool_calls':
     case 'function_call':
-      return { says: 'The model calls a tool. Tandem runs none.', ways: [] };
+      return toolEnd(calls.length);
     case 'abort':
     case 'error':
       return { says: 'The server ended it early.', ways: on };
   }
+  if (calls.length > 0) return toolEnd(calls.length);
   if (text !== '') return null;
   return reasoning === ''
     ? { says: 'The answer has no words.', ways: ['again'] }
     : { says: 'It thought and gave no answer.', ways: ['again', 'brief'] };
+}
+
+function toolEnd(calls: number): End {
+  const what = calls > 1 ? `${number(calls)} tools` : 'a tool';
+  return { says: `The model asks for ${what}. Tandem ran nothing.`, ways: ['again'] };
 }
 
 /** How many tokens an answer may have that ran out of them: four times as many. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import type { ChatAsk, ChatEvent, Message, Problem } from '../bindings';
+import type { CallPiece, ChatAsk, ChatEvent, Message, Problem } from '../bindings';
+import { MODELS_OWN } from '../host/own';
 import {
   ask,
   emptyThread,
@@ -15,10 +16,10 @@ import {
   type Thread,
 } from './stream';
 
-const wishes = { thinking: true, max_tokens: null };
+const controls = MODELS_OWN;
 const question: Asked = {
   ask: { kind: 'question', text: 'What is in the picture?', images: ['image-1'] },
-  wishes,
+  controls,
 };
 
 function message(over: Partial<Message>): Message {
@@ -28,6 +29,7 @@ function message(over: Partial<Message>): Message {
     text: '',
     reasoning: '',
     images: [],
+    calls: [],
     at: 5,
     stats: null,
     stopped: false,
@@ -66,10 +68,11 @@ const problem: Problem = {
 };
 
 const began: ChatEvent = { kind: 'began', question: kept, answer: message({ id: 'a1' }) };
-const words = (content: string, reasoning = ''): ChatEvent => ({
+const words = (content: string, reasoning = '', calls: CallPiece[] = []): ChatEvent => ({
   kind: 'words',
   content,
   reasoning,
+  calls,
 });
 
 function play(events: ChatEvent[], from: Thread = ask(emptyThread, question, 1000)): Thread {
@@ -127,7 +130,7 @@ describe('in the middle of a conversation', () => {
   const after = message({ id: 'q2', role: 'user', parent: 'a1' });
   const later = message({ id: 'a2', parent: 'q2' });
   const long: Thread = { ...emptyThread, messages: [kept, answer, after, later] };
-  const asking = (asked: ChatAsk) => ask(long, { ask: asked, wishes }, 1);
+  const asking = (asked: ChatAsk) => ask(long, { ask: asked, controls }, 1);
 
   test('an answer that is asked for again leaves its question, and nothing after it', () => {
     expect(ids(asking({ kind: 'again', message: 'a1' }))).toEqual(['q1']);
@@ -207,7 +210,7 @@ describe('an answer that does not come', () => {
     expect(ask(refused, question, 2).messages).toHaveLength(1);
     const failed = play([began, { kind: 'failed', problem, message: null }]);
     expect(unanswered(failed)).toEqual({ kind: 'again', message: 'q1' });
-    const asked = { ask: { kind: 'again', message: 'q1' } as const, wishes };
+    const asked = { ask: { kind: 'again', message: 'q1' } as const, controls };
     const again = play([began], ask(failed, asked, 9));
     expect(again.messages).toEqual([kept]);
     expect(again.failure).toBeNull();
@@ -220,4 +223,21 @@ describe('an answer that does not come', () => {
     expect(unanswered({ ...emptyThread, messages: [kept, answer] })).toBeNull();
     expect(unanswered(play([began]))).toBeNull();
   });
+});
+
+test('tool calls are put together as their pieces come', () => {
+  const piece = (index: number, name: string, args: string): ChatEvent =>
+    words('', '', [{ index, name, arguments: args }]);
+  const begun = ask(emptyThread, question, 1);
+  const thread = [
+    piece(0, 'find', '{"pl'),
+    piece(1, 'clock', ''),
+    piece(0, '', 'ace":1}'),
+    piece(1, '', '{}'),
+  ].reduce((thread, event) => fold(thread, event, 2), begun);
+  expect(thread.live?.calls).toEqual([
+    { name: 'find', arguments: '{"place":1}' },
+    { name: 'clock', arguments: '{}' },
+  ]);
+  expect(thread.live && phaseOf(thread.live)).toBe('answering');
 });

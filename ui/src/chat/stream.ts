@@ -1,12 +1,21 @@
 // How a conversation grows: the fold of what the host says while an answer comes.
 // Pure, so that every order of events, also those that should not happen, is tested without a window.
 
-import type { ChatAsk, ChatEvent, ConversationPage, Message, Problem, Wishes } from '../bindings';
+import type {
+  CallPiece,
+  ChatAsk,
+  ChatEvent,
+  Controls,
+  ConversationPage,
+  Message,
+  Problem,
+  ToolCall,
+} from '../bindings';
 
 /** What was asked and how, kept until its answer is there, so that it can be asked again. */
 export interface Asked {
   ask: ChatAsk;
-  wishes: Wishes;
+  controls: Controls;
 }
 
 /** An answer that is coming. */
@@ -16,6 +25,7 @@ export interface Live {
   answer: string;
   text: string;
   reasoning: string;
+  calls: ToolCall[];
   /** When it was asked, ms since 1970. */
   since: number;
   /** When the first word of reasoning or text came. */
@@ -56,7 +66,7 @@ export const emptyThread: Thread = {
 export type Phase = 'waiting' | 'thinking' | 'answering';
 
 export function phaseOf(live: Live): Phase {
-  if (live.text !== '') return 'answering';
+  if (live.text !== '' || live.calls.length > 0) return 'answering';
   return live.reasoning !== '' ? 'thinking' : 'waiting';
 }
 
@@ -72,6 +82,7 @@ export function ask(thread: Thread, asked: Asked, at: number): Thread {
       answer: '',
       text: begun?.text ?? '',
       reasoning: begun?.reasoning ?? '',
+      calls: begun?.calls ?? [],
       since: at,
       firstAt: null,
       textAt: null,
@@ -103,6 +114,7 @@ function pending(asked: { text: string; images: string[] }, at: number, before?:
     text: asked.text,
     reasoning: '',
     images: asked.images,
+    calls: [],
     at,
     stats: null,
     stopped: false,
@@ -125,6 +137,7 @@ export function fold(thread: Thread, event: ChatEvent, at: number): Thread {
           answer: event.answer.id,
           text: event.answer.text,
           reasoning: event.answer.reasoning,
+          calls: event.answer.calls,
         },
       };
     case 'words':
@@ -134,8 +147,9 @@ export function fold(thread: Thread, event: ChatEvent, at: number): Thread {
           ...live,
           text: live.text + event.content,
           reasoning: live.reasoning + event.reasoning,
-          firstAt: live.firstAt ?? (event.content + event.reasoning === '' ? null : at),
-          textAt: live.textAt ?? (event.content === '' ? null : at),
+          calls: event.calls.reduce(withPiece, live.calls),
+          firstAt: live.firstAt ?? (isSilent(event) ? null : at),
+          textAt: live.textAt ?? (event.content === '' && event.calls.length === 0 ? null : at),
         },
       };
     case 'ended':
@@ -153,6 +167,23 @@ export function fold(thread: Thread, event: ChatEvent, at: number): Thread {
         failure: { asked: live.asked, problem: event.problem },
       };
   }
+}
+
+function isSilent({ content, reasoning, calls }: Extract<ChatEvent, { kind: 'words' }>): boolean {
+  return content === '' && reasoning === '' && calls.length === 0;
+}
+
+/** Adds a piece to its call. */
+function withPiece(calls: ToolCall[], piece: CallPiece): ToolCall[] {
+  const all = Array.from(
+    { length: Math.max(calls.length, piece.index + 1) },
+    (_, i) => calls[i] ?? { name: '', arguments: '' },
+  );
+  const call = all[piece.index] ?? { name: '', arguments: '' };
+  return all.with(piece.index, {
+    name: call.name + piece.name,
+    arguments: call.arguments + piece.arguments,
+  });
 }
 
 /** The host refused it as a whole, so nothing of it was kept. What was typed stays in view. */

@@ -382,18 +382,37 @@ export function fakeHost(state: FakeState, options: FakeOptions = {}): Host {
       chat.watch(listen);
       return null;
     },
-    addImage: async (bytes) => {
+    chatControls: async (id) => chat.controls(id),
+    saveChatControls: async (id, controls) => {
+      chat.saveControls(id, controls);
+      return null;
+    },
+    chatPresets: async () => chat.presets,
+    saveChatPreset: async (preset) => chat.savePreset(preset),
+    deleteChatPreset: async (name) =>
+      (chat.presets = chat.presets.filter((preset) => preset.name !== name)),
+    chatBudget: async (id, draft) => {
+      if (!serving) throw recorded('unsent');
+      const window = serving.max_model_len;
+      const prompt = chat.tokens(id, draft.text);
+      const answer = Math.max(0, Math.min(8192, window - prompt));
+      return { window, prompt, counted: true, answer, left_out: 0 };
+    },
+    exportConversation: async (id, format) =>
+      `/home/you/${chat.title(id)}.${format === 'markdown' ? 'md' : 'json'}`,
+    importConversations: async (text) => chat.take(text),
+    addImage: async (base64) => {
       await wait(tickMs);
-      if (bytes.length < 16) throw recorded('bad-image');
+      if (base64.length < 24) throw recorded('bad-image');
       return RECORDED.chat.image;
     },
     image: async (id) => {
       if (id !== RECORDED.chat.image.id) throw recorded('no-image');
       return RECORDED.chat.image;
     },
-    sendMessage: async (id, ask, wishes, listen) => {
+    sendMessage: async (id, ask, controls, listen) => {
       if (!serving) throw recorded('unsent');
-      return chat.ask(id, ask, wishes, listen);
+      return chat.ask(id, ask, controls, listen);
     },
     stopAnswer: async (id) => {
       chat.stop(id);

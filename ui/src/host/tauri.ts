@@ -35,8 +35,8 @@ export function tauriHost(): Host {
     followCheck: (machine, listen) => commands.followCheck(machine, heardBy(listen)),
     runBenchmark: (benchCase, label, listen) =>
       commands.runBenchmark(benchCase, label, heardBy(listen)),
-    sendMessage: (conversation, ask, wishes, listen) =>
-      commands.sendMessage(conversation, ask, wishes, heardBy(listen)),
+    sendMessage: (conversation, ask, controls, listen) =>
+      commands.sendMessage(conversation, ask, controls, heardBy(listen)),
     watchConversations: (listen) => commands.watchConversations(heardBy(listen)),
   });
 }

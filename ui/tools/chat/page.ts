@@ -34,7 +34,17 @@ const total = Number(asked.get('tokens') ?? 8000);
 const per = Number(asked.get('per') ?? 1);
 
 function message(role: Message['role'], text: string, id: string): Message {
-  const said = { id, role, text, reasoning: '', images: [], at: 0, stats: null, stopped: false };
+  const said = {
+    id,
+    role,
+    text,
+    reasoning: '',
+    images: [],
+    calls: [],
+    at: 0,
+    stats: null,
+    stopped: false,
+  };
   return { ...said, parent: null, versions: [id] };
 }
 
@@ -74,7 +84,7 @@ mount(ChatPane, { target, props: { chat, silent: null } });
 /** Streams it all, each chunk as a task of its own, as a channel delivers it. */
 async function stream(): Promise<void> {
   chat.current.draft.text = 'Say something long.';
-  await chat.current.send(chat.wishes);
+  await chat.current.send();
   const { port1, port2 } = new MessageChannel();
   let sent = 0;
   const began = performance.now();
@@ -82,7 +92,7 @@ async function stream(): Promise<void> {
     port1.onmessage = () => {
       let content = '';
       for (let n = 0; n < per && sent < total; n += 1, sent += 1) content += shape(sent);
-      tell({ kind: 'words', content, reasoning: '' });
+      tell({ kind: 'words', content, reasoning: '', calls: [] });
       if (sent >= total) done();
       else next();
     };

@@ -66,9 +66,11 @@ if (shapes.length === 0 || shapes.includes('open')) {
     }
     tries.sort((a, b) => a.ms - b.ms);
     opened[count] = tries[2];
-    console.log(`chat_open_${count} ${tries[2].ms.toFixed(0)} ms, ${tries[2].mb.toFixed(1)} MB`);
+    console.log(
+      `bench chat_open_${count} ${tries[2].ms.toFixed(0)} ms, ${tries[2].mb.toFixed(1)} MB`,
+    );
   }
-  console.log(`chat_open_10000_vs_10 ${(opened[10_000].ms / opened[10].ms).toFixed(2)}`);
+  console.log(`bench chat_open_10000_vs_10 ${(opened[10_000].ms / opened[10].ms).toFixed(2)}`);
 }
 
 for (const shape of SHAPES.filter((s) => shapes.length === 0 || shapes.includes(s))) {
@@ -94,8 +96,10 @@ for (const shape of SHAPES.filter((s) => shapes.length === 0 || shapes.includes(
   const share = ((await busy(session)) - before) / seconds;
   frames.sort((a, b) => a - b);
   const p99 = frames[Math.floor(frames.length * 0.99)];
-  console.log(`chat_stream_core_${shape} ${(share * 100).toFixed(1)} % of a core`);
-  console.log(`chat_stream_frame_p99_${shape} ${p99.toFixed(1)} ms (${seconds.toFixed(1)} s)`);
+  console.log(`bench chat_stream_core_${shape} ${(share * 100).toFixed(1)} % of a core`);
+  console.log(
+    `bench chat_stream_frame_p99_${shape} ${p99.toFixed(1)} ms (${seconds.toFixed(1)} s)`,
+  );
   await page.close();
 }
 
@@ -143,6 +147,6 @@ for (const rate of shapes.includes('open') ? [] : [27, 60, 400]) {
     }
   }
 }
-if (tries > 0) console.log(`chat_lets_go ${let_go} of ${tries}`);
+if (tries > 0) console.log(`bench chat_lets_go ${let_go} of ${tries}`);
 await browser.close();
 await server.close();

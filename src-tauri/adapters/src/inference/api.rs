@@ -11,7 +11,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tandem_domain::chat::{ChatDelta, ChatFinish, ChatRequest, PromptMessage, Role};
+use tandem_domain::chat::controls::AnswerFormat;
+use tandem_domain::chat::{ChatDelta, ChatFinish, ChatRequest, PromptMessage, Role, Sampling};
 use tandem_domain::ports::{ApiError, ModelApi, ServedModel};
 use tandem_domain::secret::Secret;
 
@@ -269,8 +270,9 @@ fn body(request: &ChatRequest) -> Value {
     body["max_tokens"] = json!(request.max_tokens);
     body["stream"] = json!(true);
     body["stream_options"] = json!({ "include_usage": true, "continuous_usage_stats": true });
-    if let Some(temperature) = request.temperature {
-        body["temperature"] = json!(temperature);
+    add_sampling(&mut body, &request.sampling);
+    if let Some(format) = format(&request.format) {
+        body["response_format"] = format;
     }
     if request.ignore_eos {
         body["ignore_eos"] = json!(true);
@@ -284,9 +286,7 @@ fn prompt_of(request: &ChatRequest) -> Value {
         "model": request.model,
         "messages": request.messages.iter().map(message).collect::<Vec<_>>(),
     });
-    if let Some(thinking) = request.thinking {
-        body["chat_template_kwargs"] = json!({ "enable_thinking": thinking });
-    }
+    add_template(&mut body, request);
     if request.continues {
         // vLLM's names; llama.cpp goes on with a last answer by itself.
         body["continue_final_message"] = json!(true);
@@ -295,14 +295,75 @@ fn prompt_of(request: &ChatRequest) -> Value {
     body
 }
 
-fn message(message: &PromptMessage) -> Value {
-    let role = match message.role {
+/// What the person set and no more: the rest is the model's own.
+fn add_sampling(body: &mut Value, sampling: &Sampling) {
+    let numbers = [
+        ("temperature", sampling.temperature),
+        ("top_p", sampling.top_p),
+        ("min_p", sampling.min_p),
+        ("presence_penalty", sampling.presence_penalty),
+        ("frequency_penalty", sampling.frequency_penalty),
+        ("repetition_penalty", sampling.repetition_penalty),
+    ];
+    for (name, value) in numbers {
+        if let Some(value) = value {
+            body[name] = json!(value);
+        }
+    }
+    // Integers by the API's definition.
+    if let Some(top_k) = sampling.top_k {
+        body["top_k"] = json!(top_k);
+    }
+    if let Some(seed) = sampling.seed {
+        body["seed"] = json!(seed);
+    }
+    if !sampling.stop.is_empty() {
+        body["stop"] = json!(sampling.stop);
+    }
+}
+
+/// What the chat template is told.
+fn add_template(body: &mut Value, request: &ChatRequest) {
+    if let Some(thinking) = request.thinking {
+        let switch = request.switch.as_deref().unwrap_or("enable_thinking");
+        body["chat_template_kwargs"] = json!({ switch: thinking });
+    }
+    if let Some(level) = &request.level {
+        body["reasoning_effort"] = json!(level);
+        body["chat_template_kwargs"]["reasoning_effort"] = json!(level);
+    }
+}
+
+fn format(format: &AnswerFormat) -> Option<Value> {
+    match format {
+        AnswerFormat::Text => None,
+        AnswerFormat::Json => Some(json!({ "type": "json_object" })),
+        AnswerFormat::Schema { schema } => {
+            // It was checked to be one where it was set.
+            let schema: Value = serde_json::from_str(schema).unwrap_or_default();
+            let named = json!({ "name": "answer", "schema": schema });
+            Some(json!({ "type": "json_schema", "json_schema": named }))
+        }
+    }
+}
+
+/// A message without its images, which are not for counting.
+fn text_only(message: &PromptMessage) -> Value {
+    json!({ "role": role(message.role), "content": message.text })
+}
+
+fn role(role: Role) -> &'static str {
+    match role {
         Role::System => "system",
         Role::User => "user",
         Role::Assistant => "assistant",
-    };
+    }
+}
+
+fn message(message: &PromptMessage) -> Value {
+    let role = role(message.role);
     if message.images.is_empty() {
-        return json!({ "role": role, "content": message.text });
+        return text_only(message);
     }
     let images = message
         .images

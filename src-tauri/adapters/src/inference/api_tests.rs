@@ -85,7 +85,7 @@ fn ask() -> ChatRequest {
     ask.messages[0]
         .images
         .push("data:image/png;base64,AAAA".into());
-    ask.temperature = Some(0.0);
+    ask.sampling.temperature = Some(0.0);
     ask.thinking = Some(false);
     ask.ignore_eos = true;
     ask.patience_s = 1;
@@ -188,6 +188,82 @@ async fn a_streamed_answer_comes_with_its_request_key_and_counts() {
     let content = &body["messages"][0]["content"];
     assert_eq!(content[0]["image_url"]["url"], "data:image/png;base64,AAAA");
     assert_eq!(content[1]["text"], "What is this?");
+}
+
+fn sent(request: &str) -> Value {
+    let (_, body) = request.split_once("\r\n\r\n").expect("a body");
+    serde_json::from_str(body).expect("JSON")
+}
+
+#[tokio::test]
+async fn what_a_person_set_is_sent_and_nothing_else() {
+    use tandem_domain::chat::controls::AnswerFormat;
+    let reply = r#"{"choices":[{"message":{"content":"x"},"finish_reason":"stop"}]}"#;
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{reply}",
+        reply.len()
+    );
+    let asked = async |request: &ChatRequest| {
+        let (api, served) = server(Script::Say(vec![whole.clone().into_bytes()])).await;
+        api.chat(request, &mut |_| ()).await.expect("an answer");
+        sent(&served.await.expect("served").0)
+    };
+    let plain = asked(&ChatRequest::ask("m", "Hello")).await;
+    let names: Vec<&String> = plain.as_object().expect("an object").keys().collect();
+    let expected = [
+        "model",
+        "messages",
+        "max_tokens",
+        "stream",
+        "stream_options",
+    ];
+    assert_eq!(names, expected);
+
+    let mut set = ChatRequest::ask("m", "Hello");
+    set.sampling.top_p = Some(0.9);
+    set.sampling.top_k = Some(20);
+    set.sampling.min_p = Some(0.05);
+    set.sampling.presence_penalty = Some(0.5);
+    set.sampling.frequency_penalty = Some(-0.5);
+    set.sampling.repetition_penalty = Some(1.1);
+    set.sampling.seed = Some(7);
+    set.sampling.stop = vec!["END".into()];
+    set.level = Some("low".into());
+    set.format = AnswerFormat::Schema {
+        schema: r#"{"type":"object"}"#.into(),
+    };
+    let body = asked(&set).await;
+    for (name, value) in [
+        ("top_p", serde_json::json!(0.9)),
+        ("top_k", serde_json::json!(20)),
+        ("min_p", serde_json::json!(0.05)),
+        ("presence_penalty", serde_json::json!(0.5)),
+        ("frequency_penalty", serde_json::json!(-0.5)),
+        ("repetition_penalty", serde_json::json!(1.1)),
+        ("seed", serde_json::json!(7)),
+        ("stop", serde_json::json!(["END"])),
+        ("reasoning_effort", serde_json::json!("low")),
+        (
+            "chat_template_kwargs",
+            serde_json::json!({"reasoning_effort": "low"}),
+        ),
+    ] {
+        assert_eq!(body[name], value, "{name}");
+    }
+    let format = &body["response_format"];
+    assert_eq!(format["type"], "json_schema");
+    assert_eq!(format["json_schema"]["schema"]["type"], "object");
+
+    set.level = None;
+    set.thinking = Some(false);
+    set.switch = Some("thinking".into());
+    set.format = AnswerFormat::Json;
+    let body = asked(&set).await;
+    assert_eq!(
+        body["chat_template_kwargs"],
+        serde_json::json!({"thinking": false})
+    );
+    assert_eq!(body["response_format"]["type"], "json_object");
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use tandem_domain::chat::CallPiece;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Chunk {
@@ -38,6 +39,11 @@ struct Words {
     reasoning_content: Value,
     #[serde(default)]
     thinking: Value,
+    #[serde(default)]
+    tool_calls: Value,
+    /// The one call of older servers.
+    #[serde(default)]
+    function_call: Value,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -123,6 +129,38 @@ impl Choice {
     }
 }
 
+impl Choice {
+    /// Pieces of tool calls.
+    pub(super) fn calls(&self) -> Vec<CallPiece> {
+        let mut found = Vec::new();
+        for words in [&self.delta, &self.message] {
+            let list = words.tool_calls.as_array();
+            for (place, call) in list.into_iter().flatten().enumerate() {
+                let index = call["index"].as_u64().unwrap_or(place as u64);
+                found.extend(call_piece(index, &call["function"]));
+            }
+            found.extend(call_piece(0, &words.function_call));
+        }
+        found
+    }
+}
+
+/// A call's function; some servers give its arguments as the object itself. `None` where there is none.
+fn call_piece(index: u64, function: &Value) -> Option<CallPiece> {
+    let arguments = match &function["arguments"] {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        object => object.to_string(),
+    };
+    let name = function["name"].as_str().unwrap_or_default().to_owned();
+    let index = u32::try_from(index).unwrap_or(u32::MAX);
+    (function.is_object() && !(name.is_empty() && arguments.is_empty())).then_some(CallPiece {
+        index,
+        name,
+        arguments,
+    })
+}
+
 /// Content is a text, or a list of parts of which some are thinking.
 fn parts(value: &Value, reasoning: &mut String, content: &mut String, thinking: bool) {
     match value {
@@ -185,6 +223,48 @@ mod tests {
             ("\"\\", None),
         ] {
             assert_eq!(with_whole_characters(data).as_deref(), mended, "{data}");
+        }
+    }
+
+    #[test]
+    fn tool_calls_are_read_in_each_form() {
+        let calls = |data: &str| {
+            let chunk = Chunk::read(data).expect("it is read");
+            chunk
+                .choices
+                .iter()
+                .flat_map(Choice::calls)
+                .collect::<Vec<_>>()
+        };
+        let piece = |index, name: &str, arguments: &str| CallPiece {
+            index,
+            name: name.into(),
+            arguments: arguments.into(),
+        };
+        for (data, expected) in [
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":1,"id":"x","function":{"name":"find","arguments":""}}]}}]}"#,
+                vec![piece(1, "find", "")],
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[{"index":0,"function":{"arguments":"{\"a"}}]}}]}"#,
+                vec![piece(0, "", "{\"a")],
+            ),
+            (
+                r#"{"choices":[{"message":{"tool_calls":[{"function":{"name":"a","arguments":{"b":1}}},{"function":{"name":"c"}}]}}]}"#,
+                vec![piece(0, "a", "{\"b\":1}"), piece(1, "c", "")],
+            ),
+            (
+                r#"{"choices":[{"delta":{"function_call":{"name":"old","arguments":"{}"}}}]}"#,
+                vec![piece(0, "old", "{}")],
+            ),
+            (
+                r#"{"choices":[{"delta":{"tool_calls":[7,{"index":0}]}}]}"#,
+                vec![],
+            ),
+            (r#"{"choices":[{"delta":{"tool_calls":null}}]}"#, vec![]),
+        ] {
+            assert_eq!(calls(data), expected, "{data}");
         }
     }
 

@@ -93,6 +93,7 @@ impl AnswerReader {
         for choice in chunk.choices {
             self.answered = true;
             let (mut reasoning, words) = choice.words();
+            let calls = choice.calls();
             if !reasoning.is_empty() {
                 self.tags.not_here();
             }
@@ -103,6 +104,10 @@ impl AnswerReader {
                 self.tags.end(&mut reasoning, &mut content);
             }
             self.length += content.len() + reasoning.len();
+            self.length += calls
+                .iter()
+                .map(|c| c.name.len() + c.arguments.len())
+                .sum::<usize>();
             if self.length > LONGEST_ANSWER {
                 return Err(too_long("the answer"));
             }
@@ -110,6 +115,7 @@ impl AnswerReader {
                 at,
                 content,
                 reasoning,
+                calls,
                 tokens,
             });
         }
@@ -156,6 +162,7 @@ impl AnswerReader {
                 at,
                 content,
                 reasoning,
+                calls: Vec::new(),
                 tokens: None,
             });
         }
@@ -361,6 +368,7 @@ data: [DONE]
             r#"{"choices":[{"delta":{"content":"nk>hm</th"}}]}"#,
             r#"{"choices":[{"delta":{"content":"ink>\n\nHello"}}]}"#,
         ];
+        let parts = r#"{"choices":[{"delta":{"content":[{"type":"thinking","thinking":"hm"},{"type":"text","text":"Hello"}]}}]}"#;
         let null = r#"{"choices":[],"usage":{"prompt_tokens":9,"completion_tokens":null}}"#;
         let whole = ("", "Hello", "stop", Some(2));
         for (events, expected) in [
@@ -385,6 +393,10 @@ data: [DONE]
                 ("", "Hello", "stop", None),
             ),
             (
+                vec![ROLE, parts, STOP, COUNTS, DONE],
+                ("hm", "Hello", "stop", Some(2)),
+            ),
+            (
                 vec![half[0], half[1], STOP, COUNTS, DONE],
                 ("", "\u{fffd}\u{fffd}", "stop", Some(2)),
             ),
@@ -407,6 +419,36 @@ data: [DONE]
                     assert_eq!(end.prompt_tokens, Some(9));
                 }
             }
+        }
+    }
+
+    #[test]
+    fn tool_calls_come_piece_by_piece_before_they_are_whole() {
+        let piece = |index: u32, name: &str, arguments: &str| {
+            let call = serde_json::json!({"index": index, "function": {"name": name, "arguments": arguments}});
+            format!(
+                "data: {}\n\n",
+                serde_json::json!({"choices": [{"delta": {"tool_calls": [call]}}]})
+            )
+        };
+        let stream = [
+            piece(0, "find", ""),
+            piece(0, "", "{\"pl"),
+            piece(1, "clock", "{}"),
+            piece(0, "", "ace\":1}"),
+            "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"tool_calls\"}]}\n\n".into(),
+            "data: [DONE]\n\n".into(),
+        ]
+        .concat();
+        for size in [1, 101, usize::MAX] {
+            let (deltas, end) = follow(stream.as_bytes(), size).expect("a whole answer");
+            assert_eq!(end.reason, "tool_calls");
+            let calls: Vec<_> = deltas.iter().flat_map(|d| &d.calls).collect();
+            let indices: Vec<u32> = calls.iter().map(|c| c.index).collect();
+            assert_eq!(indices, [0, 0, 1, 0], "each as it came");
+            let first = calls.iter().filter(|c| c.index == 0);
+            let arguments: String = first.map(|c| c.arguments.as_str()).collect();
+            assert_eq!(arguments, "{\"place\":1}");
         }
     }
 

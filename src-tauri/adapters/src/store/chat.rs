@@ -1,10 +1,10 @@
 //! Conversations: the list, and what was deleted but can still be brought back.
 
 use sqlx::SqliteConnection;
-use tandem_domain::chat::{ConversationChange, ConversationSummary};
+use tandem_domain::chat::{Controls, ConversationChange, ConversationSummary};
 use tandem_domain::ids::ConversationId;
 
-use super::{Store, StoreError, doing};
+use super::{Store, StoreError, doing, says};
 
 impl Store {
     /// Begins a conversation.
@@ -68,6 +68,37 @@ impl Store {
         .execute(&self.writer)
         .await
         .map_err(doing("changing a conversation"))?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// How the model is asked to answer in a conversation; `None` where nobody set anything.
+    pub async fn controls(&self, id: &ConversationId) -> Result<Option<Controls>, StoreError> {
+        let kept: Option<Option<String>> =
+            sqlx::query_scalar("select controls from conversation where id = ?1")
+                .bind(&id.0)
+                .fetch_optional(&self.readers)
+                .await
+                .map_err(doing("reading how a model is asked"))?;
+        kept.flatten()
+            .map(|text| serde_json::from_str(&text))
+            .transpose()
+            .map_err(says("conversation", "controls", &id.0))
+    }
+
+    /// Keeps how the model is asked to answer in a conversation; `false` if there is none.
+    pub async fn put_controls(
+        &self,
+        id: &ConversationId,
+        controls: &Controls,
+    ) -> Result<bool, StoreError> {
+        let text =
+            serde_json::to_string(controls).map_err(says("conversation", "controls", &id.0))?;
+        let done = sqlx::query("update conversation set controls = ?2 where id = ?1")
+            .bind(&id.0)
+            .bind(text)
+            .execute(&self.writer)
+            .await
+            .map_err(doing("keeping how a model is asked"))?;
         Ok(done.rows_affected() == 1)
     }
 

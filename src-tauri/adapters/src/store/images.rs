@@ -34,6 +34,15 @@ impl Store {
         Ok(())
     }
 
+    /// Pixels across and down of an image.
+    pub async fn image_size(&self, id: &str) -> Result<Option<(u32, u32)>, StoreError> {
+        sqlx::query_as("select width, height from image where id = ?1")
+            .bind(id)
+            .fetch_optional(&self.readers)
+            .await
+            .map_err(doing("reading the size of an image"))
+    }
+
     /// Looks an image up.
     pub async fn image(&self, id: &str) -> Result<Option<StoredImage>, StoreError> {
         sqlx::query_as("select id, mime, width, height, bytes from image where id = ?1")

@@ -1,5 +1,7 @@
 //! Messages of a conversation: a tree, of which one way from the first message to the last is shown.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::Value;
 use sqlx::SqliteConnection;
 use tandem_domain::chat::{Message, Role};
@@ -12,7 +14,7 @@ macro_rules! select_messages {
     ($before:literal, $after:literal) => {
         concat!(
             $before,
-            " select m.id, m.role, m.text, m.reasoning, m.at, m.stats, m.stopped, m.parent_id,
+            " select m.id, m.role, m.text, m.reasoning, m.at, m.stats, m.stopped, m.calls, m.parent_id,
                 (select json_group_array(image_id) from
                   (select image_id from message_image where message_id = m.id order by position)) as images,
                 (select json_group_array(id) from
@@ -34,6 +36,7 @@ struct MessageRow {
     at: i64,
     stats: Option<String>,
     stopped: bool,
+    calls: Option<String>,
     parent_id: Option<String>,
     images: String,
     versions: String,
@@ -54,6 +57,13 @@ impl TryFrom<MessageRow> for Message {
                 .map(serde_json::from_str)
                 .transpose()
                 .map_err(bad("stats"))?,
+            calls: row
+                .calls
+                .as_deref()
+                .map(serde_json::from_str)
+                .transpose()
+                .map_err(bad("calls"))?
+                .unwrap_or_default(),
             text: row.text,
             reasoning: row.reasoning,
             at: row.at,
@@ -88,6 +98,68 @@ impl Store {
         .map_err(doing("reading a conversation"))?;
         rows.reverse();
         rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Every message that was not deleted, with all versions, each after the one that it follows.
+    pub async fn all_messages(
+        &self,
+        conversation: &ConversationId,
+    ) -> Result<Vec<Message>, StoreError> {
+        let rows: Vec<MessageRow> = sqlx::query_as(select_messages!(
+            "",
+            "from message as m where m.conversation_id = ?1 and m.deleted_at is null
+             order by m.position"
+        ))
+        .bind(&conversation.0)
+        .fetch_all(&self.readers)
+        .await
+        .map_err(doing("reading a conversation"))?;
+        rows.into_iter().map(TryInto::try_into).collect()
+    }
+
+    /// Keeps a whole conversation, of which `shown` is the last message that is shown. Parents stand before what follows
+    /// them. All of it is kept or nothing.
+    pub async fn import_conversation(
+        &self,
+        id: &ConversationId,
+        title: &str,
+        at: i64,
+        messages: &[Message],
+        shown: Option<&str>,
+    ) -> Result<(), StoreError> {
+        const DOING: &str = "keeping an imported conversation";
+        let mut tx = self.write(DOING).await?;
+        sqlx::query(
+            "insert into conversation (id, title, created_at, updated_at) values (?1, ?2, ?3, ?3)",
+        )
+        .bind(&id.0)
+        .bind(title)
+        .bind(at)
+        .execute(&mut *tx)
+        .await
+        .map_err(doing(DOING))?;
+        let places = Places::of(messages, shown);
+        for (position, message) in messages.iter().enumerate() {
+            sqlx::query(
+                "insert into message (id, conversation_id, position, role, text, reasoning, at, stopped, parent_id,
+                   shown, on_path)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, 0, ?8, ?9, ?10)",
+            )
+            .bind(&message.id)
+            .bind(&id.0)
+            .bind(position as i64 + 1)
+            .bind(role_name(message.role))
+            .bind(&message.text)
+            .bind(&message.reasoning)
+            .bind(message.at)
+            .bind(&message.parent)
+            .bind(places.shown.contains(message.id.as_str()))
+            .bind(places.on_path.contains(message.id.as_str()))
+            .execute(&mut *tx)
+            .await
+            .map_err(doing(DOING))?;
+        }
+        tx.commit().await.map_err(doing(DOING))
     }
 
     /// A message, if it is there and was not deleted.
@@ -229,6 +301,40 @@ impl Store {
     }
 }
 
+/// Which messages of a conversation are shown in their places, and which of these stand on the way from the first to the
+/// last one.
+struct Places<'a> {
+    shown: HashSet<&'a str>,
+    on_path: HashSet<&'a str>,
+}
+
+impl<'a> Places<'a> {
+    /// Of versions the one on the way to `last` is shown, else the latest.
+    fn of(messages: &'a [Message], last: Option<&str>) -> Self {
+        let by_id: HashMap<&str, &Message> = messages.iter().map(|m| (m.id.as_str(), m)).collect();
+        let mut in_place: HashMap<Option<&str>, &str> = HashMap::new();
+        for message in messages {
+            in_place.insert(message.parent.as_deref(), &message.id);
+        }
+        let mut next = last.and_then(|id| by_id.get(id));
+        while let Some(message) = next {
+            in_place.insert(message.parent.as_deref(), &message.id);
+            next = message.parent.as_deref().and_then(|id| by_id.get(id));
+        }
+        let mut on_path = HashSet::new();
+        let mut place = None;
+        while let Some(id) = in_place.get(&place)
+            && on_path.insert(*id)
+        {
+            place = Some(*id);
+        }
+        Self {
+            shown: in_place.into_values().collect(),
+            on_path,
+        }
+    }
+}
+
 /// Adds a message after this one and shows it.
 async fn add(
     tx: &mut SqliteConnection,
@@ -334,8 +440,13 @@ async fn fill(tx: &mut SqliteConnection, message: &Message) -> Result<bool, Stor
         .map(serde_json::to_string)
         .transpose()
         .map_err(says("message", "stats", &message.id))?;
+    let calls = (!message.calls.is_empty())
+        .then(|| serde_json::to_string(&message.calls))
+        .transpose()
+        .map_err(says("message", "calls", &message.id))?;
     let done = sqlx::query(
-        "update message set role = ?2, text = ?3, reasoning = ?4, at = ?5, stats = ?6, stopped = ?7
+        "update message set role = ?2, text = ?3, reasoning = ?4, at = ?5, stats = ?6, stopped = ?7,
+           calls = ?8
          where id = ?1",
     )
     .bind(&message.id)
@@ -345,6 +456,7 @@ async fn fill(tx: &mut SqliteConnection, message: &Message) -> Result<bool, Stor
     .bind(message.at)
     .bind(stats)
     .bind(message.stopped)
+    .bind(calls)
     .execute(&mut *tx)
     .await
     .map_err(doing(DOING))?;

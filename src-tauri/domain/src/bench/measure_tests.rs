@@ -244,7 +244,7 @@ async fn requests_are_made_so_that_figures_compare() {
     let asked = server.asked.lock().unwrap();
     assert_eq!(asked.len(), 4);
     assert!(asked.iter().all(|r| r.ignore_eos && r.max_tokens == 64));
-    assert!(asked.iter().all(|r| r.temperature.is_none()));
+    assert!(asked.iter().all(|r| r.sampling.temperature.is_none()));
     let starts: std::collections::BTreeSet<_> =
         asked.iter().map(|r| &r.messages[0].text[..12]).collect();
     assert_eq!(

@@ -157,6 +157,7 @@ impl ModelApi for Server {
             at: at(ms),
             content: words.to_owned(),
             reasoning: String::new(),
+            calls: Vec::new(),
             tokens,
         };
         let counts = script.chunks.iter().any(|c| c.1.is_some());

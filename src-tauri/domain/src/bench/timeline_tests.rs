@@ -11,6 +11,7 @@ fn delta(at: f64, words: &str, tokens: u32) -> ChatDelta {
         at: Duration::from_secs_f64(at),
         content: words.to_owned(),
         reasoning: String::new(),
+        calls: Vec::new(),
         tokens: Some(tokens),
     }
 }

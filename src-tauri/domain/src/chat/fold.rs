@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::chat::token_rate::TokenRate;
-use crate::chat::{AnswerStats, ChatDelta, ChatEvent, ChatFinish, FINISH_STOPPED, Message};
+use crate::chat::{
+    AnswerStats, CallPiece, ChatDelta, ChatEvent, ChatFinish, FINISH_STOPPED, MOST_CALLS, Message,
+    ToolCall,
+};
 
 /// An answer while it comes.
 #[derive(Debug, Clone, PartialEq)]
@@ -37,20 +40,49 @@ impl Answer {
         if !delta.reasoning.is_empty() {
             self.thought_from.get_or_insert(delta.at);
         }
-        if !delta.content.is_empty() {
+        if !delta.content.is_empty() || !delta.calls.is_empty() {
             self.said_from.get_or_insert(delta.at);
         }
+        let mut calls = delta.calls;
+        calls.retain(|piece| piece.index < MOST_CALLS);
+        calls.iter().for_each(|piece| self.call(piece));
         self.message.text.push_str(&delta.content);
         self.message.reasoning.push_str(&delta.reasoning);
-        (!delta.content.is_empty() || !delta.reasoning.is_empty()).then_some(ChatEvent::Words {
+        let is_silent = delta.content.is_empty() && delta.reasoning.is_empty() && calls.is_empty();
+        (!is_silent).then_some(ChatEvent::Words {
             content: delta.content,
             reasoning: delta.reasoning,
+            calls,
         })
+    }
+
+    /// Adds a piece to its call. Pieces of several calls may come in turn.
+    fn call(&mut self, piece: &CallPiece) {
+        let calls = &mut self.message.calls;
+        let index = piece.index as usize;
+        if calls.len() <= index {
+            calls.resize(index + 1, ToolCall::default());
+        }
+        calls[index].name.push_str(&piece.name);
+        calls[index].arguments.push_str(&piece.arguments);
     }
 
     /// Whether it has not a word.
     pub fn is_empty(&self) -> bool {
-        self.message.text.is_empty() && self.message.reasoning.is_empty()
+        let Message {
+            text,
+            reasoning,
+            calls,
+            ..
+        } = &self.message;
+        text.is_empty() && reasoning.is_empty() && calls.is_empty()
+    }
+
+    /// Bytes of what came, which only grow.
+    pub fn size(&self) -> usize {
+        let calls = self.message.calls.iter();
+        let of_calls: usize = calls.map(|c| 1 + c.name.len() + c.arguments.len()).sum();
+        self.message.text.len() + self.message.reasoning.len() + of_calls
     }
 
     /// What came until now, as it is kept while more comes; `None` while there is not a word.
@@ -137,8 +169,38 @@ mod tests {
             at: Duration::from_millis(ms),
             content: content.to_owned(),
             reasoning: reasoning.to_owned(),
+            calls: Vec::new(),
             tokens: Some(tokens),
         }
+    }
+
+    #[test]
+    fn tool_calls_are_put_together_in_whatever_turn_their_pieces_come() {
+        let mut answer = empty();
+        let piece = |index, name: &str, arguments: &str| ChatDelta {
+            calls: vec![CallPiece {
+                index,
+                name: name.into(),
+                arguments: arguments.into(),
+            }],
+            ..delta(10, "", "", 1)
+        };
+        for part in [
+            piece(0, "find", ""),
+            piece(0, "", "{\"na"),
+            piece(1, "clock", "{}"),
+            piece(MOST_CALLS, "beyond", ""),
+            piece(0, "", "me\":1}"),
+        ] {
+            answer.push(part);
+        }
+        assert!(!answer.is_empty());
+        let call = |name: &str, arguments: &str| ToolCall {
+            name: name.into(),
+            arguments: arguments.into(),
+        };
+        let kept = answer.cut(1).calls;
+        assert_eq!(kept, [call("find", "{\"name\":1}"), call("clock", "{}")]);
     }
 
     #[test]
@@ -156,7 +218,8 @@ mod tests {
             words,
             Some(ChatEvent::Words {
                 content: " there".into(),
-                reasoning: String::new()
+                reasoning: String::new(),
+                calls: Vec::new(),
             })
         );
         let message = answer.finished(
@@ -255,7 +318,7 @@ mod tests {
             let mut answer = empty();
             let (mut text, mut thought) = (String::new(), String::new());
             for (n, (c, r)) in chunks.iter().enumerate() {
-                if let Some(ChatEvent::Words { content, reasoning }) = answer.push(delta(n as u64, c, r, n as u32)) {
+                if let Some(ChatEvent::Words { content, reasoning, .. }) = answer.push(delta(n as u64, c, r, n as u32)) {
                     text.push_str(&content);
                     thought.push_str(&reasoning);
                 }

@@ -4,11 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::ConversationId;
 
+pub mod budget;
+pub mod controls;
+pub mod exchange;
 mod fold;
 pub mod prompt;
 pub mod search;
 pub mod token_rate;
 
+pub use controls::{Controls, Sampling};
 pub use fold::Answer;
 
 /// Who says it.
@@ -44,10 +48,16 @@ pub struct ChatRequest {
     pub messages: Vec<PromptMessage>,
     /// The most tokens to answer with.
     pub max_tokens: u32,
-    /// `None` leaves it to the model's own settings.
-    pub temperature: Option<f64>,
+    /// How tokens are chosen.
+    pub sampling: Sampling,
+    /// What form the answer has.
+    pub format: controls::AnswerFormat,
     /// `Some(false)` asks the model not to think first; `None` leaves it to the template.
     pub thinking: Option<bool>,
+    /// The template's argument that switches thinking, where it is not `enable_thinking`.
+    pub switch: Option<String>,
+    /// How much the model reasons, `reasoning_effort` of the API; `None` leaves it to the template.
+    pub level: Option<String>,
     /// Go on with the last message, which is a part of an answer, instead of answering anew.
     pub continues: bool,
     /// Go on to `max_tokens` even past an end of sequence, as a benchmark needs.
@@ -67,8 +77,11 @@ impl ChatRequest {
                 images: Vec::new(),
             }],
             max_tokens: 1024,
-            temperature: None,
+            sampling: Sampling::default(),
+            format: controls::AnswerFormat::Text,
             thinking: None,
+            switch: None,
+            level: None,
             continues: false,
             ignore_eos: false,
             patience_s: 120,
@@ -85,9 +98,36 @@ pub struct ChatDelta {
     pub content: String,
     /// Words of the reasoning, perhaps none.
     pub reasoning: String,
+    /// Pieces of tool calls, perhaps none.
+    pub calls: Vec<CallPiece>,
     /// Tokens of the answer up to here, where the server counts along (`continuous_usage_stats`).
     pub tokens: Option<u32>,
 }
+
+/// A tool call of a model, as it wrote it. Tandem runs none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct ToolCall {
+    /// The tool's name.
+    pub name: String,
+    /// Its arguments: JSON, where the model wrote it to its end.
+    pub arguments: String,
+}
+
+/// A piece of a tool call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "bindings", derive(specta::Type))]
+pub struct CallPiece {
+    /// Which call of the answer it belongs to, from 0 on; fewer than [`MOST_CALLS`].
+    pub index: u32,
+    /// Added to its name.
+    pub name: String,
+    /// Added to its arguments.
+    pub arguments: String,
+}
+
+/// The most tool calls of one answer; others are not shown.
+pub const MOST_CALLS: u32 = 64;
 
 /// The reason of an answer whose server ended it without one.
 pub const FINISH_UNKNOWN: &str = "unknown";
@@ -184,16 +224,6 @@ pub enum ChatAsk {
     },
 }
 
-/// How the model should answer.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "bindings", derive(specta::Type))]
-pub struct Wishes {
-    /// Whether it should think first.
-    pub thinking: bool,
-    /// The most tokens of the answer with its reasoning; `None` leaves it to Tandem.
-    pub max_tokens: Option<u32>,
-}
-
 /// A message as it is kept and shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "bindings", derive(specta::Type))]
@@ -208,6 +238,8 @@ pub struct Message {
     pub reasoning: String,
     /// Ids of kept images.
     pub images: Vec<String>,
+    /// Tools that the model calls.
+    pub calls: Vec<ToolCall>,
     /// When, ms since 1970.
     #[cfg_attr(feature = "bindings", specta(type = specta_typescript::Number))]
     pub at: i64,
@@ -233,6 +265,7 @@ impl Message {
             text: text.into(),
             reasoning: String::new(),
             images: Vec::new(),
+            calls: Vec::new(),
             at,
             stats: None,
             stopped: false,
@@ -282,6 +315,8 @@ pub enum ChatEvent {
         content: String,
         /// Added to the reasoning.
         reasoning: String,
+        /// Added to the tool calls.
+        calls: Vec<CallPiece>,
     },
     /// The end; the message as kept.
     Ended {

@@ -1,15 +1,13 @@
 //! From a kept conversation to the request that goes to the model.
 
-use crate::chat::{ChatRequest, Message, PromptMessage, Role, Wishes};
+use crate::chat::controls::{LEVEL_OFF, LevelsOfReasoning};
+use crate::chat::{ChatRequest, Controls, Message, PromptMessage, Role, ToolCall, budget};
 
 /// How many images go with a request at most, the latest ones.
 ///
 /// Every image is sent again with every question, since the server keeps nothing. One of 1568 px
 /// takes up to about 1,500 tokens and a megabyte of the request.
 pub const MAX_IMAGES: usize = 8;
-
-/// The longest answer asked for where nobody wishes another. Reasoning counts, so it must leave room for both.
-pub const MAX_TOKENS: u32 = 8192;
 
 /// Seconds of silence after which an answer is given up. A long prompt is read before the first word.
 const PATIENCE_S: u64 = 180;
@@ -34,59 +32,84 @@ pub fn wanted_images(conversation: &[Message]) -> Vec<String> {
 ///
 /// `data_url` gives a kept image as a `data:` URL. Images beyond [`MAX_IMAGES`], or no longer kept,
 /// are replaced by a note, so that the model does not speak of what it cannot see. Earlier reasoning
-/// is not sent back; that is how the model was trained.
+/// is not sent back; that is how the model was trained. Tool calls are sent as text, since nothing answered them. How the
+/// model is told how much to think is known by `reasoning`, the recipe's word on it.
 pub fn request(
     model: &str,
     conversation: &[Message],
-    wishes: Wishes,
+    controls: &Controls,
+    reasoning: Option<&LevelsOfReasoning>,
     data_url: impl Fn(&str) -> Option<String>,
 ) -> ChatRequest {
     // Counted from the end, as an image may be in a conversation twice.
     let total: usize = conversation.iter().map(|m| m.images.len()).sum();
     let mut position = 0;
-    let messages = conversation
-        .iter()
-        .filter_map(|message| {
-            let mut text = message.text.clone();
-            let mut images = Vec::new();
-            for id in &message.images {
-                position += 1;
-                let sent = (position + MAX_IMAGES > total)
-                    .then(|| data_url(id))
-                    .flatten();
-                match sent {
-                    Some(url) => images.push(url),
-                    None => {
-                        if !text.is_empty() {
-                            text.push_str("\n\n");
-                        }
-                        text.push_str("(An image that was sent here is left out.)");
+    let said = conversation.iter().filter_map(|message| {
+        let mut text = message.text.clone();
+        message
+            .calls
+            .iter()
+            .for_each(|call| add_call(&mut text, call));
+        let mut images = Vec::new();
+        for id in &message.images {
+            position += 1;
+            let sent = (position + MAX_IMAGES > total)
+                .then(|| data_url(id))
+                .flatten();
+            match sent {
+                Some(url) => images.push(url),
+                None => {
+                    if !text.is_empty() {
+                        text.push_str("\n\n");
                     }
+                    text.push_str("(An image that was sent here is left out.)");
                 }
             }
-            let silent = text.trim().is_empty() && images.is_empty();
-            (!silent).then_some(PromptMessage {
-                role: message.role,
-                text,
-                images,
-            })
+        }
+        let silent = text.trim().is_empty() && images.is_empty();
+        (!silent).then_some(PromptMessage {
+            role: message.role,
+            text,
+            images,
         })
-        .collect();
+    });
+    let system = (!controls.system.trim().is_empty()).then(|| PromptMessage {
+        role: Role::System,
+        text: controls.system.clone(),
+        images: Vec::new(),
+    });
+    let messages = system.into_iter().chain(said).collect();
+    let level = controls.level.as_deref().filter(|level| {
+        let known = |r: &LevelsOfReasoning| r.levels.iter().any(|l| l == level);
+        *level == LEVEL_OFF || reasoning.is_some_and(known)
+    });
     let continues = conversation
         .last()
         .is_some_and(|m| m.role == Role::Assistant);
     ChatRequest {
         model: model.to_owned(),
         messages,
-        max_tokens: wishes.max_tokens.unwrap_or(MAX_TOKENS),
-        temperature: None,
+        max_tokens: controls.max_tokens.unwrap_or(budget::MAX_TOKENS),
+        sampling: controls.sampling.clone(),
+        format: controls.format.clone(),
         // Without a wish the template decides; with thinking off it is asked not to. An answer that goes on has
         // thought already.
-        thinking: (continues || !wishes.thinking).then_some(false),
+        thinking: (continues || level == Some(LEVEL_OFF)).then_some(false),
+        switch: reasoning.and_then(|r| r.switch.clone()),
+        level: level
+            .filter(|level| *level != LEVEL_OFF && !continues)
+            .map(str::to_owned),
         continues,
         ignore_eos: false,
         patience_s: PATIENCE_S,
     }
+}
+
+fn add_call(text: &mut String, call: &ToolCall) {
+    if !text.is_empty() {
+        text.push_str("\n\n");
+    }
+    text.push_str(&format!("(Called {}: {})", call.name, call.arguments));
 }
 
 /// Names a conversation after the first words of its first question.
@@ -132,10 +155,16 @@ mod tests {
         }
     }
 
-    const THINKING: Wishes = Wishes {
-        thinking: true,
-        max_tokens: None,
-    };
+    fn off() -> Controls {
+        Controls {
+            level: Some(LEVEL_OFF.into()),
+            ..Controls::default()
+        }
+    }
+
+    fn asked(conversation: &[Message], controls: &Controls) -> ChatRequest {
+        request("m", conversation, controls, None, url)
+    }
 
     fn url(id: &str) -> Option<String> {
         Some(format!("data:image/png;base64,{id}"))
@@ -148,14 +177,14 @@ mod tests {
             message(Role::Assistant, "A cable.", &[]),
             message(Role::User, "Which one?", &[]),
         ];
-        let request = request("m", &conversation, Wishes::default(), url);
-        assert_eq!(request.messages.len(), 3);
-        assert_eq!(request.messages[0].images, ["data:image/png;base64,a"]);
+        let sent = asked(&conversation, &off());
+        assert_eq!(sent.messages.len(), 3);
+        assert_eq!(sent.messages[0].images, ["data:image/png;base64,a"]);
         assert!(
-            request.messages.iter().all(|m| !m.text.contains("thought")),
+            sent.messages.iter().all(|m| !m.text.contains("thought")),
             "reasoning stays here"
         );
-        assert_eq!(request.thinking, Some(false));
+        assert_eq!(sent.thinking, Some(false));
     }
 
     #[test]
@@ -164,18 +193,67 @@ mod tests {
             message(Role::User, "Count.", &[]),
             message(Role::Assistant, "One, ", &[]),
         ];
-        let asked = request("m", &conversation, THINKING, url);
-        assert!(asked.continues);
-        assert_eq!(asked.thinking, Some(false));
-        assert_eq!(asked.messages[1].text, "One, ", "not a letter less");
-        let new = request("m", &conversation[..1], THINKING, url);
+        let on = asked(&conversation, &Controls::default());
+        assert!(on.continues);
+        assert_eq!(on.thinking, Some(false));
+        assert_eq!(on.messages[1].text, "One, ", "not a letter less");
+        let new = asked(&conversation[..1], &Controls::default());
         assert_eq!((new.continues, new.thinking), (false, None));
-        assert_eq!(new.max_tokens, MAX_TOKENS);
-        let more = Wishes {
+        assert_eq!(new.max_tokens, budget::MAX_TOKENS);
+        let more = Controls {
             max_tokens: Some(20_000),
-            ..THINKING
+            ..Controls::default()
         };
-        assert_eq!(request("m", &conversation, more, url).max_tokens, 20_000);
+        assert_eq!(asked(&conversation, &more).max_tokens, 20_000);
+    }
+
+    #[test]
+    fn a_level_is_sent_where_the_recipe_has_it() {
+        let conversation = [message(Role::User, "Hello", &[])];
+        let recipe = LevelsOfReasoning {
+            switch: Some("thinking".into()),
+            levels: vec!["low".into(), "high".into()],
+        };
+        let level = |level: &str| {
+            let controls = Controls {
+                level: Some(level.into()),
+                ..Controls::default()
+            };
+            let sent = request("m", &conversation, &controls, Some(&recipe), url);
+            assert_eq!(sent.switch.as_deref(), Some("thinking"));
+            (sent.thinking, sent.level)
+        };
+        assert_eq!(level("low"), (None, Some("low".into())));
+        assert_eq!(level(LEVEL_OFF), (Some(false), None));
+        assert_eq!(level("another model's"), (None, None));
+    }
+
+    #[test]
+    fn the_system_prompt_comes_first_and_tool_calls_go_back_as_text() {
+        let conversation = [
+            message(Role::User, "Look it up.", &[]),
+            Message {
+                calls: vec![ToolCall {
+                    name: "find".into(),
+                    arguments: "{}".into(),
+                }],
+                ..message(Role::Assistant, "", &[])
+            },
+            message(Role::User, "And?", &[]),
+        ];
+        let controls = Controls {
+            system: "Be brief.".into(),
+            ..Controls::default()
+        };
+        let sent = asked(&conversation, &controls).messages;
+        let texts: Vec<_> = sent.iter().map(|m| (m.role, m.text.as_str())).collect();
+        let expected = [
+            (Role::System, "Be brief."),
+            (Role::User, "Look it up."),
+            (Role::Assistant, "(Called find: {})"),
+            (Role::User, "And?"),
+        ];
+        assert_eq!(texts, expected);
     }
 
     #[test]
@@ -185,7 +263,7 @@ mod tests {
             message(Role::Assistant, "", &[]),
             message(Role::User, "Hello!", &[]),
         ];
-        let texts: Vec<_> = request("m", &conversation, THINKING, url)
+        let texts: Vec<_> = asked(&conversation, &Controls::default())
             .messages
             .into_iter()
             .map(|m| m.text)
@@ -200,19 +278,19 @@ mod tests {
             .iter()
             .map(|id| message(Role::User, "look", &[id]))
             .collect();
-        let request = request("m", &conversation, THINKING, url);
-        assert!(request.messages[0].images.is_empty());
-        assert!(request.messages[1].text.contains("left out"));
-        assert_eq!(request.messages[2].images.len(), 1);
+        let sent = asked(&conversation, &Controls::default());
+        assert!(sent.messages[0].images.is_empty());
+        assert!(sent.messages[1].text.contains("left out"));
+        assert_eq!(sent.messages[2].images.len(), 1);
         assert_eq!(wanted_images(&conversation), ids[2..]);
     }
 
     #[test]
     fn an_image_that_is_gone_is_noted() {
         let conversation = [message(Role::User, "", &["gone"])];
-        let request = request("m", &conversation, THINKING, |_| None);
+        let sent = request("m", &conversation, &Controls::default(), None, |_| None);
         assert_eq!(
-            request.messages[0].text,
+            sent.messages[0].text,
             "(An image that was sent here is left out.)"
         );
     }
@@ -250,7 +328,7 @@ mod tests {
                 m.images = (0..*count).map(|_| { n += 1; format!("i{n}") }).collect();
                 m
             }).collect();
-            let sent: Vec<_> = request("m", &conversation, THINKING, |id| Some(id.to_owned()))
+            let sent: Vec<_> = request("m", &conversation, &Controls::default(), None, |id| Some(id.to_owned()))
                 .messages.into_iter().flat_map(|m| m.images).collect();
             prop_assert!(sent.len() <= MAX_IMAGES);
             prop_assert_eq!(sent, wanted_images(&conversation));

@@ -73,6 +73,7 @@ mod tests {
             at: Duration::from_millis(ms),
             content: words.to_owned(),
             reasoning: String::new(),
+            calls: Vec::new(),
             tokens,
         }
     }

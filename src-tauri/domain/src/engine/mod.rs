@@ -133,6 +133,11 @@ pub trait Engine: Send + Sync {
         false
     }
 
+    /// What a refusal of its server says: tokens of the window and of the prompt. `None` where it is about something else.
+    fn refused_window(&self, _message: &str) -> Option<(u32, u32)> {
+        None
+    }
+
     /// Its settings for a recipe, with their limits.
     fn settings(&self, recipe: &crate::recipe::Recipe) -> Vec<Setting>;
 

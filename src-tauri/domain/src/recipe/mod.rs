@@ -218,6 +218,8 @@ pub struct Capabilities {
 pub struct Reasoning {
     /// The argument of the chat template that switches it, such as `enable_thinking`.
     pub switch: Option<String>,
+    /// How much it may reason, from little to much: values of `reasoning_effort`. None where it has no levels.
+    pub levels: Vec<String>,
 }
 
 /// What was measured of a recipe's memory on each machine.

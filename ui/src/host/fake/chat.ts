@@ -4,14 +4,17 @@ import type {
   ChatAsk,
   ChatDraft,
   ChatEvent,
+  Controls,
   ConversationChange,
   ConversationNews,
   ConversationPage,
   ConversationSummary,
   FoundMessage,
+  ImportedChats,
   Message,
-  Wishes,
+  Preset,
 } from '../../bindings';
+import { MODELS_OWN, OFF } from '../own';
 import { wait } from './player';
 import { RECORDED } from './recorded';
 
@@ -34,6 +37,8 @@ export class FakeChat {
   #deleted: Kept[] = [];
   #drafts = new Map<string | null, ChatDraft>();
   #removed = new Map<string, { kept: Kept; all: Message[]; leaf: string | null }>();
+  #controls = new Map<string | null, Controls>();
+  presets: Preset[] = [];
   #stopped = new Set<string>();
   #tell: ((news: ConversationNews) => void)[] = [];
 
@@ -131,19 +136,66 @@ export class FakeChat {
     this.#drafts.set(id, draft);
   }
 
+  controls(id: string | null): Controls {
+    return structuredClone(this.#controls.get(id) ?? MODELS_OWN);
+  }
+
+  saveControls(id: string | null, controls: Controls): void {
+    this.#controls.set(id, controls);
+  }
+
+  savePreset(preset: Preset): Preset[] {
+    const others = this.presets.filter(({ name }) => name !== preset.name);
+    this.presets = [...others, preset].sort((a, b) => a.name.localeCompare(b.name));
+    return this.presets;
+  }
+
+  /** About as the app counts: four letters a token. */
+  tokens(id: string | null, typed: string): number {
+    const kept = this.#kept.find((known) => known.summary.id === id);
+    const said = kept ? pathTo(kept, kept.leaf).map((message) => message.text) : [];
+    return Math.ceil([...said, typed].join('').length / 4) + 12;
+  }
+
+  title(id: string): string {
+    return this.#of(id).summary.title;
+  }
+
+  /** Takes messages of the OpenAI API, the simplest of the kinds that the app reads. */
+  take(text: string): ImportedChats {
+    type Said = { role: Message['role']; content: string };
+    const { messages } = JSON.parse(text) as { messages: Said[] };
+    const title = messages[0]?.content ?? '';
+    const kept = this.#begin({ kind: 'question', text: title, images: [] });
+    for (const { role, content } of messages) {
+      const said = { reasoning: '', images: [], calls: [], stats: null, stopped: false };
+      const message = { ...said, id: next(), role, text: content, at: Date.now(), versions: [] };
+      kept.all.push({ ...message, parent: kept.leaf });
+      kept.leaf = message.id;
+    }
+    const { id } = kept.summary;
+    return { conversations: 1, messages: messages.length, left_out: 0, last: id };
+  }
+
   stop(answer: string): void {
     this.#stopped.add(answer);
   }
 
   /** Asks as the app does. The text `fail` makes the answer break off half-way, `think` spend all on thinking. */
-  ask(id: string | null, ask: ChatAsk, wishes: Wishes, tell: (event: ChatEvent) => void): string {
+  ask(
+    id: string | null,
+    ask: ChatAsk,
+    controls: Controls,
+    tell: (event: ChatEvent) => void,
+  ): string {
     const kept = this.#kept.find((known) => known.summary.id === id) ?? this.#begin(ask);
     kept.summary.updated_at = Date.now();
     const question = questionOf(kept, ask);
     if (!kept.all.includes(question)) kept.all.push(question);
     const begun = ask.kind === 'continued' ? kept.all.find((m) => m.id === ask.message) : undefined;
     if (begun === undefined) kept.leaf = question.id;
-    void this.#answer(kept, question, begun, wishes, tell);
+    if (id === null) this.saveControls(kept.summary.id, controls);
+    void this.#answer(kept, question, begun, controls, tell);
     return kept.summary.id;
   }
 
@@ -151,10 +203,10 @@ export class FakeChat {
     kept: Kept,
     question: Message,
     begun: Message | undefined,
-    wishes: Wishes,
+    controls: Controls,
     tell: (event: ChatEvent) => void,
   ): Promise<void> {
-    const events = wishes.thinking ? RECORDED.chat.thinking : RECORDED.chat.brief;
+    const events = controls.level === OFF ? RECORDED.chat.brief : RECORDED.chat.thinking;
     const words = events.filter((e) => e.kind === 'words');
     const [ended] = events.filter((e) => e.kind === 'ended');
     if (!ended) throw new Error('a whole answer was recorded');
@@ -172,7 +224,8 @@ export class FakeChat {
       answer: { ...reply },
     });
     const fails = question.text === 'fail' && begun === undefined;
-    const thinks = question.text === 'think' && wishes.thinking && wishes.max_tokens === null;
+    const thinks =
+      question.text === 'think' && controls.level !== OFF && controls.max_tokens === null;
     for (const event of fails ? words.slice(0, words.length / 2) : words) {
       if (this.#stopped.has(reply.id)) break;
       await wait(30);
@@ -220,7 +273,7 @@ function questionOf(kept: Kept, ask: ChatAsk): Message {
     return question;
   }
   const parent = named ? named.parent : kept.leaf;
-  const said = { reasoning: '', stats: null, stopped: false, versions: [] };
+  const said = { reasoning: '', calls: [], stats: null, stopped: false, versions: [] };
   const { text, images } = ask;
   return { ...said, id: next(), role: 'user', text, images, at: Date.now(), parent };
 }

@@ -1,7 +1,7 @@
 //! Conversations on a real file: the tree of messages, what is deleted and brought back, the search.
 
 use tandem_domain::chat::search::{FoundMessage, query};
-use tandem_domain::chat::{AnswerStats, ConversationChange, Message, Role};
+use tandem_domain::chat::{AnswerStats, Controls, ConversationChange, Message, Role, ToolCall};
 use tandem_domain::ids::ConversationId;
 
 use super::*;
@@ -124,6 +124,60 @@ fn c() -> ConversationId {
 }
 
 /// A conversation of questions and answers in turn: `m1` to this number.
+#[tokio::test]
+async fn controls_and_tool_calls_are_kept_with_their_conversation() {
+    let (_folder, store) = store().await;
+    let id: ConversationId = "c".into();
+    store.create_conversation(&id, "t", 1).await.unwrap();
+    assert_eq!(store.controls(&id).await.unwrap(), None);
+    let mut controls = Controls {
+        level: Some("low".into()),
+        ..Controls::default()
+    };
+    controls.sampling.temperature = Some(0.5);
+    assert!(store.put_controls(&id, &controls).await.unwrap());
+    assert_eq!(store.controls(&id).await.unwrap(), Some(controls.clone()));
+    assert!(!store.put_controls(&"none".into(), &controls).await.unwrap());
+
+    let mut answer = message("a", Role::Assistant, &[]);
+    store.append_message(&id, &answer).await.unwrap();
+    assert!(store.message("a").await.unwrap().unwrap().calls.is_empty());
+    answer.calls = vec![ToolCall {
+        name: "find".into(),
+        arguments: "{".into(),
+    }];
+    assert!(store.update_message(&answer).await.unwrap());
+    assert_eq!(
+        store.message("a").await.unwrap().unwrap().calls,
+        answer.calls
+    );
+}
+
+#[tokio::test]
+async fn an_imported_conversation_shows_what_was_shown_and_keeps_its_versions() {
+    let (_folder, store) = store().await;
+    let id: ConversationId = "i".into();
+    let said = |id: &str, role, parent: Option<&str>| Message {
+        parent: parent.map(str::to_owned),
+        ..message(id, role, &[])
+    };
+    let messages = [
+        said("q", Role::User, None),
+        said("a1", Role::Assistant, Some("q")),
+        said("more", Role::User, Some("a1")),
+        said("a2", Role::Assistant, Some("q")),
+    ];
+    let kept = store.import_conversation(&id, "Title", 5, &messages, Some("a1"));
+    kept.await.unwrap();
+    let shown = store.messages(&id, None, 9).await.unwrap();
+    let ids: Vec<_> = shown.iter().map(|m| m.id.as_str()).collect();
+    assert_eq!(ids, ["q", "a1", "more"]);
+    assert_eq!(shown[1].versions, ["a1", "a2"]);
+    let all = store.all_messages(&id).await.unwrap();
+    assert_eq!(all.len(), 4);
+    assert_eq!(store.conversations().await.unwrap()[0].title, "Title");
+}
+
 async fn talked(store: &Store, count: usize) {
     store.create_conversation(&c(), "talk", 1).await.unwrap();
     for n in 1..=count {

@@ -9,6 +9,7 @@ mod launch;
 mod memory;
 mod metrics;
 mod phases;
+mod refused;
 mod settings;
 
 #[cfg(test)]
@@ -72,6 +73,10 @@ impl Engine for VllmEngine {
 
     fn meeting(&self, line: &str) -> Option<Meeting> {
         phases::meeting(line)
+    }
+
+    fn refused_window(&self, message: &str) -> Option<(u32, u32)> {
+        refused::window(message)
     }
 
     fn causes(&self) -> &'static [Cause] {
