@@ -2477,6 +2477,14 @@ export type Survey = {
 	mtp_built_in: boolean | null,
 };
 
+/**  A tool call of a model, as it wrote it. Tandem runs none. */
+export type ToolCall = {
+	/**  The tool's name. */
+	name: string,
+	/**  Its arguments: JSON, where the model wrote it to its end. */
+	arguments: string,
+};
+
 /**  What the server answered to who has no key, and to who has it. */
 export type TrafficTest = {
 	/**  The status of the answer without the key. */
@@ -2485,14 +2493,6 @@ export type TrafficTest = {
 	with: number,
 	/**  Whether the key alone lets in: 401 and 200. */
 	guarded: boolean,
-};
-
-/**  A tool call of a model, as it wrote it. Tandem runs none. */
-export type ToolCall = {
-	/**  The tool's name. */
-	name: string,
-	/**  Its arguments: JSON, where the model wrote it to its end. */
-	arguments: string,
 };
 
 /**  One of the two interfaces of a port. */
