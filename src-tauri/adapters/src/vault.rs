@@ -9,7 +9,7 @@ use tandem_domain::secret::Secret;
 const SERVICE: &str = "dev.tandem.app";
 
 /// How long a keyring may take. A locked one asks the person for its password first.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A place that keeps one secret.
 pub(crate) trait Vault: Send + Sync {
