@@ -91,6 +91,68 @@ impl Containers for Server {
     }
 }
 
+/// An engine that is asked for one container and its log alone: one that also has images writes its own `Containers`.
+pub(crate) trait Contained: Send + Sync {
+    /// The state of the container.
+    fn state(&self) -> Result<Option<ContainerState>, ContainerError>;
+    /// Its log.
+    fn log(&self) -> Vec<String> {
+        panic!("no log is read")
+    }
+    /// Removes it; says whether it was there.
+    fn remove(&self) -> bool {
+        panic!("no container is removed")
+    }
+}
+
+#[async_trait]
+impl<T: Contained> Containers for T {
+    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
+        panic!("who the engine is does not matter")
+    }
+    async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
+        panic!("no image is looked at: {name}")
+    }
+    async fn pull(
+        &self,
+        name: &str,
+        _: &mut (dyn FnMut(PullProgress) + Send),
+    ) -> Result<(), ContainerError> {
+        panic!("nothing is pulled: {name}")
+    }
+    async fn remove_image(&self, name: &str) -> Result<bool, ContainerError> {
+        panic!("no image is removed: {name}")
+    }
+    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
+        panic!("nothing is started: {spec:?}")
+    }
+    async fn inspect(&self, _: &str) -> Result<Option<ContainerState>, ContainerError> {
+        self.state()
+    }
+    async fn logs(&self, _: &str, _: usize) -> Result<Vec<String>, ContainerError> {
+        Ok(self.log())
+    }
+    async fn follow(
+        &self,
+        name: &str,
+        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
+    ) -> Result<(), ContainerError> {
+        panic!("no log is followed: {name}")
+    }
+    async fn remove(&self, _: &str) -> Result<bool, ContainerError> {
+        Ok(Contained::remove(self))
+    }
+}
+
+/// A machine of which no command is asked.
+pub(crate) struct Quiet;
+
+impl Commanded for Quiet {
+    fn run(&self, command: &Command) -> Result<String, MachineError> {
+        panic!("no command is needed: {command:?}")
+    }
+}
+
 /// A machine that only runs commands: one that also moves files writes its own `Machine`.
 pub(crate) trait Commanded: Send + Sync {
     /// What a command says, and 0 as its status.

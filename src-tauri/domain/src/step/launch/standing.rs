@@ -57,15 +57,11 @@ fn after_ready(told: Problem, machine: &str) -> Problem {
 mod tests {
     use std::sync::Arc;
 
-    use async_trait::async_trait;
-
     use super::*;
-    use crate::container::{ContainerSpec, ContainerState};
+    use crate::container::ContainerState;
     use crate::launch::samples;
-    use crate::ports::{
-        Command, ContainerError, Containers, DockerInfo, Image, MachineError, PullProgress,
-    };
-    use crate::step::doubles::{Commanded, machine_with};
+    use crate::ports::{ContainerError, MachineError};
+    use crate::step::doubles::{Contained, Quiet, machine_with};
 
     /// A machine's Docker with the server's container in a state.
     struct Rank {
@@ -75,28 +71,8 @@ mod tests {
         silent: bool,
     }
 
-    #[async_trait]
-    impl Containers for Rank {
-        async fn engine(&self) -> Result<DockerInfo, ContainerError> {
-            panic!("it is not asked")
-        }
-        async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
-            panic!("it is not asked: {name}")
-        }
-        async fn pull(
-            &self,
-            name: &str,
-            _: &mut (dyn FnMut(PullProgress) + Send),
-        ) -> Result<(), ContainerError> {
-            panic!("it is not asked: {name}")
-        }
-        async fn remove_image(&self, name: &str) -> Result<bool, ContainerError> {
-            panic!("it is not asked: {name}")
-        }
-        async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
-            panic!("it is not asked: {spec:?}")
-        }
-        async fn inspect(&self, _: &str) -> Result<Option<ContainerState>, ContainerError> {
+    impl Contained for Rank {
+        fn state(&self) -> Result<Option<ContainerState>, ContainerError> {
             if self.silent {
                 return Err(ContainerError::Machine(MachineError::Unreachable {
                     address: "spark-b".into(),
@@ -112,26 +88,8 @@ mod tests {
                 labels: Vec::new(),
             }))
         }
-        async fn logs(&self, _: &str, _: usize) -> Result<Vec<String>, ContainerError> {
-            Ok(self.log.lines().map(str::to_owned).collect())
-        }
-        async fn follow(
-            &self,
-            name: &str,
-            _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-        ) -> Result<(), ContainerError> {
-            panic!("it is not asked: {name}")
-        }
-        async fn remove(&self, name: &str) -> Result<bool, ContainerError> {
-            panic!("it is not asked: {name}")
-        }
-    }
-
-    struct Quiet;
-
-    impl Commanded for Quiet {
-        fn run(&self, command: &Command) -> Result<String, MachineError> {
-            panic!("no command is needed: {command:?}")
+        fn log(&self) -> Vec<String> {
+            self.log.lines().map(str::to_owned).collect()
         }
     }
 

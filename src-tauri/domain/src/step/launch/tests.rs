@@ -2,43 +2,20 @@
 
 use std::sync::{Arc, Mutex};
 
-use async_trait::async_trait;
 use serde_json::json;
 
 use super::*;
 use crate::container::LABEL;
-use crate::ports::{
-    Command, ContainerError, Containers, DockerInfo, Image, MachineError, PullProgress,
-};
+use crate::ports::ContainerError;
 use crate::procedure::Procedure;
 use crate::run::{Event, Journal as _, Outcome, RunEvent, RunId, RunOutcome};
-use crate::step::doubles::{Commanded, TestRun, machine_with};
+use crate::step::doubles::{Contained, Quiet, TestRun, machine_with};
 
 /// A Docker with one container, which carries this identity, or with none.
 struct One(Mutex<Option<&'static str>>);
 
-#[async_trait]
-impl Containers for One {
-    async fn engine(&self) -> Result<DockerInfo, ContainerError> {
-        panic!("it is not asked")
-    }
-    async fn image(&self, name: &str) -> Result<Option<Image>, ContainerError> {
-        panic!("it is not asked: {name}")
-    }
-    async fn pull(
-        &self,
-        name: &str,
-        _: &mut (dyn FnMut(PullProgress) + Send),
-    ) -> Result<(), ContainerError> {
-        panic!("it is not asked: {name}")
-    }
-    async fn remove_image(&self, name: &str) -> Result<bool, ContainerError> {
-        panic!("it is not asked: {name}")
-    }
-    async fn start(&self, spec: &ContainerSpec) -> Result<String, ContainerError> {
-        panic!("it is not asked: {spec:?}")
-    }
-    async fn inspect(&self, _: &str) -> Result<Option<ContainerState>, ContainerError> {
+impl Contained for One {
+    fn state(&self) -> Result<Option<ContainerState>, ContainerError> {
         let label = *self.0.lock().unwrap();
         Ok(label.map(|label| ContainerState {
             running: true,
@@ -49,26 +26,8 @@ impl Containers for One {
             labels: vec![(LABEL.into(), label.into())],
         }))
     }
-    async fn logs(&self, name: &str, _: usize) -> Result<Vec<String>, ContainerError> {
-        panic!("it is not asked: {name}")
-    }
-    async fn follow(
-        &self,
-        name: &str,
-        _: &mut (dyn for<'l> FnMut(&'l str) + Send),
-    ) -> Result<(), ContainerError> {
-        panic!("it is not asked: {name}")
-    }
-    async fn remove(&self, _: &str) -> Result<bool, ContainerError> {
-        Ok(self.0.lock().unwrap().take().is_some())
-    }
-}
-
-struct Quiet;
-
-impl Commanded for Quiet {
-    fn run(&self, command: &Command) -> Result<String, MachineError> {
-        panic!("no command is needed: {command:?}")
+    fn remove(&self) -> bool {
+        self.0.lock().unwrap().take().is_some()
     }
 }
 
