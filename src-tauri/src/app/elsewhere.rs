@@ -6,10 +6,11 @@ use tandem_adapters::inference::{ContainerKey, HttpModelApi, tcp};
 use tandem_domain::container::SERVER;
 use tandem_domain::engine;
 use tandem_domain::ids::MachineId;
-use tandem_domain::ports::{ApiError, LocalPort, ModelApi, ServedModel};
+use tandem_domain::ports::{ApiError, LocalPort, MachineServices, ModelApi, ServedModel};
 use tandem_domain::problem::{Code, Problem, Retry};
 
 use super::{App, lock};
+use crate::wire::Serving;
 use crate::wire::elsewhere::{Access, TrafficTest};
 
 /// An open port of this computer and what it leads to.
@@ -23,33 +24,42 @@ impl App {
     /// Where and how what is served can be used.
     pub async fn access(&self) -> Result<Access, Problem> {
         let (_, serving, machine, _) = self.served().await?;
-        let local = {
-            let mut opened = lock(&self.inner.opened);
-            // What leads to another server leads nowhere now.
-            if opened
-                .as_ref()
-                .is_some_and(|o| (&o.machine, o.port) != (&serving.machine, serving.port))
-            {
-                *opened = None;
-            }
-            opened.as_ref().map(|o| o.at.port())
-        };
-        Ok(Access {
-            model: serving.model,
-            machine: machine.name,
+        Ok(self.access_to(&serving, &machine))
+    }
+
+    fn access_to(&self, serving: &Serving, machine: &MachineServices) -> Access {
+        let mut opened = lock(&self.inner.opened);
+        // What leads to another server leads nowhere now.
+        if opened
+            .as_ref()
+            .is_some_and(|o| (&o.machine, o.port) != (&serving.machine, serving.port))
+        {
+            *opened = None;
+        }
+        Access {
+            model: serving.model.clone(),
+            machine: machine.name.clone(),
             port: serving.port,
-            local,
+            local: opened.as_ref().map(|o| o.at.port()),
             messages: engine::of(serving.engine).answers_messages(),
-        })
+        }
     }
 
     /// Opens an address on this computer that leads to the server through the tunnel, until Tandem ends or it is closed.
     pub async fn open_local(&self) -> Result<Access, Problem> {
-        let access = self.access().await?;
+        let (_, serving, machine, _) = self.served().await?;
+        self.open_to(&serving, &machine).await
+    }
+
+    async fn open_to(
+        &self,
+        serving: &Serving,
+        machine: &MachineServices,
+    ) -> Result<Access, Problem> {
+        let access = self.access_to(serving, machine);
         if access.local.is_some() {
             return Ok(access);
         }
-        let (_, serving, machine, _) = self.served().await?;
         let at = machine.tunnels.listen(serving.port).await.map_err(|e| {
             Problem::new(Code::BadInput, "No address was opened on this computer.")
                 .cause(format!("{e}."))
@@ -57,11 +67,11 @@ impl App {
                 .retry(Retry::Now)
         })?;
         *lock(&self.inner.opened) = Some(Opened {
-            machine: serving.machine,
+            machine: serving.machine.clone(),
             port: serving.port,
             at,
         });
-        self.access().await
+        Ok(self.access_to(serving, machine))
     }
 
     /// Closes that address, with what goes through it.
@@ -79,9 +89,9 @@ impl App {
 
     /// Asks the server for its models the way that other programs do: without the key, then with it.
     pub async fn test_traffic(&self) -> Result<TrafficTest, Problem> {
-        let port = self.open_local().await?.local;
+        let (_, serving, machine, _) = self.served().await?;
+        let port = self.open_to(&serving, &machine).await?.local;
         let port = port.ok_or_else(super::nothing_served)?;
-        let (_, _, machine, _) = self.served().await?;
         let road = Arc::new(tcp("127.0.0.1", port));
         let key = Arc::new(ContainerKey::new(machine.containers));
         let stranger = HttpModelApi::new(road.clone());
